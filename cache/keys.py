@@ -1,0 +1,82 @@
+"""Which requests are the same question.
+
+    key = model : blake2b(tenant, surface, pins, every field that can change the answer)
+
+Law: a field is either known to change the answer (it is part of the key), known not to (it is left out), or unknown;
+an unknown field makes the request uncacheable. Guessing "it will not matter" is how caches answer wrongly.
+
+The tenant is part of the key, so one tenant's answers are never another's. Values count by their bytes: two spellings
+of one JSON value miss each other, which costs a call and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+#: Fields that change what is answered, or the form it is answered in.
+ASKED = frozenset(
+    {
+        # what is asked, and of whom
+        *("model", "messages", "system", "prompt", "input", "providers"),
+        # sampling: the distribution the answer is drawn from
+        *("temperature", "top_p", "top_k", "seed", "n", "frequency_penalty", "presence_penalty", "logit_bias"),
+        # where it ends
+        *("max_tokens", "max_completion_tokens", "stop", "stop_sequences"),
+        # tools and the shape of the answer
+        *("tools", "tool_choice", "parallel_tool_calls", "response_format", "output_config", "verbosity"),
+        *("reasoning_effort", "thinking", "logprobs", "top_logprobs"),
+        # the form it is sent in: a stream is kept, and replayed, as a stream
+        *("stream", "stream_options", "dimensions", "encoding_format"),
+        # orchestrate: who may answer and how they are chosen
+        *("mode", "strategy", "objective"),
+    }
+)
+#: Fields that say who asks, how it is billed, kept or timed, and never what is answered.
+UNASKED = frozenset(
+    {
+        *("user", "metadata", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention"),
+        *("safety_identifier", "cache", "timeout"),
+    }
+)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The key, or None and why there is none."""
+
+    key: str | None
+    why: str = ""
+
+
+def key_of(body: bytes, *, tenant: str, surface: str, model: str, pins: Sequence[str] = ()) -> Verdict:
+    """The key of a request body (a JSON object).
+
+    Args:
+        body: the caller's bytes.
+        tenant: whose question it is; never shared.
+        surface: the endpoint, since the same fields mean other bytes elsewhere.
+        model: the name asked for; the key begins with it, so that a model's answers can be cleared together.
+        pins: what headers add to the question (providers, strategy …), in a fixed order.
+    """
+    found = _FIELDS.decode(body)
+    unknown = [name for name in found if name not in ASKED and name not in UNASKED]
+    if unknown:
+        return Verdict(None, f"the field '{unknown[0]}' is not known to leave the answer unchanged")
+    digest = blake2b(digest_size=20)
+    for text in (tenant, surface, *pins):
+        _add(digest, text.encode())
+    for name in sorted(found):
+        if name in ASKED:
+            _add(digest, name.encode())
+            _add(digest, bytes(found[name]))
+    return Verdict(f"{model}:{digest.hexdigest()}")
+
+
+def _add(digest: blake2b, data: bytes) -> None:
+    """Length first, so that no two lists of fields run together into the same bytes."""
+    digest.update(len(data).to_bytes(8, "big"))
+    digest.update(data)

@@ -1,0 +1,150 @@
+"""One call of a provider: transport → dialect. The same code for every provider.
+
+Law of streams: the commit point is the first decoded content event. `stream` hands out a flow only once that event is
+in hand, so whatever goes wrong before it is an ordinary fault that another provider may mend; whatever goes wrong
+after it is a `Cut`, and a stream that ends without its dialect's terminal event was cut, however politely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from providers.chat import CONTENT, ChatChunk
+from providers.dialect import Call, Dialect, Headers, StreamDecoder
+from providers.errors import Cut, Fault, Garbled, Unreachable
+from providers.sse import Event, Parser, TooLong
+from providers.transport import Answer, Timeouts, Transport
+
+_JSON: Headers = (("content-type", "application/json"),)
+_JSON_ACCEPT: Headers = (("accept", "application/json"),)
+_SSE_ACCEPT: Headers = (("accept", "text/event-stream"),)
+
+
+class Endpoint(Struct, frozen=True):
+    """Where a provider is reached: `headers` carry its own credentials, and go to no other endpoint."""
+
+    base_url: str
+    headers: Headers
+    timeouts: Timeouts
+
+    def __repr__(self) -> str:
+        """The URL only: the headers hold a key."""
+        return f"Endpoint({self.base_url!r})"
+
+
+class Received(Struct):
+    """A complete answer with status 2xx."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Piece(Struct):
+    """One event of a stream: as it came, what it means, and whether it holds only usage nobody asked for."""
+
+    event: Event
+    chunks: list[ChatChunk]
+    usage_only: bool
+
+
+async def send(
+    transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
+) -> Received:
+    """Ask and wait for the whole answer. Raises a `Fault`."""
+    headers = (*_JSON, *_JSON_ACCEPT, *endpoint.headers, *call.headers)
+    url = endpoint.base_url + call.path
+    async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
+        body = await answer.read()
+        if not 200 <= answer.status < 300:
+            raise dialect.fault(answer.status, answer.headers, body)
+        return Received(answer.headers, body)
+
+
+@asynccontextmanager
+async def stream(
+    transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
+) -> AsyncIterator[Flow]:
+    """Ask and wait for the first content. Leaving closes the upstream call. Raises a `Fault`."""
+    headers = (*_JSON, *_SSE_ACCEPT, *endpoint.headers, *call.headers)
+    url = endpoint.base_url + call.path
+    async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
+        if not 200 <= answer.status < 300:
+            raise dialect.fault(answer.status, answer.headers, await answer.read())
+        flow = Flow(answer, dialect.stream_decoder())
+        await flow.prime()
+        yield flow
+
+
+class Flow:
+    """An upstream stream past its commit point."""
+
+    def __init__(self, answer: Answer, decoder: StreamDecoder) -> None:
+        """Read nothing yet: `prime` does."""
+        self.headers = answer.headers
+        self._chunks = aiter(answer.chunks())
+        self._parser = Parser()
+        self._decoder = decoder
+        self._ready: list[Piece] = []
+        #: A fault met in the same read as earlier events: it is raised once those have been handed on.
+        self._broken: Fault | None = None
+
+    async def prime(self) -> None:
+        """Read up to the first content. Raises the fault that prevented it, never a `Cut`."""
+        try:
+            while not (content := await self._more()):
+                if content is None:
+                    raise Garbled("The provider's stream ended without any content.")
+        except Cut as cut:
+            raise Unreachable(cut.message) from cut
+
+    async def batches(self) -> AsyncIterator[list[Piece]]:
+        """Every event from the first on, as many at a time as came together. Raises `Cut` when the stream breaks."""
+        try:
+            while True:
+                if self._ready:
+                    batch, self._ready = self._ready, []
+                    yield batch
+                if await self._more() is None:
+                    return
+        except Cut:
+            raise
+        except Fault as fault:
+            raise Cut(fault.message, status=fault.status, code=fault.code) from fault
+
+    async def _more(self) -> bool | None:
+        """Read once; True when content came, None at the end of the stream."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            data = await anext(self._chunks, None)
+        except Fault:
+            if self._decoder.complete:
+                # All was said; how the connection ended afterwards is nobody's loss.
+                return None
+            raise
+        if data is None:
+            if not self._decoder.complete:
+                raise Cut("The stream ended without its terminal event.")
+            return True if self._ready else None
+        try:
+            events = self._parser.feed(data)
+        except TooLong as exc:
+            raise Garbled("The provider sent an event larger than the gateway accepts.") from exc
+        return self._decode(events)
+
+    def _decode(self, events: list[Event]) -> bool:
+        content = False
+        for event in events:
+            try:
+                chunks = self._decoder.feed(event)
+            except Fault as fault:
+                if not self._ready:
+                    raise
+                self._broken = fault
+                break
+            content = content or any(isinstance(chunk, CONTENT) for chunk in chunks)
+            self._ready.append(Piece(event, chunks, self._decoder.usage_only(event)))
+        return content

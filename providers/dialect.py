@@ -1,0 +1,198 @@
+"""What a provider is: a dialect (pure code), an endpoint (data) and a profile (documented quirks, data).
+
+A dialect stands on both sides of the gateway. Towards a provider it encodes requests and decodes answers; towards a
+caller it parses requests and renders answers. It is pure: bytes and values in, bytes and values out; no I/O, no
+clock, no retry. One instance serves every request.
+
+Law of translation: a field that cannot be said in the provider's dialect raises `Inexpressible`, or, when the caller
+allowed dropping, is named in `Call.dropped`. Never a silent loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from providers.chat import ChatChunk, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance
+from providers.errors import Fault
+from providers.sse import Event
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class InvalidRequest(Exception):
+    """The caller's body is not a valid request. `param` is the path of the field, `code` a machine code."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        """Say what is wrong, where, and how to mend it."""
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Inexpressible(Exception):
+    """These fields of the request have no equivalent in the provider's dialect."""
+
+    def __init__(self, fields: tuple[str, ...], dialect: str) -> None:
+        """Name the fields, in the caller's words, and the dialect that lacks them."""
+        super().__init__(f"The {dialect} format cannot express: {', '.join(fields)}.")
+        self.fields = fields
+        self.dialect = dialect
+
+
+class Profile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Quirks of a server that speaks a dialect almost as written. Every default is the dialect's own documentation."""
+
+    #: OpenAI: the field that bounds the answer. Its newer models refuse `max_tokens`; most other servers know only it.
+    max_tokens_field: str = "max_tokens"
+    #: OpenAI: the server takes `stream_options.include_usage`. Without it a stream's cost is estimated.
+    stream_usage: bool = True
+    #: OpenAI: system text is sent with the role `developer`.
+    developer_role: bool = False
+    #: OpenAI: the server understands `response_format: json_schema`; otherwise the schema is refused as inexpressible.
+    json_schema: bool = True
+    #: OpenAI: the server takes `parallel_tool_calls`.
+    parallel_tool_calls: bool = True
+    #: OpenAI: the server understands `reasoning_effort`.
+    reasoning_effort: bool = True
+    #: Anthropic: the API version header.
+    anthropic_version: str = "2023-06-01"
+    #: Gemini: the API version in the path.
+    gemini_version: str = "v1beta"
+    #: Further headers for every call (an organisation, a tenant …): name → value.
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    #: The provider is Steelyard's simulator: its answers are marked `simulated`.
+    simulated: bool = False
+
+
+class Target(Struct, frozen=True):
+    """The model a call goes to: `upstream` is its name there; `max_output` bounds answers where a bound is required."""
+
+    provider: str
+    upstream: str
+    profile: Profile
+    max_output: int | None = None
+
+
+class Call(Struct):
+    """A request ready to be sent: `path` is appended to the endpoint's base URL. `dropped` names what was left out."""
+
+    path: str
+    body: bytes
+    headers: Headers = ()
+    dropped: tuple[str, ...] = ()
+
+
+class Quota(Struct, frozen=True):
+    """What a provider said of the caller's limits; `reset_*` in seconds from the answer."""
+
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests: float | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens: float | None = None
+
+
+class StreamDecoder(Protocol):
+    """Events of one upstream stream → chunks. Fed in order; raises the Fault that an error event stands for.
+
+    Raises `Garbled` for an event that is not the dialect's.
+    """
+
+    @property
+    def complete(self) -> bool:
+        """True once the terminal event was seen: a stream that ends earlier was cut."""
+        ...
+
+    def feed(self, event: Event) -> list[ChatChunk]:
+        """The chunks one event stands for, possibly none."""
+        ...
+
+    def usage_only(self, event: Event) -> bool:
+        """True when the event just fed carries nothing but usage that the caller did not ask for."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Chunks → bytes of one stream in the caller's dialect."""
+
+    def encode(self, chunk: ChatChunk) -> bytes:
+        """The events one chunk stands for, possibly none (`b""`)."""
+        ...
+
+    def end(self) -> bytes:
+        """The terminal events, once the upstream stream is complete."""
+        ...
+
+
+class Dialect(Protocol):
+    """A wire format, seen from both sides."""
+
+    @property
+    def name(self) -> str:
+        """`openai`, `anthropic` or `gemini`."""
+        ...
+
+    # Towards the provider
+
+    def authorise(self, api_key: str | None, profile: Profile) -> Headers:
+        """The headers that carry the key and the API version."""
+        ...
+
+    def encode(self, request: ChatRequest, target: Target, *, drop: bool) -> Call:
+        """The call to make. A request already in this dialect keeps its bytes but for the model's name.
+
+        Raises:
+            Inexpressible: fields have no equivalent and `drop` is false.
+        """
+        ...
+
+    def glance(self, body: bytes) -> Glance:
+        """What must be known of an answer that is passed on untouched. Raises `Garbled`."""
+        ...
+
+    def decode(self, body: bytes) -> ChatReply:
+        """A complete answer. Raises `Garbled`, or the Fault that a refused prompt stands for."""
+        ...
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for one stream."""
+        ...
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """What an answer with an error status means. Header names are lower case; never raises."""
+        ...
+
+    def quota(self, headers: Mapping[str, str]) -> Quota | None:
+        """The rate-limit headers of an answer, or None when it has none. Never raises."""
+        ...
+
+    # Towards the caller
+
+    def parse(self, body: bytes) -> ChatRequest:
+        """The typed view of a caller's body. Raises `InvalidRequest`."""
+        ...
+
+    def render(self, reply: ChatReply) -> bytes:
+        """A complete answer in this dialect."""
+        ...
+
+    def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
+        """An encoder for one stream."""
+        ...
+
+
+class EmbeddingDialect(Protocol):
+    """The further power of dialects that embed."""
+
+    def encode_embedding(self, request: EmbeddingRequest, target: Target, *, drop: bool) -> Call:
+        """The call to make. Raises `Inexpressible`."""
+        ...
+
+    def decode_embedding(self, body: bytes) -> EmbeddingReply:
+        """The vectors. Raises `Garbled`."""
+        ...

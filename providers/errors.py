@@ -1,0 +1,129 @@
+"""What a provider can do to a request, and what that means for the next step.
+
+    Fault
+    ├── Rejected             the request itself is wrong            blame caller    stop
+    │   ├── ContextTooLong   it does not fit the model's window     blame caller    stop
+    │   └── Refused          the provider's policy forbids it       blame caller    stop
+    ├── Misconfigured        our key, model name or account         blame operator  try next
+    ├── Throttled            429: slow down                         blame provider  try next
+    ├── Overloaded           5xx, 529: it cannot right now          blame provider  try next
+    ├── TimedOut             connect, first byte, idle or total     blame provider  try next
+    ├── Unreachable          DNS, refused, reset before an answer   blame provider  try next
+    ├── Garbled              a 200 that is not the dialect          blame provider  try next
+    └── Cut                  broke after the commit point           blame provider  stop
+
+A class's docstring is its default message. A dialect classifies by HTTP status and machine code, never by reading
+English; what it does not know becomes the conservative class of that status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Blame = Literal["caller", "operator", "provider"]
+Phase = Literal["connect", "first_byte", "idle", "total"]
+
+
+class Fault(Exception):
+    """The provider failed."""
+
+    blame: ClassVar[Blame] = "provider"
+    try_next: ClassVar[bool] = True
+    #: Worth a second try on the same deployment after a short pause, when no other is left.
+    retry_same: ClassVar[bool] = False
+    kind: ClassVar[str] = "fault"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Keep the facts.
+
+        Args:
+            message: what the provider said, shortened; the class docstring when empty.
+            status: the upstream HTTP status, when there was one.
+            code: the provider's machine code (`rate_limit_exceeded`, `overloaded_error` …).
+            param: the request field the provider complained of.
+            retry_after: seconds to wait before asking this provider again, as it said.
+        """
+        super().__init__(message or (type(self).__doc__ or "").strip())
+        self.status = status
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
+
+    @property
+    def message(self) -> str:
+        """The sentence shown to people."""
+        return str(self.args[0])
+
+
+class Rejected(Fault):
+    """The provider rejected the request as invalid."""
+
+    blame, try_next, kind = "caller", False, "rejected"
+
+
+class ContextTooLong(Rejected):
+    """The request does not fit the model's context window."""
+
+    kind = "context_too_long"
+
+
+class Refused(Rejected):
+    """The provider's content policy refused the request."""
+
+    kind = "refused"
+
+
+class Misconfigured(Fault):
+    """The provider did not accept this gateway's key, model name or account."""
+
+    blame, kind = "operator", "misconfigured"
+
+
+class Throttled(Fault):
+    """The provider asked for fewer requests."""
+
+    kind, retry_same = "throttled", True
+
+
+class Overloaded(Fault):
+    """The provider could not serve the request."""
+
+    kind, retry_same = "overloaded", True
+
+
+class TimedOut(Fault):
+    """The provider did not answer in time."""
+
+    kind = "timed_out"
+
+    def __init__(self, phase: Phase, seconds: float) -> None:
+        """Say which clock ran out, and after how many seconds."""
+        super().__init__(f"The provider did not answer in time ({phase.replace('_', ' ')} timeout, {seconds:g} s).")
+        self.phase: Phase = phase
+        self.seconds = seconds
+
+
+class Unreachable(Fault):
+    """The provider could not be reached."""
+
+    kind, retry_same = "unreachable", True
+
+
+class Garbled(Fault):
+    """The provider's answer is not in the format it speaks."""
+
+    kind = "garbled"
+
+
+class Cut(Fault):
+    """The stream broke after the first chunk."""
+
+    try_next, kind = False, "cut"
