@@ -1,0 +1,49 @@
+# Few verbs, each one obvious. Everything lives in .venv; nothing is installed outside this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fmt bench clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/developing ## install everything that running, testing and checking need
+
+run: .venv/running ## set up if needed, then serve on port 8000 (ARGS="--port 9000" adds options)
+	@$(BIN)/steelyard serve $(ARGS)
+
+test: .venv/developing ## set up if needed, then run every test (ARGS="-k name" chooses)
+	@$(BIN)/pytest $(ARGS)
+
+check: .venv/developing ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/basedpyright
+
+fmt: .venv/developing ## format and mend what can be mended
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: .venv/developing ## measure the gateway with everything on, against its upstream alone
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove the environment and caches
+	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'
+	@echo "Setting up .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/running: .venv/created pyproject.toml constraints.txt
+	@echo "Installing Steelyard …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/developing: .venv/running
+	@echo "Installing what tests and checks need …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check
+	@touch $@

@@ -1,0 +1,40 @@
+"""The Dynamic Weight Algorithm: which deployment should answer this request, by expected loss.
+
+    balancer = Balancer(clock=time.monotonic, rng=random.Random())
+    ranking = balancer.rank(candidates, Shape(input_tokens=900))
+    for candidate in ranking.candidates:
+        with balancer.begin(candidate, shape) as ticket:
+            ...                                    # send it
+            ticket.success(input_tokens=912, output_tokens=140, cost=0.0004)
+
+Standard library only; it knows no provider, no HTTP and no clock of its own.
+"""
+
+from dwa.balancer import Balancer
+from dwa.candidate import Candidate, Shape
+from dwa.params import Params
+from dwa.ranking import Ranking
+from dwa.score import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective
+from dwa.stats import DeploymentStats, Durations
+from dwa.strategies import STRATEGIES, Reason
+from dwa.ticket import AlreadySettledError, Ticket
+
+__all__ = [
+    "BALANCED",
+    "CHEAPEST",
+    "FASTEST",
+    "PRESETS",
+    "RELIABLE",
+    "STRATEGIES",
+    "AlreadySettledError",
+    "Balancer",
+    "Candidate",
+    "DeploymentStats",
+    "Durations",
+    "Objective",
+    "Params",
+    "Ranking",
+    "Reason",
+    "Shape",
+    "Ticket",
+]

@@ -1,0 +1,373 @@
+"""Send the request where its expected loss is least, and learn from what became of it.
+
+Share among near-equals; look again at the others just often enough; stop at once what is broken; stay under what is
+limited.
+
+    rank:   survey (who may, how long, how dear) → judge (J) → share → look? → probe?      O(candidates)
+    begin:  a ticket; its ending teaches the deployment it belongs to                      O(1)
+
+The balancer only composes; each mechanism is a module of its own with its formula and its reasons: `latency`,
+`reliability`, `load`, `overdue`, `breaker`, `quota`, `share`, `explore`, `affinity`, `length`, put together per
+deployment in `deployment` and into one number in `score`.
+
+Clock and randomness are handed in and used in a fixed order (one uniform number per ranking), so the same calls with
+the same seed make the same choices. Not thread-safe: one event loop, one balancer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from dwa.affinity import Affinity
+from dwa.candidate import Candidate, Shape
+from dwa.deployment import Deployment
+from dwa.explore import Explorer, Traffic
+from dwa.length import Lengths
+from dwa.params import Params
+from dwa.ranking import Ranking
+from dwa.reference import References
+from dwa.report import describe
+from dwa.score import BALANCED, Judgement, Objective
+from dwa.share import draw, shares
+from dwa.snapshot import dump, load
+from dwa.stats import DeploymentStats
+from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
+from dwa.survey import Survey
+from dwa.ticket import Ticket
+
+RATE_LIMITED = "rate_limited"
+RANKS = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": 3, "breaker_open": 4, RATE_LIMITED: 5}
+"""Order of the last resort: our own caution is overruled first, a broken host last."""
+BAND = 6.0
+"""Temperatures within which candidates take part in the draw: beyond, a share is under 0.3 %. Doubled or halved: no
+difference but time."""
+PROBE_SIZE = 1.1
+"""Largest request, in typical ones, that may be a probe at once. Doubled: essays are probes; halved: only
+short answers."""
+PROBE_PATIENCE_S = 2.0
+"""s a probe waits for such a request. Doubled: back 2 s later under long requests; halved: probes
+with whatever comes."""
+
+
+class Balancer:
+    """Ranks deployments and learns from what became of the requests. `clock` in seconds, any origin."""
+
+    __slots__ = (
+        "_affinity",
+        "_clock",
+        "_deployments",
+        "_explorer",
+        "_lengths",
+        "_params",
+        "_references",
+        "_rng",
+        "_traffic",
+        "_turn",
+    )
+
+    def __init__(self, params: Params | None = None, *, clock: Callable[[], float], rng: Random) -> None:
+        self._params = params or Params()
+        self._clock = clock
+        self._rng = rng
+        self._deployments: dict[str, Deployment] = {}
+        self._lengths = Lengths(self._params)
+        self._affinity = Affinity(self._params)
+        self._references = References(self._params)
+        self._traffic = Traffic(clock())
+        self._explorer = Explorer(self._params, self._traffic)
+        self._turn = 0
+
+    def rank(
+        self,
+        candidates: Sequence[Candidate],
+        shape: Shape,
+        *,
+        strategy: str = LOAD_BALANCED,
+        objective: Objective = BALANCED,
+        sticky: str | None = None,
+    ) -> Ranking:
+        """The candidates in the order to try them. Their keys must be distinct.
+
+        `sticky` names a session or prompt prefix whose warm prompt cache is worth something; hand it to `begin` too.
+        ValueError without candidates or for an unknown strategy.
+        """
+        if strategy not in STRATEGIES or not candidates:
+            raise ValueError(f"need candidates and a strategy among {', '.join(sorted(STRATEGIES))}")
+        now = self._clock()
+        self._traffic.arrive(now, shape.input_tokens)
+        self._explorer.earn()
+        uniform = self._rng.random()
+        answer = self._lengths.expect(shape)
+        survey = self._survey(candidates, shape, answer, now, sticky)
+        reason: Reason
+        if not survey.candidates:
+            return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
+        references, size = self._references.learn(shape.route, survey.seconds, survey.costs)
+        judgement = self._judge(survey, objective, references)
+        if strategy == LOAD_BALANCED:
+            order, reason = self._share(survey, judgement, uniform, size, now)
+        else:
+            arrange, reason = ORDERS[strategy]
+            order, _, _ = _held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
+        if survey.probe is not None and self._probes(survey.probe, survey, judgement, shape, answer, size, now):
+            order.insert(0, len(survey.candidates) - 1)
+            reason = "half_open_probe"
+        self._turn += 1
+        survey.deployments[order[0]].turn = self._turn
+        return Ranking(
+            self._params, survey, judgement, order, reason=reason, strategy=strategy, objective=objective, seed=uniform
+        )
+
+    def begin(self, candidate: Candidate, shape: Shape, sticky: str | None = None) -> Ticket:
+        """Dispatch one attempt: opens a ticket that must be settled by what becomes of it."""
+        deployment = self._meet(candidate)
+        answer = self._lengths.expect(shape)
+        return Ticket(deployment, candidate, shape, clock=self._clock, answer=answer, sticky=sticky)
+
+    def observe_quota(
+        self,
+        key: str,
+        *,
+        remaining_requests: float | None = None,
+        limit_requests: float | None = None,
+        reset_requests_s: float | None = None,
+        remaining_tokens: float | None = None,
+        limit_tokens: float | None = None,
+        reset_tokens_s: float | None = None,
+    ) -> None:
+        """What a host's rate limit headers say; resets in seconds from now. An unknown key is ignored."""
+        deployment = self._deployments.get(key)
+        if deployment is None:
+            return
+        now = self._clock()
+        deployment.quota.observe(
+            now,
+            remaining_requests=remaining_requests,
+            limit_requests=limit_requests,
+            reset_requests_s=reset_requests_s,
+            remaining_tokens=remaining_tokens,
+            limit_tokens=limit_tokens,
+            reset_tokens_s=reset_tokens_s,
+        )
+        deployment.publish(now)
+
+    def preview(
+        self, candidates: Sequence[Candidate], shape: Shape, objective: Objective = BALANCED, sticky: str | None = None
+    ) -> Ranking:
+        """The ranking by expected loss alone, for people: draws nothing, spends no look, leases no probe."""
+        now = self._clock()
+        answer = self._lengths.expect(shape)
+        survey = self._survey(candidates, shape, answer, now, sticky)
+        if not survey.candidates:
+            return self._last_resort(survey, shape, answer, now, 0.0, LOAD_BALANCED, objective)
+        references = self._references.of(shape.route, survey.seconds, survey.costs)
+        judgement = self._judge(survey, objective, references)
+        order = sorted(range(len(judgement.losses)), key=judgement.losses.__getitem__)
+        reason: Reason = "best_performance" if len(order) > 1 else "only_candidate"
+        return Ranking(
+            self._params,
+            survey,
+            judgement,
+            order,
+            reason=reason,
+            strategy=LOAD_BALANCED,
+            objective=objective,
+            seed=0.0,
+        )
+
+    def weights(
+        self, candidates: Sequence[Candidate], shape: Shape, objective: Objective = BALANCED
+    ) -> dict[str, float]:
+        """Probability of each key to be tried first; sums to one. All zero when every one waits for Retry-After."""
+        rows = self.preview(candidates, shape, objective).explain()
+        found = {str(row["key"]): row["weight"] for row in rows}
+        return {candidate.key: _number(found.get(candidate.key)) for candidate in candidates}
+
+    def stats(self, objective: Objective = BALANCED) -> list[DeploymentStats]:
+        """Every deployment ever met, as compared for a request of typical size; in order of first appearance."""
+        if not self._deployments:
+            return []
+        now = self._clock()
+        candidates = [deployment.candidate for deployment in self._deployments.values()]
+        rows = self.preview(candidates, Shape(int(self._traffic.prompt)), objective).explain()
+        by_key = {row["key"]: row for row in rows}
+        return [describe(deployment, now, by_key[deployment.key]) for deployment in self._deployments.values()]
+
+    def reset(self, provider_or_key: str | None = None) -> int:
+        """Forget what was learned about one deployment, all of one provider, or (None) all; returns how many.
+
+        Tickets in flight settle into the forgotten past.
+        """
+        gone = [
+            key
+            for key, deployment in self._deployments.items()
+            if provider_or_key in (None, key, deployment.candidate.provider)
+        ]
+        for key in gone:
+            del self._deployments[key]
+            self._affinity.forget(key)
+        if gone:
+            self._explorer.excite()
+        return len(gone)
+
+    def snapshot(self) -> dict[str, object]:
+        """All that was learned, as plain JSON-able values; times are ages, so that it may be restored on any clock."""
+        return dump(self._deployments, self._lengths, self._clock())
+
+    def restore(self, snapshot: dict[str, object], age_seconds: float) -> None:
+        """Go on from a snapshot taken `age_seconds` ago: age becomes doubt. ValueError for a foreign format.
+
+        Deployments are known by key; a candidate's prices come with the first ranking.
+        """
+        now = self._clock()
+        load(snapshot, self._lengths, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
+
+    # --- parts -------------------------------------------------------------------------------------------------
+
+    def _meet(self, candidate: Candidate) -> Deployment:
+        deployment = self._deployments.get(candidate.key)
+        if deployment is None:
+            deployment = self._deployments[candidate.key] = Deployment(
+                candidate,
+                self._params,
+                now=self._clock(),
+                traffic=self._traffic,
+                lengths=self._lengths,
+                affinity=self._affinity,
+                on_change=self._explorer.excite,
+            )
+        return deployment
+
+    def _survey(
+        self, candidates: Sequence[Candidate], shape: Shape, answer: float, now: float, sticky: str | None
+    ) -> Survey:
+        known = self._deployments
+        for candidate in candidates:
+            if candidate.key not in known:
+                self._meet(candidate)
+        survey = Survey()
+        survey.look(known, candidates, shape.input_tokens, answer, now)
+        if sticky is not None:
+            survey.credit(self._affinity, self._params, sticky, shape, now)
+        return survey
+
+    def _judge(self, survey: Survey, objective: Objective, references: tuple[float, float]) -> Judgement:
+        return Judgement(
+            objective,
+            survey.deployments,
+            survey.idle,
+            survey.seconds,
+            survey.costs,
+            references,
+            self._params.failover_fails,
+        )
+
+    def _share(
+        self, survey: Survey, judgement: Judgement, uniform: float, size: float, now: float
+    ) -> tuple[list[int], Reason]:
+        losses = judgement.losses
+        count = len(losses)
+        if count == 1:
+            return [0], "only_candidate"
+        order = sorted(range(count), key=losses.__getitem__)
+        free = count
+        if survey.ramping:
+            order, free, uniform = _held_back(survey, order, uniform)
+        first = order[0]
+        best = losses[first]
+        temperature = best * self._params.temperature
+        limit = best + BAND * temperature
+        if free > 1 and losses[order[1]] <= limit:
+            near = [i for i in order[:free] if losses[i] <= limit]
+            place, _ = draw(shares([losses[i] for i in near], temperature), uniform)
+            first = near[place]
+        reason: Reason = "best_performance" if first == order[0] else "near_equal_share"
+        if first == survey.warm:
+            reason = "sticky_session"
+        if survey.due:
+            looked = self._explorer.pick(now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
+            if looked is not None and looked != first:
+                first, reason = looked, "exploration"
+        if first != order[0]:
+            order.remove(first)
+            order.insert(0, first)
+        return order, reason
+
+    def _probes(
+        self,
+        probe: Deployment,
+        survey: Survey,
+        judgement: Judgement,
+        shape: Shape,
+        answer: float,
+        size: float,
+        now: float,
+    ) -> bool:
+        """Whether this request is the one that looks whether a broken deployment is back; then it joins the survey."""
+        waited = now - probe.breaker.reopens_at
+        if size > PROBE_SIZE and waited < PROBE_PATIENCE_S:
+            return False
+        best = min(judgement.losses)
+        survey.add(probe, shape.input_tokens, answer)
+        judgement.add(probe, survey.seconds[-1], survey.costs[-1])
+        dear = judgement.losses[-1] > best * (1.0 + self._params.probe_dear)
+        if dear and waited < self._params.probe_dear_wait_s:
+            survey.retract()
+            judgement.retract()
+            return False
+        probe.breaker.lease_probe(now)
+        return True
+
+    def _last_resort(
+        self,
+        survey: Survey,
+        shape: Shape,
+        answer: float,
+        now: float,
+        uniform: float,
+        strategy: str,
+        objective: Objective,
+    ) -> Ranking:
+        """Nobody is healthy: still try, first those only we hold back, then the broken by their next probe."""
+        for deployment, why, _ in sorted(survey.blocked, key=lambda blocked: (RANKS[blocked[1]], blocked[2])):
+            if why != RATE_LIMITED:
+                survey.add(deployment, shape.input_tokens, answer)
+        judgement = None
+        if survey.candidates:
+            references = self._references.of(shape.route, survey.seconds, survey.costs)
+            judgement = self._judge(survey, objective, references)
+        return Ranking(
+            self._params,
+            survey,
+            judgement,
+            list(range(len(survey.candidates))),
+            reason="last_resort",
+            strategy=strategy,
+            objective=objective,
+            seed=uniform,
+            retry_after=max(survey.soonest() - now, 0.0),
+        )
+
+
+def _held_back(survey: Survey, order: list[int], uniform: float) -> tuple[list[int], int, float]:
+    """The order with recovering deployments moved behind the others, unless admitted.
+
+    Also how many stand before them, and what is left of the uniform number after deciding each admission.
+    """
+    held: set[int] = set()
+    for i, part in survey.ramping:
+        shut = 1.0 - part
+        if uniform < shut:
+            held.add(i)
+            uniform /= shut
+        else:
+            uniform = (uniform - shut) / part
+    if len(held) == len(order):
+        return order, len(order), uniform
+    free = [i for i in order if i not in held]
+    return free + [i for i in order if i in held], len(free), uniform
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, float) else 0.0

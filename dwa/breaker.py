@@ -1,0 +1,197 @@
+"""S = max over suffixes of Σ log(P(outcome | broken) / P(outcome | healthy)), by dispatch; open when S ≥ 8 nats.
+
+A failure adds log(0.9/e), a success takes log((1-e)/(1-0.9)) away, and S never falls below zero (CUSUM): the fastest
+test there is for "something changed" at a given rate of false alarms. The bar adapts to e, the host's usual failure
+rate: three failures in a row are proof for a host that fails once in a hundred and a bad minute for one that fails
+once in three (what that costs is the error rate's business, not the breaker's).
+
+Why order of dispatch: when a host dies, answers to requests it took *before* keep arriving for seconds. Counted in
+order of arrival each of them excuses a failure that is younger than it, and the breaker stays shut through the first,
+most expensive seconds. So outcomes are kept sorted by dispatch, the last 24 of them, and summed in that order.
+
+A hang gives no outcomes at all; its evidence is requests in flight beyond their time (`deployment.py`), and it opens
+the same breaker through `hang`.
+
+    closed ──evidence──► open ──pause over──► half_open ──probe succeeds──► ramp ──x1.5 per success──► closed
+                          ▲                      │ probe fails: longer pause      │ evidence
+                          └──────────────────────┴────────────────────────────────┘
+
+The pause is what keeps failed probes, each wasting t_fail seconds, below a share β of the traffic's own waiting
+(λ requests a second of L seconds each): pause = t_fail / (β·λ·L), within [1 s, 6 s], growing x1.5 with each failed
+probe. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up with cold caches, met
+by its whole traffic at once, goes down again.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from math import log
+
+from dwa.params import Params
+
+CLOSED, OPEN, HALF_OPEN, RAMP = "closed", "open", "half_open", "ramp"
+RATE_FLOOR, RATE_CEILING = 0.02, 0.4
+"""Bounds of e in the test: below, two failures would do; above, failing would stop being evidence at all."""
+
+
+class Breaker:
+    """Whether one deployment may be sent requests. `now` and `dispatched` are seconds on the caller's clock."""
+
+    __slots__ = (
+        "_carried",
+        "_evidence",
+        "_failures",
+        "_leased_until",
+        "_params",
+        "_pause",
+        "hung",
+        "opened_at",
+        "openings",
+        "probe_sent",
+        "ramp",
+        "reopens_at",
+        "since",
+        "state",
+    )
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self.state = CLOSED
+        self.ramp = 1.0
+        self.openings = 0
+        self.hung = False
+        self.opened_at = self.reopens_at = 0.0
+        self.since = float("-inf")
+        self.probe_sent: float | None = None
+        self._leased_until = 0.0
+        self._pause = 0.0
+        self._evidence: list[tuple[float, bool]] = []
+        self._failures = 0
+        self._carried = 0.0
+
+    # --- evidence ----------------------------------------------------------------------------------------------
+
+    def outcome(self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float) -> bool:
+        """Weigh one outcome; True when the state changed. `usual`: the host's usual failure rate."""
+        if self.state in (OPEN, HALF_OPEN):
+            return self._probed(now, dispatched, failed=failed, pause=pause)
+        if dispatched < self.since:
+            return False  # from before the recovery: says nothing about the host as it is now
+        self._insert(dispatched, failed, usual)
+        if failed and self.evidence(usual) >= self._params.breaker_limit:
+            self._open(now, pause)
+            return True
+        if not failed and self.state == RAMP:
+            self.ramp *= self._params.ramp_growth
+            if self.ramp >= 1.0:
+                self.state, self.ramp = CLOSED, 1.0
+                return True
+        return False
+
+    def evidence(self, usual: float) -> float:
+        """Nats for "broken", by the outcomes in order of dispatch."""
+        total = self._carried
+        if not self._failures:
+            return total
+        up, down = self._steps(usual)
+        for _, failed in self._evidence:
+            total = total + up if failed else max(0.0, total - down)
+        return total
+
+    def hang(self, now: float, pause: float) -> None:
+        """Open on evidence from outside: requests in flight far beyond their time."""
+        self._open(now, pause)
+        self.hung = True
+
+    def relent(self, now: float) -> None:
+        """The evidence for a hang is gone (the answers came after all): let traffic back in by the ramp."""
+        self._recover(now, now)
+
+    def doubt(self, now: float) -> None:
+        """It was open before a restart: a probe shall tell."""
+        self._open(now, 0.0)
+        self.reopens_at = now
+
+    # --- admission ---------------------------------------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Open becomes half open when its pause is over."""
+        if self.state == OPEN and now >= self.reopens_at:
+            self.state = HALF_OPEN
+            self._leased_until = 0.0
+            self.probe_sent = None
+
+    def probe_free(self, now: float) -> bool:
+        """Whether half open and neither a probe in flight nor one about to be dispatched."""
+        return self.state == HALF_OPEN and self.probe_sent is None and now >= self._leased_until
+
+    def lease_probe(self, now: float) -> None:
+        """The probe was handed to a caller who has not dispatched it yet."""
+        self._leased_until = now + self._params.probe_lease_s
+
+    def dispatched(self, now: float) -> None:
+        """A request was sent; while half open it is the probe."""
+        if self.state == HALF_OPEN:
+            self.probe_sent = now
+
+    def probe_void(self) -> None:
+        """The probe ended without telling anything (caller hung up, bad request, refused): the slot is free."""
+        self.probe_sent = None
+        self._leased_until = 0.0
+
+    def probe_lost(self, now: float, pause: float) -> None:
+        """The probe is overdue: counts as failed, so that a hanging host cannot hold the slot for a whole timeout."""
+        self._open(now, pause)
+
+    # --- transitions -------------------------------------------------------------------------------------------
+
+    def _probed(self, now: float, dispatched: float, *, failed: bool, pause: float) -> bool:
+        if dispatched < self.opened_at:
+            return False  # dispatched before it opened: its evidence is already in
+        if failed:
+            self._open(now, pause)
+        else:
+            self._recover(now, dispatched)
+        return True
+
+    def _open(self, now: float, pause: float) -> None:
+        params = self._params
+        grown = max(self._pause * params.pause_growth, pause, params.pause_min_s)
+        self._pause = min(grown, params.pause_max_s)
+        if self.state in (CLOSED, RAMP):
+            self.hung = False
+            self.openings += 1
+            self.opened_at = now
+        self.state, self.ramp = OPEN, 0.0
+        self.reopens_at = now + self._pause
+        self.probe_sent = None
+        self._clear(0.0)
+
+    def _recover(self, now: float, dispatched: float) -> None:
+        self.state, self.ramp = RAMP, self._params.ramp_start
+        self.since = dispatched
+        self.reopens_at = now
+        self._pause = 0.0 if self._pause <= self._params.pause_min_s else self._pause / self._params.pause_growth
+        # Half of the way to open: two failures during the ramp reopen it, one may be bad luck.
+        self._clear(self._params.breaker_limit / 2)
+
+    def _clear(self, carried: float) -> None:
+        self._evidence.clear()
+        self._failures = 0
+        self._carried = carried
+
+    def _steps(self, usual: float) -> tuple[float, float]:
+        rate = min(max(usual, RATE_FLOOR), RATE_CEILING)
+        broken = self._params.broken_fails
+        return log(broken / rate), log((1.0 - rate) / (1.0 - broken))
+
+    def _insert(self, dispatched: float, failed: bool, usual: float) -> None:
+        insort(self._evidence, (dispatched, failed))
+        self._failures += failed
+        if len(self._evidence) <= self._params.evidence:
+            return
+        _, oldest = self._evidence.pop(0)
+        self._failures -= oldest
+        if oldest or self._carried:
+            up, down = self._steps(usual)
+            self._carried = self._carried + up if oldest else max(0.0, self._carried - down)

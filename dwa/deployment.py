@@ -1,0 +1,317 @@
+"""One deployment: its mechanisms side by side, and the few numbers that `rank` reads.
+
+`rank` touches plain attributes only (`first`, `prefill`, `token`, `inverse_knee`, `error`, …). They are published here
+whenever an outcome taught something, and at a review every 0.1 s for what changes by itself: overdue requests, errors
+that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost.
+
+`guarded` is the one bit that keeps the healthy path short: false while neither breaker nor rate limit has anything to
+say. Memory is constant, beside the tickets in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dwa.affinity import HIT_GAIN, Affinity
+from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
+from dwa.candidate import Candidate
+from dwa.explore import Traffic
+from dwa.latency import INSTANT, LatencyModel
+from dwa.length import Lengths
+from dwa.overdue import Overdue
+from dwa.params import Params
+from dwa.quota import Quota
+from dwa.reliability import Reliability
+from dwa.stats import Tally
+from dwa.ticket import Ticket
+
+UNLIMITED = 1 << 30
+PRICE_GAIN = 0.2
+"""Weight of one bill in the price factor. Bills have no noise. Doubled: two answers instead of five to see a price that
+the table does not know; halved: ten."""
+PRICE_BOUND = 10.0
+"""Largest factor, and its inverse the smallest, that a bill may have: beyond it the bill or the table is a mistake."""
+
+
+class Deployment:
+    """State of one deployment; created when first ranked."""
+
+    __slots__ = (
+        "_affinity",
+        "_lengths",
+        "_params",
+        "_traffic",
+        "bonus",
+        "breaker",
+        "candidate",
+        "cut",
+        "error",
+        "first",
+        "guarded",
+        "hit",
+        "in_flight",
+        "inverse_knee",
+        "key",
+        "latency",
+        "limit",
+        "look_at",
+        "look_pending",
+        "on_change",
+        "overdue",
+        "prefill",
+        "price",
+        "quota",
+        "reliability",
+        "review_at",
+        "sent",
+        "sent_at",
+        "slow",
+        "tally",
+        "token",
+        "turn",
+        "waste",
+    )
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        params: Params,
+        *,
+        now: float,
+        traffic: Traffic,
+        lengths: Lengths,
+        affinity: Affinity,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._params = params
+        self._traffic = traffic
+        self._lengths = lengths
+        self._affinity = affinity
+        self.on_change = on_change
+        self.key = candidate.key
+        self.candidate = candidate
+        self.limit = UNLIMITED if candidate.max_concurrency is None else candidate.max_concurrency
+        self.latency = LatencyModel(
+            params,
+            first_token_s=candidate.first_token_s or params.first_token_s,
+            token_s=candidate.token_s or params.token_s,
+            knee=candidate.max_concurrency or params.knee,
+            now=now,
+        )
+        self.reliability = Reliability(params, now=now)
+        self.breaker = Breaker(params)
+        self.quota = Quota(params)
+        self.overdue = Overdue(params)
+        self.tally = Tally()
+        self.in_flight = self.sent = self.turn = self.bonus = 0
+        self.sent_at = now
+        self.look_at = now
+        self.look_pending = False
+        self.price = 1.0
+        self.hit = 1.0
+        self.slow = 1.0
+        self.guarded = False
+        self.review_at = now
+        self.first = self.prefill = self.token = self.inverse_knee = 0.0
+        self.error = self.cut = self.waste = 0.0
+        self.publish(now)
+
+    def adopt(self, candidate: Candidate) -> None:
+        """The configuration changed: prices and limits count from now on, what was learned stays."""
+        self.candidate = candidate
+        self.limit = UNLIMITED if candidate.max_concurrency is None else candidate.max_concurrency
+
+    def publish(self, now: float) -> None:
+        """Refresh the numbers that `rank` reads."""
+        latency = self.latency
+        factor = latency.tail * self.slow
+        self.first = latency.first * factor
+        self.prefill = latency.prefill * factor
+        self.token = latency.token * factor
+        self.inverse_knee = latency.inverse_knee
+        self.error = self.reliability.rate(now)
+        self.cut = self.reliability.cut
+        self.waste = self.reliability.waste
+        self.guarded = self.quota.active or self.breaker.state != CLOSED
+
+    def review(self, now: float) -> None:
+        """Notice what happened by time alone."""
+        params, breaker = self._params, self.breaker
+        self.review_at = now + params.review_s
+        nats = self.overdue.nats(now) if self.overdue.fresh else 0.0
+        self.slow = 1.0 + max(0.0, nats - params.overdue_free) / params.overdue_scale
+        if breaker.state in (CLOSED, RAMP):
+            if nats >= params.overdue_limit:
+                breaker.hang(now, self._pause())
+                self._broke()
+        else:
+            breaker.wake(now)
+            self._watch_probe(now)
+        self.publish(now)
+
+    def gate(self, now: float, tokens: float) -> tuple[str, float]:
+        """Why it may not be sent a request of about `tokens` and until when; ("", now) when it may.
+
+        "half_open" means: no traffic, but see `breaker.probe_free`.
+        """
+        why, until = self.quota.verdict(now, int(tokens)) if self.quota.active else ("", now)
+        if why:
+            return why, until
+        self.breaker.wake(now)
+        if self.breaker.state == OPEN:
+            return "breaker_open", self.breaker.reopens_at
+        if self.breaker.state == HALF_OPEN:
+            return "half_open", now
+        return "", now
+
+    # --- endings, called by the ticket -------------------------------------------------------------------------
+
+    def dispatch(self, ticket: Ticket) -> None:
+        """A request leaves."""
+        now = ticket.started
+        self.in_flight += 1
+        self.sent += 1
+        self.sent_at = now
+        self.tally.requests += 1
+        ticket.look, self.look_pending = self.look_pending, False
+        self.quota.sent(now, int(ticket.shape.input_tokens + ticket.answer))
+        self.breaker.dispatched(now)
+        self.overdue.watch(ticket, self.latency)
+
+    def spoke(self, ticket: Ticket, now: float) -> None:
+        """The first token is here."""
+        seconds = now - ticket.started
+        self.overdue.alive(ticket)
+        self.latency.first_token(now, seconds, ticket.shape.input_tokens, ticket.busy)
+        self.tally.first.add(seconds)
+        self.publish(now)
+
+    def succeeded(self, ticket: Ticket, now: float, prompt: int, answer: int, cost: float | None, cached: int) -> None:
+        """A whole answer."""
+        self._end(ticket)
+        seconds = now - ticket.started
+        changes = self.latency.changes
+        surprise = self._learn_speed(ticket, now, seconds, prompt, answer, cached)
+        self._learn_price(ticket.candidate, prompt, answer, cost, cached)
+        self._lengths.learn(ticket.shape, answer)
+        self._traffic.answered(seconds)
+        if ticket.sticky is not None:
+            self._remember(ticket, prompt, cached, now)
+        self.reliability.success(now)
+        youngest = self.overdue.alive(ticket)
+        self.quota.answered()
+        breaker = self.breaker
+        if breaker.outcome(now, ticket.started, failed=False, usual=self.reliability.usual(), pause=0.0):
+            self.on_change()
+        elif breaker.hung and youngest and breaker.state in (OPEN, HALF_OPEN):
+            self._relent(now)
+        elif breaker.state == CLOSED and breaker.evidence(self.reliability.usual()) <= 0.0:
+            self.reliability.calm()
+        if ticket.look and surprise < -self._params.surprise_sd:
+            self.bonus, self.look_at = self._params.bonus_looks, now
+        if self.latency.changes != changes:
+            self.on_change()
+        tally = self.tally
+        tally.successes += 1
+        tally.total.add(seconds)
+        tally.output_tokens += answer
+        tally.writing_s += seconds if ticket.first_at is None else now - ticket.first_at
+        self.review(now)
+
+    def failed(self, ticket: Ticket, now: float, kind: str, *, caller_saw: bool) -> None:
+        """A failure of the host."""
+        self._end(ticket)
+        seconds = now - ticket.started
+        breaker = self.breaker
+        incident = breaker.state in (OPEN, HALF_OPEN) or ticket.started < breaker.since
+        if not incident:
+            self.reliability.failure(now, seconds, caller_saw=caller_saw)
+        usual = self.reliability.usual()
+        if breaker.outcome(now, ticket.started, failed=True, usual=usual, pause=self._pause()):
+            self._broke()
+        tally = self.tally
+        tally.failures += 1
+        tally.last_error, tally.last_error_at = kind, now
+        self.review(now)
+
+    def refused(self, ticket: Ticket, now: float, retry_after: float | None) -> None:
+        """A 429."""
+        self._end(ticket)
+        self._free_probe(ticket)
+        self.overdue.alive(ticket)
+        self.quota.refused(now, ticket.started, retry_after)
+        self.tally.throttled += 1
+        self.publish(now)
+
+    def void(self, ticket: Ticket, now: float, *, caller_error: bool) -> None:
+        """An ending that says nothing about the host."""
+        self._end(ticket)
+        self._free_probe(ticket)
+        if caller_error:
+            self.tally.caller_errors += 1
+        else:
+            self.tally.cancelled += 1
+        self.review(now)
+
+    # --- parts -------------------------------------------------------------------------------------------------
+
+    def _end(self, ticket: Ticket) -> None:
+        self.in_flight -= 1
+        self.overdue.drop(ticket)
+
+    def _free_probe(self, ticket: Ticket) -> None:
+        if self.breaker.probe_sent == ticket.started:
+            self.breaker.probe_void()
+
+    def _pause(self) -> float:
+        """Seconds of open breaker that keep its failed probes below their share of the traffic's waiting."""
+        waiting = self._traffic.rate * self._traffic.seconds * self._params.probe_share
+        return self.reliability.waste / max(waiting, INSTANT)
+
+    def _broke(self) -> None:
+        self.reliability.forgive()
+        self.on_change()
+
+    def _relent(self, now: float) -> None:
+        """Answers that came after all may have refuted a hang."""
+        if self.overdue.nats(now) < self._params.overdue_limit / 2:
+            self.breaker.relent(now)
+            self.on_change()
+
+    def _watch_probe(self, now: float) -> None:
+        sent = self.breaker.probe_sent
+        if sent is None:
+            return
+        waiting = next((ticket for ticket in reversed(self.overdue.fresh) if ticket.started == sent), None)
+        if waiting is not None and self.overdue.weigh(waiting, now) >= self._params.probe_overdue:
+            self.breaker.probe_lost(now, self._pause())
+
+    def _learn_speed(self, ticket: Ticket, now: float, seconds: float, prompt: int, answer: int, cached: int) -> float:
+        """Teach the latency model; returns the surprise in s.d."""
+        latency = self.latency
+        read = max(prompt - cached * (1.0 - self._params.warm_prefill), 0.0)
+        latency.whole(seconds, latency.median(read, answer, ticket.busy))
+        if ticket.first_at is None:
+            self.overdue.calibrate(seconds, ticket.forecast)
+            return latency.total(now, seconds, read, answer, ticket.busy)
+        if answer > 1:
+            return latency.generation(now, now - ticket.first_at, answer, ticket.busy)
+        return 0.0
+
+    def _learn_price(self, candidate: Candidate, prompt: int, answer: int, cost: float | None, cached: int) -> None:
+        if cost is None:
+            return
+        self.tally.cost += cost
+        price_cached = candidate.price_in if candidate.price_cached is None else candidate.price_cached
+        listed = (prompt - cached) * candidate.price_in + cached * price_cached + answer * candidate.price_out
+        if listed > 0.0:
+            ratio = min(max(cost / listed, 1.0 / PRICE_BOUND), PRICE_BOUND)
+            self.price += PRICE_GAIN * (ratio - self.price)
+
+    def _remember(self, ticket: Ticket, prompt: int, cached: int, now: float) -> None:
+        sticky = ticket.sticky or ""
+        warm = self._affinity.warm(sticky, now)
+        if warm is not None and warm[0] == self.key and warm[1] > 0:
+            could = min(warm[1], prompt) or 1
+            self.hit += HIT_GAIN * (min(cached / could, 1.0) - self.hit)
+        self._affinity.remember(sticky, self.key, prompt, now)

@@ -1,0 +1,164 @@
+"""Look again every τ = √(2·regret / (hazard·gain·λ)) seconds; all looks together at most 1 % of the requests.
+
+A deployment that gets no traffic may have become better and nobody would know. A look costs its regret r = J - J_best
+once; not looking costs, with hazard h per second that it has changed by now, a gain g on each of λ requests a second
+until the next look. Looking every τ costs r/τ + h·g·λ·τ/2 per second, least at the τ above: dear losers are looked at
+seldom, near misses often, and busy gateways look sooner because they have more to win.
+
+Why a schedule and not chance or optimism: ε-greedy spends alike on the hopeless and the promising, and optimism
+(subtract one s.d., growing with silence) looks at the wrong moment, with whatever request comes by. A look that is due
+can wait a little for a *small* request, which costs a fraction and tells nearly as much.
+
+- g is what it could win if its latency halved and its failures ended, not less than 2 % of the best: never zero, so
+  nobody is forgotten.
+- Looks are paid from a purse that fills by 1 % per request. A change anywhere (a breaker moved, a run of surprises)
+  fills it up: where one thing changed others may have.
+- Strangers get 4 looks at once, and one every half second up to 12 answers while their bad start may have been bad
+  luck; unless price alone makes them hopeless. A look that surprises by 1.5 s.d. brings two more at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, inf, sqrt
+from typing import TYPE_CHECKING
+
+from dwa.params import Params
+
+if TYPE_CHECKING:
+    from dwa.deployment import Deployment
+
+HALF = 0.5
+"""Share of its latency that a lucky change is imagined to take off a deployment, with all of its failures. Doubled:
+losers look promising; halved: hardly anything does."""
+GAIN_FLOOR = 0.02
+"""Least gain, share of the best loss. Doubled: hopeless ones 1.4 times as often; halved: 0.7 times."""
+NEAR = 1.03
+"""Loss, in bests, up to which ordinary sharing gives enough traffic. Doubled: losers unseen; halved: wasted looks."""
+SMALL = 0.6
+"""Size, in typical requests, that a look accepts when it is just due, growing with the delay. Doubled: takes any
+request; halved: waits too long."""
+RETRY_S = 0.2
+"""s until an unaffordable look is considered again. Doubled or halved: no difference."""
+RATE_WINDOW_S = 20.0
+"""s over which λ is measured. Doubled: slow to see a rush; halved: jumpy pauses."""
+TYPICAL_GAIN = 0.02
+"""Weight of one request in what is typical. Doubled or halved: no difference in a steady mix."""
+
+
+class Traffic:
+    """What all deployments share: how much is asked, and how long it takes."""
+
+    __slots__ = ("_at", "_began", "_count", "prompt", "rate", "seconds")
+
+    def __init__(self, now: float) -> None:
+        self._at = self._began = now
+        self._count = 0.0
+        self.rate = 1.0
+        """Rankings per second."""
+        self.seconds = 2.0
+        """Typical duration of an answer."""
+        self.prompt = 1000.0
+        """Typical prompt tokens."""
+
+    def arrive(self, now: float, prompt: int) -> None:
+        """A ranking was asked for, for a prompt of so many tokens."""
+        self.prompt += TYPICAL_GAIN * (prompt - self.prompt)
+        self._count = self._count * exp((self._at - now) / RATE_WINDOW_S) + 1.0
+        self._at = now
+        # Until one window has passed the count is divided by what has passed, or a start would look like a lull.
+        self.rate = self._count / min(RATE_WINDOW_S, now - self._began + 1.0)
+
+    def answered(self, seconds: float) -> None:
+        """An answer took this long."""
+        self.seconds += TYPICAL_GAIN * (seconds - self.seconds)
+
+
+class Explorer:
+    """Decides which request is spent on which look."""
+
+    __slots__ = ("_params", "_traffic", "purse")
+
+    def __init__(self, params: Params, traffic: Traffic) -> None:
+        self._params = params
+        self._traffic = traffic
+        self.purse = params.explore_burst
+        """Looks that may be made now; may go below zero by urgent ones."""
+
+    def earn(self) -> None:
+        """A request came."""
+        self.purse = min(self.purse + self._params.explore_cap, self._params.explore_burst)
+
+    def excite(self) -> None:
+        """The world changed somewhere."""
+        self.purse = self._params.explore_burst
+
+    def pick(
+        self,
+        now: float,
+        due: Sequence[int],
+        deployments: Sequence[Deployment],
+        losses: Sequence[float],
+        hopes: Sequence[float],
+        best: float,
+        size: float,
+    ) -> int | None:
+        """The index of the deployment this request should look at, if any.
+
+        `due` are the indices whose time may have come, `hopes` what a lucky change may take off each loss, `best` the
+        least loss, `size` the request's size in typical requests.
+        """
+        chosen: int | None = None
+        most = 0.0
+        for i in due:
+            urgency = self._urgency(now, deployments[i], losses[i], hopes[i], best, size)
+            if urgency > most:
+                chosen, most = i, urgency
+        if chosen is not None:
+            self._pay(now, deployments[chosen])
+        return chosen
+
+    def _pay(self, now: float, deployment: Deployment) -> None:
+        self.purse = max(self.purse - 1.0, -self._params.explore_burst)
+        if deployment.bonus:
+            deployment.bonus -= 1
+        deployment.look_pending = True
+        deployment.sent_at = now
+
+    def _urgency(self, now: float, deployment: Deployment, loss: float, hope: float, best: float, size: float) -> float:
+        """0: not now; inf: at once; else how overdue, in intervals."""
+        params = self._params
+        if deployment.bonus and self.purse > -params.explore_burst:
+            return inf
+        if loss - 2.0 * hope < best:
+            if deployment.sent < params.early_looks:
+                return inf
+            if self._unproven(now, deployment, loss, hope, best):
+                return inf if now - deployment.sent_at >= params.early_every_s else 0.0
+        if loss <= best * NEAR:
+            deployment.look_at = now + RETRY_S
+            return 0.0
+        interval = self.interval(loss, hope, best)
+        due_at = deployment.sent_at + interval
+        if now < due_at:
+            deployment.look_at = due_at
+            return 0.0
+        if self.purse < 1.0:
+            deployment.look_at = now + RETRY_S
+            return 0.0
+        overdue = (now - deployment.sent_at) / interval
+        return overdue if size <= SMALL * overdue else 0.0
+
+    def interval(self, loss: float, hope: float, best: float) -> float:
+        """Seconds between two looks at a deployment of this loss."""
+        floor = max(best, 1e-9)
+        regret = max(loss - best, 0.01 * floor)
+        gain = max(GAIN_FLOOR * floor, best - (loss - hope))
+        return sqrt(2.0 * regret / (self._params.hazard * gain * self._traffic.rate))
+
+    def _unproven(self, now: float, deployment: Deployment, loss: float, hope: float, best: float) -> bool:
+        latency = deployment.latency
+        if latency.seen >= self._params.early_limit:
+            return False
+        doubt = latency.doubt(now, 500.0, self._params.output_tokens)
+        return loss - 2.0 * hope * min(doubt, 1.0) < best

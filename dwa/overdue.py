@@ -1,0 +1,105 @@
+"""Evidence(now) = Σ -log P(T > age) over what was dispatched after the youngest answer: what silence says, in nats.
+
+A request in flight for longer than its kind usually takes is information before it ends. For a healthy host -log P(T >
+age) at the moment of the answer is exponential with mean one, so the sum over the waiting requests is what a healthy
+host would by now have answered: 14 nats without one answer happen by luck once in a million. The same number serves
+three times: above 3 nats it inflates the expected latency (the host is slow), at 14 it opens the breaker (it hangs),
+and for a lone probe 2.3 is enough to stop waiting.
+
+Only requests *younger than the youngest answered one* count, by dispatch: an answer proves that the host was alive when
+it took that request, so older ones still waiting are stragglers, not symptoms; while answers to requests from before
+the hang prove nothing about those after it.
+
+T is log-normal around the forecast made at dispatch, with the mean and variance of past log(T/forecast) of this
+deployment, which carry the uncertain length of the answer; a streamed request is watched only until its first token,
+whose time is forecast far better. No request adds more than 4 nats: stragglers exist.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import erfc, log, sqrt
+from typing import TYPE_CHECKING
+
+from dwa.latency import FIRST, INSTANT, LatencyModel
+from dwa.params import Params
+
+if TYPE_CHECKING:
+    from dwa.ticket import Ticket
+
+WATCHED = 64
+"""Oldest waiting requests that are summed. Doubled: twice the work; halved: still proof of any hang (4 nats each)."""
+BIAS, VARIANCE = -0.3, 0.6
+"""log and log² of T/forecast before any answer: lengths are log-normal, s.d. about 1, and forecast by their mean."""
+GAIN = 0.02
+"""Weight of one answer in both. Doubled: nervous; halved: slow to calibrate."""
+STRANGER = 0.5
+"""log² of doubt about a host with no answers yet, shared among the answers since. Doubled: hangs of new hosts are seen
+late; halved: a slow new host is taken for a hanging one."""
+
+
+class Overdue:
+    """The requests of one deployment that wait for a sign of life."""
+
+    __slots__ = ("_bias", "_params", "_variance", "fresh", "proven")
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self._bias, self._variance = BIAS, VARIANCE
+        self.fresh: dict[Ticket, None] = {}
+        """In order of dispatch; only those younger than the youngest answer."""
+        self.proven = float("-inf")
+        """When the youngest request that showed life was dispatched."""
+
+    def watch(self, ticket: Ticket, latency: LatencyModel) -> None:
+        """A request was dispatched; writes on the ticket when it is due and with what spread."""
+        doubt = STRANGER / (1 + latency.seen)
+        if ticket.shape.stream:
+            ticket.due = log(latency.median(ticket.shape.input_tokens, 0.0, ticket.busy))
+            variance = latency.noise(FIRST) + doubt
+        else:
+            ticket.due = log(ticket.forecast) + self._bias
+            variance = self._variance + doubt
+        ticket.sharpness = 1.0 / sqrt(2.0 * variance)
+        self.fresh[ticket] = None
+
+    def alive(self, ticket: Ticket) -> bool:
+        """This request showed life: all that were dispatched before it stop being symptoms.
+
+        False when a younger one already had.
+        """
+        if ticket.started <= self.proven:
+            return False
+        self.proven = ticket.started
+        settled: list[Ticket] = []
+        for older in self.fresh:
+            if older.started > self.proven:
+                break
+            settled.append(older)
+        for older in settled:
+            del self.fresh[older]
+        return True
+
+    def drop(self, ticket: Ticket) -> None:
+        """This request ended, however it ended."""
+        self.fresh.pop(ticket, None)
+
+    def calibrate(self, seconds: float, forecast: float) -> None:
+        """An answer took `seconds` where `forecast` was expected."""
+        off = log(max(seconds, INSTANT) / forecast)
+        miss = off - self._bias
+        self._bias += GAIN * miss
+        self._variance += GAIN * (min(miss * miss, 9.0 * self._variance) - self._variance)
+
+    def nats(self, now: float) -> float:
+        """The evidence that the host hangs."""
+        return sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
+
+    def weigh(self, ticket: Ticket, now: float) -> float:
+        """-log P(T > age) for one waiting request, cut at the cap."""
+        age = now - ticket.started
+        if age <= 0.0:
+            return 0.0
+        tail = 0.5 * erfc((log(age) - ticket.due) * ticket.sharpness)
+        cap = self._params.overdue_cap
+        return min(-log(tail), cap) if tail > 1e-9 else cap

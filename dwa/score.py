@@ -1,0 +1,150 @@
+"""J = w_lat·L/L_ref + w_cost·C/C_ref + w_qual·(1-q) + e·(w_lat·t_fail/L_ref + (J_alt - J)⁺) + w_err·P(caller sees).
+
+    L = (A + n_in·F + n_out·B)·load        C = (n_in·price_in + n_out·price_out)·factor
+    P(caller sees) = cut + e·max(e_alt, 0.1)
+
+One number, the expected loss of sending *this* request there, in shares of what the median candidate costs; so it
+needs no normalising against a best or worst of the day, and adding a bad candidate changes nothing.
+
+A failure that may be retried costs the time it wasted and the next best choice. Three guards keep that honest:
+- t_fail is at least the time of an answer: what the caller waits for grows by that much, however quick the error was.
+- The next best is never a gain, (J_alt - J)⁺: else a dear host would look better for failing over to a cheap one.
+- The next one fails too with at least 10 %: failures share causes. With no alternative it is certain that the caller
+  sees it.
+
+References are those of the route's typical request at the median candidate (`reference.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dwa.explore import HALF
+
+if TYPE_CHECKING:
+    from dwa.deployment import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What loss is made of: weights of latency, cost, errors and quality, each not negative, not all zero."""
+
+    name: str
+    latency: float
+    cost: float
+    errors: float
+    quality: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = (self.latency, self.cost, self.errors, self.quality)
+        if not all(0.0 <= weight < float("inf") for weight in weights) or not sum(weights):
+            raise ValueError("objective weights must be finite, not negative, and not all zero")
+
+    @classmethod
+    def of(cls, name: str) -> Objective:
+        """The preset of that name; ValueError names the choices."""
+        if name not in PRESETS:
+            raise ValueError(f"unknown objective {name!r}; one of {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+
+BALANCED = Objective("balanced", 0.4, 0.4, 4.0)
+FASTEST = Objective("fastest", 0.8, 0.1, 4.0)
+CHEAPEST = Objective("cheapest", 0.1, 0.8, 3.0)
+RELIABLE = Objective("reliable", 0.3, 0.1, 12.0)
+PRESETS: Mapping[str, Objective] = {preset.name: preset for preset in (BALANCED, FASTEST, CHEAPEST, RELIABLE)}
+
+
+class Judgement:
+    """The losses of one ranking, position by position, kept as computed so that the choice can be explained later."""
+
+    __slots__ = ("cost_unit", "errors", "idle", "latency_unit", "losses", "quality", "seconds", "worth")
+
+    def __init__(
+        self,
+        objective: Objective,
+        deployments: Sequence[Deployment],
+        idle: list[float],
+        seconds: list[float],
+        costs: list[float],
+        references: tuple[float, float],
+        failover_fails: float,
+    ) -> None:
+        self.idle = idle
+        self.seconds = seconds
+        latency_unit = self.latency_unit = objective.latency / references[0]
+        cost_unit = self.cost_unit = objective.cost / references[1]
+        worth = [latency_unit * s + cost_unit * c for s, c in zip(seconds, costs, strict=True)]
+        self.quality = objective.quality
+        if objective.quality:
+            missing = [objective.quality * (1.0 - d.candidate.quality) for d in deployments]
+            worth = [w + m for w, m in zip(worth, missing, strict=True)]
+        self.worth = worth
+        self.errors = [d.error for d in deployments]
+        weight = objective.errors
+        if len(seconds) == 1:
+            only = deployments[0]
+            retry = latency_unit * max(only.waste, seconds[0])
+            self.losses = [worth[0] + only.error * (retry + weight) + weight * only.cut]
+            return
+        first, second = _two_least(worth)
+        alternative = worth[second]
+        best_fails = max(deployments[first].error, failover_fails)
+        losses: list[float] = []
+        for i, d in enumerate(deployments):
+            own = worth[i]
+            waste, s = d.waste, seconds[i]
+            if waste < s:
+                waste = s
+            if i == first:
+                fails = max(deployments[second].error, failover_fails)
+                retry = alternative - own
+            else:
+                fails = best_fails
+                retry = 0.0
+            losses.append(own + d.error * (latency_unit * waste + retry + weight * fails) + weight * d.cut)
+        self.losses = losses
+
+    def hopes(self) -> list[float]:
+        """What each loss would lose if its latency halved and its failures ended."""
+        half = HALF * self.latency_unit
+        return [half * s + loss - w for s, loss, w in zip(self.seconds, self.losses, self.worth, strict=True)]
+
+    def add(self, deployment: Deployment, seconds: float, cost: float) -> None:
+        """Append one that was not compared (a probe): its own worth, and its failures at the price of a retry."""
+        worth = self.latency_unit * seconds + self.cost_unit * cost
+        worth += self.quality * (1.0 - deployment.candidate.quality)
+        self.worth.append(worth)
+        self.errors.append(deployment.error)
+        self.losses.append(worth + deployment.error * self.latency_unit * max(deployment.waste, seconds))
+
+    def retract(self) -> None:
+        """Undo the last `add`."""
+        for column in (self.worth, self.errors, self.losses):
+            del column[-1]
+
+    def terms(self, place: int, quality: float) -> dict[str, float]:
+        """The named parts of one loss; they sum to it."""
+        latency = self.latency_unit * self.idle[place]
+        load = self.latency_unit * self.seconds[place] - latency
+        missing = self.quality * (1.0 - quality)
+        return {
+            "latency": latency,
+            "cost": self.worth[place] - latency - load - missing,
+            "errors": self.losses[place] - self.worth[place],
+            "load": load,
+            "quality": missing,
+        }
+
+
+def _two_least(values: Sequence[float]) -> tuple[int, int]:
+    """Indices of the least and the second least of at least two values."""
+    first, second = (0, 1) if values[0] <= values[1] else (1, 0)
+    for i in range(2, len(values)):
+        if values[i] < values[first]:
+            first, second = i, first
+        elif values[i] < values[second]:
+            second = i
+    return first, second

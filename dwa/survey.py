@@ -1,0 +1,135 @@
+"""One pass over the candidates: who may be sent this request, how long it would take there and what it would cost.
+
+This is the hot loop of the gateway, so it reads published attributes, writes into flat lists by position, and asks a
+mechanism only when the deployment's `guarded` bit or its review time says there is something to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from dwa.affinity import Affinity
+from dwa.breaker import RAMP
+from dwa.candidate import Candidate, Shape
+from dwa.deployment import Deployment
+from dwa.load import charged
+from dwa.params import Params
+
+
+class Survey:
+    """What was found, position by position over the candidates that may be tried."""
+
+    __slots__ = (
+        "blocked",
+        "candidates",
+        "costs",
+        "deployments",
+        "due",
+        "excluded",
+        "idle",
+        "probe",
+        "ramping",
+        "seconds",
+        "warm",
+    )
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.deployments: list[Deployment] = []
+        self.idle: list[float] = []
+        """Expected seconds on an idle host."""
+        self.seconds: list[float] = []
+        """With load, the slow-down of others included."""
+        self.costs: list[float] = []
+        self.due: list[int] = []
+        """Positions at which a look may be due."""
+        self.ramping: list[tuple[int, float]] = []
+        """(position, admitted share) of the recovering ones."""
+        self.probe: Deployment | None = None
+        self.warm: int | None = None
+        self.excluded: dict[str, str] = {}
+        self.blocked: list[tuple[Deployment, str, float]] = []
+        """Excluded ones: why, and until when on the clock."""
+
+    def look(
+        self,
+        known: Mapping[str, Deployment],
+        candidates: Sequence[Candidate],
+        prompt: int,
+        answer: float,
+        now: float,
+    ) -> None:
+        """Fill the lists. `prompt` and `answer` in tokens; every candidate must be known."""
+        kept, deployments = self.candidates, self.deployments
+        idle, seconds, costs = self.idle, self.seconds, self.costs
+        for candidate in candidates:
+            d = known[candidate.key]
+            if d.candidate is not candidate:
+                d.adopt(candidate)
+            if now >= d.review_at:
+                d.review(now)
+            if (d.guarded or d.in_flight >= d.limit) and self._excludes(d, prompt + answer, now):
+                continue
+            plain = d.first + prompt * d.prefill + answer * d.token
+            if now >= d.look_at:
+                self.due.append(len(kept))
+            kept.append(candidate)
+            deployments.append(d)
+            idle.append(plain)
+            seconds.append(plain * charged(d.in_flight + 1, d.inverse_knee))
+            costs.append((prompt * candidate.price_in + answer * candidate.price_out) * d.price)
+
+    def add(self, d: Deployment, prompt: int, answer: float) -> None:
+        """Append one that the pass left out (a probe, a last resort)."""
+        plain = d.first + prompt * d.prefill + answer * d.token
+        self.candidates.append(d.candidate)
+        self.deployments.append(d)
+        self.idle.append(plain)
+        self.seconds.append(plain)
+        self.costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
+
+    def retract(self) -> None:
+        """Undo the last `add`."""
+        del self.candidates[-1], self.deployments[-1], self.idle[-1], self.seconds[-1], self.costs[-1]
+
+    def credit(self, affinity: Affinity, params: Params, sticky: str, shape: Shape, now: float) -> None:
+        """Subtract what the warm prompt cache of this session saves."""
+        warm = affinity.warm(sticky, now)
+        if warm is None:
+            return
+        key, last_prompt = warm
+        for i, d in enumerate(self.deployments):
+            if d.key == key:
+                cached = min(shape.cached_tokens or last_prompt, shape.input_tokens) * d.hit
+                prefill = cached * d.prefill * (1.0 - params.warm_prefill)
+                self.seconds[i] -= prefill * self.seconds[i] / self.idle[i]
+                self.idle[i] -= prefill
+                price = d.candidate.price_in if d.candidate.price_cached is None else d.candidate.price_cached
+                self.costs[i] -= cached * (d.candidate.price_in - price) * d.price
+                self.warm = i
+
+    def admitted(self) -> list[float]:
+        """By position: the share of its traffic that a recovering deployment is admitted; 1 for the others."""
+        parts = [1.0] * len(self.candidates)
+        for i, part in self.ramping:
+            parts[i] = part
+        return parts
+
+    def soonest(self) -> float:
+        """The earliest time on the clock at which an excluded one may return; inf without any."""
+        return min((until for _, _, until in self.blocked), default=inf)
+
+    def _excludes(self, d: Deployment, tokens: float, now: float) -> bool:
+        why, until = d.gate(now, tokens) if d.guarded else ("", now)
+        if not why and d.in_flight >= d.limit:
+            why, until = "at_max_concurrency", now
+        if not why:
+            if d.breaker.state == RAMP:
+                self.ramping.append((len(self.candidates), d.breaker.ramp))
+            return False
+        if why == "half_open" and self.probe is None and d.breaker.probe_free(now):
+            self.probe = d
+        self.excluded[d.key] = f"{why} for {until - now:.1f} s" if until > now else why
+        self.blocked.append((d, why, until))
+        return True

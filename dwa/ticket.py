@@ -1,0 +1,126 @@
+"""A ticket is one attempt: opened by dispatch, settled once by what became of it, and it keeps the order of dispatch.
+
+What each ending teaches:
+
+    success        latency, reliability, length, price     throttled      the rate limit; no error, no latency
+    failure        reliability and the breaker, and the    caller_error   nothing: the request was wrong by itself
+                   seconds it wasted; never a latency:     cancelled      nothing: a caller who hangs up blames nobody
+                   failing fast is not being fast
+
+A ticket is a context manager; leaving it unsettled means the caller went away, so it counts as cancelled. A second
+ending is a mistake in the calling code and is refused loudly: counted, it would make the in-flight number drift, and a
+host would look idle for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from dwa.candidate import Candidate, Shape
+
+if TYPE_CHECKING:
+    from dwa.deployment import Deployment
+
+
+class AlreadySettledError(RuntimeError):
+    """This attempt has already ended; a ticket settles once."""
+
+
+class Ticket:
+    """One attempt at one deployment. Times in seconds on the balancer's clock."""
+
+    __slots__ = (
+        "_clock",
+        "_deployment",
+        "_settled",
+        "answer",
+        "busy",
+        "candidate",
+        "due",
+        "first_at",
+        "forecast",
+        "look",
+        "shape",
+        "sharpness",
+        "started",
+        "sticky",
+    )
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        candidate: Candidate,
+        shape: Shape,
+        *,
+        clock: Callable[[], float],
+        answer: float,
+        sticky: str | None,
+    ) -> None:
+        self._deployment = deployment
+        self._clock = clock
+        self._settled = False
+        self.candidate = candidate
+        self.shape = shape
+        self.sticky = sticky
+        self.started = clock()
+        self.answer = answer
+        """Output tokens expected at dispatch."""
+        self.busy = deployment.in_flight + 1
+        """Requests in flight at dispatch, this one included."""
+        self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
+        self.first_at: float | None = None
+        self.due = self.sharpness = 0.0
+        self.look = False
+        deployment.dispatch(self)
+
+    @property
+    def key(self) -> str:
+        """The deployment's key."""
+        return self.candidate.key
+
+    def first_token(self) -> None:
+        """The first content token is here; later calls and calls after the end are ignored."""
+        if self.first_at is None and not self._settled:
+            self.first_at = self._clock()
+            self._deployment.spoke(self, self.first_at)
+
+    def success(self, input_tokens: int, output_tokens: int, cost: float | None = None, cached_tokens: int = 0) -> None:
+        """The whole answer is here. Tokens as the host counted them; `cost` in USD, None when not known."""
+        self._settle()
+        self._deployment.succeeded(self, self._clock(), input_tokens, output_tokens, cost, cached_tokens)
+
+    def failure(self, kind: str, caller_saw: bool = False) -> None:
+        """The host failed; `caller_saw` when it did so after the first bytes reached the caller."""
+        self._settle()
+        self._deployment.failed(self, self._clock(), kind, caller_saw=caller_saw)
+
+    def throttled(self, retry_after: float | None = None) -> None:
+        """The host refused for its rate limit (429); `retry_after` in seconds if it said so."""
+        self._settle()
+        self._deployment.refused(self, self._clock(), retry_after)
+
+    def caller_error(self) -> None:
+        """The host rightly refused the request itself (400, 413, 422)."""
+        self._settle()
+        self._deployment.void(self, self._clock(), caller_error=True)
+
+    def cancelled(self) -> None:
+        """The caller went away, or another attempt won."""
+        self._settle()
+        self._deployment.void(self, self._clock(), caller_error=False)
+
+    def _settle(self) -> None:
+        if self._settled:
+            raise AlreadySettledError(f"{self.key}: this attempt has already ended")
+        self._settled = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._settled:
+            self.cancelled()

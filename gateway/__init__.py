@@ -1,0 +1,1 @@
+"""The gateway: one HTTP service in front of many model providers, and the only package that knows the others."""

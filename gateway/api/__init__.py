@@ -1,0 +1,1 @@
+"""HTTP: what callers may ask, and how they are answered. No policy lives here."""

@@ -1,0 +1,39 @@
+"""Who may use the ordinary routes: guards for Litestar's controllers, and the parts they work on."""
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
+
+from gateway.api.ingress import api_key
+from gateway.governance.keys import Principal, require_admin
+from gateway.parts import Parts
+
+Connection = ASGIConnection[BaseRouteHandler, object, object, State]
+
+
+def parts(state: State) -> Parts:
+    """The gateway's parts, for dependency injection."""
+    return state["parts"]
+
+
+def principal_of(connection: Connection) -> Principal:
+    """Who asks. Raises `Unauthorized`."""
+    gateway: Parts = connection.app.state["parts"]
+    return gateway.principals.find(api_key(dict(connection.scope["headers"])))
+
+
+def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: any valid key."""
+    principal_of(connection)
+
+
+def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: the admin key."""
+    require_admin(principal_of(connection))
+
+
+def metrics_reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard: any valid key, unless the metrics are public."""
+    gateway: Parts = connection.app.state["parts"]
+    if not gateway.metrics_public:
+        caller(connection, handler)

@@ -1,0 +1,53 @@
+"""Errors of the ordinary routes, in OpenAI's shape like everywhere: ours, Litestar's, and defects."""
+
+import logging
+from typing import Any
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from gateway.api.faults import defect, openai_body, retry_after
+from gateway.errors import BadRequest, Busy, GatewayError, NotFound
+from gateway.records import StoreUnavailable
+
+_log = logging.getLogger("steelyard.api")
+_Request = Request[object, object, State]
+
+
+def of_gateway(_request: _Request, exc: GatewayError) -> Response[dict[str, Any]]:
+    """One of ours."""
+    headers = {"retry-after": seconds} if (seconds := retry_after(exc)) else {}
+    return Response(openai_body(exc, ""), status_code=exc.status, headers=headers)
+
+
+def of_http(request: _Request, exc: HTTPException) -> Response[dict[str, Any]]:
+    """One of Litestar's: no such route, a wrong method, a parameter that does not parse."""
+    if exc.status_code == 404:
+        error: GatewayError = NotFound(f"There is nothing at {request.method} {request.url.path}. See /docs.")
+    elif exc.status_code < 500:
+        error = BadRequest(_told(exc))
+    else:
+        error = GatewayError("The gateway failed to serve this request.")
+    error.status = exc.status_code
+    answer = of_gateway(request, error)
+    answer.headers.update(exc.headers or {})
+    return answer
+
+
+def of_store(request: _Request, exc: StoreUnavailable) -> Response[dict[str, Any]]:
+    """The database is away: requests are served, but their records cannot be read."""
+    return of_gateway(request, Busy(f"The database is not available right now: {exc}", retry_after=5.0))
+
+
+def of_defect(request: _Request, exc: Exception) -> Response[dict[str, Any]]:
+    """A mistake of ours: logged in full, told in brief."""
+    _log.error("request failed", extra={"path": request.url.path}, exc_info=exc)
+    return of_gateway(request, defect(exc, debug=request.app.state["parts"].settings.server.debug))
+
+
+def _told(exc: HTTPException) -> str:
+    """Litestar's message, with the parameters it complains of."""
+    extra: Any = exc.extra or []
+    places = [f"{one.get('key', '')}: {one.get('message', '')}" for one in extra if isinstance(one, dict)]
+    return "; ".join([exc.detail, *places])

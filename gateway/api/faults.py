@@ -1,0 +1,104 @@
+"""How a caller sees an error: the one table, per ingress dialect.
+
+OpenAI's shape serves `/v1` and the native API; `/v1/messages` answers in Anthropic's.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.errors import BadRequest, GatewayError
+from gateway.logs import redact
+from providers.dialect import InvalidRequest
+
+_ENCODER = msgspec.json.Encoder()
+#: Anthropic's error types by status, as its API reference lists them; its SDK chooses its exception by status.
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def of_invalid(exc: InvalidRequest) -> BadRequest:
+    """A dialect's complaint about the caller's body."""
+    return BadRequest(exc.message, param=exc.param, code=exc.code)
+
+
+def defect(exc: Exception, *, debug: bool) -> GatewayError:
+    """A mistake of ours, told in brief; with `debug` also what it was."""
+    what = f" ({type(exc).__name__}: {redact(str(exc))})" if debug else ""
+    return GatewayError(f"The gateway failed to serve this request; its log says why.{what}")
+
+
+def openai_body(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """OpenAI's error object, with who is to blame and, when providers failed, what each did."""
+    told: dict[str, Any] = {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code,
+        "source": error.source,
+    }
+    if error.attempts:
+        told["attempts"] = error.attempts
+    return {"error": told, "request_id": request_id}
+
+
+def anthropic_body(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """Anthropic's error object, with the same further facts."""
+    told: dict[str, Any] = {
+        "type": _ANTHROPIC_TYPES.get(error.status, "api_error"),
+        "message": error.message,
+        "code": error.code,
+        "param": error.param,
+        "source": error.source,
+    }
+    if error.attempts:
+        told["attempts"] = error.attempts
+    return {"type": "error", "error": told, "request_id": request_id}
+
+
+def openai_event(error: GatewayError, request_id: str) -> bytes:
+    """The event that ends a broken stream: the SDK raises on it, and no `[DONE]` follows."""
+    return b"data: " + _ENCODER.encode(openai_body(error, request_id)) + b"\n\n"
+
+
+def named_event(body: Callable[[GatewayError, str], dict[str, Any]]) -> Callable[[GatewayError, str], bytes]:
+    """The same for surfaces whose events have names."""
+
+    def event(error: GatewayError, request_id: str) -> bytes:
+        return b"event: error\ndata: " + _ENCODER.encode(body(error, request_id)) + b"\n\n"
+
+    return event
+
+
+class ErrorShape(msgspec.Struct, frozen=True):
+    """How one surface tells errors: as a body, and as the event that ends a broken stream."""
+
+    body: Callable[[GatewayError, str], dict[str, Any]]
+    event: Callable[[GatewayError, str], bytes]
+
+    def encoded(self, error: GatewayError, request_id: str) -> bytes:
+        """The body's bytes."""
+        return _ENCODER.encode(self.body(error, request_id))
+
+
+OPENAI_SHAPE = ErrorShape(openai_body, openai_event)
+ANTHROPIC_SHAPE = ErrorShape(anthropic_body, named_event(anthropic_body))
+NATIVE_SHAPE = ErrorShape(openai_body, named_event(openai_body))
+
+
+def retry_after(error: GatewayError) -> str | None:
+    """The header's value: whole seconds, on every 429 and 503."""
+    if error.status not in {429, 503}:
+        return None
+    return str(max(1, math.ceil(error.retry_after or 1.0)))

@@ -1,0 +1,51 @@
+"""`GET /v1/models`, in OpenAI's shape or, for callers with an `anthropic-version` header, in Anthropic's."""
+
+from typing import Any
+
+from litestar import Controller, Request, get
+from litestar.datastructures import State
+
+from gateway.api.access import caller
+from gateway.errors import UnknownModel
+from gateway.parts import Parts
+
+_Request = Request[object, object, State]
+#: Both shapes require a date of creation, which no price list knows. The epoch is plainly no date.
+_CREATED = 0
+_CREATED_AT = "1970-01-01T00:00:00Z"
+
+
+class Models(Controller):
+    """The names a caller may ask for."""
+
+    path = "/v1/models"
+    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    tags = ["OpenAI", "Anthropic"]  # noqa: RUF012 - as above
+
+    @get(summary="List models", description="Routes, models and `auto`; each may be used as `model` on every surface.")
+    async def list_models(self, gateway: Parts, request: _Request) -> dict[str, Any]:
+        """Every name."""
+        names = gateway.catalog.names()
+        if "anthropic-version" in request.headers:
+            data = [_anthropic(name) for name in names]
+            first, last = (names[0], names[-1]) if names else (None, None)
+            return {"data": data, "has_more": False, "first_id": first, "last_id": last}
+        return {"object": "list", "data": [_openai(gateway, name) for name in names]}
+
+    @get("/{name:path}", summary="Retrieve a model")
+    async def retrieve_model(self, gateway: Parts, name: str, request: _Request) -> dict[str, Any]:
+        """One name, `provider/model` included."""
+        name = name.removeprefix("/")
+        if not gateway.catalog.known(name):
+            raise UnknownModel(f"The model '{name}' does not exist. GET /v1/models lists every model.", param="model")
+        return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
+
+
+def _openai(gateway: Parts, name: str) -> dict[str, Any]:
+    providers = {one.provider for one in gateway.catalog.serving(name)}
+    owner = providers.pop() if len(providers) == 1 else "steelyard"
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}
+
+
+def _anthropic(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _CREATED_AT}

@@ -1,0 +1,178 @@
+"""The native form of answers: what `/api/llm/orchestrate` makes of a reply, whole or streamed.
+
+A whole answer is kept in the neutral shape and dressed anew each time, because its metadata (request id, times, cached
+or not) belongs to the exchange and not to the answer. A stream has the events `result.delta`, `result.done`,
+`metadata`, and `error` in place of the last two when it breaks.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.caching import Kept
+from gateway.exchange import Exchange
+from gateway.failover import told
+from providers.chat import (
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Finish,
+    Json,
+    ReasoningDelta,
+    RefusalDelta,
+    RefusalText,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+
+_ENCODER = msgspec.json.Encoder()
+_REPLY = msgspec.json.Decoder(ChatReply)
+
+
+class Native:
+    """A form that no provider speaks: every answer is decoded, and kept as the neutral reply."""
+
+    name = "native"
+
+    def render(self, reply: ChatReply) -> bytes:
+        """The reply itself."""
+        return _ENCODER.encode(reply)
+
+    def stream_encoder(self, request: ChatRequest) -> "NativeEncoder":
+        """An encoder for one stream."""
+        return NativeEncoder()
+
+
+class NativeEncoder:
+    """Chunks → `result.delta` events and one `result.done`."""
+
+    def __init__(self) -> None:
+        """Nothing said yet."""
+        self._usage = Usage()
+        self._finish: str | None = None
+
+    def encode(self, chunk: ChatChunk) -> bytes:
+        """The event one chunk stands for, if any."""
+        delta: dict[str, Any]
+        match chunk:
+            case TextDelta():
+                delta = {"text": chunk.text}
+            case ReasoningDelta():
+                delta = {"reasoning": chunk.text}
+            case RefusalDelta():
+                delta = {"refusal": chunk.text}
+            case ToolCallDelta():
+                call = {"index": chunk.index, "id": chunk.id, "name": chunk.name, "arguments": chunk.arguments}
+                delta = {"tool_call": {name: value for name, value in call.items() if value is not None}}
+            case Finish():
+                self._finish = chunk.reason
+                return b""
+            case UsageReport():
+                self._usage = chunk.usage
+                return b""
+            case _:
+                return b""
+        return event("result.delta", delta)
+
+    def end(self) -> bytes:
+        """`result.done`."""
+        return event("result.done", {"finish_reason": self._finish, "usage": usage_of(self._usage)})
+
+
+def event(name: str, data: object) -> bytes:
+    """One server-sent event."""
+    return b"event: " + name.encode() + b"\ndata: " + _ENCODER.encode(data) + b"\n\n"
+
+
+def dress(exchange: Exchange, kept: Kept) -> bytes:
+    """Orchestrate's answer: results and metadata."""
+    reply = _REPLY.decode(kept.pieces[0])
+    results = [_result(exchange, reply, choice) for choice in reply.choices]
+    return _ENCODER.encode({"request_id": exchange.id, "results": results, "metadata": metadata(exchange)})
+
+
+def said(exchange: Exchange, kept: Kept | None) -> Json:
+    """The answer as the message that a session keeps; a stream's text was collected as it passed."""
+    if kept is None:
+        return {"role": "assistant", "content": "".join(exchange.said or [])}
+    parts = _REPLY.decode(kept.pieces[0]).choices[0].parts
+    message: Json = {"role": "assistant", "content": "".join(part.text for part in parts if isinstance(part, Text))}
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    return message
+
+
+def closing(exchange: Exchange) -> bytes:
+    """The last event of a stream."""
+    return event("metadata", {"request_id": exchange.id, **metadata(exchange)})
+
+
+def metadata(exchange: Exchange) -> dict[str, Any]:
+    """What befell the exchange, for people."""
+    return {
+        "total_response_time": round(exchange.seconds, 6),
+        "overhead_ms": round(exchange.overhead * 1000, 3),
+        "cached_response": exchange.cache in {"hit", "coalesced"},
+        "dwa_selection_reason": exchange.reason or None,
+        "strategy": exchange.strategy,
+        "objective": exchange.objective,
+        "provider": exchange.provider,
+        "model": exchange.model,
+        "cost_usd": exchange.cost,
+        "attempts": told(exchange),
+        "session_id": exchange.preferences.session_id,
+        "database_logged": exchange.logged,
+    }
+
+
+def usage_of(usage: Usage) -> dict[str, int]:
+    """Token counts under the names of OpenTelemetry's GenAI conventions."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+
+
+def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, Any]:
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    refusal = "".join(part.text for part in choice.parts if isinstance(part, RefusalText))
+    result: dict[str, Any] = {
+        "provider": exchange.provider,
+        "model": exchange.model,
+        "response": text,
+        "response_time": round(exchange.seconds, 6),
+        "tokens_used": reply.usage.input_tokens + reply.usage.output_tokens,
+        "usage": usage_of(reply.usage),
+        "cost_usd": exchange.cost,
+        "cached": exchange.cache in {"hit", "coalesced"},
+        "dwa_score": _score(exchange),
+        "finish_reason": choice.finish_reason,
+    }
+    if calls:
+        result["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+    if refusal:
+        result["refusal"] = refusal
+    if exchange.simulated:
+        result["simulated"] = True
+    return result
+
+
+def _score(exchange: Exchange) -> object:
+    """How the answering deployment compared with the best when it was chosen, 0..1."""
+    key = f"{exchange.provider}/{exchange.model}"
+    rows = exchange.ranking.explain() if exchange.ranking else []
+    return next((row["score"] for row in rows if row["key"] == key), None)

@@ -1,0 +1,126 @@
+"""The LLM surfaces in the OpenAPI document: they are bare ASGI handlers, so Litestar cannot describe them itself.
+
+Bodies of OpenAI's and Anthropic's formats are described by the fields the gateway reads; further fields are passed on.
+"""
+
+from typing import Any
+
+import msgspec
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    PathItem,
+    Reference,
+    RequestBody,
+    Schema,
+)
+
+from gateway.api.orchestrate import OrchestrateRequest
+
+_ERRORS = {
+    "400": "The request is not valid; `error.param` names the field.",
+    "401": "The API key is missing or not valid.",
+    "404": "There is no such model.",
+    "408": "The deadline passed.",
+    "413": "The body is too large.",
+    "429": "Every provider asks for fewer requests; see `Retry-After`.",
+    "502": "Every provider answered with rubbish.",
+    "503": "No provider is healthy; `error.attempts` lists what was tried.",
+    "504": "Every provider timed out.",
+}
+_MESSAGES: dict[str, Any] = {"type": "array", "minItems": 1, "items": {"type": "object"}}
+_CHAT: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "model": {"type": "string", "description": "A model, `provider/model`, a route, or `auto`."},
+        "messages": _MESSAGES,
+        "stream": {"type": "boolean", "default": False},
+        "max_tokens": {"type": "integer", "minimum": 1},
+        "temperature": {"type": "number"},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "response_format": {"type": "object"},
+    },
+    "additionalProperties": True,
+}
+_ANTHROPIC: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "messages", "max_tokens"],
+    "properties": {
+        "model": _CHAT["properties"]["model"],
+        "messages": _MESSAGES,
+        "max_tokens": {"type": "integer", "minimum": 1},
+        "system": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+        "stream": {"type": "boolean", "default": False},
+        "tools": {"type": "array", "items": {"type": "object"}},
+    },
+    "additionalProperties": True,
+}
+_EMBEDDING: dict[str, Any] = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": {"type": "string"},
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]},
+        "dimensions": {"type": "integer", "minimum": 1},
+        "encoding_format": {"enum": ["float", "base64"]},
+    },
+    "additionalProperties": True,
+}
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+                "source": {"enum": ["caller", "policy", "gateway", "provider"]},
+            },
+        },
+        "request_id": {"type": "string"},
+    },
+}
+
+
+def describe(document: OpenAPI) -> None:
+    """Add the LLM surfaces to the document."""
+    schemas, components = msgspec.json.schema_components(
+        [OrchestrateRequest], ref_template="#/components/schemas/{name}"
+    )
+    known: dict[str, Any] = document.components.schemas
+    known.update(components)
+    known["GatewayError"] = _ERROR
+    paths = document.paths if document.paths is not None else {}
+    paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, streams=True)
+    paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, streams=False)
+    paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, streams=True)
+    paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", schemas[0], streams=True)
+    document.paths = paths
+
+
+def _path(tag: str, summary: str, body: Any, *, streams: bool) -> PathItem:
+    content = {"application/json": _media({"type": "object"})}
+    if streams:
+        content["text/event-stream"] = _media({"type": "string"})
+    responses: dict[str, OpenAPIResponse | Reference] = {"200": OpenAPIResponse("The answer.", content=content)}
+    error = {"application/json": _media({"$ref": "#/components/schemas/GatewayError"})}
+    responses.update((status, OpenAPIResponse(text, content=error)) for status, text in _ERRORS.items())
+    operation = Operation(
+        tags=[tag],
+        summary=summary,
+        operation_id=summary.title().replace(" ", "").replace(",", ""),
+        request_body=RequestBody(content={"application/json": _media(body)}, required=True),
+        responses=responses,
+    )
+    return PathItem(post=operation)
+
+
+def _media(schema: Any) -> OpenAPIMediaType:
+    """Litestar writes a plain mapping out as it is, though its type asks for a Schema."""
+    plain: Schema = schema
+    return OpenAPIMediaType(schema=plain)

@@ -1,0 +1,75 @@
+"""`/api/db/*`: the request log and the cache, for administrators."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar import Controller, delete, get
+from litestar.params import Parameter
+from litestar.status_codes import HTTP_200_OK
+from msgspec import to_builtins
+
+from gateway.api.access import admin
+from gateway.errors import Busy, NotFound
+from gateway.parts import Parts
+from gateway.records import Filters
+
+
+class Database(Controller):
+    """What was recorded."""
+
+    path = "/api/db"
+    guards = [admin]  # noqa: RUF012 - Litestar reads it from the class
+    tags = ["Records"]  # noqa: RUF012 - as above
+
+    @get("/stats", summary="Totals of the request log")
+    async def stats(self, gateway: Parts, since: datetime | None = None) -> dict[str, Any]:
+        """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment; since a time, or ever."""
+        return await gateway.records.stats(since)
+
+    @get("/requests/recent", summary="Recent requests, newest first")
+    async def recent(
+        self,
+        gateway: Parts,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        key: str | None = None,
+        cached: bool | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+    ) -> dict[str, Any]:
+        """A page of requests; `next_cursor` leads to the next, and is null on the last."""
+        wanted = Filters(
+            provider=provider,
+            model=model,
+            status=status,
+            key=key,
+            cached=cached,
+            since=since.timestamp() if since else None,
+        )
+        return await gateway.records.recent(wanted, cursor=cursor, limit=limit)
+
+    @get("/requests/{request_id:str}", summary="One request with its attempts")
+    async def request(self, gateway: Parts, request_id: str) -> dict[str, Any]:
+        """Everything recorded of it; its bodies only when body logging was on."""
+        found = await gateway.records.get(request_id)
+        if found is None:
+            raise NotFound(f"No request '{request_id}' is recorded (records appear after the log's flush interval).")
+        return found
+
+    @get("/cache/stats", summary="Cache counts")
+    async def cache_stats(self, gateway: Parts) -> dict[str, Any]:
+        """Hits, misses, writes, evictions, errors."""
+        counts = to_builtins(gateway.store.stats())
+        looked = counts["hits"] + counts["misses"]
+        return {**counts, "hit_rate": counts["hits"] / looked if looked else None}
+
+    @delete("/cache/clear", summary="Clear the cache", status_code=HTTP_200_OK)
+    async def clear(self, gateway: Parts, model: str | None = None, prefix: str | None = None) -> dict[str, Any]:
+        """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
+        start = f"{model}:" if model is not None else (prefix or "")
+        try:
+            return {"cleared": await gateway.store.clear(start)}
+        except ConnectionError as exc:
+            raise Busy(str(exc), retry_after=5.0) from exc

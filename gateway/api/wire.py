@@ -1,0 +1,133 @@
+"""Bytes in and out of an ASGI connection: body with a bound, headers, streams, and a caller that hangs up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar.types import Receive, Send
+
+from gateway.errors import TooLarge
+from gateway.exchange import Exchange
+
+Pairs = list[tuple[bytes, bytes]]
+_JSON = (b"content-type", b"application/json")
+_SSE = (b"content-type", b"text/event-stream; charset=utf-8")
+#: Keeps proxies (nginx above all) from collecting a stream before passing it on.
+_UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+#: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
+#: takes a task.
+_LISTEN_AFTER = 0.03
+
+
+class HungUp(Exception):
+    """The caller has gone; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The whole body. Raises `TooLarge` without reading past `limit` bytes, and `HungUp`."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(limit)
+    message: Any = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] != "http.request":
+            raise HungUp
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request body is larger than {limit} bytes. Send less, or have STEELYARD_BODY_LIMIT raised.")
+
+
+class Listener:
+    """Cancels the running task when its caller hangs up. Use as an async context manager around the work."""
+
+    def __init__(self, receive: Receive) -> None:
+        """Listen on `receive`, which must have given the whole body already."""
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._work: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._gone = False
+
+    async def __aenter__(self) -> None:
+        self._work = asyncio.current_task()
+        self._timer = self._loop.call_later(_LISTEN_AFTER, self._start)
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, _trace: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        ours = self._gone and self._work is not None and isinstance(exc, asyncio.CancelledError)
+        # A cancellation from outside (shutdown) stays in force.
+        if ours and self._work is not None and self._work.uncancel() == 0:
+            raise HungUp from exc
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._work is not None:
+            self._work.cancel()
+
+
+def facts(exchange: Exchange) -> Pairs:
+    """The headers that say what happened to a request."""
+    pairs: list[tuple[bytes, str]] = [
+        (b"x-steelyard-request-id", exchange.id),
+        (b"x-steelyard-cache", exchange.cache),
+        (b"x-steelyard-attempts", str(len(exchange.attempts))),
+        (b"x-steelyard-strategy", exchange.strategy),
+        (b"x-steelyard-overhead-ms", f"{exchange.overhead * 1000:.2f}"),
+    ]
+    if exchange.provider:
+        pairs += [(b"x-steelyard-provider", exchange.provider), (b"x-steelyard-model", exchange.model or "")]
+    if exchange.reason:
+        pairs.append((b"x-steelyard-reason", exchange.reason))
+    if exchange.ttft is None:
+        # A stream's cost is known when it has ended: in its usage event, and in the request log.
+        pairs.append((b"x-steelyard-cost-usd", f"{exchange.cost:.10f}".rstrip("0").rstrip(".")))
+    if exchange.dropped:
+        pairs.append((b"x-steelyard-dropped-params", ",".join(exchange.dropped)))
+    if exchange.simulated:
+        pairs.append((b"x-steelyard-simulated", "true"))
+    return [(name, value.encode("latin-1", "replace")) for name, value in pairs]
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Pairs) -> None:
+    """One JSON answer."""
+    start: Any = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_stream(send: Send, pieces: AsyncIterator[bytes], headers: Pairs) -> None:
+    """Server-sent events, as they come."""
+    start: Any = {"type": "http.response.start", "status": 200, "headers": [_SSE, *_UNBUFFERED, *headers]}
+    await send(start)
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,134 @@
+"""When an answer may come from the cache, and what is kept of it.
+
+Law: only complete 2xx answers are kept, errors never; a stream is kept as its events and replayed as a stream. What is
+kept is what the caller was sent, so a hit is byte for byte the first answer. A store that fails is a miss.
+
+Who may: the caller's `Cache` preference, else the route's, else the default of the family of surfaces. On the drop-in
+ones that is "when the answer is deterministic" (temperature 0, or an embedding), since a caller that samples expects a
+new answer each time; on the native ones it is "always".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from cache import Broadcast, Flights, Store, key_of
+from gateway.catalog import Route
+from gateway.exchange import Exchange, Preferences
+from providers.chat import Usage
+
+#: A larger answer is not kept, in bytes: one entry must not push out thousands.
+LARGEST = 4 * 1024 * 1024
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """An answer and the facts that its headers and records need. `pieces` is one body, or a stream's writes."""
+
+    provider: str
+    model: str
+    pieces: list[bytes]
+    usage: Usage
+    finish_reason: str | None
+    simulated: bool
+    dropped: tuple[str, ...] = ()
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Kept)
+
+
+Family = Literal["native", "drop_in"]
+When = Literal["never", "deterministic", "always"]
+
+
+class CachePolicy(msgspec.Struct, frozen=True):
+    """Whether a cache is used at all, for how long an answer is kept, in seconds, and when nobody says otherwise."""
+
+    enabled: bool
+    ttl: float
+    native: When = "always"
+    drop_in: When = "deterministic"
+
+    def by_default(self, family: Family, *, deterministic: bool) -> bool:
+        """Is the answer kept when neither caller nor route says?"""
+        when = self.native if family == "native" else self.drop_in
+        return when == "always" or (when == "deterministic" and deterministic)
+
+
+class Plan(msgspec.Struct):
+    """What the cache means for one request: no key is a bypass."""
+
+    key: str | None = None
+    read: bool = False
+    ttl: float = 0.0
+    #: Bytes of the stream collected so far.
+    collected: int = 0
+
+
+class AnswerCache:
+    """The store, and the questions being answered right now."""
+
+    def __init__(self, store: Store, policy: CachePolicy) -> None:
+        """Keep answers in `store`."""
+        self.store = store
+        self.replies: Flights[tuple[Kept, Exchange]] = Flights()
+        self.streams: dict[str, tuple[Broadcast[bytes], Exchange]] = {}
+        self._policy = policy
+
+    def plan(
+        self, exchange: Exchange, body: bytes, route: Route | None, *, family: Family, deterministic: bool
+    ) -> Plan:
+        """Decide before anything is asked. `deterministic`: the same question has the same answer."""
+        wishes = exchange.preferences
+        # A session's earlier turns are part of the question and not of the body.
+        if (
+            not self._policy.enabled
+            or wishes.session_id
+            or not _wanted(wishes, route, self._policy.by_default(family, deterministic=deterministic))
+        ):
+            return Plan()
+        verdict = key_of(
+            body,
+            tenant=exchange.principal,
+            surface=exchange.surface,
+            model=exchange.requested_model,
+            pins=_pins(wishes),
+        )
+        if verdict.key is None:
+            return Plan()
+        ttl = wishes.cache_ttl or (route and route.cache_ttl) or self._policy.ttl
+        return Plan(verdict.key, wishes.cache != "refresh", ttl)
+
+    async def get(self, plan: Plan) -> Kept | None:
+        """The answer kept under the plan's key."""
+        if plan.key is None or not plan.read:
+            return None
+        found = await self.store.get(plan.key)
+        if found is None:
+            return None
+        try:
+            return _DECODER.decode(found)
+        except msgspec.DecodeError:
+            # Written by another version of this program: as good as absent.
+            return None
+
+    async def keep(self, plan: Plan, kept: Kept) -> None:
+        """Keep an answer, unless it is too large."""
+        if plan.key is not None and sum(map(len, kept.pieces)) <= LARGEST:
+            await self.store.set(plan.key, _ENCODER.encode(kept), plan.ttl)
+
+
+def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:
+    if wishes.cache is not None:
+        return wishes.cache != "off"
+    if route is not None and route.cache is not None:
+        return route.cache
+    return by_default
+
+
+def _pins(wishes: Preferences) -> tuple[str, ...]:
+    """What headers add to the question: who may answer, and whether fields may be left out of it."""
+    ordered = "ordered" if wishes.ordered else ""
+    return (",".join(wishes.providers), ordered, str(bool(wishes.drop_params)))

@@ -1,0 +1,132 @@
+"""One attempt of each kind of request: what is sent to a deployment, and what is made of its answer.
+
+A caller that speaks the provider's dialect gets the provider's bytes untouched, after a glance at what the gateway must
+know of them; any other caller gets the answer decoded and rendered in its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.catalog import Deployment
+from providers import client
+from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
+from providers.dialect import EmbeddingDialect, Inexpressible, StreamEncoder
+from providers.transport import Transport
+
+
+class Form(Protocol):
+    """How answers are written for the caller. Every dialect is one; orchestrate has its own."""
+
+    @property
+    def name(self) -> str:
+        """The dialect whose bytes it takes untouched."""
+        ...
+
+    def render(self, reply: ChatReply) -> bytes:
+        """A complete answer."""
+        ...
+
+    def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
+        """An encoder for one stream."""
+        ...
+
+
+class Answer(Struct):
+    """A whole answer in the caller's form, and its facts."""
+
+    body: bytes
+    usage: Usage
+    finish_reason: str | None
+    dropped: tuple[str, ...]
+    headers: Mapping[str, str]
+
+
+class Opened(Struct):
+    """A stream past its commit point. `encoder` is None when bytes go through untouched."""
+
+    flow: client.Flow
+    encoder: StreamEncoder | None
+    dropped: tuple[str, ...]
+    closing: AsyncExitStack
+
+
+class Chat(Struct):
+    """A chat request on its way: how to ask a deployment for it."""
+
+    request: ChatRequest
+    form: Form
+    drop: bool
+
+    async def whole(self, transport: Transport, deployment: Deployment, deadline: float) -> Answer:
+        """Ask for the complete answer. Raises a `Fault` or `Inexpressible`."""
+        dialect = deployment.dialect
+        call = dialect.encode(self.request, deployment.target, drop=self.drop)
+        received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
+        if self.form.name == dialect.name:
+            glance = dialect.glance(received.body)
+            return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
+        reply = dialect.decode(received.body)
+        finish = reply.choices[0].finish_reason if reply.choices else None
+        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers)
+
+    async def stream(self, transport: Transport, deployment: Deployment, deadline: float) -> Opened:
+        """Ask for a stream and wait for its first content. Raises a `Fault` or `Inexpressible`."""
+        dialect = deployment.dialect
+        call = dialect.encode(self.request, deployment.target, drop=self.drop)
+        async with AsyncExitStack() as stack:
+            flow = await stack.enter_async_context(
+                client.stream(transport, deployment.endpoint, dialect, call, deadline=deadline)
+            )
+            encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
+            return Opened(flow, encoder, call.dropped, stack.pop_all())
+
+
+class EmbeddingForm(Protocol):
+    """How embeddings are written for the caller."""
+
+    @property
+    def name(self) -> str:
+        """The dialect whose bytes it takes untouched."""
+        ...
+
+    def glance_embedding(self, body: bytes) -> Usage:
+        """The tokens of an answer that is passed on untouched."""
+        ...
+
+    def render_embedding(self, reply: EmbeddingReply, encoding_format: str) -> bytes:
+        """A complete answer."""
+        ...
+
+
+class Embedding(Struct):
+    """An embedding request on its way."""
+
+    request: EmbeddingRequest
+    form: EmbeddingForm
+    drop: bool
+
+    async def whole(self, transport: Transport, deployment: Deployment, deadline: float) -> Answer:
+        """Ask for the vectors. Raises a `Fault` or `Inexpressible`."""
+        dialect = deployment.dialect
+        power = embedding_power(deployment)
+        call = power.encode_embedding(self.request, deployment.target, drop=self.drop)
+        received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
+        if self.form.name == dialect.name:
+            usage = self.form.glance_embedding(received.body)
+            return Answer(received.body, usage, None, call.dropped, received.headers)
+        reply = power.decode_embedding(received.body)
+        body = self.form.render_embedding(reply, self.request.encoding_format)
+        return Answer(body, reply.usage, None, call.dropped, received.headers)
+
+
+def embedding_power(deployment: Deployment) -> EmbeddingDialect:
+    """The deployment's dialect, when it can embed. Raises `Inexpressible`."""
+    dialect = deployment.dialect
+    if not hasattr(dialect, "encode_embedding"):
+        raise Inexpressible(("embeddings",), dialect.name)
+    return dialect  # pyright: ignore[reportReturnType] - the attribute above is the protocol's mark

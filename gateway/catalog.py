@@ -1,0 +1,209 @@
+"""Who can answer: a model or route name → deployments, validated at start.
+
+A name may be a bare model (`gpt-4o-mini`: every deployment that serves it), `provider/model`, a configured route, or
+`auto` (every chat deployment). Deployments that lack a capability the request needs, or whose window is too small for
+it, cannot answer and are left out here; whether the others should is the DWA's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from dwa import Candidate
+from gateway.errors import BadRequest, UnknownModel
+from providers.chat import Usage
+from providers.client import Endpoint
+from providers.dialect import Dialect, Target
+
+AUTO = "auto"
+EMBEDDINGS = "embeddings"
+
+
+class Price(Struct, frozen=True):
+    """USD per token."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached_input: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """What these tokens cost, in USD. Without a price of their own, cached tokens cost what others do."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = usage.input_tokens - usage.cached_tokens
+        return fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
+
+
+class Deployment(Struct, frozen=True, eq=False):
+    """An upstream model at an endpoint, with all that is needed to call it, price it and rank it."""
+
+    provider: str
+    model: str
+    dialect: Dialect
+    endpoint: Endpoint
+    target: Target
+    price: Price
+    candidate: Candidate
+    context: int | None
+    #: None: not known, so nothing is concluded from it.
+    capabilities: frozenset[str] | None
+    simulated: bool = False
+
+    @property
+    def key(self) -> str:
+        """`provider/model`: how metrics, logs and the DWA call it."""
+        return self.candidate.key
+
+    @property
+    def chats(self) -> bool:
+        """It holds conversations; a model that embeds does not."""
+        return self.capabilities is None or EMBEDDINGS not in self.capabilities
+
+
+class Route(Struct, frozen=True):
+    """A named set of deployments with an objective: a virtual model. `fallback` names further routes or targets."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    strategy: str | None = None
+    objective: str | None = None
+    fallback: tuple[str, ...] = ()
+    cache: bool | None = None
+    cache_ttl: float | None = None
+    drop_params: bool = False
+
+
+class Asked(Struct, frozen=True):
+    """What of a request decides who can answer it. Tokens are estimates."""
+
+    needs: frozenset[str]
+    input_tokens: int
+    output_tokens: int
+    providers: tuple[str, ...] = ()
+
+
+class Resolution(Struct, frozen=True):
+    """Who can answer, in tiers: a later tier is asked only when every deployment before it has failed."""
+
+    tiers: tuple[tuple[Deployment, ...], ...]
+    route: Route | None = None
+
+
+class Catalog:
+    """Every deployment and route, by name."""
+
+    def __init__(self, deployments: Sequence[Deployment], routes: Sequence[Route] = ()) -> None:
+        """Index once; nothing changes afterwards."""
+        self.deployments = tuple(deployments)
+        self.routes = {route.name: route for route in routes}
+        self.providers = tuple(dict.fromkeys(deployment.provider for deployment in deployments))
+        names: dict[str, list[Deployment]] = {}
+        for deployment in deployments:
+            names.setdefault(deployment.model, []).append(deployment)
+            names.setdefault(deployment.key, []).append(deployment)
+            if deployment.chats:
+                names.setdefault(AUTO, []).append(deployment)
+        self._names = {name: tuple(found) for name, found in names.items()}
+        self.by_key = {deployment.key: deployment for deployment in deployments}
+
+    def resolve(self, name: str, asked: Asked, *, ordered: bool = False) -> Resolution:
+        """The deployments that can answer for `name`.
+
+        Args:
+            name: what the caller asked for.
+            asked: what the answer takes.
+            ordered: one tier per provider of `asked.providers`, in that order.
+
+        Raises:
+            UnknownModel: nothing has that name; names the nearest.
+            BadRequest: what has that name lacks a capability, or is too small.
+        """
+        route = self.routes.get(name)
+        tiers = [self._fitting(self._named(name), asked)]
+        tiers.extend(self._fitting(self._named(other), asked) for other in (route.fallback if route else ()))
+        if not any(tiers):
+            raise self._nobody(name, self._named(name), asked)
+        if ordered and asked.providers:
+            everyone = [deployment for tier in tiers for deployment in tier]
+            tiers = [[one for one in everyone if _is(one, wanted)] for wanted in asked.providers]
+        return Resolution(tuple(tuple(tier) for tier in tiers if tier), route)
+
+    def deployments_of(self, provider: str) -> list[Deployment]:
+        """What a provider serves."""
+        return [one for one in self.deployments if one.provider == provider]
+
+    def known(self, name: str) -> bool:
+        """Does anything have that name?"""
+        return name in self.routes or name in self._names
+
+    def names(self) -> list[str]:
+        """Every name a caller may use but `provider/model`, in order: routes, models, `auto`."""
+        models = [name for name in self._names if name not in self.by_key and name != AUTO]
+        return [*self.routes, *(name for name in models if name not in self.routes), *([AUTO] if self._names else [])]
+
+    def serving(self, name: str) -> tuple[Deployment, ...]:
+        """The deployments behind a name, whatever they can. Raises `UnknownModel`."""
+        return self._named(name)
+
+    def _named(self, name: str) -> tuple[Deployment, ...]:
+        if route := self.routes.get(name):
+            return route.deployments
+        found = self._names.get(name)
+        if found is None:
+            raise UnknownModel(self._unknown(name), param="model")
+        return found
+
+    def _unknown(self, name: str) -> str:
+        known = [*self.routes, *self._names]
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        return f"The model '{name}' does not exist.{hint} GET /v1/models lists every model."
+
+    def _fitting(self, deployments: Iterable[Deployment], asked: Asked) -> list[Deployment]:
+        return [one for one in deployments if not _obstacle(one, asked)]
+
+    def _nobody(self, name: str, deployments: tuple[Deployment, ...], asked: Asked) -> BadRequest:
+        obstacles = [_obstacle(one, asked) for one in deployments]
+        if "provider" in obstacles and set(obstacles) == {"provider"}:
+            return BadRequest(
+                f"None of the providers {', '.join(asked.providers)} serves '{name}'. "
+                f"These do: {', '.join(sorted({one.provider for one in deployments}))}.",
+                param="providers",
+                code="provider_not_found",
+            )
+        if "context" in obstacles:
+            largest = max(one.context or 0 for one in deployments)
+            return BadRequest(
+                f"The request needs about {asked.input_tokens + asked.output_tokens} tokens; "
+                f"'{name}' takes at most {largest}. Shorten the messages or lower max_tokens.",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        lacking = next(obstacle for obstacle in obstacles if obstacle not in {"provider", "context"})
+        return BadRequest(
+            f"'{name}' does not support {lacking}, which this request needs. Choose a model that does.",
+            param="model",
+            code="unsupported_capability",
+        )
+
+
+def _is(deployment: Deployment, wanted: str) -> bool:
+    return wanted in {deployment.provider, deployment.key}
+
+
+def _obstacle(deployment: Deployment, asked: Asked) -> str:
+    """Why it cannot answer: `provider`, `context`, the missing capability, or nothing."""
+    if asked.providers and deployment.provider not in asked.providers and deployment.key not in asked.providers:
+        return "provider"
+    if deployment.capabilities is not None:
+        lacking = asked.needs - deployment.capabilities
+        if lacking:
+            return min(lacking)
+        if EMBEDDINGS not in asked.needs and not deployment.chats:
+            return "chat"
+    # The estimate is rough: only what is plainly too long is turned away here, the provider judges the rest.
+    if deployment.context is not None and asked.input_tokens > deployment.context * 1.25:
+        return "context"
+    return ""

@@ -1,0 +1,21 @@
+"""The `steelyard` command: few verbs, each with `--help`."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from gateway.cli.config import config
+from gateway.cli.database import database
+from gateway.cli.providers import providers
+from gateway.cli.serve import serve
+from gateway.cli.simulate import simulate
+from gateway.cli.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Steelyard, a multi-LLM routing gateway that weighs its providers."""
+
+
+for command in (serve, simulate, config, providers, database, version):
+    main.add_command(command)

@@ -1,0 +1,42 @@
+"""`steelyard config check` and `steelyard config show`: what is configured, and what is wrong with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from gateway.cli.options import config_option
+from gateway.settings import Loaded, SettingsError, from_environment
+from gateway.settings.showing import show_settings
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration, or show it."""
+
+
+@config.command()
+@config_option
+def check(config: Path | None) -> None:
+    """Say what is wrong, all of it; exit with 1 when anything is."""
+    settings = _load(config).settings
+    models = sum(len(provider.models) for provider in settings.providers.values())
+    what = f"providers: {', '.join(settings.providers)} ({models} models)" if settings.providers else "no provider"
+    click.echo(f"The configuration is valid: {what}, {len(settings.routes)} routes, {len(settings.keys)} keys.")
+
+
+@config.command()
+@config_option
+def show(config: Path | None) -> None:
+    """Show every setting as YAML, where it came from, and no secret."""
+    click.echo(show_settings(_load(config)), nl=False)
+
+
+def _load(config: Path | None) -> Loaded:
+    try:
+        return from_environment(config)
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

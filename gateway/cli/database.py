@@ -1,0 +1,58 @@
+"""`steelyard db`: the schema of the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from gateway.cli.options import config_option, load_settings
+from gateway.store import migrate
+from gateway.store.errors import SchemaUnknown, StoreUnavailable
+
+T = TypeVar("T")
+
+
+@click.group("db")
+def database() -> None:
+    """Bring the database's schema up or down. `steelyard serve` brings it up by itself."""
+
+
+@database.command()
+@click.argument("revision", default="head")
+@config_option
+def upgrade(revision: str, config: Path | None) -> None:
+    """Bring the schema up to REVISION (the newest)."""
+    url = load_settings(config).database.url.reveal()
+    _run(migrate.upgrade(url, revision))
+    click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
+
+
+@database.command()
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+def downgrade(revision: str, yes: bool, config: Path | None) -> None:
+    """Take the schema down to REVISION (`-1`: one step, `base`: everything). Drops what the steps had added."""
+    url = load_settings(config).database.url.reveal()
+    if not yes:
+        click.confirm("This drops tables or columns with what is in them. Go on?", abort=True)
+    _run(migrate.downgrade(url, revision))
+    click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
+
+
+@database.command()
+@config_option
+def current(config: Path | None) -> None:
+    """Show the revision the schema is at."""
+    click.echo(_run(migrate.current(load_settings(config).database.url.reveal())) or "base (no tables)")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (StoreUnavailable, SchemaUnknown) as exc:
+        raise click.ClickException(str(exc)) from exc

@@ -1,0 +1,25 @@
+"""What several commands share: the `--config` option, and settings or a readable refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import rich_click as click
+
+from gateway.settings import SettingsError, from_environment
+from gateway.settings.tree import Settings
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration file. [STEELYARD_CONFIG, ./steelyard.yaml when it exists]",
+)
+
+
+def load_settings(config: Path | None, overrides: Mapping[str, str] | None = None) -> Settings:
+    """The settings. Raises `click.ClickException` with every problem."""
+    try:
+        return from_environment(config, overrides).settings
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from exc

@@ -1,0 +1,97 @@
+"""`steelyard providers`: what is configured, and whether it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.catalog import Deployment
+from gateway.cli.options import config_option, load_settings
+from gateway.inventory import catalog_of
+from providers import client
+from providers.dialects import DIALECTS, OPENAI
+from providers.errors import Fault
+from providers.transport import Transport
+
+#: Seconds a provider has to answer the check.
+_PATIENCE = 30.0
+_QUESTION = b'{"model":"check","messages":[{"role":"user","content":"Answer with the word ok."}],"max_tokens":16}'
+
+
+@click.group()
+def providers() -> None:
+    """Show and check the configured providers."""
+
+
+@providers.command("list")
+@config_option
+def list_providers(config: Path | None) -> None:
+    """List providers, models and prices (USD per million tokens)."""
+    catalog = catalog_of(load_settings(config), DIALECTS)
+    if not catalog.deployments:
+        click.echo("No provider is configured: `steelyard serve` would start the simulator.")
+        return
+    table = Table("provider", "model", "dialect", "input", "output", "context")
+    for one in catalog.deployments:
+        price = one.price
+        table.add_row(
+            one.provider,
+            one.model,
+            one.dialect.name,
+            f"{price.input * 1e6:g}",
+            f"{price.output * 1e6:g}",
+            str(one.context or "?"),
+        )
+    Console().print(table)
+
+
+@providers.command()
+@click.argument("names", nargs=-1)
+@config_option
+def check(names: tuple[str, ...], config: Path | None) -> None:
+    """Ask each provider (or those of NAMES) a tiny question through its cheapest model; exit 1 when one fails."""
+    catalog = catalog_of(load_settings(config), DIALECTS)
+    unknown = set(names) - set(catalog.providers)
+    if unknown:
+        known = ", ".join(catalog.providers) or "none"
+        raise click.ClickException(f"There is no provider {', '.join(sorted(unknown))}. Configured are: {known}.")
+    chosen = [name for name in catalog.providers if not names or name in names]
+    if not chosen:
+        raise click.ClickException(
+            "No provider is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY, …, or write YAML."
+        )
+    cheapest = [min(_chatting(catalog.deployments_of(name)), key=lambda one: one.price.output) for name in chosen]
+    if not asyncio.run(_check_all(cheapest)):
+        raise SystemExit(1)
+
+
+def _chatting(deployments: list[Deployment]) -> list[Deployment]:
+    return [one for one in deployments if one.chats] or deployments
+
+
+async def _check_all(deployments: list[Deployment]) -> bool:
+    transport = Transport()
+    try:
+        results = await asyncio.gather(*(_check(transport, one) for one in deployments))
+    finally:
+        await transport.close()
+    return all(results)
+
+
+async def _check(transport: Transport, one: Deployment) -> bool:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    request = OPENAI.parse(_QUESTION)
+    try:
+        call = one.dialect.encode(request, one.target, drop=True)
+        received = await client.send(transport, one.endpoint, one.dialect, call, deadline=began + _PATIENCE)
+        one.dialect.glance(received.body)
+    except Fault as fault:
+        click.echo(f"{one.key}: FAILED, {fault.kind}: {fault.message}")
+        return False
+    click.echo(f"{one.key}: ok in {loop.time() - began:.2f} s")
+    return True

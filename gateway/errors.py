@@ -1,0 +1,169 @@
+"""What a caller is told went wrong. How it looks on the wire is `api.faults`'s business.
+
+GatewayError                    status  type                    source
+├── BadRequest                  400     invalid_request_error   caller
+├── Unauthorized                401     authentication_error    caller
+├── Forbidden                   403     permission_error        policy
+├── UnknownModel                404     invalid_request_error   caller
+├── NotFound                    404     not_found_error         caller
+├── TooLarge                    413     invalid_request_error   caller
+├── DeadlineExceeded            408     timeout_error           gateway
+├── Busy                        503     overloaded_error        gateway
+└── ProvidersFailed             by what they did                provider
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from providers.errors import ContextTooLong, Fault, Garbled, Misconfigured, Refused, Rejected, Throttled, TimedOut
+
+Source = Literal["caller", "policy", "gateway", "provider"]
+
+
+class GatewayError(Exception):
+    """The request failed."""
+
+    status: int = 500
+    type: str = "api_error"
+    code: str | None = "internal_error"
+    source: ClassVar[Source] = "gateway"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Say it in one sentence that names the fix; `param` is the field, `retry_after` in seconds."""
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.message = str(self.args[0])
+        self.param = param
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+        #: What each provider answered, for the caller to see: `{provider, outcome, seconds}`.
+        self.attempts: list[dict[str, Any]] = []
+
+
+class BadRequest(GatewayError):
+    """The request is not valid."""
+
+    status, type, code, source = 400, "invalid_request_error", "invalid_request", "caller"
+
+
+class Unauthorized(GatewayError):
+    """No valid API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'x-goog-api-key'."""
+
+    status, type, code, source = 401, "authentication_error", "invalid_api_key", "caller"
+
+
+class Forbidden(GatewayError):
+    """This key may not do that."""
+
+    status, type, code, source = 403, "permission_error", "permission_denied", "policy"
+
+
+class UnknownModel(GatewayError):
+    """No such model."""
+
+    status, type, code, source = 404, "invalid_request_error", "model_not_found", "caller"
+
+
+class NotFound(GatewayError):
+    """There is nothing at this address."""
+
+    status, type, code, source = 404, "not_found_error", "not_found", "caller"
+
+
+class WrongMethod(GatewayError):
+    """This address takes POST only."""
+
+    status, type, code, source = 405, "invalid_request_error", "method_not_allowed", "caller"
+
+
+class TooLarge(GatewayError):
+    """The request body is too large."""
+
+    status, type, code, source = 413, "invalid_request_error", "request_too_large", "caller"
+
+
+class DeadlineExceeded(GatewayError):
+    """The request did not finish before its deadline."""
+
+    status, type, code, source = 408, "timeout_error", "deadline_exceeded", "gateway"
+
+
+class Busy(GatewayError):
+    """The gateway cannot serve this right now."""
+
+    status, type, code, source = 503, "overloaded_error", "service_unavailable", "gateway"
+
+
+class ProvidersFailed(GatewayError):
+    """No provider gave an answer."""
+
+    status, type, code, source = 503, "overloaded_error", "no_healthy_provider", "provider"
+
+    def __init__(self, faults: list[tuple[str, Fault]], *, retry_after: float | None = None) -> None:
+        """Judge by what the providers did.
+
+        Args:
+            faults: each attempt's deployment and fault, in order; empty when every provider was excluded beforehand.
+            retry_after: seconds until the first excluded provider may be asked again.
+        """
+        told = "; ".join(f"{name}: {fault.message}" for name, fault in faults[-3:])
+        super().__init__(f"No provider answered. {told}" if told else "No provider is healthy right now.")
+        self.faults = faults
+        waits = [fault.retry_after for _, fault in faults if fault.retry_after is not None]
+        self.retry_after = retry_after if retry_after is not None else min(waits, default=1.0)
+        kinds = {_family(fault) for _, fault in faults}
+        if len(kinds) == 1 and (verdict := _VERDICTS.get(kinds.pop())):
+            self.status, self.type, self.code = verdict
+
+
+class ProviderRejected(GatewayError):
+    """The provider rejected the request."""
+
+    status, type, code, source = 400, "invalid_request_error", "invalid_request", "provider"
+
+    def __init__(self, name: str, fault: Fault) -> None:
+        """Pass on the verdict of the deployment `name` on the caller's request."""
+        super().__init__(f"{name}: {fault.message}", param=fault.param)
+        self.fault = fault
+        if isinstance(fault, ContextTooLong):
+            self.code = "context_length_exceeded"
+        elif isinstance(fault, Refused):
+            self.code = "content_policy_violation"
+        else:
+            self.code = fault.code or self.code
+        if fault.status in {413, 422}:
+            self.status = fault.status
+
+
+class StreamBroken(GatewayError):
+    """The provider's stream broke after its beginning."""
+
+    status, type, code, source = 502, "api_error", "stream_broken", "provider"
+
+    def __init__(self, name: str, fault: Fault) -> None:
+        """Say which deployment's stream broke, and how."""
+        super().__init__(f"{name}: {fault.message}")
+
+
+_VERDICTS: dict[type[Fault], tuple[int, str, str]] = {
+    Throttled: (429, "rate_limit_error", "rate_limit_exceeded"),
+    Garbled: (502, "api_error", "bad_gateway"),
+    TimedOut: (504, "timeout_error", "provider_timeout"),
+    Misconfigured: (502, "api_error", "provider_misconfigured"),
+}
+
+
+def _family(fault: Fault) -> type[Fault]:
+    return next((known for known in _VERDICTS if isinstance(fault, known)), Fault)
+
+
+def of_fault(name: str, fault: Fault) -> GatewayError:
+    """The error that stands for one provider's fault, when no other provider may be tried."""
+    return ProviderRejected(name, fault) if isinstance(fault, Rejected) else ProvidersFailed([(name, fault)])

@@ -1,0 +1,102 @@
+"""One request and all that befell it: filled as it happens, read once by every sink at the end.
+
+Times: `created` is Unix seconds; everything else is measured on a monotonic clock and kept as seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from dwa import Ranking
+from providers.chat import Usage
+
+
+class Attempt(Struct):
+    """One call of a deployment.
+
+    `outcome` is `ok`, `cancelled`, or the fault's kind; `started` counts from the exchange's beginning.
+    """
+
+    provider: str
+    model: str
+    started: float
+    outcome: str = "cancelled"
+    seconds: float = 0.0
+    ttft: float | None = None
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    usage: Usage | None = None
+    cost: float = 0.0
+
+
+class Preferences(Struct):
+    """What a caller asked of the gateway itself, by `X-Steelyard-*` headers or orchestrate's fields.
+
+    `timeout` in seconds. `cache` is None (the surface's default), `on`, `off` or `refresh`. `ordered` tries the
+    providers in the order given instead of ranking them.
+    """
+
+    strategy: str | None = None
+    objective: str | None = None
+    weights: dict[str, float] | None = None
+    providers: tuple[str, ...] = ()
+    ordered: bool = False
+    timeout: float | None = None
+    cache: str | None = None
+    cache_ttl: float | None = None
+    session_id: str | None = None
+    drop_params: bool | None = None
+
+
+class Exchange(Struct):
+    """The facts of one request."""
+
+    id: str
+    created: float
+    began: float
+    surface: str
+    dialect: str
+    principal: str
+    requested_model: str
+    stream: bool
+    preferences: Preferences
+    route: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    ranking: Ranking | None = None
+    strategy: str = ""
+    objective: str = ""
+    reason: str = ""
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    cache: str = "bypass"
+    usage: Usage = field(default_factory=Usage)
+    cost: float = 0.0
+    status: int = 200
+    outcome: str = "ok"
+    error_type: str | None = None
+    error_code: str | None = None
+    error_source: str | None = None
+    error_message: str | None = None
+    finish_reason: str | None = None
+    dropped: tuple[str, ...] = ()
+    simulated: bool = False
+    ttft: float | None = None
+    seconds: float = 0.0
+    #: Seconds spent waiting for providers before the answer (for a stream: its first content) was there.
+    upstream_seconds: float = 0.0
+    #: Seconds until then that were the gateway's own doing.
+    overhead: float = 0.0
+    user: str | None = None
+    tags: dict[str, Any] | None = None
+    logged: bool = False
+    #: The pieces of text that a stream within a session has said; None when nobody will remember them.
+    said: list[str] | None = None
+    #: The caller has its answer, or has gone. Work that others joined may still be under way.
+    closed: bool = False
+    #: Somebody who joined took over the cost, since the exchange that began the work had been closed.
+    handed_over: bool = False
+    request_body: bytes | None = None
+    response_body: bytes | None = None

@@ -1,0 +1,238 @@
+"""Ranked deployments → the first good answer, under one deadline.
+
+    for each tier: rank, then try in order · a fault that says `try_next` moves on · any other ends it
+    when all have failed: those that may be asked again are, after a jittered pause, while time remains
+
+Another deployment is always tried before the same one again: it costs no waiting. Retry-After is obeyed to the letter,
+by the DWA between requests and by the pause here. A deployment whose dialect cannot express the request is passed over
+without being called, and without blame.
+
+Every attempt is a ticket, settled here when it failed and by the caller when it answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
+from gateway.catalog import Deployment, Resolution
+from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
+from gateway.exchange import Attempt, Exchange
+from providers.dialect import Inexpressible
+from providers.errors import Fault, Throttled, TimedOut
+
+T = TypeVar("T")
+#: A deployment that had this long, in seconds, and gave nothing is blamed for the caller's deadline; a caller in more
+#: of a hurry than that says nothing about the deployment.
+_FAIR_CHANCE = 10.0
+
+
+class RetryPolicy(Struct, frozen=True):
+    """How often and how patiently the same deployments are asked again once all have failed. Seconds."""
+
+    rounds: int = 2
+    first_pause: float = 0.25
+    longest_pause: float = 5.0
+
+
+class Choosing(Struct, frozen=True):
+    """How candidates are ordered for one request."""
+
+    shape: Shape
+    strategy: str
+    objective: Objective
+    sticky: str | None = None
+
+
+class Won(Struct, Generic[T]):
+    """The deployment that answered, its open ticket, and the answer."""
+
+    deployment: Deployment
+    ticket: Ticket
+    attempt: Attempt
+    answer: T
+
+
+Call = Callable[[Deployment, Ticket, Attempt], Awaitable[T]]
+
+
+class Failover:
+    """The one attempt loop, for whole answers and for streams alike."""
+
+    def __init__(self, balancer: Balancer, policy: RetryPolicy, *, rng: random.Random) -> None:
+        """Rank with `balancer`; jitter pauses with `rng`."""
+        self._balancer = balancer
+        self._policy = policy
+        self._rng = rng
+
+    async def first_good(
+        self, exchange: Exchange, resolution: Resolution, choosing: Choosing, call: Call[T], *, deadline: float
+    ) -> Won[T]:
+        """The first answer that is one. `deadline` is on the event loop's clock.
+
+        Raises:
+            GatewayError: nobody answered; with every attempt and the soonest time to try again.
+        """
+        run = _Run(self, exchange, choosing, call, deadline)
+        everyone = [deployment for tier in resolution.tiers for deployment in tier]
+        try:
+            for tier in resolution.tiers:
+                if won := await run.among(tier):
+                    return won
+            for number in range(self._policy.rounds):
+                again = [one for one in everyone if run.may_repeat(one)]
+                pause = run.pause(self._policy.first_pause * 2**number * (0.5 + self._rng.random()))
+                if not again or pause > self._policy.longest_pause:
+                    break
+                await run.rest(pause)
+                if won := await run.among(again):
+                    return won
+        except GatewayError as error:
+            error.attempts = told(exchange)
+            raise
+        raise run.verdict()
+
+    def rank(self, deployments: Sequence[Deployment], choosing: Choosing) -> Ranking:
+        """The order to try them in."""
+        return self._balancer.rank(
+            [one.candidate for one in deployments],
+            choosing.shape,
+            strategy=choosing.strategy,
+            objective=choosing.objective,
+            sticky=choosing.sticky,
+        )
+
+    def begin(self, candidate: Candidate, choosing: Choosing) -> Ticket:
+        """A ticket for one attempt."""
+        return self._balancer.begin(candidate, choosing.shape, choosing.sticky)
+
+
+class _Run(Generic[T]):
+    """One request's way through the loop."""
+
+    def __init__(
+        self, failover: Failover, exchange: Exchange, choosing: Choosing, call: Call[T], deadline: float
+    ) -> None:
+        self._failover = failover
+        self._exchange = exchange
+        self._choosing = choosing
+        self._call = call
+        self._deadline = deadline
+        self._clock = asyncio.get_running_loop().time
+        self._faults: list[tuple[str, Fault]] = []
+        self._last: dict[str, Fault] = {}
+        self._inexpressible: dict[str, Inexpressible] = {}
+        self._excluded_for: float | None = None
+
+    async def among(self, tier: Sequence[Deployment]) -> Won[T] | None:
+        """The first good answer of these, or None when all have failed."""
+        ranking = self._failover.rank(tier, self._choosing)
+        if self._exchange.ranking is None:
+            self._exchange.ranking = ranking
+            self._exchange.reason = ranking.reason
+        by_key = {one.key: one for one in tier}
+        self._excluded_for = ranking.retry_after
+        for candidate in ranking.candidates:
+            if self._clock() >= self._deadline:
+                raise DeadlineExceeded
+            if won := await self._attempt(by_key[candidate.key]):
+                return won
+        return None
+
+    async def _attempt(self, deployment: Deployment) -> Won[T] | None:
+        started = self._clock()
+        attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
+        ticket = self._failover.begin(deployment.candidate, self._choosing)
+        try:
+            answer = await self._call(deployment, ticket, attempt)
+        except Inexpressible as exc:
+            ticket.cancelled()
+            self._inexpressible[deployment.key] = exc
+            return None
+        except Fault as fault:
+            self._note(attempt, started)
+            self._settle(ticket, attempt, deployment, fault)
+            return None
+        except BaseException:
+            ticket.cancelled()
+            self._note(attempt, started)
+            raise
+        self._note(attempt, started)
+        attempt.outcome = "ok"
+        return Won(deployment, ticket, attempt, answer)
+
+    def _note(self, attempt: Attempt, started: float) -> None:
+        attempt.seconds = self._clock() - started
+        self._exchange.upstream_seconds += attempt.seconds
+        self._exchange.attempts.append(attempt)
+
+    def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault) -> None:
+        attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code
+        attempt.message = fault.message
+        out_of_time = isinstance(fault, TimedOut) and self._clock() >= self._deadline
+        if fault.blame == "caller":
+            ticket.caller_error()
+        elif isinstance(fault, Throttled):
+            ticket.throttled(fault.retry_after)
+        elif out_of_time and attempt.seconds < _FAIR_CHANCE:
+            ticket.cancelled()
+        else:
+            ticket.failure(fault.kind)
+        self._faults.append((deployment.key, fault))
+        self._last[deployment.key] = fault
+        if out_of_time:
+            raise DeadlineExceeded from fault
+        if not fault.try_next:
+            raise of_fault(deployment.key, fault) from fault
+
+    def may_repeat(self, deployment: Deployment) -> bool:
+        """It failed in a way that may pass, or was excluded before it could be asked."""
+        if deployment.key in self._inexpressible:
+            return False
+        fault = self._last.get(deployment.key)
+        return fault is None or fault.retry_same
+
+    def pause(self, backoff: float) -> float:
+        """Seconds to wait before asking again: never sooner than the first that allows it."""
+        waits = [fault.retry_after or 0.0 for fault in self._last.values() if fault.retry_same]
+        if self._excluded_for is not None:
+            waits.append(self._excluded_for)
+        return max(backoff, min(waits, default=0.0))
+
+    async def rest(self, pause: float) -> None:
+        """Wait. Raises at once when the deadline would pass meanwhile."""
+        if self._clock() + pause >= self._deadline:
+            raise self.verdict()
+        await asyncio.sleep(pause)
+
+    def verdict(self) -> GatewayError:
+        """Why nobody answered."""
+        if self._inexpressible and not self._faults:
+            return refusal(self._inexpressible)
+        error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
+        error.attempts = told(self._exchange)
+        return error
+
+
+def refusal(found: dict[str, Inexpressible]) -> BadRequest:
+    """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
+    fields = sorted({name for exc in found.values() for name in exc.fields})
+    return BadRequest(
+        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}. Leave the field out, choose another "
+        "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
+        param=fields[0],
+        code="unsupported_parameter",
+    )
+
+
+def told(exchange: Exchange) -> list[dict[str, object]]:
+    """The attempts as callers see them."""
+    return [
+        {"provider": one.provider, "model": one.model, "outcome": one.outcome, "seconds": round(one.seconds, 4)}
+        for one in exchange.attempts
+    ]

@@ -1,0 +1,68 @@
+"""Key → principal, without a database on the path.
+
+Keys come from the configuration. They are kept as keyed BLAKE2b digests, with a key drawn at start: a lookup is one
+digest and one dictionary access, its time says nothing about how much of a guess was right, and a memory dump holds no
+key but those the configuration itself still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from gateway.errors import Forbidden, Unauthorized
+
+
+class Principal(Struct, frozen=True):
+    """Who asks. `name` is the tenant: caches and records are kept apart by it."""
+
+    name: str
+    admin: bool = False
+
+
+ANONYMOUS = "anonymous"
+
+
+class Principals:
+    """Everyone who may ask."""
+
+    def __init__(
+        self, keys: Iterable[tuple[str, str]], admin_key: str | None, *, open_to_all: bool, salt: bytes
+    ) -> None:
+        """Accept `keys` (name, key) and the admin key; with none at all, everyone.
+
+        Args:
+            keys: the name and the key of each caller.
+            admin_key: the key that also opens administrative routes; without one, and without keys, they are open to all.
+            open_to_all: answer callers without a key although there are keys.
+            salt: 16 to 64 random bytes, drawn at start.
+        """
+        self._salt = salt
+        self._known = {self._digest(key): Principal(name) for name, key in keys}
+        if admin_key is not None:
+            self._known[self._digest(admin_key)] = Principal("admin", admin=True)
+        # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
+        self._anonymous = Principal(ANONYMOUS, admin=not self._known)
+        self._open = open_to_all or not self._known
+
+    def find(self, key: str | None) -> Principal:
+        """The principal of a key. Raises `Unauthorized`."""
+        if key is None or not self._known:
+            if self._open:
+                return self._anonymous
+            raise Unauthorized
+        found = self._known.get(self._digest(key))
+        if found is None:
+            raise Unauthorized("The API key is not valid. Check the key, or ask the gateway's operator for one.")
+        return found
+
+    def _digest(self, key: str) -> bytes:
+        return blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt, digest_size=32).digest()
+
+
+def require_admin(principal: Principal) -> None:
+    """Raise `Forbidden` unless this is the administrator."""
+    if not principal.admin:
+        raise Forbidden("This needs the admin key (STEELYARD_ADMIN_KEY).")

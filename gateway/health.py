@@ -1,0 +1,61 @@
+"""How every service is doing: healthy, degraded (it answers, something is away), unhealthy (it cannot answer)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import to_builtins
+
+from cache import CacheStats, Store
+from dwa import Balancer
+from gateway.catalog import Catalog
+from gateway.records import Records
+
+#: States of a deployment in which the DWA sends it nothing.
+_OUT = ("open", "half_open", "rate_limited")
+
+
+class Health:
+    """Asks every service when asked."""
+
+    def __init__(self, catalog: Catalog, balancer: Balancer, store: Store, records: Records) -> None:
+        """Look after these."""
+        self._catalog = catalog
+        self._balancer = balancer
+        self._store = store
+        self._records = records
+
+    async def services(self) -> tuple[str, dict[str, Any]]:
+        """The status in one word, and each service's own."""
+        services = {
+            "database": await self._database(),
+            "cache": await self._cache(),
+            "dwa": self._dwa(),
+            "log": self._log(),
+        }
+        states = {service["status"] for service in services.values()}
+        if services["dwa"]["status"] == "unhealthy":
+            return "unhealthy", services
+        return ("healthy" if states == {"healthy"} else "degraded"), services
+
+    async def _database(self) -> dict[str, Any]:
+        problem = await self._records.problem()
+        return {"status": "degraded", "error": problem} if problem else {"status": "healthy"}
+
+    async def _cache(self) -> dict[str, Any]:
+        works = await self._store.ping()
+        stats: CacheStats = self._store.stats()
+        return {"status": "healthy" if works else "degraded", **to_builtins(stats)}
+
+    def _dwa(self) -> dict[str, Any]:
+        out = {row.key for row in self._balancer.stats() if row.state in _OUT}
+        active = {one.provider for one in self._catalog.deployments if one.key not in out}
+        away = sorted(set(self._catalog.providers) - active)
+        if not active:
+            return {"status": "unhealthy", "active_providers": [], "excluded": away, "error": "no provider is usable"}
+        return {"status": "degraded" if away else "healthy", "active_providers": sorted(active), "excluded": away}
+
+    def _log(self) -> dict[str, Any]:
+        stats = self._records.log.stats()
+        trouble = stats.database != "up" or stats.dropped
+        return {"status": "degraded" if trouble else "healthy", **to_builtins(stats)}

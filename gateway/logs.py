@@ -1,0 +1,96 @@
+"""What the process says on standard error: one JSON object per line, with whatever a record carries in `extra`.
+
+Levels: `error` a defect or a loss · `warning` a request that failed, a dependency that is away · `info` the life of
+the process · `debug` every request. The request log in the database is the record of requests; at `info` the process
+does not repeat it.
+
+Law: no key reaches a line. Text that looks like one (a bearer token, `sk-…`, a password in a URL) is masked in
+messages, values and tracebacks alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gateway.exchange import Exchange
+from gateway.failover import told
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_SECRETS = re.compile(
+    r"(?i)(bearer\s+|(?:api[-_]?key|x-goog-api-key|authorization|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]{6,}"
+    r"|\b(?:sk|xai|gsk|AIza)[-_A-Za-z0-9]{12,}"
+    r"|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
+)
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+_requests = logging.getLogger("steelyard.requests")
+
+
+def redact(text: str) -> str:
+    """The text with everything that looks like a secret masked."""
+    return _SECRETS.sub(lambda match: (match[1] or "") + "********", text)
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message, then the extras, then the traceback."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update((name, value) for name, value in vars(record).items() if name not in _PLAIN)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return redact(_ENCODER.encode(line).decode("utf-8", "replace"))
+
+
+def configure(level: str) -> None:
+    """Send everything of `level` and above to standard error, the servers' own loggers included."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "alembic", "litestar"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    # One line per HTTP request and one per SQL statement are the request log's and DATABASE_ECHO's to give.
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def tell(exchange: Exchange) -> None:
+    """The sink: one finished exchange, a warning when it failed."""
+    level = logging.WARNING if exchange.outcome == "error" and exchange.error_source != "caller" else logging.DEBUG
+    if not _requests.isEnabledFor(level):
+        return
+    _requests.log(
+        level,
+        "request",
+        extra={
+            "request_id": exchange.id,
+            "surface": exchange.surface,
+            "tenant": exchange.principal,
+            "model": exchange.requested_model,
+            "provider": exchange.provider,
+            "status": exchange.status,
+            "outcome": exchange.outcome,
+            "error_code": exchange.error_code,
+            "error": exchange.error_message,
+            "cache": exchange.cache,
+            "attempts": told(exchange),
+            "seconds": round(exchange.seconds, 6),
+        },
+    )

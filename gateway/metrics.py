@@ -1,0 +1,161 @@
+"""Every Prometheus name, once. The only file that imports prometheus_client.
+
+Labels are few and bounded by the configuration: providers, models and routes are configured names, everything else is a
+closed list; nothing a caller sends becomes a label. A child costs more to find than to count on, so those of the
+request path are kept by their label values.
+
+With several workers the values live in files that every worker maps (`PROMETHEUS_MULTIPROC_DIR`), and any worker
+answers for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway.exchange import Attempt, Exchange
+
+CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
+M = TypeVar("M", bound=MetricWrapperBase)
+#: Seconds. From a cache hit to a long answer; doubling, so that a percentile is at most a factor of two off.
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+#: Seconds. The gateway's own part: its budget is well under a millisecond.
+_OVERHEAD = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+
+
+class Children(Generic[M]):
+    """The children of one metric, found once per combination of label values."""
+
+    __slots__ = ("_known", "_metric")
+
+    def __init__(self, metric: M) -> None:
+        """Find children of `metric`."""
+        self._metric = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *labels: str) -> M:
+        """The child with these label values."""
+        child = self._known.get(labels)
+        if child is None:
+            child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
+        return child
+
+
+class Metrics:
+    """The gateway's metrics in one registry."""
+
+    def __init__(self, *, shared_dir: str | None = None) -> None:
+        """Count in this process, or with `shared_dir` in files shared by the workers of one machine."""
+        self._shared_dir = shared_dir
+        self.registry = CollectorRegistry()
+        self._before_scrape: list[Callable[[], None]] = []
+        self.requests = self._counter(
+            "steelyard_requests_total",
+            "Requests that reached the pipeline, by how they ended.",
+            "surface",
+            "outcome",
+            "status",
+            "cache",
+        )
+        self.turned_away = self._counter(
+            "steelyard_rejected_total", "Requests refused before the pipeline.", "surface", "status"
+        )
+        self.duration = self._histogram(
+            "steelyard_request_duration_seconds", "Whole requests.", _SECONDS, "surface", "cache"
+        )
+        self.overhead = self._histogram(
+            "steelyard_overhead_seconds", "The gateway's own part of a request.", _OVERHEAD, "surface"
+        )
+        self.attempts = self._counter(
+            "steelyard_attempts_total", "Calls of deployments, by outcome.", "provider", "model", "outcome"
+        )
+        self.attempt_duration = self._histogram(
+            "steelyard_attempt_duration_seconds", "Calls of deployments that answered.", _SECONDS, "provider", "model"
+        )
+        self.ttft = self._histogram(
+            "steelyard_time_to_first_token_seconds",
+            "Streams, from the call to the first content.",
+            _SECONDS,
+            "provider",
+            "model",
+        )
+        self.tokens = self._counter("steelyard_tokens_total", "Tokens paid for, by kind.", "provider", "model", "kind")
+        self.cost = self._counter("steelyard_cost_usd_total", "USD spent.", "provider", "model")
+        self.choices = self._counter(
+            "steelyard_dwa_choices_total", "First choices of the DWA, by reason.", "provider", "model", "reason"
+        )
+        self.sink_failures = self._counter(
+            "steelyard_sink_failures_total", "Exchanges that a sink failed to take.", "sink"
+        )
+        self.weight = self._gauge("steelyard_dwa_weight", "Share of a typical request's traffic.", "provider", "model")
+        self.score = self._gauge("steelyard_dwa_score", "Best expected loss over its own, 0..1.", "provider", "model")
+        self.available = self._gauge(
+            "steelyard_dwa_available", "1 while the deployment may be chosen.", "provider", "model"
+        )
+        self.in_flight = self._gauge("steelyard_in_flight", "Calls under way.", "provider", "model")
+        self.cache_events = self._gauge(
+            "steelyard_cache_events", "Cache hits, misses, writes, evictions and errors since start.", "event"
+        )
+        self.cache_bytes = self._gauge("steelyard_cache_bytes", "Bytes in the cache in process.")
+        self.log_rows = self._gauge(
+            "steelyard_log_rows", "Request log rows since start: written, spilled, replayed, dropped.", "state"
+        )
+        self.log_queue = self._gauge("steelyard_log_queue", "Request log rows waiting in memory.")
+
+    def before_scrape(self, refresh: Callable[[], None]) -> None:
+        """Have `refresh` set the gauges whenever somebody looks."""
+        self._before_scrape.append(refresh)
+
+    def render(self) -> bytes:
+        """The exposition text, of all workers when they share."""
+        for refresh in self._before_scrape:
+            refresh()
+        if self._shared_dir is None:
+            return exposition.generate_latest(self.registry)
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged, path=self._shared_dir)  # pyright: ignore[reportUnknownMemberType] - untyped
+        return exposition.generate_latest(merged)
+
+    def observe(self, exchange: Exchange) -> None:
+        """The sink: one finished exchange."""
+        surface, cache = exchange.surface, exchange.cache
+        self.requests(surface, exchange.outcome, str(exchange.status), cache).inc()
+        self.duration(surface, cache).observe(exchange.seconds)
+        self.overhead(surface).observe(exchange.overhead)
+        ranking = exchange.ranking
+        if ranking is not None and ranking.candidates and cache != "coalesced":
+            first = ranking.candidates[0].key.partition("/")
+            self.choices(first[0], first[2], exchange.reason).inc()
+        if cache != "coalesced":
+            for attempt in exchange.attempts:
+                self._attempt(attempt)
+
+    def _attempt(self, attempt: Attempt) -> None:
+        provider, model = attempt.provider, attempt.model
+        self.attempts(provider, model, attempt.outcome).inc()
+        if attempt.ttft is not None:
+            self.ttft(provider, model).observe(attempt.ttft)
+        if attempt.outcome == "ok":
+            self.attempt_duration(provider, model).observe(attempt.seconds)
+        usage = attempt.usage
+        if usage is not None:
+            self.tokens(provider, model, "input").inc(usage.input_tokens)
+            self.tokens(provider, model, "output").inc(usage.output_tokens)
+            if usage.cached_tokens:
+                self.tokens(provider, model, "cached").inc(usage.cached_tokens)
+            if usage.reasoning_tokens:
+                self.tokens(provider, model, "reasoning").inc(usage.reasoning_tokens)
+            self.cost(provider, model).inc(attempt.cost)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
+        return Children(Counter(name, text, labels, registry=self.registry))
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Children[Gauge]:
+        return Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum"))
+
+    def _histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Children[Histogram]:
+        return Children(Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets)))

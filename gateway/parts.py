@@ -1,0 +1,149 @@
+"""The gateway's parts, made once from the settings, and their common life: start, health, stop.
+
+Law: nothing here waits for a dependency to be there. A database or cache that is away at start is a degraded gateway
+that answers, says so in `/api/health`, and mends itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cache import MemoryStore, RedisStore, Store
+from dwa import Balancer, Objective
+from dwa.strategies import STRATEGIES
+from gateway import logs
+from gateway.caching import AnswerCache, CachePolicy
+from gateway.catalog import Catalog
+from gateway.failover import Failover, RetryPolicy
+from gateway.governance.keys import Principals
+from gateway.health import Health
+from gateway.inventory import catalog_of
+from gateway.metrics import Metrics
+from gateway.pipeline import Defaults, Pipeline
+from gateway.records import Records
+from gateway.sessions import Sessions
+from gateway.settings.tree import CacheSettings, RedisSettings, Settings
+from gateway.sinks import Sinks
+from gateway.snapshots import Snapshots
+from providers.dialects import DIALECTS
+from providers.transport import Transport
+
+_log = logging.getLogger("steelyard")
+
+
+class Parts:
+    """Everything that outlives a request."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        rng: random.Random,
+        salt: bytes,
+        metrics_dir: str | None,
+        version: str,
+    ) -> None:
+        """Wire the parts; nothing is opened before `start`."""
+        self.settings = settings
+        self.version = version
+        self.monotonic, self.wall, self.rng = monotonic, wall, rng
+        self.catalog: Catalog = catalog_of(settings, DIALECTS)
+        self.balancer = Balancer(clock=monotonic, rng=rng)
+        self.metrics = Metrics(shared_dir=metrics_dir)
+        self.metrics_public = settings.metrics.public
+        self.principals = Principals(
+            [(key.name, key.key.reveal()) for key in settings.keys],
+            settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
+            open_to_all=settings.auth.allow_anonymous,
+            salt=salt,
+        )
+        self.store = _store(settings.cache, settings.redis, monotonic)
+        kept = settings.cache
+        self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in))
+        self.records = Records(settings)
+        self.sessions = Sessions(self.records.database, wall=wall)
+        self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
+        self.transport = Transport()
+        self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
+        self.pipeline = Pipeline(
+            catalog=self.catalog,
+            balancer=self.balancer,
+            failover=Failover(
+                self.balancer,
+                RetryPolicy(rounds=settings.requests.retries, first_pause=settings.requests.backoff),
+                rng=rng,
+            ),
+            cache=self.cache,
+            transport=self.transport,
+            sinks=Sinks(
+                # The log first: whether it took the record is part of the answer.
+                [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)],
+                failed=lambda name: self.metrics.sink_failures(name).inc(),
+            ),
+            defaults=self.defaults,
+            objectives=self.objectives,
+            strategies=frozenset(STRATEGIES),
+        )
+        self.metrics.before_scrape(self._refresh_gauges)
+        self.health = Health(self.catalog, self.balancer, self.store, self.records)
+        self.started_at = monotonic()
+        self.ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def objectives(self, name: str, weights: dict[str, float] | None) -> Objective:
+        """An objective by name or by weights. Raises `ValueError` for neither a preset nor a configured one."""
+        if weights is not None:
+            return Objective(name, **weights)
+        if own := self.settings.objectives.get(name):
+            return Objective(name, own.latency, own.cost, own.errors, own.quality)
+        return Objective.of(name)
+
+    async def start(self) -> None:
+        """Open what must be open; what is away is tried again in the background."""
+        await self.records.start()
+        self._tasks = [self._spawn(self.records.migrate_until_done()), self._spawn(self.snapshots.keep())]
+        # Usually the database is there and both are done at once; a slow one must not hold up the first answer.
+        await asyncio.wait([self._spawn(self.snapshots.recall())], timeout=2.0)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Flush and close, in the order in which the parts need each other."""
+        self.ready = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.snapshots.save()
+        await self.transport.close()
+        await self.records.stop()
+        await self.store.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    def _refresh_gauges(self) -> None:
+        for row in self.balancer.stats():
+            provider, _, model = row.key.partition("/")
+            self.metrics.weight(provider, model).set(row.weight)
+            self.metrics.score(provider, model).set(row.score or 0.0)
+            self.metrics.available(provider, model).set(1.0 if row.state in {"closed", "ramp"} else 0.0)
+            self.metrics.in_flight(provider, model).set(row.in_flight)
+        counts = self.store.stats()
+        for event in ("hits", "misses", "writes", "evictions", "errors"):
+            self.metrics.cache_events(event).set(getattr(counts, event))
+        self.metrics.cache_bytes().set(counts.bytes or 0)
+        log = self.records.log.stats()
+        for state in ("written", "spilled", "replayed", "dropped"):
+            self.metrics.log_rows(state).set(getattr(log, state))
+        self.metrics.log_queue().set(log.queue)
+
+
+def _store(cache: CacheSettings, redis: RedisSettings, clock: Callable[[], float]) -> Store:
+    if redis.url is None:
+        return MemoryStore(cache.memory, clock=clock)
+    return RedisStore(redis.url.reveal(), clock=clock, max_connections=redis.max_connections, db=redis.db)

@@ -1,0 +1,258 @@
+"""The request log as the gateway sees it: finished exchanges in, records out. The store stays behind this door.
+
+Law: taking an exchange neither waits nor fails the request. A database that is away at start is migrated when it
+comes, and the records spill to disk until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gateway.errors import BadRequest
+from gateway.exchange import Attempt, Exchange
+from gateway.settings.tree import Settings
+from gateway.store import exchanges, migrate, snapshots
+from gateway.store.engine import Database, PoolSettings
+from gateway.store.errors import SchemaUnknown, StoreUnavailable
+from gateway.store.exchanges import Filters, LogTotals, Totals
+from gateway.store.record import AttemptRecord, ExchangeRecord, Json
+from gateway.store.request_log import LogLimits, RequestLog
+
+__all__ = ["Filters", "Records", "StoreUnavailable", "decision_of", "record_of"]
+
+_log = logging.getLogger("steelyard.records")
+#: Seconds between two tries to migrate a database that is away.
+_RETRY_EVERY = 2.0
+#: Longest wait, in seconds, for the record of a request that has just been answered.
+_FLUSH_WITHIN = 3.0
+#: Seconds for which snapshots of the DWA are kept: a week of history, at two a minute some 20,000 rows.
+_SNAPSHOTS_KEPT = 7 * 86_400.0
+
+
+class Records:
+    """The log, and what can be asked of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Log to the settings' database; nothing is opened before `start`."""
+        wanted, limits = settings.database, settings.request_log
+        self._url = wanted.url.reveal()
+        self.database = Database(
+            self._url,
+            PoolSettings(
+                echo=wanted.echo,
+                pool_size=wanted.pool_size,
+                max_overflow=wanted.max_overflow,
+                pool_timeout=wanted.pool_timeout,
+                pool_recycle=wanted.pool_recycle,
+            ),
+        )
+        self.log = RequestLog(
+            self.database,
+            limits.spill_dir,
+            LogLimits(queue_rows=limits.queue_size, flush_seconds=limits.flush_interval, spill_bytes=limits.spill_max),
+        )
+        self.migrated = asyncio.Event()
+        self._migration_problem: str | None = None
+
+    async def start(self) -> None:
+        """Begin to log; the database need not be there."""
+        await self.log.start()
+
+    async def migrate_until_done(self) -> None:
+        """Bring the schema up, however long the database is away."""
+        while not self.migrated.is_set():
+            try:
+                await migrate.upgrade(self._url)
+            except (StoreUnavailable, SchemaUnknown) as exc:
+                if self._migration_problem is None:
+                    _log.warning("the database is not ready", extra={"error": str(exc)})
+                self._migration_problem = str(exc)
+                await asyncio.sleep(_RETRY_EVERY)
+            else:
+                self._migration_problem = None
+                self.migrated.set()
+
+    async def stop(self) -> None:
+        """Write what is in memory, to the database or else to the disk."""
+        await self.log.close()
+        await self.database.dispose()
+
+    def take(self, exchange: Exchange) -> None:
+        """The sink: one finished exchange."""
+        exchange.logged = self.log.offer(record_of(exchange))
+
+    async def problem(self) -> str | None:
+        """What is wrong with the database right now, without any password."""
+        if self._migration_problem is not None:
+            return self._migration_problem
+        try:
+            await self.database.ping()
+        except StoreUnavailable as exc:
+            return str(exc)
+        return None
+
+    async def get(self, request_id: str) -> dict[str, Any] | None:
+        """One request with its attempts, or None."""
+        record = await self._find(request_id)
+        return None if record is None else _shown(record)
+
+    async def explain(self, request_id: str, *, tenant: str | None) -> dict[str, Any] | None:
+        """The decision on a request and what became of it; None when there is none, or it is not the tenant's."""
+        record = await self._find(request_id)
+        if record is None or (tenant is not None and record.tenant != tenant):
+            return None
+        answered = f"{record.provider}/{record.model}" if record.provider else None
+        return {
+            "request_id": record.id,
+            "requested_model": record.requested_model,
+            "answered_by": answered,
+            "outcome": record.outcome,
+            "cache": record.cache,
+            "attempts": [msgspec.structs.asdict(attempt) for attempt in record.attempts],
+            "decision": record.decision,
+        }
+
+    async def recent(self, filters: Filters, *, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of requests. Raises `BadRequest` for a cursor that no page gave."""
+        try:
+            page = await exchanges.recent(self.database, filters, cursor, limit)
+        except ValueError as exc:
+            raise BadRequest(f"The cursor is {exc}. Use 'next_cursor' of the page before.", param="cursor") from exc
+        return {"requests": [_shown(record) for record in page.items], "next_cursor": page.next}
+
+    async def stats(self, since: datetime | None) -> dict[str, Any]:
+        """Totals since a moment, or ever."""
+        found = await exchanges.stats(self.database, since.timestamp() if since else 0.0)
+        return _totals(found)
+
+    async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
+        """Keep what the DWA knows. Raises `StoreUnavailable`."""
+        await snapshots.save_snapshot(self.database, snapshots.Snapshot(at, state, weights))
+        await snapshots.forget(self.database, at - _SNAPSHOTS_KEPT)
+
+    async def latest_snapshot(self) -> tuple[dict[str, object], float] | None:
+        """The newest snapshot and its Unix time. Raises `StoreUnavailable`."""
+        found = await snapshots.latest_snapshot(self.database)
+        return None if found is None else (found.state, found.at)
+
+    async def _find(self, request_id: str) -> ExchangeRecord | None:
+        found = await exchanges.get(self.database, request_id)
+        if found is None:
+            # It may have been answered this instant: write what waits, and look again.
+            # A log that takes longer than that is writing to the disk, where no query finds it.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.log.flush(), _FLUSH_WITHIN)
+            found = await exchanges.get(self.database, request_id)
+        return found
+
+
+def _totals(found: LogTotals) -> dict[str, Any]:
+    """The totals for people: money as a number."""
+
+    def one(totals: Totals) -> dict[str, Any]:
+        return {**msgspec.structs.asdict(totals), "cost_usd": float(totals.cost_usd)}
+
+    return {
+        "totals": one(found.totals),
+        "deployments": [{"provider": s.provider, "model": s.model, **one(s.totals)} for s in found.shares],
+        "duration_s": msgspec.structs.asdict(found.duration_s),
+        "ttft_s": msgspec.structs.asdict(found.ttft_s),
+    }
+
+
+def _shown(record: ExchangeRecord) -> dict[str, Any]:
+    """The record for people: times as ISO-8601, bodies as text."""
+    shown = msgspec.structs.asdict(record)
+    shown["attempts"] = [msgspec.structs.asdict(attempt) for attempt in record.attempts]
+    shown["created_at"] = datetime.fromtimestamp(record.created_at, UTC).isoformat().replace("+00:00", "Z")
+    for name, body in (("request_body", record.request_body), ("response_body", record.response_body)):
+        if body is not None:
+            shown[name] = body.decode("utf-8", "replace")
+    return shown
+
+
+def record_of(exchange: Exchange) -> ExchangeRecord:
+    """The record of an exchange."""
+    usage = exchange.usage
+    return ExchangeRecord(
+        id=exchange.id,
+        created_at=exchange.created,
+        surface=exchange.surface,
+        dialect=exchange.dialect,
+        requested_model=exchange.requested_model,
+        tenant=exchange.principal,
+        key_name=exchange.principal,
+        route=exchange.route,
+        provider=exchange.provider,
+        model=exchange.model,
+        strategy=exchange.strategy,
+        objective=exchange.objective,
+        reason=exchange.reason,
+        status=exchange.status,
+        outcome=exchange.outcome,
+        error_type=exchange.error_type,
+        error_code=exchange.error_code,
+        error_source=exchange.error_source,
+        error_message=exchange.error_message,
+        stream=exchange.stream,
+        cache=exchange.cache,
+        simulated=exchange.simulated,
+        finish_reason=exchange.finish_reason,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_usd=exchange.cost,
+        duration_s=exchange.seconds,
+        ttft_s=exchange.ttft,
+        overhead_ms=exchange.overhead * 1000,
+        session_id=exchange.preferences.session_id,
+        end_user=exchange.user,
+        dropped_params=exchange.dropped,
+        tags=exchange.tags,
+        decision=decision_of(exchange),
+        attempts=[_attempt(number, one) for number, one in enumerate(exchange.attempts)],
+        request_body=exchange.request_body,
+        response_body=exchange.response_body,
+    )
+
+
+def decision_of(exchange: Exchange) -> Json | None:
+    """The ranking as it was made: enough to explain the choice, and to replay it."""
+    ranking = exchange.ranking
+    if ranking is None:
+        return None
+    return {
+        "reason": exchange.reason,
+        "strategy": exchange.strategy,
+        "objective": exchange.objective,
+        "seed": ranking.seed,
+        "candidates": ranking.explain(),
+        "excluded": ranking.excluded,
+    }
+
+
+def _attempt(number: int, attempt: Attempt) -> AttemptRecord:
+    usage = attempt.usage
+    return AttemptRecord(
+        seq=number,
+        provider=attempt.provider,
+        model=attempt.model,
+        outcome=attempt.outcome,
+        status=attempt.status,
+        code=attempt.code,
+        message=attempt.message,
+        started_s=attempt.started,
+        seconds=attempt.seconds,
+        ttft_s=attempt.ttft,
+        input_tokens=usage.input_tokens if usage else 0,
+        output_tokens=usage.output_tokens if usage else 0,
+        cost_usd=attempt.cost,
+    )

@@ -1,0 +1,137 @@
+"""Routes, objectives and keys against each other and against the providers."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+import msgspec
+
+from dwa import PRESETS
+from gateway.settings.build import Builder, Where
+from gateway.settings.names import suggestion
+from gateway.settings.secrets import Secret
+from gateway.settings.tree import ProviderSettings, RouteSettings, Settings
+from gateway.settings.written import Document, RouteEntry
+from providers import PROVIDERS
+
+#: What a caller writes for "any model"; a route of that name could never be meant.
+AUTO = "auto"
+
+
+def resolve_routes(
+    document: Document, providers: Mapping[str, ProviderSettings], builder: Builder
+) -> dict[str, RouteSettings]:
+    """The routes by name. Unknown targets and circles go to the builder."""
+    entries = document.routes
+    served = {f"{name}/{model.name}" for name, provider in providers.items() for model in provider.models}
+    off = {name for name, entry in document.providers.items() if not entry.enabled}
+
+    def check(target: str, where: Where, valid: set[str]) -> None:
+        provider = target.partition("/")[0]
+        if target in valid or builder.dropped(("routes", target)):
+            return
+        if builder.dropped(("providers", provider)) or builder.failed_below(("providers", provider, "models")):
+            return
+        if provider in off:
+            builder.blame(where, f"'{target}': the provider {provider} is switched off by 'enabled: false'.")
+        else:
+            builder.blame(where, _unserved(target, providers, valid))
+
+    for name, entry in entries.items():
+        where: Where = ("routes", name)
+        if name == AUTO:
+            builder.blame(where, f"'{AUTO}' already means any model. Give the route another name.")
+        for index, target in enumerate(entry.targets):
+            check(target, (*where, "targets", index), served)
+        for index, target in enumerate(entry.fallback):
+            check(target, (*where, "fallback", index), served | set(entries))
+        if (circle := _circle(name, entries)) and name == min(circle):
+            builder.blame((*where, "fallback"), f"comes back to itself: {' → '.join(circle)}. Leave one of them out.")
+    return {
+        name: RouteSettings(name=name, **{f: getattr(entry, f) for f in entry.__struct_fields__})
+        for name, entry in entries.items()
+    }
+
+
+def check_whole(settings: Settings, builder: Builder) -> None:
+    """What can only be judged with everything in view: objectives, keys, and who may listen where."""
+    _check_objectives(settings, builder)
+    _check_keys(settings, builder)
+    keyless = not settings.keys and not settings.auth.admin_key and not settings.auth.allow_anonymous
+    if keyless and not _loopback(settings.server.host) and not any(map(builder.failed_below, (("keys",), ("auth",)))):
+        builder.blame(
+            ("server", "host"),
+            f"{settings.server.host} can be reached from other machines, and no key is set. Set STEELYARD_API_KEYS or "
+            "STEELYARD_ADMIN_KEY, or STEELYARD_ALLOW_ANONYMOUS=true, or listen on 127.0.0.1.",
+        )
+    redis = settings.redis
+    if redis.url and redis.db is not None:
+        named = redis.url.reveal().partition("?")[0].rpartition("/")[2]
+        if named.isdigit() and int(named) != redis.db:
+            builder.blame(("redis", "db"), f"is {redis.db}, but the URL says {named}. Say it in one place.")
+
+
+def _check_objectives(settings: Settings, builder: Builder) -> None:
+    known = [*PRESETS, *settings.objectives]
+    for name, objective in settings.objectives.items():
+        if name in PRESETS:
+            builder.blame(("objectives", name), "is a preset. Give your own objective another name.")
+        if not any(msgspec.structs.astuple(objective)):
+            builder.blame(("objectives", name), "all weights are 0, so nothing would be better than anything.")
+    named: list[tuple[Where, str | None]] = [(("dwa", "objective"), settings.dwa.objective)]
+    named += [(("routes", name, "objective"), route.objective) for name, route in settings.routes.items()]
+    for where, objective in named:
+        if objective is not None and objective not in known:
+            builder.blame(where, f"there is no objective '{objective}'. {suggestion(objective, known)}")
+
+
+def _check_keys(settings: Settings, builder: Builder) -> None:
+    names: set[str] = set()
+    admin = settings.auth.admin_key
+    seen: set[Secret] = {admin} if admin else set()
+    for index, key in enumerate(settings.keys):
+        if key.name in names:
+            builder.blame(("keys", index, "name"), f"the name '{key.name}' is taken by another key.")
+        if key.key in seen:
+            builder.blame(
+                ("keys", index, "key"), "this key is there twice, or is the admin key. Give each caller its own."
+            )
+        names.add(key.name)
+        seen.add(key.key)
+
+
+def _unserved(target: str, providers: Mapping[str, ProviderSettings], served: set[str]) -> str:
+    provider, slash, _ = target.partition("/")
+    if not slash:
+        return f"'{target}' is not 'provider/model'. {suggestion(target, sorted(served))}"
+    if provider in providers:
+        here = [name for name in sorted(served) if name.startswith(f"{provider}/")]
+        return f"{provider} has no model of that name ('{target}'). {suggestion(target, here)}"
+    known = next((one for one in PROVIDERS if one.name == provider), None)
+    if known:
+        variable = known.key_variables[0] if known.needs_key else known.base_url_variable
+        return f"'{target}': the provider {provider} is not on. Set {variable}, or write it under 'providers'."
+    return f"'{target}': there is no provider '{provider}'. {suggestion(provider, sorted(providers))}"
+
+
+def _circle(start: str, entries: Mapping[str, RouteEntry]) -> list[str] | None:
+    """The way from a route back to itself over fallbacks, if there is one."""
+    ways: list[list[str]] = [[start]]
+    visited: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for target in entries[way[-1]].fallback:
+            if target == start:
+                return [*way, start]
+            if target in entries and target not in visited:
+                visited.add(target)
+                ways.append([*way, target])
+    return None
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,194 @@
+"""The scalar settings, by section: what each is for, its default, its bounds and its name in the environment.
+
+The loader, `.env.example`, the README's table and `config show` are all made from these annotations.
+
+Law: an option that does nothing does not exist. Who adds a field here uses it in the same change.
+Durations are seconds, sizes bytes (in files and variables also `20MiB`, `64kB` …).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from gateway.settings.secrets import Secret, SecretUrl
+
+Strategy = Literal["load_balanced", "round_robin", "random", "priority", "weighted", "least_busy", "latency", "cost"]
+#: `deterministic`: answers to requests at temperature 0.
+CacheWhen = Literal["never", "deterministic", "always"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
+Bytes = Annotated[int, Meta(ge=1, extra={"unit": "bytes"})]
+Count = Annotated[int, Meta(ge=1)]
+NonNegativeInt = Annotated[int, Meta(ge=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+
+
+def option(env: str, description: str, *, schemes: tuple[str, ...] = ()) -> Meta:
+    """A setting's name in the environment, and what it is for; `schemes` are those its URL may have."""
+    return Meta(description=description, extra={"env": env, "schemes": schemes})
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """Where the gateway listens, and how it takes leave."""
+
+    host: Annotated[
+        str,
+        Meta(min_length=1),
+        option(
+            "STEELYARD_HOST",
+            "Address to listen on. Beyond this machine (`0.0.0.0`) it takes a key, or STEELYARD_ALLOW_ANONYMOUS.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535), option("STEELYARD_PORT", "Port to listen on.")] = 8000
+    workers: Annotated[int, Meta(ge=1, le=256), option("STEELYARD_WORKERS", "Processes on this machine.")] = 1
+    max_body: Annotated[
+        Bytes, option("STEELYARD_MAX_BODY", "Largest request body; a larger one is answered with 413.")
+    ] = 20 * 1024 * 1024
+    shutdown_grace: Annotated[
+        Seconds, option("STEELYARD_SHUTDOWN_GRACE", "How long running requests may take to finish after a stop signal.")
+    ] = 30.0
+    request_id_header: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9-]+$"),
+        option("STEELYARD_REQUEST_ID_HEADER", "Header in which a request's id is accepted and returned."),
+    ] = "x-request-id"
+    debug: Annotated[
+        bool, option("DEBUG", "Show the gateway's own failures in answers, with their traces. Not for production.")
+    ] = False
+
+
+class Auth(Struct, frozen=True, kw_only=True):
+    """Who may do what. The callers' keys themselves are `Settings.keys`."""
+
+    admin_key: Annotated[
+        Secret | None, option("STEELYARD_ADMIN_KEY", "Key for the admin routes; once set, they need it.")
+    ] = None
+    allow_anonymous: Annotated[
+        bool, option("STEELYARD_ALLOW_ANONYMOUS", "Answer callers without a key, on every address.")
+    ] = False
+    secret_key: Annotated[
+        Secret | None,
+        option("SECRET_KEY", "Mixed into the hashes by which callers' keys are known. The same on every replica."),
+    ] = None
+
+
+class Database(Struct, frozen=True, kw_only=True):
+    """Where requests are recorded."""
+
+    url: Annotated[
+        SecretUrl,
+        option(
+            "DATABASE_URL",
+            "Database: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.",
+            schemes=("sqlite+aiosqlite", "postgresql+asyncpg"),
+        ),
+    ] = field(default_factory=lambda: SecretUrl("sqlite+aiosqlite:///./data/steelyard.db"))
+    echo: Annotated[bool, option("DATABASE_ECHO", "Log every SQL statement.")] = False
+    pool_size: Annotated[Count, option("DB_POOL_SIZE", "Connections kept open (PostgreSQL).")] = 5
+    max_overflow: Annotated[
+        NonNegativeInt, option("DB_MAX_OVERFLOW", "Connections beyond them under load (PostgreSQL).")
+    ] = 10
+    pool_timeout: Annotated[Seconds, option("DB_POOL_TIMEOUT", "Longest wait for a connection (PostgreSQL).")] = 30.0
+    pool_recycle: Annotated[
+        Seconds, option("DB_POOL_RECYCLE", "Age at which a connection is replaced (PostgreSQL).")
+    ] = 1800.0
+
+
+class RedisSettings(Struct, frozen=True, kw_only=True):
+    """The server that replicas share. Without a URL everything stays in this process."""
+
+    url: Annotated[
+        SecretUrl | None,
+        option(
+            "REDIS_URL",
+            "Redis, shared by replicas: `redis://…`, `rediss://…` or `unix://…`. Unset: in process.",
+            schemes=("redis", "rediss", "unix"),
+        ),
+    ] = None
+    db: Annotated[NonNegativeInt | None, option("REDIS_DB", "Redis database, when the URL names none.")] = None
+    max_connections: Annotated[Count, option("REDIS_MAX_CONNECTIONS", "Connections to Redis per process.")] = 50
+
+
+class CacheSettings(Struct, frozen=True, kw_only=True):
+    """Whether and how long answers are kept. A caller's `X-Steelyard-Cache` and a route's `cache` go before."""
+
+    enabled: Annotated[bool, option("STEELYARD_CACHE_ENABLED", "Keep answers at all.")] = True
+    ttl: Annotated[Seconds, option("CACHE_EXPIRE_SECONDS", "How long an answer is kept.")] = 3600.0
+    native: Annotated[
+        CacheWhen,
+        option("STEELYARD_CACHE_NATIVE", "Which answers of `/api/llm` are kept; `deterministic`: at temperature 0."),
+    ] = "always"
+    drop_in: Annotated[
+        CacheWhen, option("STEELYARD_CACHE_DROP_IN", "The same for the OpenAI, Anthropic and Gemini surfaces.")
+    ] = "deterministic"
+    memory: Annotated[
+        Bytes, option("STEELYARD_CACHE_MEMORY", "Memory for answers per process, when there is no Redis.")
+    ] = 32 * 1024 * 1024
+
+
+class Dwa(Struct, frozen=True, kw_only=True):
+    """How a provider is chosen when neither caller nor route says."""
+
+    strategy: Annotated[
+        Strategy, option("DWA_ROUTING_STRATEGY", "How a provider is chosen; `load_balanced` is the DWA.")
+    ] = "load_balanced"
+    objective: Annotated[
+        str,
+        Meta(min_length=1),
+        option("DWA_OBJECTIVE", "What it aims at: balanced, fastest, cheapest, reliable, or one of `objectives`."),
+    ] = "balanced"
+
+
+class Requests(Struct, frozen=True, kw_only=True):
+    """How long and how often a caller's request is tried, over all providers."""
+
+    timeout: Annotated[
+        Seconds, option("STEELYARD_REQUEST_TIMEOUT", "Deadline of a request, retries and fallbacks included.")
+    ] = 600.0
+    retries: Annotated[int, Meta(ge=0, le=10), option("STEELYARD_RETRIES", "Further tries of the same provider.")] = 2
+    backoff: Annotated[
+        Seconds, option("STEELYARD_RETRY_BACKOFF", "Pause before the first of them; doubles with each, with jitter.")
+    ] = 0.25
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """How long one call of a provider may take. As a section: for the providers that do not say otherwise."""
+
+    connect: Annotated[Seconds, option("STEELYARD_CONNECT_TIMEOUT", "To connect to a provider.")] = 5.0
+    first_byte: Annotated[Seconds, option("STEELYARD_FIRST_BYTE_TIMEOUT", "Until a provider's answer begins.")] = 60.0
+    idle: Annotated[Seconds, option("STEELYARD_IDLE_TIMEOUT", "Between two pieces of a provider's answer.")] = 30.0
+    total: Annotated[Seconds, option("STEELYARD_CALL_TIMEOUT", "For the whole call of a provider.")] = 600.0
+
+
+class RequestLog(Struct, frozen=True, kw_only=True):
+    """The record of every request, on its way to the database."""
+
+    flush_interval: Annotated[
+        Seconds, option("STEELYARD_LOG_FLUSH_INTERVAL", "Longest time a record waits in memory before it is written.")
+    ] = 0.2
+    queue_size: Annotated[
+        Count, option("STEELYARD_LOG_QUEUE_SIZE", "Records in memory before they spill to a file.")
+    ] = 10_000
+    spill_dir: Annotated[Path, option("STEELYARD_LOG_SPILL_DIR", "Folder for records while the database is away.")] = (
+        Path("data/spill")
+    )
+    spill_max: Annotated[
+        Bytes, option("STEELYARD_LOG_SPILL_MAX", "Most that folder may hold; what exceeds it is dropped and counted.")
+    ] = 1024**3
+    bodies: Annotated[bool, option("STEELYARD_LOG_BODIES", "Record prompts and answers too.")] = False
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What the process itself writes to standard error."""
+
+    level: Annotated[LogLevel, option("LOG_LEVEL", "How much is logged.")] = "info"
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """Prometheus."""
+
+    public: Annotated[bool, option("STEELYARD_METRICS_PUBLIC", "Show `/metrics` without a key.")] = False

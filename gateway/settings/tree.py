@@ -1,0 +1,133 @@
+"""The settings: one frozen tree, made at start and handed down. Nothing else reads the environment.
+
+Law: everything in it is resolved and checked. A provider has its address, key, models and prices; a route's targets
+exist; an objective's name is known. What the gateway is told in files and variables is `sections` and `written`.
+Durations are seconds, sizes bytes, prices USD per token.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from gateway.catalogue import Capability
+from gateway.settings.secrets import Secret
+from gateway.settings.sections import (
+    Auth,
+    CacheSettings,
+    Database,
+    Dwa,
+    Log,
+    Metrics,
+    NonNegative,
+    RedisSettings,
+    RequestLog,
+    Requests,
+    Seconds,
+    Server,
+    Strategy,
+    Timeouts,
+)
+from providers import DialectName
+from providers.dialect import Profile
+
+
+class Objective(Struct, frozen=True, kw_only=True):
+    """Weights of an objective of your own: what a second, a dollar, a failure and bad quality are worth."""
+
+    latency: NonNegative = 0.0
+    cost: NonNegative = 0.0
+    errors: NonNegative = 0.0
+    quality: NonNegative = 0.0
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A caller's key from the configuration; `name` is what logs and records show."""
+
+    name: str
+    key: Secret
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """USD per token. `cached_input` is for prompt tokens that the provider reads from its own cache."""
+
+    input: float
+    output: float
+    cached_input: float
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """A model at a provider; `upstream` is its name there. None: not known, so nothing is concluded from it."""
+
+    name: str
+    upstream: str
+    price: Price
+    #: Longest prompt and longest answer, tokens.
+    context: int | None = None
+    max_output: int | None = None
+    capabilities: frozenset[Capability] | None = None
+    #: 0..1, how good its answers are, for objectives that weigh quality.
+    quality: float = 1.0
+
+
+class ProviderSettings(Struct, frozen=True, kw_only=True):
+    """A provider ready for use. Lower `priority` goes first; `weight` is its share under the strategy `weighted`."""
+
+    name: str
+    dialect: DialectName
+    base_url: str
+    api_key: Secret | None
+    models: tuple[ModelSettings, ...]
+    profile: Profile = Profile()
+    timeouts: Timeouts = Timeouts()
+    max_concurrency: int | None = None
+    priority: int = 0
+    weight: float = 1.0
+
+    def __repr__(self) -> str:
+        """Leave out the profile, whose headers may carry secrets."""
+        models = [model.name for model in self.models]
+        return f"ProviderSettings({self.name!r}, {self.dialect}, {self.base_url!r}, models={models})"
+
+
+class RouteCache(Struct, frozen=True, kw_only=True):
+    """A route's say on caching; None: as for everyone."""
+
+    enabled: bool | None = None
+    ttl: Seconds | None = None
+
+
+class RouteSettings(Struct, frozen=True, kw_only=True):
+    """A virtual model. `targets` are `provider/model`; `fallback` holds such or other routes, in order."""
+
+    name: str
+    targets: tuple[str, ...]
+    objective: str | None = None
+    strategy: Strategy | None = None
+    fallback: tuple[str, ...] = ()
+    cache: RouteCache = RouteCache()
+    drop_params: bool = False
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All of it. Without providers, the gateway starts its own simulator."""
+
+    server: Server = Server()
+    auth: Auth = Auth()
+    database: Database = field(default_factory=Database)
+    redis: RedisSettings = RedisSettings()
+    cache: CacheSettings = CacheSettings()
+    dwa: Dwa = Dwa()
+    requests: Requests = Requests()
+    timeout: Timeouts = Timeouts()
+    request_log: RequestLog = RequestLog()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
+    keys: tuple[Key, ...] = ()
+    objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
+    providers: dict[str, ProviderSettings] = field(default_factory=dict[str, ProviderSettings])
+    routes: dict[str, RouteSettings] = field(default_factory=dict[str, RouteSettings])
+
+    @property
+    def anonymous(self) -> bool:
+        """Callers without a key are answered."""
+        return self.auth.allow_anonymous or not (self.keys or self.auth.admin_key)

@@ -1,0 +1,111 @@
+"""What a YAML file may say, as it is written: the shape before it is resolved into `tree.Settings`.
+
+The scalar sections are the same structs in both. Prices are USD per million tokens here, as everybody quotes them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from gateway.catalogue import Capability
+from gateway.settings.secrets import Secret
+from gateway.settings.sections import (
+    Auth,
+    CacheSettings,
+    Count,
+    Database,
+    Dwa,
+    Log,
+    Metrics,
+    NonNegative,
+    RedisSettings,
+    RequestLog,
+    Requests,
+    Seconds,
+    Server,
+    Strategy,
+    Timeouts,
+)
+from gateway.settings.tree import Key, Objective, RouteCache
+from providers import DialectName
+from providers.dialect import Profile
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ModelName = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
+
+
+class PriceEntry(Struct, frozen=True, kw_only=True):
+    """USD per million tokens. Embedding models have no `output`; without `cached_input`, cached tokens cost `input`."""
+
+    input: NonNegative
+    output: NonNegative | None = None
+    cached_input: NonNegative | None = None
+
+
+class ModelEntry(Struct, frozen=True, kw_only=True):
+    """A model. What is not written comes from the catalogue, when it lists the model for this provider."""
+
+    name: ModelName
+    upstream: ModelName | None = None
+    price: PriceEntry | Literal["free"] | None = None
+    context: Count | None = None
+    max_output: Count | None = None
+    capabilities: tuple[Capability, ...] | None = None
+    quality: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+
+class TimeoutEntry(Struct, frozen=True, kw_only=True):
+    """What differs from the section `timeout`."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    total: Seconds | None = None
+
+
+class ProviderEntry(Struct, frozen=True, kw_only=True):
+    """A provider. One that the gateway knows by name brings its dialect, address, profile and models along."""
+
+    dialect: DialectName
+    base_url: str
+    enabled: bool = True
+    api_key: Secret | None = None
+    models: tuple[str | ModelEntry, ...] = ()
+    timeout: TimeoutEntry = TimeoutEntry()
+    max_concurrency: Count | None = None
+    profile: Profile = Profile()
+    priority: int = 0
+    weight: NonNegative = 1.0
+
+
+class RouteEntry(Struct, frozen=True, kw_only=True):
+    """A virtual model."""
+
+    targets: Annotated[tuple[str, ...], Meta(min_length=1)]
+    objective: str | None = None
+    strategy: Strategy | None = None
+    fallback: tuple[str, ...] = ()
+    cache: RouteCache = RouteCache()
+    drop_params: bool = False
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """A whole file."""
+
+    server: Server = Server()
+    auth: Auth = Auth()
+    database: Database = field(default_factory=Database)
+    redis: RedisSettings = RedisSettings()
+    cache: CacheSettings = CacheSettings()
+    dwa: Dwa = Dwa()
+    requests: Requests = Requests()
+    timeout: Timeouts = Timeouts()
+    request_log: RequestLog = RequestLog()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
+    keys: tuple[Key, ...] = ()
+    objectives: dict[Name, Objective] = field(default_factory=dict[str, Objective])
+    providers: dict[Name, ProviderEntry] = field(default_factory=dict[str, ProviderEntry])
+    routes: dict[Name, RouteEntry] = field(default_factory=dict[str, RouteEntry])

@@ -1,0 +1,186 @@
+"""Writing down what happened: who was chosen, what it cost, how it ended. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from dwa import Balancer
+from gateway.caching import LARGEST, Kept, Plan
+from gateway.calls import Opened
+from gateway.catalog import Deployment
+from gateway.errors import GatewayError
+from gateway.exchange import Attempt, Exchange
+from gateway.failover import Won
+from providers.chat import Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage, UsageReport
+from providers.client import Piece
+from providers.dialect import StreamEncoder
+from providers.errors import Fault
+
+T = TypeVar("T")
+#: The status logged for a caller that hung up; nobody is left to see it. nginx's convention.
+HUNG_UP = 499
+
+
+def chosen(exchange: Exchange, deployment: Deployment, dropped: tuple[str, ...]) -> None:
+    """This deployment answers."""
+    exchange.provider, exchange.model = deployment.provider, deployment.model
+    exchange.simulated = deployment.simulated
+    exchange.dropped = dropped
+
+
+def committed(exchange: Exchange, attempt: Attempt, now: float) -> None:
+    """The first content is here; `now` on the clock of `exchange.began`."""
+    exchange.ttft = now - exchange.began
+    exchange.overhead = max(0.0, exchange.ttft - exchange.upstream_seconds)
+    attempt.ttft = attempt.seconds
+
+
+def answered(exchange: Exchange, won: Won[T], usage: Usage, finish_reason: str | None) -> None:
+    """The answer is complete."""
+    _bill(exchange, won, usage)
+    exchange.finish_reason = finish_reason
+    won.ticket.success(usage.input_tokens, usage.output_tokens, won.attempt.cost, usage.cached_tokens)
+
+
+def broke(exchange: Exchange, won: Won[Opened], meter: Meter, fault: Fault) -> None:
+    """The stream broke after its beginning; what came is paid for."""
+    _bill(exchange, won, meter.usage())
+    won.attempt.outcome, won.attempt.message, won.attempt.code = fault.kind, fault.message, fault.code
+    won.ticket.failure(fault.kind, caller_saw=True)
+
+
+def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter) -> None:
+    """The caller hung up amid the stream; what came is paid for, and nobody is blamed."""
+    _bill(exchange, won, meter.usage())
+    won.attempt.outcome = "cancelled"
+    won.ticket.cancelled()
+
+
+def _bill(exchange: Exchange, won: Won[T], usage: Usage) -> None:
+    attempt = won.attempt
+    attempt.usage = usage
+    attempt.cost = won.deployment.price.of(usage)
+    if exchange.ttft is not None:
+        attempt.seconds = asyncio.get_running_loop().time() - exchange.began - attempt.started
+    exchange.usage = usage
+    exchange.cost = sum(one.cost for one in exchange.attempts)
+
+
+def from_cache(exchange: Exchange, kept: Kept) -> None:
+    """The answer was kept from an earlier exchange: it costs nothing now."""
+    exchange.cache = "hit"
+    exchange.provider, exchange.model, exchange.simulated = kept.provider, kept.model, kept.simulated
+    exchange.usage, exchange.finish_reason, exchange.dropped = kept.usage, kept.finish_reason, kept.dropped
+
+
+def follow(exchange: Exchange, leader: Exchange) -> None:
+    """The answer is the one that `leader` asked for.
+
+    When the leader has gone, the first follower takes over its cost: the work was paid for, and its books are closed.
+    """
+    exchange.cache = "coalesced"
+    exchange.provider, exchange.model, exchange.simulated = leader.provider, leader.model, leader.simulated
+    exchange.usage, exchange.finish_reason, exchange.dropped = leader.usage, leader.finish_reason, leader.dropped
+    exchange.reason, exchange.ranking = leader.reason, leader.ranking
+    if leader.closed and leader.outcome == "cancelled" and not leader.handed_over:
+        leader.handed_over = True
+        exchange.cache, exchange.attempts, exchange.cost = "miss", leader.attempts, leader.cost
+
+
+def kept(exchange: Exchange, pieces: list[bytes]) -> Kept:
+    """What the cache keeps of a finished exchange."""
+    return Kept(
+        exchange.provider or "",
+        exchange.model or "",
+        pieces,
+        exchange.usage,
+        exchange.finish_reason,
+        exchange.simulated,
+        exchange.dropped,
+    )
+
+
+def keep_piece(sent: list[bytes], data: bytes, plan: Plan) -> None:
+    """Collect a stream for the cache, unless it is not for it."""
+    if plan.key is not None and data:
+        sent.append(data)
+        plan.collected += len(data)
+        if plan.collected > LARGEST:
+            # Too large to keep: stop collecting, and let go of what was.
+            plan.key = None
+            sent.clear()
+
+
+def failed(exchange: Exchange, exc: BaseException) -> None:
+    """The exchange ends with this exception."""
+    if isinstance(exc, GatewayError):
+        exchange.outcome, exchange.status = "error", exc.status
+        exchange.error_type, exchange.error_code = exc.type, exc.code
+        exchange.error_source, exchange.error_message = exc.source, exc.message
+    elif isinstance(exc, (asyncio.CancelledError, GeneratorExit)):
+        exchange.outcome, exchange.status = "cancelled", HUNG_UP
+    else:
+        exchange.outcome, exchange.status = "error", 500
+        exchange.error_type, exchange.error_code, exchange.error_source = "api_error", "internal_error", "gateway"
+        exchange.error_message = type(exc).__name__
+
+
+def learn_quota(balancer: Balancer, deployment: Deployment, headers: Mapping[str, str]) -> None:
+    """Tell the DWA what the provider said of its limits."""
+    quota = deployment.dialect.quota(headers)
+    if quota is not None:
+        balancer.observe_quota(
+            deployment.key,
+            limit_requests=quota.limit_requests,
+            remaining_requests=quota.remaining_requests,
+            reset_requests_s=quota.reset_requests,
+            limit_tokens=quota.limit_tokens,
+            remaining_tokens=quota.remaining_tokens,
+            reset_tokens_s=quota.reset_tokens,
+        )
+
+
+class Meter:
+    """Reads a stream as it passes: its bytes for the caller, its tokens for the bill."""
+
+    def __init__(self, input_estimate: int, said: list[str] | None) -> None:
+        """Fall back on `input_estimate` tokens of input when the stream never says; collect its text in `said`."""
+        self._said = said
+        self._input_estimate = input_estimate
+        self._usage: Usage | None = None
+        self._characters = 0
+        self.finish_reason: str | None = None
+
+    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
+        """The bytes these events are for the caller."""
+        out: list[bytes] = []
+        for piece in batch:
+            for chunk in piece.chunks:
+                if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
+                    self._characters += len(chunk.text)
+                    if self._said is not None and isinstance(chunk, TextDelta):
+                        self._said.append(chunk.text)
+                elif isinstance(chunk, ToolCallDelta):
+                    self._characters += len(chunk.arguments)
+                elif isinstance(chunk, UsageReport):
+                    self._usage = chunk.usage
+                elif isinstance(chunk, Finish):
+                    self.finish_reason = chunk.reason
+                if encoder is not None:
+                    out.append(encoder.encode(chunk))
+            if encoder is None and (include_usage or not piece.usage_only):
+                out.append(piece.event.raw)
+        return b"".join(out)
+
+    def usage(self) -> Usage:
+        """The tokens so far: what the provider said, else a quarter of the characters."""
+        written = -(-self._characters // 4)
+        if self._usage is None:
+            return Usage(self._input_estimate, written)
+        if self.finish_reason is None and self._usage.output_tokens < written:
+            # Broken off before the provider's final count: its first report counts the prompt, and little else.
+            usage = self._usage
+            return Usage(usage.input_tokens, written, usage.cached_tokens, usage.cache_write_tokens)
+        return self._usage

@@ -1,0 +1,322 @@
+"""The request log's durable path: a row that was accepted reaches the database, though not always at once.
+
+    offer ─► queue ─► writer ─► database              every `flush_seconds`, or `batch_rows`
+               │ full    │ away or silent
+               └────► spill ◄────┘ ─► recovery ─► database, when it is back
+
+Law: `offer` neither waits nor raises, and returns False for a row that will not be kept, which is then counted. At any
+moment each accepted row is in the database, in the spill, or in memory: for `flush_seconds` and the write under way,
+which takes milliseconds; with a server that hangs, `write_deadline`; with a merely slow one, at most four of them.
+So much is lost by a `kill -9`, and nothing by a database that is away, hangs or comes back. Writing is idempotent, so
+whatever is in doubt is written again. A row the database cannot take is set apart, counted, and its reason logged; it
+never holds up the others.
+
+The spill's limit, a full disk and an unwritable folder lose rows, visibly: `dropped` and `last_error`. `offer` belongs
+to the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gateway.store.engine import Database
+from gateway.store.errors import StoreUnavailable
+from gateway.store.packing import packed, unpacked
+from gateway.store.record import ExchangeRecord, Poison
+from gateway.store.spill import Spill, read_segment
+from gateway.store.writing import Lane
+
+_log = logging.getLogger("steelyard.request_log")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLimits:
+    """How much is held where. Times in seconds."""
+
+    #: Rows, and bytes of bodies, held in memory: 4 s of the busiest worker, and no more memory than the gateway has.
+    queue_rows: int = 20_000
+    queue_bytes: int = 64 * 2**20
+    #: One transaction: 500 rows take PostgreSQL some 15 ms, and 1,000 save nothing more.
+    batch_rows: int = 500
+    batch_bytes: int = 4 * 2**20
+    flush_seconds: float = 0.2
+    #: How long what has gathered may take to be written before it goes to the disk instead. A pause of the server that
+    #: is longer costs a detour over the disk; a longer deadline costs rows when the process is killed meanwhile.
+    write_deadline: float = 1.0
+    #: Pauses between two looks at a database that is away: the first, and the longest.
+    probe_first: float = 0.25
+    probe_longest: float = 5.0
+    spill_bytes: int = 2**30
+    segment_bytes: int = 8 * 2**20
+
+
+class LogStats(msgspec.Struct, frozen=True):
+    """The log's state, for health and metrics. Counts are rows since the start."""
+
+    queue: int
+    capacity: int
+    written: int
+    spilled: int
+    replayed: int
+    dropped: int
+    spill_bytes: int
+    spill_segments: int
+    database: Literal["up", "away"]
+    last_error: str | None
+
+
+class RequestLog:
+    """The log of one process."""
+
+    def __init__(self, database: Database, spill: Path, limits: LogLimits | None = None) -> None:
+        """Log to `database`, and to the folder `spill` while it is away. Nothing is touched before `start`."""
+        self._limits = limits or LogLimits()
+        self._spill = Spill(spill, max_bytes=self._limits.spill_bytes, segment_bytes=self._limits.segment_bytes)
+        self._describe = database.describe
+        deadline = self._limits.write_deadline
+        self._live, self._back = Lane(database, deadline=deadline), Lane(database, deadline=deadline)
+        self._queue: deque[ExchangeRecord] = deque()
+        self._queue_bytes = 0
+        self._taken: list[ExchangeRecord] = []
+        self._away = False
+        self._open = False
+        self._first, self._full, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._recover = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self._written = self._spilled = self._replayed = self._dropped = 0
+        self._last_error: str | None = None
+
+    async def start(self) -> None:
+        """Take over what dead processes left in the spill, and begin to write. Works with the database away."""
+        try:
+            await asyncio.to_thread(self._spill.open)
+        except OSError as exc:
+            self._note("the spill cannot be used: rows will be lost while the database is away", exc)
+        self._open = True
+        self._settled.set()
+        self._recover.set()
+        self._writer = asyncio.create_task(self._write_forever(), name="request-log-writer")
+        self._recovery = asyncio.create_task(self._recover_forever(), name="request-log-recovery")
+        for task in (self._writer, self._recovery):
+            task.add_done_callback(self._ended)
+
+    def offer(self, record: ExchangeRecord) -> bool:
+        """Take a row. True: it will be in the log. False: it is lost, and counted.
+
+        The record must not change afterwards: it is encoded later.
+        """
+        if not self._open:
+            return self._drop(1, "the request log is closed")
+        size = _size(record)
+        if len(self._queue) >= self._limits.queue_rows or self._queue_bytes + size > self._limits.queue_bytes:
+            return self._overflow(record)
+        self._queue.append(record)
+        self._queue_bytes += size
+        waiting = len(self._queue)
+        if waiting == 1:
+            self._settled.clear()
+            self._first.set()
+        if waiting >= self._limits.batch_rows:
+            self._full.set()
+        return True
+
+    async def flush(self) -> None:
+        """Return when every row offered so far is in the database or on the disk."""
+        self._full.set()
+        await self._settled.wait()
+
+    def stats(self) -> LogStats:
+        """How it stands."""
+        return LogStats(
+            queue=len(self._queue) + len(self._taken),
+            capacity=self._limits.queue_rows,
+            written=self._written,
+            spilled=self._spilled,
+            replayed=self._replayed,
+            dropped=self._dropped,
+            spill_bytes=self._spill.bytes,
+            spill_segments=self._spill.segments,
+            database="away" if self._away else "up",
+            last_error=self._last_error,
+        )
+
+    async def close(self, within: float = 10.0) -> None:
+        """Refuse further rows, and put those in memory into the database, or after `within` seconds on the disk."""
+        self._open = False
+        self._first.set()
+        self._full.set()
+        tasks = [task for task in (self._writer, self._recovery) if task is not None]
+        if self._recovery is not None:
+            self._recovery.cancel()
+        if self._writer is not None:
+            await asyncio.wait({self._writer}, timeout=within)
+            self._writer.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        left = [*self._taken, *self._queue]
+        self._taken, self._queue = [], deque()
+        await self._keep(left)
+        await asyncio.gather(self._live.close(), self._back.close())
+        try:
+            await asyncio.to_thread(self._spill.close)
+        except OSError as exc:
+            self._note("the spill could not be closed cleanly", exc)
+        self._settled.set()
+
+    async def _write_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._open or self._queue:
+            if not self._queue:
+                self._settled.set()
+                self._first.clear()
+                await self._first.wait()
+                continue
+            if len(self._queue) < self._limits.batch_rows and self._open:
+                await _until(self._full, self._limits.flush_seconds)
+            self._full.clear()
+            # What has gathered by now shares one deadline, or a server that is merely slow could keep a long queue in
+            # memory for minutes, one batch in time after another.
+            gathered, until = len(self._queue), loop.time() + self._limits.write_deadline
+            while gathered > 0:
+                self._take()
+                gathered -= len(self._taken)
+                await self._put(self._taken, until)
+                self._taken = []
+
+    def _take(self) -> None:
+        """Move one batch from the queue to `_taken`, where `close` finds it should the write be cut off."""
+        size = 0
+        while self._queue and len(self._taken) < self._limits.batch_rows and size < self._limits.batch_bytes:
+            record = self._queue.popleft()
+            size += _size(record)
+            self._taken.append(record)
+        self._queue_bytes = self._queue_bytes - size if self._queue else 0
+
+    async def _put(self, records: Sequence[ExchangeRecord], until: float) -> None:
+        if not self._away and asyncio.get_running_loop().time() < until:
+            try:
+                poison = await self._live.store(records, until=until + self._limits.write_deadline)
+            except StoreUnavailable as exc:
+                self._lose(exc)
+            else:
+                self._set_apart(poison)
+                self._written += len(records) - len(poison)
+                records = ()
+        await self._keep(records)
+
+    async def _keep(self, records: Sequence[ExchangeRecord]) -> None:
+        """Put rows on the disk, and make sure of whatever `offer` appended there since the last time."""
+        if records:
+            payloads, poison = packed(records)
+            self._set_apart(poison)
+            try:
+                await asyncio.to_thread(self._spill.append, payloads)
+            except OSError as exc:
+                self._drop(len(payloads), self._describe(exc))
+            else:
+                self._kept(len(payloads))
+        if self._spill.dirty:
+            try:
+                await asyncio.to_thread(self._spill.sync)
+            except OSError as exc:
+                self._note("the spill is written but not synced", exc)
+
+    def _overflow(self, record: ExchangeRecord) -> bool:
+        payloads, poison = packed([record])
+        self._set_apart(poison)
+        try:
+            self._spill.append(payloads)
+        except OSError as exc:
+            return self._drop(1, self._describe(exc))
+        self._kept(len(payloads))
+        return bool(payloads)
+
+    def _kept(self, rows: int) -> None:
+        self._spilled += rows
+        self._recover.set()
+
+    async def _recover_forever(self) -> None:
+        pause = self._limits.probe_first
+        while True:
+            if self._away:
+                await asyncio.sleep(pause)
+                try:
+                    await self._back.probe()
+                except StoreUnavailable as exc:
+                    self._last_error = str(exc)
+                    pause = min(2 * pause, self._limits.probe_longest)
+                    continue
+                pause = self._limits.probe_first
+                self._away = False
+                _log.info("the database is back")
+            self._recover.clear()
+            segment = await asyncio.to_thread(self._spill.oldest)
+            if segment is None:
+                await self._recover.wait()
+            else:
+                await self._replay(segment)
+
+    async def _replay(self, segment: Path) -> None:
+        try:
+            payloads, damaged = await asyncio.to_thread(read_segment, segment)
+            for start in range(0, len(payloads), self._limits.batch_rows):
+                records, unreadable = unpacked(payloads[start : start + self._limits.batch_rows])
+                poison = await self._back.store(records) if records else []
+                self._set_apart([*poison, *unreadable])
+                self._replayed += len(records) - len(poison)
+            await asyncio.to_thread(self._spill.discard, segment, damaged=damaged)
+        except StoreUnavailable as exc:
+            self._lose(exc)
+        except OSError as exc:
+            self._note("a spill segment cannot be replayed", exc)
+            await asyncio.sleep(self._limits.probe_longest)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Tell of a defect that stopped a task; the queue then runs full, and over into the spill."""
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            self._last_error = self._describe(defect)
+            _log.error("the request log's task ended", extra={"task": task.get_name()}, exc_info=defect)
+
+    def _lose(self, exc: StoreUnavailable) -> None:
+        if not self._away:
+            _log.warning("the database is away: rows go to the spill", extra={"reason": str(exc)})
+        self._away = True
+        self._last_error = str(exc)
+        self._recover.set()
+
+    def _set_apart(self, poison: Sequence[Poison]) -> None:
+        for identity, error in poison:
+            reason = self._describe(error)
+            self._drop(1, reason)
+            _log.error("a row no table takes was left out of the log", extra={"request_id": identity, "reason": reason})
+
+    def _drop(self, rows: int, reason: str) -> Literal[False]:
+        if self._dropped == 0:
+            _log.error("the request log loses rows", extra={"reason": reason})
+        self._dropped += rows
+        self._last_error = reason
+        return False
+
+    def _note(self, what: str, exc: OSError) -> None:
+        self._last_error = self._describe(exc)
+        _log.error(what, extra={"reason": self._last_error})
+
+
+def _size(record: ExchangeRecord) -> int:
+    return len(record.request_body or b"") + len(record.response_body or b"")
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return  # the interval is over: what has come goes out

@@ -1,0 +1,264 @@
+"""Rows on disk while the database is away: append-only segments, replayed in order, deleted after the commit.
+
+    <folder>/<slot>/lock                  flock'd by the process that owns the slot, for as long as it lives
+    <folder>/<slot>/000000000001.spill    frames: length u32 · crc32 u32 · msgpack of one ExchangeRecord (big endian)
+
+Law: what `append` returned from is in the file, so it outlives the process; after `sync` it outlives the machine. A
+process takes the lowest free slot and adopts the segments of every other slot whose owner is gone: the kernel drops the
+lock of a dead process, however it died, and a pid that comes back (always 1 in a container) is nobody's heir by
+accident. A last record cut short by a crash is ignored; damage anywhere else moves the file aside as `.damaged`.
+
+`append` holds its lock for one buffered write and `sync` for none: the request path may append while a worker thread
+waits for the disk.
+
+Limits: `max_bytes` per process; beyond it, and on a full disk, `append` raises OSError and its caller counts the rows
+as dropped. Needs `flock` (POSIX). Slots are not deleted: an empty folder and a lock file remain for as many processes
+as ever ran side by side.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+_log = logging.getLogger("steelyard.spill")
+_HEAD = struct.Struct(">II")
+_SUFFIX = ".spill"
+
+
+def read_segment(path: Path) -> tuple[list[bytes], bool]:
+    """The payloads of a segment, and whether it is damaged: unreadable before its last record.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    data = path.read_bytes()
+    payloads: list[bytes] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, at)
+        end = at + _HEAD.size + length
+        payload = data[at + _HEAD.size : end]
+        if end > len(data) or length == 0 or zlib.crc32(payload) != checksum:
+            break
+        payloads.append(payload)
+        at = end
+    rest = data[at:]
+    return payloads, not _is_torn(rest)
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Whether what follows the last good frame is one unfinished frame: cut short, or blocks the disk never filled."""
+    if len(rest) < _HEAD.size or not rest.strip(b"\0"):
+        return True
+    length, _ = _HEAD.unpack_from(rest)
+    return _HEAD.size + length > len(rest)
+
+
+class Spill:
+    """This process's slot, and the segments it has to replay. Thread-safe."""
+
+    def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int) -> None:
+        """Keep the place; nothing is touched before `open`."""
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._mutex = threading.Lock()
+        self._locks: list[int] = []
+        self._slot: Path | None = None
+        self._numbers = itertools.count(1)
+        self._sealed: list[Path] = []
+        self._file: int | None = None
+        self._path: Path | None = None
+        self._length = 0
+        self._dirty = False
+        self._sealed_unsynced: list[int] = []
+        self.bytes = 0
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was appended since the last `sync`."""
+        return self._dirty or bool(self._sealed_unsynced)
+
+    @property
+    def segments(self) -> int:
+        """Segments still to be replayed, the one being written included."""
+        return len(self._sealed) + (self._file is not None)
+
+    def open(self) -> None:
+        """Take a slot and adopt the dead ones' segments, oldest first. A second call does nothing.
+
+        Raises:
+            OSError: the folder cannot be made, written or locked.
+        """
+        with self._mutex:
+            if self._slot is not None:
+                return
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._open()
+            except OSError:
+                self._release()
+                raise
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Write the records behind one another; none of them when it fails.
+
+        Raises:
+            OSError: no room, or the file cannot be written.
+        """
+        frames = b"".join(part for payload in payloads for part in (_head(payload), payload))
+        self.open()
+        with self._mutex:
+            if self.bytes + len(frames) > self._max_bytes:
+                raise OSError(errno.ENOSPC, f"the spill may take {self._max_bytes} bytes, and did")
+            file = self._writable()
+            try:
+                _write_all(file, frames)
+            except OSError:
+                self._take_back(file)
+                raise
+            self._dirty = True
+            self._length += len(frames)
+            self.bytes += len(frames)
+
+    def sync(self) -> None:
+        """Return when everything appended so far would survive a power cut.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        with self._mutex:
+            files, self._sealed_unsynced = self._sealed_unsynced, []
+            if self._dirty and self._file is not None:
+                files.append(os.dup(self._file))  # another thread may seal the segment meanwhile
+            self._dirty = False
+            slot = self._slot
+        try:
+            for file in files:
+                os.fsync(file)
+            if files and slot is not None:
+                _sync_folder(slot)
+        finally:
+            for file in files:
+                os.close(file)
+
+    def oldest(self) -> Path | None:
+        """The next segment to replay; the one being written is sealed when it is the last left."""
+        with self._mutex:
+            if not self._sealed and self._file is not None:
+                self._seal()
+            return self._sealed[0] if self._sealed else None
+
+    def discard(self, path: Path, *, damaged: bool = False) -> None:
+        """Forget a replayed segment: delete it, or keep it aside when part of it could not be read.
+
+        Raises:
+            OSError: it could not be removed; it will be replayed again, which changes nothing.
+        """
+        size = path.stat().st_size
+        if damaged:
+            path.rename(path.with_suffix(".damaged"))
+            _log.error("a spill segment is damaged and was kept aside", extra={"path": str(path)})
+        else:
+            path.unlink()
+        with self._mutex:
+            self._sealed.remove(path)
+            self.bytes -= size
+
+    def close(self) -> None:
+        """Seal what is open and give the slots back; what is unreplayed waits for the next start."""
+        with self._mutex:
+            if self._file is not None:
+                self._seal()
+        try:
+            self.sync()
+        finally:
+            with self._mutex:
+                self._release()
+
+    def _open(self) -> None:
+        self._slot = mine = next(slot for n in itertools.count() if self._own(slot := self._folder / str(n)))
+        others = sorted(path for path in self._folder.iterdir() if path.name.isdigit() and path != mine)
+        slots = [mine, *(path for path in others if self._own(path))]
+        found = [path for slot in slots for path in slot.glob(f"*{_SUFFIX}")]
+        self._sealed = sorted(found, key=lambda path: (path.stat().st_mtime_ns, path))
+        self.bytes = sum(path.stat().st_size for path in found)
+        last = max((int(path.stem) for path in found if path.parent == mine), default=0)
+        self._numbers = itertools.count(last + 1)
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            os.close(lock)
+        self._locks.clear()
+        self._slot = None
+
+    def _own(self, slot: Path) -> bool:
+        slot.mkdir(exist_ok=True)
+        lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError:
+            os.close(lock)
+            raise
+        self._locks.append(lock)
+        return True
+
+    def _writable(self) -> int:
+        if self._file is not None and self._length >= self._segment_bytes:
+            self._seal()
+        if self._file is None:
+            if self._slot is None:
+                raise OSError(errno.EBADF, "the spill is closed")
+            self._path = self._slot / f"{next(self._numbers):012d}{_SUFFIX}"
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._length = 0
+        return self._file
+
+    def _take_back(self, file: int) -> None:
+        """Cut off a half-written frame; where even that fails, later records go to a new segment."""
+        try:
+            os.ftruncate(file, self._length)
+        except OSError:
+            self._seal()
+
+    def _seal(self) -> None:
+        assert self._file is not None
+        assert self._path is not None
+        if self._dirty:
+            self._dirty = False
+            self._sealed_unsynced.append(self._file)  # `sync` closes it: no append ever waits for a disk
+        else:
+            os.close(self._file)
+        self._sealed.append(self._path)
+        self._file = self._path = None
+
+
+def _head(payload: bytes) -> bytes:
+    return _HEAD.pack(len(payload), zlib.crc32(payload))
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name as durable as its content."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

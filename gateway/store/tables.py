@@ -1,0 +1,223 @@
+"""The tables, once, for SQLite and PostgreSQL.
+
+Law: whatever one engine lacks is made up here by a column type, so that no query asks which engine it runs on.
+- `UtcDateTime`: an aware datetime in UTC on both; SQLite keeps it as fixed-width text, which sorts.
+- `Money`: a Decimal with ten places on both; SQLite has no decimals, so it keeps whole 10⁻¹⁰ dollars: sums are exact.
+- JSON is plain `json`, not `jsonb`: the log is written ten thousand times for each time it is read, and `json` is
+  checked but not rebuilt on the way in.
+
+Filters of the request log are served by (filter, created_at) indexes, newest first by walking them backwards. They end
+at created_at: carrying the 30-byte id in each made the log's writes slower, and both engines sort the few rows of one
+instant by themselves.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+#: Decimal places of a dollar that are kept: a token of the cheapest model costs about 10⁻⁸.
+MONEY_PLACES = 10
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime; comes back in UTC. Refuses a naive one, whose zone would be a guess."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the engine."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time needs a time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the engine."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Money(TypeDecorator[Decimal]):
+    """USD as a Decimal with ten places, below 10⁸ dollars."""
+
+    impl = Numeric(18, MONEY_PLACES).with_variant(BigInteger(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | int | None:
+        """To the engine."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return int(value.scaleb(MONEY_PLACES).to_integral_value())
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        """From the engine."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return Decimal(value).scaleb(-MONEY_PLACES)
+
+
+_DOUBLE: Double[float] = Double()
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, String(), nullable=null)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger(), nullable=False)
+
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    _text("id"),
+    Column("created_at", UtcDateTime(), nullable=False),
+    _text("surface"),
+    _text("dialect"),
+    _text("requested_model"),
+    _text("tenant"),
+    _text("key_name"),
+    _text("route", null=True),
+    _text("provider", null=True),
+    _text("model", null=True),
+    _text("strategy"),
+    _text("objective"),
+    _text("reason"),
+    Column("status", Integer(), nullable=False),
+    _text("outcome"),
+    _text("error_type", null=True),
+    _text("error_code", null=True),
+    _text("error_source", null=True),
+    _text("error_message", null=True),
+    Column("stream", Boolean(), nullable=False),
+    _text("cache"),
+    Column("simulated", Boolean(), nullable=False),
+    _text("finish_reason", null=True),
+    _count("input_tokens"),
+    _count("output_tokens"),
+    _count("cached_tokens"),
+    _count("cache_write_tokens"),
+    _count("reasoning_tokens"),
+    Column("cost_usd", Money(), nullable=False),
+    Column("duration_s", _DOUBLE, nullable=False),
+    Column("ttft_s", _DOUBLE),
+    Column("overhead_ms", _DOUBLE, nullable=False),
+    _text("session_id", null=True),
+    _text("end_user", null=True),
+    Column("dropped_params", JSON(none_as_null=True)),
+    Column("tags", JSON(none_as_null=True)),
+    Column("decision", JSON(none_as_null=True)),
+    Column("attempts", Integer(), nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index(None, "created_at", "id"),
+    Index(None, "provider", "created_at"),
+    Index(None, "model", "created_at"),
+    Index(None, "status", "created_at"),
+    Index(None, "key_name", "created_at"),
+    Index(None, "cache", "created_at"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("exchange_id", String(), ForeignKey("exchanges.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer(), nullable=False),
+    _text("provider"),
+    _text("model"),
+    _text("outcome"),
+    Column("status", Integer()),
+    _text("code", null=True),
+    _text("message", null=True),
+    Column("started_s", _DOUBLE, nullable=False),
+    Column("seconds", _DOUBLE, nullable=False),
+    Column("ttft_s", _DOUBLE),
+    _count("input_tokens"),
+    _count("output_tokens"),
+    Column("cost_usd", Money(), nullable=False),
+    PrimaryKeyConstraint("exchange_id", "seq"),
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("exchange_id", String(), ForeignKey("exchanges.id", ondelete="CASCADE"), nullable=False),
+    Column("request", LargeBinary()),
+    Column("response", LargeBinary()),
+    PrimaryKeyConstraint("exchange_id"),
+)
+
+#: A session belongs to its tenant, who is part of its key: no tenant can read, extend or even detect another's.
+sessions = Table(
+    "sessions",
+    metadata,
+    _text("tenant"),
+    _text("id"),
+    Column("created_at", UtcDateTime(), nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    Column("messages", JSON(), nullable=False),
+    Column("turns", Integer(), nullable=False),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "updated_at", "id"),
+)
+
+#: `prefix` is the part of a key that may be shown; the key itself is never stored, only its `hash`.
+keys = Table(
+    "keys",
+    metadata,
+    _text("id"),
+    _text("name"),
+    _text("prefix"),
+    _text("hash"),
+    Column("created_at", UtcDateTime(), nullable=False),
+    Column("expires_at", UtcDateTime()),
+    Column("revoked_at", UtcDateTime()),
+    Column("settings", JSON(), nullable=False),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("hash"),
+)
+
+dwa_snapshots = Table(
+    "dwa_snapshots",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime(), nullable=False),
+    Column("state", JSON(), nullable=False),
+    Column("weights", JSON(), nullable=False),
+    Index(None, "at"),
+)

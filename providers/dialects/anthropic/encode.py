@@ -1,0 +1,85 @@
+"""`ChatRequest` → the call of `/v1/messages`.
+
+Law: a request that is already in this dialect keeps its bytes, but for the model's name and for thinking blocks with an
+empty signature. Those were written by another provider's model and rendered by us in this dialect (`reply`, `emit`);
+the API refuses a conversation that holds one, so that without this a single failover to another provider would make
+every later turn of the conversation unanswerable here.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
+
+from providers.chat import ChatRequest, Json
+from providers.dialect import Call, Inexpressible, Target
+from providers.dialects import wire
+from providers.dialects.anthropic.options import options
+from providers.dialects.anthropic.turns import Lost, messages
+
+PATH = "/v1/messages"
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+
+
+class _Block(Struct):
+    type: str = ""
+    signature: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_turns = msgspec.json.Decoder(list[dict[str, Raw]])
+_blocks = msgspec.json.Decoder(list[Raw])
+_block = msgspec.json.Decoder(_Block)
+
+
+def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
+    """The call to make. Raises `Inexpressible` unless `drop`."""
+    if request.dialect == "anthropic":
+        return Call(PATH, _own(request, target), request.headers)
+    lost: Lost = []
+    body = _translated(request, target, lost)
+    dropped = tuple(dict.fromkeys(lost))
+    if dropped and not drop:
+        raise Inexpressible(dropped, "anthropic")
+    return Call(PATH, _encoder.encode(body), dropped=dropped)
+
+
+def _own(request: ChatRequest, target: Target) -> bytes:
+    changes: dict[str, object] = {}
+    if target.upstream != request.model:
+        changes["model"] = target.upstream
+    if _UNSIGNED.search(request.body):
+        changes["messages"] = _signed_only(wire.fields(request.body)["messages"])
+    return wire.edit(request.body, changes) if changes else request.body
+
+
+def _signed_only(raw: Raw) -> list[dict[str, object]]:
+    """The messages without unsigned thinking, every other block in its own bytes."""
+    kept: list[dict[str, object]] = []
+    for message in wire.read_request(_turns, bytes(raw)):
+        content: object = message["content"]
+        if bytes(message["content"]).startswith(b"["):
+            content = [block for block in _blocks.decode(message["content"]) if not _unsigned(block)]
+        if content:
+            kept.append({**message, "content": content})
+    return kept
+
+
+def _unsigned(raw: Raw) -> bool:
+    block = wire.read_request(_block, bytes(raw))
+    return block.type == "thinking" and block.signature == ""
+
+
+def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
+    said = request.conversation()
+    body: Json = {"model": target.upstream}
+    placed = messages(said.turns, lost)
+    if placed.system:
+        body["system"] = placed.system
+    body["messages"] = placed.messages
+    body |= options(said, target, lost)
+    if request.stream:
+        body["stream"] = True
+    return body

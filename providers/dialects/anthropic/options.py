@@ -1,0 +1,160 @@
+"""Everything of a conversation but its turns → fields of the body.
+
+What has no honest equivalent here, and why:
+- `temperature` above 1: the scale ends at 1; clamping would be another request.
+- `temperature`, `top_p`, `top_k` when the profile speaks API version 2026-10-21 or later, which removed them for every
+  model. Under 2023-06-01 they are sent: older models take them, newer ones refuse them, and that is theirs to say.
+- `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
+  penalty of 0 asks for nothing and is left out.
+- `response_format: json_object`: the API binds output to a schema and nothing less. A bare `{"type": "object"}` would
+  be refused, since objects must list their properties, and a forced tool would answer with a call instead of text.
+- `reasoning_effort: minimal`: the scale starts at `low`.
+- `service_tier` beyond `auto` and `default`: those buy what Anthropic does not sell per request.
+- `metadata` beside the user: Anthropic stores none.
+
+Thinking: a word becomes `output_config.effort` beside adaptive thinking, because without it several models would not
+think at all; a budget in tokens becomes manual thinking, which needs at least 1,024 and less than `max_tokens`. Models
+that know only one of the two say so themselves.
+
+Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
+without effect here; its description goes where the model reads it, into the schema.
+"""
+
+from __future__ import annotations
+
+from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool
+from providers.dialect import Target
+from providers.dialects.anthropic.turns import Lost
+
+#: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
+#: no model refuses it; it stands in only for models whose own maximum the catalog does not know.
+DEFAULT_MAX_TOKENS = 4096
+#: The first API version without `temperature`, `top_p` and `top_k`. Versions are dates, so they compare as text.
+_WITHOUT_SAMPLING = "2026-10-21"
+_MIN_BUDGET = 1024
+_LEVELS = ("low", "medium", "high", "xhigh", "max")
+_TIERS = {"auto": "auto", "default": "standard_only"}
+_CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+
+
+def options(said: Conversation, target: Target, lost: Lost) -> Json:
+    """The fields that are not turns; what has no equivalent is named in `lost`."""
+    bound = _max_tokens(said, target.max_output)
+    body: Json = {"max_tokens": bound}
+    if said.stop:
+        body["stop_sequences"] = said.stop
+    _sampling(said, target.profile.anthropic_version < _WITHOUT_SAMPLING, body, lost)
+    _tools(said, body)
+    output_config = _thinking(said.effort, bound, body, lost) if said.effort else {}
+    if shape := _format(said.response_format, lost):
+        output_config["format"] = shape
+    if output_config:
+        body["output_config"] = output_config
+    if said.user is not None:
+        body["metadata"] = {"user_id": said.user}
+    if said.service_tier in _TIERS:
+        body["service_tier"] = _TIERS[said.service_tier]
+    elif said.service_tier is not None:
+        lost.append("service_tier")
+    _missing(said, lost)
+    return body
+
+
+def _max_tokens(said: Conversation, max_output: int | None) -> int:
+    if said.max_tokens is not None:
+        return said.max_tokens
+    if max_output is not None:
+        return max_output
+    budget = said.effort.budget if said.effort else None
+    return DEFAULT_MAX_TOKENS + (budget or 0)
+
+
+def _sampling(said: Conversation, supported: bool, body: Json, lost: Lost) -> None:
+    for name, value, top in (
+        ("temperature", said.temperature, 1.0),
+        ("top_p", said.top_p, None),
+        ("top_k", said.top_k, None),
+    ):
+        if value is None:
+            continue
+        if supported and (top is None or value <= top):
+            body[name] = value
+        else:
+            lost.append(name)
+
+
+def _missing(said: Conversation, lost: Lost) -> None:
+    """Name what the API has no field for at all."""
+    asked = {
+        "seed": said.seed is not None,
+        "frequency_penalty": bool(said.frequency_penalty),
+        "presence_penalty": bool(said.presence_penalty),
+        "logprobs": said.logprobs,
+        "top_logprobs": said.top_logprobs is not None,
+        "n": said.n > 1,
+        "metadata": bool(said.metadata),
+    }
+    lost.extend(name for name, is_asked in asked.items() if is_asked)
+    lost.extend(said.extra)
+
+
+def _tools(said: Conversation, body: Json) -> None:
+    """`tools` and `tool_choice`. Without tools a choice between them is no choice, unless it demands a call."""
+    if said.tools:
+        body["tools"] = [_tool(tool) for tool in said.tools]
+    choice = said.tool_choice
+    mode = choice.mode if choice else "auto"
+    one_at_a_time = said.parallel_tool_calls is False and mode != "none"
+    if (choice is None and not one_at_a_time) or (not said.tools and mode in ("auto", "none")):
+        return
+    written: Json = {"type": _CHOICES[mode]}
+    if choice and choice.name is not None:
+        written["name"] = choice.name
+    if one_at_a_time:
+        written["disable_parallel_tool_use"] = True
+    body["tool_choice"] = written
+
+
+def _tool(tool: Tool) -> Json:
+    written: Json = {"name": tool.name, "input_schema": tool.parameters or {"type": "object", "properties": {}}}
+    if tool.description is not None:
+        written["description"] = tool.description
+    if tool.strict is not None:
+        written["strict"] = tool.strict
+    if tool.cache_control is not None:
+        written["cache_control"] = tool.cache_control
+    return written
+
+
+def _format(wanted: ResponseFormat | None, lost: Lost) -> Json | None:
+    if wanted is None or wanted.kind == "text":
+        return None
+    if wanted.kind == "json_object" or wanted.schema is None:
+        lost.append(f"response_format.{wanted.kind}")
+        return None
+    schema = wanted.schema
+    if wanted.description is not None and "description" not in schema:
+        schema = {**schema, "description": wanted.description}
+    return {"type": "json_schema", "schema": schema}
+
+
+def _thinking(effort: Effort, bound: int, body: Json, lost: Lost) -> Json:
+    """Set `thinking`; the answer is `output_config` with the level, if one was named."""
+    config: Json = {}
+    if effort.level in _LEVELS:
+        config["effort"] = effort.level
+    elif effort.level is not None:
+        lost.append("reasoning_effort")
+    if not effort.enabled:
+        body["thinking"] = {"type": "disabled"}
+        return config
+    if effort.budget is None:
+        if effort.level is None or config:
+            body["thinking"] = {"type": "adaptive"}
+    elif _MIN_BUDGET <= effort.budget < bound:
+        body["thinking"] = {"type": "enabled", "budget_tokens": effort.budget}
+    else:
+        lost.append("effort.budget")
+    if effort.show is not None and "thinking" in body:
+        body["thinking"]["display"] = "summarized" if effort.show else "omitted"
+    return config

@@ -1,0 +1,56 @@
+"""`ChatRequest` → the call of `generateContent` or `streamGenerateContent`.
+
+Law: a request that is already in this dialect keeps its bytes. The path names the model and whether to stream; a body
+that names the model too, which the API takes, names the one it goes to. Usage always comes with a stream, nothing has
+to be asked for.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import msgspec
+
+from providers.chat import ChatRequest, Json
+from providers.dialect import Call, Inexpressible, Target
+from providers.dialects import wire
+from providers.dialects.gemini.options import options
+from providers.dialects.gemini.signatures import is_old
+from providers.dialects.gemini.turns import Lost, contents
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
+    """The call to make. Raises `Inexpressible` unless `drop`."""
+    path = path_of(target, "streamGenerateContent?alt=sse" if request.stream else "generateContent")
+    if request.dialect == "gemini":
+        return Call(path, _own(request.body, target), request.headers)
+    lost: Lost = []
+    said = request.conversation()
+    placed = contents(said.turns, lost, sign=not is_old(target.upstream))
+    body: Json = {"contents": placed.contents}
+    if placed.system:
+        body["systemInstruction"] = {"parts": placed.system}
+    body |= options(said, target.upstream, lost)
+    dropped = tuple(dict.fromkeys(lost))
+    if dropped and not drop:
+        raise Inexpressible(dropped, "gemini")
+    return Call(path, _encoder.encode(body), dropped=dropped)
+
+
+def path_of(target: Target, verb: str) -> str:
+    """The path of a call to the target's model."""
+    return f"/{target.profile.gemini_version}/{quote(resource(target.upstream))}:{verb}"
+
+
+def resource(model: str) -> str:
+    """The model's resource name: `models/…`, or `tunedModels/…` as it is."""
+    return model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+
+
+def _own(body: bytes, target: Target) -> bytes:
+    # The search is cheap; only a body with the word anywhere is decoded.
+    if b'"model"' in body and "model" in wire.fields(body):
+        return wire.edit(body, {"model": resource(target.upstream)})
+    return body

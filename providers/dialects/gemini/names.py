@@ -1,0 +1,130 @@
+"""A caller's body in one spelling, and the fields in it that `Conversation` has no name for.
+
+Google's JSON front end takes every field in camelCase and snake_case, and a lone object where a list belongs (its own
+older examples write `"system_instruction": {"parts": {"text": …}}`). This puts both right along the known tree of names
+and nowhere else: arguments, schemas and labels are the caller's own and keep their bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
+
+from providers.dialects import wire
+
+
+class Node(Struct):
+    """The names of an object; `many` when it stands in a list."""
+
+    names: dict[str, Node | None]
+    many: bool = False
+
+
+def _leaves(*names: str) -> dict[str, Node | None]:
+    return dict.fromkeys(names)
+
+
+def _content(*, many: bool) -> Node:
+    media: dict[str, Node | None] = {
+        "inlineData": Node(_leaves("mimeType", "data", "displayName")),
+        "fileData": Node(_leaves("fileUri", "mimeType", "displayName")),
+    }
+    part: dict[str, Node | None] = {
+        **_leaves("text", "thought", "thoughtSignature"),
+        **media,
+        "functionCall": Node(_leaves("name", "args", "id")),
+        "functionResponse": Node({**_leaves("name", "response", "id"), "parts": Node(media, many=True)}),
+    }
+    return Node({"role": None, "parts": Node(part, many=True)}, many=many)
+
+
+_GENERATION = _leaves(
+    "maxOutputTokens",
+    "temperature",
+    "topP",
+    "topK",
+    "candidateCount",
+    "stopSequences",
+    "seed",
+    "presencePenalty",
+    "frequencyPenalty",
+    "responseMimeType",
+    "responseSchema",
+    "responseJsonSchema",
+    "responseLogprobs",
+    "logprobs",
+    "responseModalities",
+)
+_DECLARATION = Node(_leaves("name", "description", "parameters", "parametersJsonSchema"), many=True)
+_TREE = Node(
+    {
+        **_leaves("labels", "serviceTier", "model"),
+        "contents": _content(many=True),
+        "systemInstruction": _content(many=False),
+        "generationConfig": Node(
+            {
+                **_GENERATION,
+                "thinkingConfig": Node(_leaves("includeThoughts", "thinkingBudget", "thinkingLevel")),
+            }
+        ),
+        "tools": Node({"functionDeclarations": _DECLARATION}, many=True),
+        "toolConfig": Node({"functionCallingConfig": Node(_leaves("mode", "allowedFunctionNames"))}),
+    }
+)
+
+_object = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_encoder = msgspec.json.Encoder()
+_SNAKE = re.compile(r"_([a-z0-9])")
+_NOTHING = (b"null", b"[]")
+
+
+class Spelled(Struct):
+    """The body in camelCase without its strangers, and the strangers by path, each as its bytes."""
+
+    body: bytes
+    strangers: dict[str, Raw]
+
+
+def spelled(body: bytes) -> Spelled:
+    """Sort out a body. Raises `InvalidRequest` when it is no JSON object."""
+    strangers: dict[str, Raw] = {}
+    return Spelled(_encoder.encode(_fields(wire.fields(body), _TREE, "", strangers)), strangers)
+
+
+def camel(name: str) -> str:
+    """A name in camelCase."""
+    return _SNAKE.sub(lambda match: match[1].upper(), name)
+
+
+def _fields(found: dict[str, Raw], node: Node, path: str, strangers: dict[str, Raw]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for written, raw in found.items():
+        name = written if written in node.names else camel(written)
+        where = f"{path}.{name}" if path else name
+        if name not in node.names:
+            if bytes(raw) not in _NOTHING:
+                strangers.setdefault(where, raw)
+            continue
+        child = node.names[name]
+        kept[name] = raw if child is None else _value(raw, child, where, strangers)
+    return kept
+
+
+def _value(raw: Raw, node: Node, path: str, strangers: dict[str, Raw]) -> object:
+    """The object or list in one spelling; anything else as it is, for the typed decoding to complain of."""
+    if _starts(raw, b"{"):
+        fields = _fields(_object.decode(raw), node, path, strangers)
+        return [fields] if node.many else fields
+    if node.many and _starts(raw, b"["):
+        return [
+            _fields(_object.decode(item), node, path, strangers) if _starts(item, b"{") else item
+            for item in _list.decode(raw)
+        ]
+    return raw
+
+
+def _starts(raw: Raw, mark: bytes) -> bool:
+    return bytes(memoryview(raw)[:1]) == mark

@@ -1,0 +1,121 @@
+"""Everything of a conversation but its turns → fields of the body.
+
+What has no honest equivalent here, and why:
+- `top_k`: the API has no such field;
+- `effort.budget`: thinking is measured in words; which word a number of tokens stands for is nobody's promise;
+- `effort.show`, when true: the API keeps thoughts to itself. Servers that show them do so unasked;
+- what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
+
+Thinking switched off is `reasoning_effort: none`, and thinking without a measure is the model's own default. The API
+wants a name for every schema, and other dialects have none: there it is called `response`. Cache markers on tools have
+no effect: the API caches by itself, and only its newest models take markers, on messages.
+"""
+
+from __future__ import annotations
+
+from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, ToolChoice
+from providers.dialect import Profile
+from providers.dialects.openai.turns import Lost
+
+#: The name a schema gets that has none. It is a label for the model and has no further effect.
+_SCHEMA_NAME = "response"
+#: Fields with the same name and the same meaning on both sides; their default asks for nothing.
+_ALIKE = (
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "top_logprobs",
+    "user",
+    "metadata",
+    "service_tier",
+)
+
+
+def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
+    """The fields that are not turns; what has no equivalent is named in `lost`."""
+    body: Json = {}
+    for name in _ALIKE:
+        value = getattr(said, name)
+        if value is not None and value != [] and value != {}:
+            body[name] = value
+    if said.max_tokens is not None:
+        body[profile.max_tokens_field] = said.max_tokens
+    if said.n > 1:
+        body["n"] = said.n
+    if said.logprobs:
+        body["logprobs"] = True
+    _tools(said, profile, body, lost)
+    if said.response_format is not None:
+        _format(said.response_format, profile, body, lost)
+    if said.effort is not None:
+        _effort(said.effort, profile, body, lost)
+    if said.top_k is not None:
+        lost.append("top_k")
+    lost.extend(said.extra)
+    return body
+
+
+def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None:
+    """Tools and how they are chosen. Without tools the API refuses both fields, and there is nothing to choose."""
+    choice = said.tool_choice
+    if said.tools:
+        body["tools"] = [_tool(tool) for tool in said.tools]
+    elif choice is None or choice.mode in ("auto", "none"):
+        return
+    if choice is not None:
+        body["tool_choice"] = _choice(choice)
+    if said.parallel_tool_calls is None:
+        return
+    if profile.parallel_tool_calls:
+        body["parallel_tool_calls"] = said.parallel_tool_calls
+    elif not said.parallel_tool_calls:
+        lost.append("parallel_tool_calls")
+
+
+def _tool(tool: Tool) -> Json:
+    function: Json = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _choice(choice: ToolChoice) -> str | Json:
+    return {"type": "function", "function": {"name": choice.name}} if choice.mode == "named" else choice.mode
+
+
+def _format(wanted: ResponseFormat, profile: Profile, body: Json, lost: Lost) -> None:
+    if wanted.kind != "json_schema":
+        body["response_format"] = {"type": wanted.kind}
+        return
+    if not profile.json_schema:
+        lost.append("response_format.json_schema")
+        return
+    schema: Json = {"name": wanted.name or _SCHEMA_NAME}
+    if wanted.description is not None:
+        schema["description"] = wanted.description
+    if wanted.schema is not None:
+        schema["schema"] = wanted.schema
+    if wanted.strict is not None:
+        schema["strict"] = wanted.strict
+    body["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:
+    if effort.enabled and effort.budget is not None:
+        lost.append("effort.budget")
+    if effort.enabled and effort.show:
+        lost.append("effort.show")
+    level = effort.level if effort.enabled else "none"
+    if level is None:
+        return
+    if profile.reasoning_effort:
+        body["reasoning_effort"] = level
+    else:
+        lost.append("reasoning_effort")

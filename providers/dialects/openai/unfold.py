@@ -1,0 +1,219 @@
+"""A caller's chat completion request → `Conversation`, made only when another dialect must be spoken.
+
+Law: every field ends up in the conversation or, under its path, in `Conversation.extra` (see `leftover`). There go the
+deprecated `functions` and `function_call`, messages with the role `function`, custom tools and `allowed_tools`.
+
+Equivalents that are not letter for letter:
+- tool messages that follow each other become the results of one user turn, as other dialects want them;
+- `safety_identifier` has replaced `user` and stands for it when both are sent;
+- `reasoning_effort: none` is thinking switched off;
+- `prompt_cache_breakpoint` is the marker that other dialects call ephemeral; how long it lives is theirs to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw
+
+from providers import chat
+from providers.chat import Conversation, Effort, Json, ResponseFormat, ToolCall, ToolChoice, ToolResult, Turn
+from providers.dialects.openai.leftover import leftover
+from providers.dialects.openai.shapes import CALLABLE, NULL, Call, Format, Message, NamedTool, Part, Request, Tool
+
+_object = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+_MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
+_KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
+    "text": "text",
+    "json_object": "json_object",
+    "json_schema": "json_schema",
+}
+
+
+def unfold(request: Request, body: bytes) -> Conversation:
+    """Everything the body says. Raises `InvalidRequest` for broken UTF-8 in fields that `parse` did not look at."""
+    extra = leftover(body)
+    stop = request.stop
+    bound = request.max_completion_tokens
+    effort = request.reasoning_effort
+    return Conversation(
+        turns=_turns(request.messages),
+        tools=[one for tool in request.tools or () if (one := _tool(tool)) is not None],
+        tool_choice=_choice(request.tool_choice, extra),
+        parallel_tool_calls=request.parallel_tool_calls,
+        max_tokens=request.max_tokens if bound is None else bound,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=[stop] if isinstance(stop, str) else stop or [],
+        seed=request.seed,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        response_format=_format(request.response_format),
+        n=request.n or 1,
+        logprobs=bool(request.logprobs),
+        top_logprobs=request.top_logprobs,
+        effort=None if effort is None else Effort(enabled=False) if effort == "none" else Effort(effort),
+        user=request.safety_identifier or request.user,
+        metadata=_metadata(request.metadata, extra),
+        service_tier=request.service_tier,
+        extra=extra,
+    )
+
+
+def _turns(messages: list[Message]) -> list[Turn]:
+    turns: list[Turn] = []
+    names: dict[str, str] = {}
+    after_tool = False
+    for message in messages:
+        is_tool = message.role == "tool"
+        if is_tool:
+            result = _result(message, names)
+            if after_tool:
+                turns[-1].parts.append(result)
+            else:
+                turns.append(Turn("user", [result]))
+        elif message.role == "assistant":
+            turns.append(Turn("assistant", _said(message, names), message.name))
+        elif message.role != "function":
+            role = "user" if message.role == "user" else "system"
+            turns.append(Turn(role, _parts(message.content), message.name))
+        after_tool = is_tool
+    return turns
+
+
+def _result(message: Message, names: dict[str, str]) -> ToolResult:
+    call = message.tool_call_id or ""
+    # The API takes text alone here. Compatible servers take images as well, and so do other dialects.
+    parts = [part for part in _parts(message.content) if isinstance(part, chat.Text | chat.Image | chat.Document)]
+    return ToolResult(call, parts, names.get(call, message.name))
+
+
+def _said(message: Message, names: dict[str, str]) -> list[chat.Part]:
+    """The parts of an assistant message, in the order in which a model writes them."""
+    parts: list[chat.Part] = []
+    thoughts = message.reasoning_content or message.reasoning
+    if thoughts:
+        parts.append(chat.Reasoning(thoughts))
+    parts += _parts(message.content)
+    if message.refusal:
+        parts.append(chat.RefusalText(message.refusal))
+    for call in message.tool_calls or ():
+        if call.function is not None and call.type in CALLABLE:
+            names[call.id] = call.function.name
+            parts.append(ToolCall(call.id, call.function.name, call.function.arguments, _signature(call)))
+    return parts
+
+
+def _signature(call: Call) -> str | None:
+    extension = call.extra_content
+    return extension.google.thought_signature if extension and extension.google else None
+
+
+def _parts(content: str | list[Part] | None) -> list[chat.Part]:
+    if isinstance(content, str):
+        return [chat.Text(content)] if content else []
+    return [_PARTS[part.type](part) for part in content or () if part.type in _PARTS]
+
+
+def _text(part: Part) -> chat.Part:
+    return chat.Text(part.text or "", _marker(part))
+
+
+def _refusal(part: Part) -> chat.Part:
+    return chat.RefusalText(part.refusal or "")
+
+
+def _image(part: Part) -> chat.Part:
+    given = part.image_url
+    url, detail = (given.url, given.detail) if given and not isinstance(given, str) else (given or "", None)
+    media_type, data = _data_url(url)
+    if data is None:
+        return chat.Image(url=url, detail=detail, cache_control=_marker(part))
+    return chat.Image(data=data, media_type=media_type, detail=detail, cache_control=_marker(part))
+
+
+def _audio(part: Part) -> chat.Part:
+    sound = part.input_audio
+    return chat.Audio(sound.data, sound.format) if sound else chat.Audio("", "")
+
+
+def _file(part: Part) -> chat.Part:
+    file = part.file
+    if file is None or file.file_data is None:
+        return chat.Document(file_id=file and file.file_id, filename=file and file.filename)
+    media_type, data = _data_url(file.file_data)
+    if data is None:
+        data = file.file_data
+        media_type = "application/pdf" if (file.filename or "").lower().endswith(".pdf") else None
+    return chat.Document(data=data, media_type=media_type, filename=file.filename, cache_control=_marker(part))
+
+
+_PARTS: dict[str, Callable[[Part], chat.Part]] = {
+    "text": _text,
+    "refusal": _refusal,
+    "image_url": _image,
+    "input_audio": _audio,
+    "file": _file,
+}
+
+
+def _data_url(url: str) -> tuple[str | None, str | None]:
+    """The media type and the base64 data of a data URL; no data for any other address."""
+    if not url.startswith("data:"):
+        return None, None
+    head, _, data = url[5:].partition(",")
+    media_type, *parameters = head.split(";")
+    return (media_type or None, data) if "base64" in parameters else (None, None)
+
+
+def _marker(part: Part) -> Json | None:
+    if part.cache_control is not None:
+        return part.cache_control
+    return None if part.prompt_cache_breakpoint is None else {"type": "ephemeral"}
+
+
+def _tool(tool: Tool) -> chat.Tool | None:
+    function = tool.function
+    if tool.type != "function" or function is None:
+        return None
+    return chat.Tool(
+        function.name, function.description, _schema(function.parameters), function.strict, tool.cache_control
+    )
+
+
+def _choice(choice: str | NamedTool | None, extra: dict[str, Raw]) -> ToolChoice | None:
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        mode = _MODES.get(choice)
+        if mode is None:
+            extra["tool_choice"] = Raw(_encoder.encode(choice))
+            return None
+        return ToolChoice(mode)
+    return ToolChoice("named", choice.function.name) if choice.function else None
+
+
+def _format(wanted: Format | None) -> ResponseFormat | None:
+    kind = _KINDS.get(wanted.type) if wanted else None
+    if wanted is None or kind is None:
+        return None
+    schema = wanted.json_schema
+    if kind != "json_schema" or schema is None:
+        return ResponseFormat(kind)
+    return ResponseFormat(kind, schema.name, schema.description, _schema(schema.schema), schema.strict)
+
+
+def _schema(raw: Raw) -> Json | None:
+    return None if bytes(raw) == NULL else _object.decode(raw)
+
+
+def _metadata(given: Json | None, extra: dict[str, Raw]) -> dict[str, str] | None:
+    if not given:
+        return None
+    if all(isinstance(value, str) for value in given.values()):
+        return given
+    extra["metadata"] = Raw(_encoder.encode(given))
+    return None

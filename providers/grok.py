@@ -1,0 +1,21 @@
+"""xAI Grok, over the OpenAI dialect.
+
+`max_completion_tokens` is the field its reference names: https://docs.x.ai/docs/api-reference
+`reasoning_effort` stays on: the current reasoning models (4.3 and later) take it. The 4.20 and code models refuse it
+with a 400; the catalogue therefore does not list `reasoning` among their capabilities.
+"""
+
+from __future__ import annotations
+
+from providers.dialect import Profile
+from providers.endpoint import Provider
+
+GROK = Provider(
+    name="grok",
+    dialect="openai",
+    base_url="https://api.x.ai/v1",
+    base_url_variable="GROK_BASE_URL",
+    key_variables=("GROK_API_KEY", "XAI_API_KEY"),
+    home="https://console.x.ai",
+    profile=Profile(max_tokens_field="max_completion_tokens"),
+)

@@ -1,0 +1,21 @@
+"""OpenAI.
+
+`max_tokens` is deprecated there and refused by reasoning models: https://platform.openai.com/docs/api-reference/chat
+`developer_role` is left off: reasoning models take a `system` message for a `developer` one, and older models know only
+`system`.
+"""
+
+from __future__ import annotations
+
+from providers.dialect import Profile
+from providers.endpoint import Provider
+
+OPENAI = Provider(
+    name="openai",
+    dialect="openai",
+    base_url="https://api.openai.com/v1",
+    base_url_variable="OPENAI_BASE_URL",
+    key_variables=("OPENAI_API_KEY",),
+    home="https://platform.openai.com/api-keys",
+    profile=Profile(max_tokens_field="max_completion_tokens"),
+)

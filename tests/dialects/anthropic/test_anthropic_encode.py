@@ -1,0 +1,356 @@
+"""Requests → the call: bytes kept in the same dialect, everything said or refused by name in another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from anthropic_recorded import MODEL, TARGET, foreign, recorded, sent
+from msgspec import Raw
+from msgspec.structs import replace
+
+from providers.chat import (
+    Audio,
+    Conversation,
+    Document,
+    Effort,
+    Image,
+    Part,
+    Reasoning,
+    RefusalText,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from providers.dialect import Dialect, Inexpressible, InvalidRequest, Profile, Target
+from providers.dialects.anthropic import ANTHROPIC
+
+
+@dataclass
+class _Kept:
+    """What a same-dialect request goes out as."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+def _hi(**fields: Any) -> Conversation:
+    return Conversation([Turn("user", [Text("Hi")])], max_tokens=fields.pop("max_tokens", 64), **fields)
+
+
+def _user(*parts: Part) -> Conversation:
+    return Conversation([Turn("user", list(parts))], max_tokens=64)
+
+
+def _lost(said: Conversation, target: Target = TARGET) -> tuple[str, ...]:
+    with pytest.raises(Inexpressible) as caught:
+        ANTHROPIC.encode(foreign(said), target, drop=False)
+    assert caught.value.dialect == "anthropic"
+    call = ANTHROPIC.encode(foreign(said), target, drop=True)
+    assert call.dropped == caught.value.fields
+    json.loads(call.body)
+    return call.dropped
+
+
+def _own(body: bytes, upstream: str = MODEL) -> _Kept:
+    request = ANTHROPIC.parse(body)
+    request.headers = (("anthropic-beta", "x-2026"),)
+    call = ANTHROPIC.encode(request, Target("p", upstream, Profile()), drop=False)
+    assert call.path == "/v1/messages"
+    return _Kept(call.body, call.headers)
+
+
+def test_it_is_a_dialect() -> None:
+    dialect: Dialect = ANTHROPIC
+    assert dialect.name == "anthropic"
+
+
+def test_the_key_and_the_version_are_headers() -> None:
+    version = ("anthropic-version", "2023-06-01")
+    assert ANTHROPIC.authorise("k", Profile()) == (("x-api-key", "k"), version)
+    assert ANTHROPIC.authorise(None, Profile()) == (version,)
+
+
+def test_own_requests_keep_their_bytes_and_headers() -> None:
+    body = b'{ "messages":[{"role":"user","content":"Hi"}],"later":1.0, "max_tokens":5,"model":"%s"}' % MODEL.encode()
+    kept = _own(body)
+    assert kept.body is body
+    assert kept.headers == (("anthropic-beta", "x-2026"),)
+
+
+def test_own_requests_change_the_models_name_only() -> None:
+    body = b'{"model":"fast","max_tokens":5,"later":1.00,"messages":[{"role":"user","content":"Hi"}]}'
+    assert _own(body).body == body.replace(b"fast", MODEL.encode())
+
+
+def test_own_requests_lose_thinking_that_nobody_signed() -> None:
+    def said(*blocks: dict[str, Any], string: Any = "Hi") -> bytes:
+        messages = [
+            {"role": "user", "content": string},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "a", "signature": ""}]},
+            {"role": "assistant", "content": list(blocks), "later": 1},
+        ]
+        return json.dumps({"model": MODEL, "max_tokens": 5, "messages": messages}).encode()
+
+    signed = {"type": "thinking", "thinking": "b", "signature": "s"}
+    odd = {"type": "tool_use", "id": "t", "name": "f", "input": {"signature": "", "x": 1.0}}
+    kept = _own(said({"type": "thinking", "thinking": "a", "signature": ""}, signed, odd)).body
+    assert json.loads(kept)["messages"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [signed, odd], "later": 1},
+    ]
+    assert b'"x": 1.0' in kept
+
+
+def test_a_conversation_that_cannot_be_searched_for_signatures_is_invalid() -> None:
+    block = b'{"type":"thinking","thinking":"a","signature":""}'
+    for message in (
+        b'{"role":"user","content":[%b],"\xff":1}',
+        b'{"role":"user","content":[%b,{"type":"x","signature":7}]}',
+    ):
+        body = b'{"model":"m","max_tokens":5,"messages":[%b]}' % (message % block)
+        with pytest.raises(InvalidRequest):
+            _own(body)
+
+
+def test_text_that_quotes_an_empty_signature_keeps_its_bytes() -> None:
+    body = json.dumps(
+        {"model": MODEL, "max_tokens": 5, "messages": [{"role": "user", "content": '"signature":""'}]}
+    ).encode()
+    assert _own(body).body is body
+
+
+def test_a_stream_is_asked_for() -> None:
+    call = ANTHROPIC.encode(foreign(_hi(), stream=True), TARGET, drop=False)
+    assert json.loads(call.body)["stream"] is True
+    assert "stream" not in sent(_hi())
+    assert call.headers == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "max_output", "bound"),
+    [
+        (_hi(max_tokens=7), 100, 7),
+        (_hi(max_tokens=None), 100, 100),
+        (_hi(max_tokens=None), None, 4096),
+        (_hi(max_tokens=None, effort=Effort(budget=8000)), None, 12096),
+        (_hi(max_tokens=None, effort=Effort("low")), None, 4096),
+    ],
+)
+def test_max_tokens_is_the_callers_then_the_models_then_a_constant(
+    said: Conversation, max_output: int | None, bound: int
+) -> None:
+    assert sent(said, replace(TARGET, max_output=max_output))["max_tokens"] == bound
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        (_hi(temperature=1.2), ("temperature",)),
+        (_hi(seed=1), ("seed",)),
+        (_hi(frequency_penalty=0.1, presence_penalty=-1), ("frequency_penalty", "presence_penalty")),
+        (_hi(logprobs=True, top_logprobs=2), ("logprobs", "top_logprobs")),
+        (_hi(n=2), ("n",)),
+        (_hi(metadata={"a": "b"}), ("metadata",)),
+        (_hi(service_tier="flex"), ("service_tier",)),
+        (_hi(response_format=ResponseFormat("json_object")), ("response_format.json_object",)),
+        (_hi(response_format=ResponseFormat("json_schema")), ("response_format.json_schema",)),
+        (_hi(effort=Effort("minimal")), ("reasoning_effort",)),
+        (_hi(effort=Effort(budget=1023), max_tokens=2048), ("effort.budget",)),
+        (_hi(effort=Effort(budget=2048), max_tokens=2048), ("effort.budget",)),
+        (_hi(extra={"logit_bias": Raw(b"{}"), "store": Raw(b"true")}), ("logit_bias", "store")),
+        (_hi(seed=1, n=3, temperature=2), ("temperature", "seed", "n")),
+    ],
+)
+def test_what_cannot_be_said_is_named_in_full(said: Conversation, names: tuple[str, ...]) -> None:
+    assert _lost(said) == names
+
+
+def test_what_asks_for_nothing_is_left_out() -> None:
+    said = _hi(frequency_penalty=0.0, presence_penalty=0, logprobs=False, response_format=ResponseFormat("text"))
+    assert sent(said) == sent(_hi())
+
+
+def test_the_api_version_decides_on_sampling() -> None:
+    newer = replace(TARGET, profile=Profile(anthropic_version="2026-10-21"))
+    said = _hi(temperature=0.0, top_p=0.5, top_k=1)
+    assert _lost(said, newer) == ("temperature", "top_p", "top_k")
+    assert sent(said)["temperature"] == 0
+    assert sent(_hi(), newer) == sent(_hi())
+
+
+@pytest.mark.parametrize(
+    ("effort", "thinking", "config"),
+    [
+        (Effort(), {"type": "adaptive"}, None),
+        (Effort("max"), {"type": "adaptive"}, {"effort": "max"}),
+        (Effort("low", enabled=False), {"type": "disabled"}, {"effort": "low"}),
+        (Effort("low", 1024), {"type": "enabled", "budget_tokens": 1024}, {"effort": "low"}),
+        (Effort(show=True), {"type": "adaptive", "display": "summarized"}, None),
+        (Effort(enabled=False, show=True), {"type": "disabled"}, None),
+    ],
+)
+def test_effort_becomes_thinking(effort: Effort, thinking: Any, config: Any) -> None:
+    body = sent(_hi(effort=effort, max_tokens=2048))
+    assert (body.get("thinking"), body.get("output_config")) == (thinking, config)
+
+
+def test_a_level_that_was_dropped_switches_no_thinking_on() -> None:
+    assert sent(_hi(effort=Effort("minimal", show=True)), drop=True) == sent(_hi())
+
+
+@pytest.mark.parametrize(
+    ("fields", "choice"),
+    [
+        ({"tool_choice": ToolChoice("auto")}, {"type": "auto"}),
+        ({"tool_choice": ToolChoice("none"), "parallel_tool_calls": False}, {"type": "none"}),
+        ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
+        ({"parallel_tool_calls": True}, None),
+        ({"tool_choice": ToolChoice("required"), "parallel_tool_calls": True}, {"type": "any"}),
+        ({"tools": [], "tool_choice": ToolChoice("auto")}, None),
+        ({"tools": [], "parallel_tool_calls": False}, None),
+        ({"tools": [], "tool_choice": ToolChoice("required")}, {"type": "any"}),
+    ],
+)
+def test_tool_choice_is_said_only_when_there_is_a_choice(fields: dict[str, Any], choice: Any) -> None:
+    assert sent(_hi(**{"tools": [Tool("f")], **fields})).get("tool_choice") == choice
+
+
+def test_the_description_of_a_schema_goes_into_it() -> None:
+    shape = ResponseFormat("json_schema", "n", "A person.", {"type": "object"})
+    wanted = {"type": "json_schema", "schema": {"type": "object", "description": "A person."}}
+    assert sent(_hi(response_format=shape))["output_config"]["format"] == wanted
+    shape.schema = {"type": "object", "description": "Its own."}
+    assert sent(_hi(response_format=shape))["output_config"]["format"]["schema"] == shape.schema
+
+
+def _roles(*turns: Turn) -> list[tuple[str, str]]:
+    body = sent(Conversation(list(turns), max_tokens=5))
+    return [
+        (one["role"], " ".join(block.get("text", block["type"]) for block in one["content"]))
+        for one in body["messages"]
+    ]
+
+
+def _turn(role: Any, *texts: str) -> Turn:
+    return Turn(role, [Text(text) for text in texts])
+
+
+def test_turns_of_one_role_are_one_message() -> None:
+    assert _roles(_turn("user", "a"), _turn("user", "b"), _turn("assistant", "c"), _turn("assistant", "d")) == [
+        ("user", "a b"),
+        ("assistant", "c d"),
+    ]
+
+
+def test_instructions_keep_their_place_or_slide_past_a_user_turn() -> None:
+    assert _roles(
+        _turn("system", "top"),
+        _turn("user", "a"),
+        _turn("system", "1"),
+        _turn("assistant", "b"),
+        _turn("system", "2"),
+        _turn("system", "3"),
+        _turn("user", "c"),
+    ) == [("user", "a"), ("system", "1"), ("assistant", "b"), ("user", "c"), ("system", "2 3")]
+
+
+@pytest.mark.parametrize("after", [[], [_turn("assistant", "c")]])
+def test_an_instruction_after_an_answer_with_no_user_turn_has_no_place(after: list[Turn]) -> None:
+    said = Conversation([_turn("user", "a"), _turn("assistant", "b"), _turn("system", "1"), *after], max_tokens=5)
+    assert _lost(said) == ("messages.role.system",)
+
+
+def test_empty_text_and_messages_of_nothing_else_are_left_out() -> None:
+    assert _roles(
+        _turn("system", ""),
+        _turn("user", "a"),
+        _turn("system", "1"),
+        Turn("assistant", [Text(""), RefusalText(""), Reasoning("thought", signature="foreign")]),
+        _turn("user", "", "b"),
+    ) == [("user", "a b"), ("system", "1")]
+
+
+def test_tool_results_come_first_in_their_message() -> None:
+    said = Conversation(
+        [
+            Turn("assistant", [ToolCall("functions.f:0", "f", " ", signature="foreign")]),
+            Turn("user", [Text("a"), ToolResult("functions.f:0", [Text(""), Document(file_id="x")])]),
+            Turn("user", [ToolResult("2", [])]),
+        ],
+        max_tokens=5,
+    )
+    body = sent(said, drop=True)
+    call = body["messages"][0]["content"][0]
+    assert call == {"type": "tool_use", "id": "functions_2e_f_3a_0", "name": "f", "input": {}}
+    assert body["messages"][1]["content"] == [
+        {"type": "tool_result", "tool_use_id": call["id"]},
+        {"type": "tool_result", "tool_use_id": "2"},
+        {"type": "text", "text": "a"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (Audio("AAAA", "wav"), "messages.content.input_audio"),
+        (Image(url="https://a/b.png", detail="low"), "messages.content.image_url.detail"),
+        (Image(url="gs://a/b.png"), "messages.content.image_url"),
+        (Image(data="AAAA", media_type="image/bmp"), "messages.content.image_url"),
+        (Image(data="AAAA"), "messages.content.image_url"),
+        (Document(file_id="file-1"), "messages.content.file"),
+        (Document(data="AAAA", media_type="application/zip"), "messages.content.file"),
+        (Document(data="!", media_type="text/plain"), "messages.content.file"),
+        (Document(data="/w==", media_type="text/plain"), "messages.content.file"),
+        (Document(url="https://a/b.txt", media_type="text/plain"), "messages.content.file"),
+        (ToolResult("t", [Image(url="ftp://a")]), "messages.content.image_url"),
+        (ToolCall("t", "f", "{}"), "messages.role.user.content"),
+    ],
+)
+def test_content_that_cannot_be_said_is_named(part: Part, name: str) -> None:
+    assert _lost(_user(Text("a"), part)) == (name,)
+
+
+@pytest.mark.parametrize("arguments", ["[]", "{", "7", '{"a": tru}'])
+def test_arguments_that_are_no_object_are_named(arguments: str) -> None:
+    said = Conversation([Turn("assistant", [ToolCall("t", "f", arguments)])], max_tokens=5)
+    assert _lost(said) == ("messages.tool_calls.arguments",)
+    assert sent(said, drop=True)["messages"][0]["content"][0]["input"] == {}
+
+
+def test_arguments_keep_their_digits() -> None:
+    said = Conversation(
+        [Turn("assistant", [ToolCall("t", "f", '{"a": 1.0, "b": 123456789012345678901}')])], max_tokens=5
+    )
+    body = ANTHROPIC.encode(foreign(said), TARGET, drop=False).body
+    assert b'{"a": 1.0, "b": 123456789012345678901}' in body
+
+
+def test_roles_say_only_what_they_may() -> None:
+    picture = Image(url="https://a/b.png")
+    said = Conversation([_turn("user", "a"), Turn("assistant", [picture, Text("b")])], max_tokens=5)
+    assert _lost(said) == ("messages.role.assistant.content",)
+    said = Conversation([Turn("system", [picture, Text("b")]), _turn("user", "a")], max_tokens=5)
+    assert _lost(said) == ("messages.role.system.content",)
+
+
+def test_a_participants_name_is_named() -> None:
+    assert _lost(Conversation([Turn("user", [Text("a")], name="ann")], max_tokens=5)) == ("messages.name",)
+
+
+def test_words_of_refusal_are_text() -> None:
+    said = Conversation([_turn("user", "a"), Turn("assistant", [RefusalText("no")])], max_tokens=5)
+    assert sent(said)["messages"][1]["content"] == [{"type": "text", "text": "no"}]
+
+
+def test_own_thinking_round_trips_by_its_bytes() -> None:
+    answer = json.loads(recorded("answer_thinking.json"))["content"]
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
+    body = json.dumps({"model": MODEL, "max_tokens": 5, "messages": messages}).encode()
+    assert _own(body).body is body

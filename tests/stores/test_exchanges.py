@@ -1,0 +1,201 @@
+"""The request log, read back: the same laws on both engines."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from store_faults import DAY, exchange
+
+from gateway.store import exchanges
+from gateway.store.engine import Database
+from gateway.store.exchanges import Filters
+from gateway.store.record import AttemptRecord, ExchangeRecord
+from gateway.store.writing import Lane
+
+
+async def _log(database: Database, *records: ExchangeRecord) -> None:
+    lane = Lane(database, deadline=10)
+    assert await lane.store(records) == []
+    await lane.close()
+
+
+def _ids(page: exchanges.Page) -> list[int]:
+    return [int(item.id.removeprefix("req_")) for item in page.items]
+
+
+async def test_what_was_logged_is_what_is_read(database: Database) -> None:
+    record = ExchangeRecord(
+        id="req_1",
+        created_at=DAY + 0.123456,
+        surface="messages",
+        dialect="anthropic",
+        requested_model="auto",
+        tenant="acme",
+        key_name="app",
+        route="fast",
+        provider="xai",
+        model="grok",
+        strategy="load_balanced",
+        objective="balanced",
+        reason="lowest score",
+        status=502,
+        outcome="error",
+        error_type="api_error",
+        error_code="garbled",
+        error_source="provider",
+        error_message="a 200 that is no answer: ☃",
+        stream=True,
+        cache="coalesced",
+        simulated=True,
+        finish_reason="stop",
+        input_tokens=2**40,
+        output_tokens=2,
+        cached_tokens=3,
+        cache_write_tokens=4,
+        reasoning_tokens=5,
+        cost_usd=0.0000000001,
+        duration_s=1.25,
+        ttft_s=0.25,
+        overhead_ms=0.3,
+        session_id="sess_1",
+        end_user="u",
+        dropped_params=("logit_bias", "n"),
+        tags={"team": "a", "n": [1, None, 2.5]},
+        decision={"seed": 7, "ranking": [{"deployment": "xai/grok", "terms": {"latency": 0.5}}]},
+        attempts=[
+            AttemptRecord(seq=0, provider="openai", model="m", outcome="throttled", status=429, message="slow down"),
+            AttemptRecord(seq=1, provider="xai", model="grok", outcome="ok", started_s=0.5, cost_usd=1.5),
+        ],
+        request_body=b"\x00\xff{}",
+        response_body=b"",
+    )
+    await _log(database, record)
+    assert await exchanges.get(database, "req_1") == record
+    assert await exchanges.explain(database, "req_1") == record.decision
+    listed = (await exchanges.recent(database, Filters())).items[0]
+    assert (listed.decision, listed.request_body, listed.attempts) == (None, None, record.attempts)
+
+
+async def test_what_is_not_there_is_none(database: Database) -> None:
+    await _log(database, exchange(1, attempts=[]))
+    assert await exchanges.get(database, "req_2") is None
+    assert await exchanges.get(database, "req_\0") is None
+    assert await exchanges.explain(database, "req_2") is None
+    assert await exchanges.explain(database, "req_00000001") is None
+    assert (await exchanges.recent(database, Filters(provider="\0"))).items == []
+
+
+async def test_pages_are_newest_first_and_do_not_shift_while_rows_arrive(database: Database) -> None:
+    # Three rows of one instant, so that the id must decide between them.
+    await _log(database, *(exchange(n, created_at=DAY + n // 3) for n in range(10)))
+    first = await exchanges.recent(database, Filters(), limit=4)
+    await _log(database, exchange(50))
+    second = await exchanges.recent(database, Filters(), first.next, limit=4)
+    third = await exchanges.recent(database, Filters(), second.next, limit=4)
+    assert [_ids(page) for page in (first, second, third)] == [[9, 8, 7, 6], [5, 4, 3, 2], [1, 0]]
+    assert third.next is None
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "~", "2026-01-01~a", "2026-01-01T00:00:00+00:00~", "now~req_1"])
+async def test_a_cursor_no_page_gave_is_refused(database: Database, cursor: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        await exchanges.recent(database, Filters(), cursor)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(provider="xai"), [3, 1]),
+        (Filters(model="grok"), [3]),
+        (Filters(status=429), [2]),
+        (Filters(key="other"), [4]),
+        (Filters(cached=True), [3, 2]),
+        (Filters(cached=False), [4, 1, 0]),
+        (Filters(since=DAY + 3), [4, 3]),
+        (Filters(provider="xai", cached=True, since=DAY), [3]),
+    ],
+)
+async def test_filters(database: Database, filters: Filters, expected: list[int]) -> None:
+    await _log(
+        database,
+        exchange(0, cache="bypass"),
+        exchange(1, provider="xai"),
+        exchange(2, status=429, cache="hit"),
+        exchange(3, provider="xai", model="grok", cache="coalesced"),
+        exchange(4, key_name="other"),
+    )
+    assert _ids(await exchanges.recent(database, filters)) == expected
+    page = await exchanges.recent(database, filters, limit=1)
+    found = _ids(page)
+    while page.next is not None:
+        page = await exchanges.recent(database, filters, page.next, limit=1)
+        found += _ids(page)
+    assert found == expected
+
+
+@pytest.mark.parametrize("column", ["", "provider", "model", "status", "key_name"])
+async def test_a_listing_walks_an_index_whatever_it_filters(database: Database, column: str) -> None:
+    """Or the log's page slows down with every row that was ever logged."""
+    explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}[database.dialect]
+    where = f"WHERE {column} = {'200' if column == 'status' else repr('x')}" if column else ""
+    async with database.read() as connection:
+        if database.dialect == "postgresql":
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+            await connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        plan = await connection.execute(
+            text(f"{explain} SELECT id FROM exchanges {where} ORDER BY created_at DESC, id DESC LIMIT 50")
+        )
+        lines = " ".join(str(row) for row in plan)
+    assert f"ix_exchanges_{column + '_' if column else ''}created_at" in lines
+
+
+async def test_totals_add_up_exactly(database: Database) -> None:
+    await _log(
+        database,
+        *(exchange(n, duration_s=float(n), cost_usd=0.1) for n in range(1, 11)),
+        exchange(11, provider="xai", model="grok", outcome="error", duration_s=99.0, cost_usd=0.2),
+        exchange(12, provider="xai", model="grok", outcome="cancelled", cache="hit", duration_s=99.0, ttft_s=9.0),
+        exchange(13, provider=None, model=None, outcome="error", cost_usd=0.0),
+        exchange(-1, cost_usd=5.0),
+    )
+    found = await exchanges.stats(database, DAY)
+    assert (found.totals.requests, found.totals.errors, found.totals.cancelled, found.totals.cached) == (13, 2, 1, 1)
+    assert (found.totals.input_tokens, found.totals.output_tokens) == (130, 65)
+    assert found.totals.cost_usd == Decimal("1.2000123456")
+    assert [(s.provider, s.model, s.totals.requests) for s in found.shares] == [
+        ("openai", "gpt-4o-mini", 10),
+        ("xai", "grok", 2),
+        (None, None, 1),
+    ]
+    assert (found.duration_s.p50, found.duration_s.p95, found.duration_s.p99) == (5.0, 10.0, 10.0)
+    assert (found.ttft_s.p50, found.ttft_s.p99) == (None, None)
+
+
+async def test_totals_of_nothing_are_zero(database: Database) -> None:
+    found = await exchanges.stats(database, DAY)
+    assert found.totals == exchanges.Totals()
+    assert found.shares == []
+    assert found.duration_s == exchanges.Percentiles(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(1, (1, 1, 1)), (2, (1, 2, 2)), (20, (10, 19, 20)), (100, (50, 95, 99))]
+)
+async def test_percentiles_are_somebodys_wait(database: Database, rows: int, expected: tuple[Any, ...]) -> None:
+    await _log(database, *(exchange(n, ttft_s=float(n)) for n in range(1, rows + 1)))
+    ttft = (await exchanges.stats(database, DAY)).ttft_s
+    assert (ttft.p50, ttft.p95, ttft.p99) == expected
+
+
+async def test_forgetting_takes_the_oldest_with_all_that_is_theirs(database: Database) -> None:
+    await _log(database, *(exchange(n, request_body=b"x") for n in range(5)))
+    assert await exchanges.forget(database, DAY + 3, limit=2) == 2
+    assert _ids(await exchanges.recent(database, Filters())) == [4, 3, 2]
+    assert await exchanges.forget(database, DAY + 3, limit=2) == 1
+    async with database.read() as connection:
+        for table in ("attempts", "bodies"):
+            left = (await connection.execute(text(f"SELECT exchange_id FROM {table} ORDER BY 1"))).scalars().all()
+            assert left == ["req_00000003", "req_00000004"]
