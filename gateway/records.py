@@ -126,9 +126,9 @@ class Records:
             raise BadRequest(f"The cursor is {exc}. Use 'next_cursor' of the page before.", param="cursor") from exc
         return {"requests": [_shown(record) for record in page.items], "next_cursor": page.next}
 
-    async def stats(self, since: datetime | None) -> dict[str, Any]:
-        """Totals since a moment, or ever."""
-        found = await exchanges.stats(self.database, since.timestamp() if since else 0.0)
+    async def stats(self, since: float) -> dict[str, Any]:
+        """Totals since a moment, in Unix seconds."""
+        found = await exchanges.stats(self.database, since)
         return _totals(found)
 
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:

@@ -13,6 +13,9 @@ from gateway.errors import Busy, NotFound
 from gateway.parts import Parts
 from gateway.records import Filters
 
+#: Seconds. Totals are counted when asked for, which a whole year's log would make slow.
+_DAY = 86_400.0
+
 
 class Database(Controller):
     """What was recorded."""
@@ -23,8 +26,11 @@ class Database(Controller):
 
     @get("/stats", summary="Totals of the request log")
     async def stats(self, gateway: Parts, since: datetime | None = None) -> dict[str, Any]:
-        """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment; since a time, or ever."""
-        return await gateway.records.stats(since)
+        """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment.
+
+        Of the last 24 hours, or since a time.
+        """
+        return await gateway.records.stats(since.timestamp() if since else gateway.wall() - _DAY)
 
     @get("/requests/recent", summary="Recent requests, newest first")
     async def recent(
