@@ -5,7 +5,7 @@ known, both stay warm and neither is overrun. Five temperatures away the share i
 but exploration. A power of the score (score⁴) has no such scale: a host twice as bad keeps 6 % for ever.
 
 T is the noise of the estimates: two or three percent between two hosts that are truly equal. At 1 % one of four equals
-got half of the traffic for minutes, by luck. Adding each pair's own doubt to a smaller T was tried: no fairer, and at
+got 40 % of the traffic for minutes, by luck. Adding each pair's own doubt to a smaller T was tried: no fairer, and at
 a cold start, when all doubt is large, it went on sharing with the worse one.
 
 One uniform number decides: it is cut along the cumulated shares, and the remainder, stretched back to 0..1, is again

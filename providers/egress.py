@@ -1,4 +1,4 @@
-"""How calls leave this machine: the proxies the environment names, and whom TLS trusts. Standard library only.
+"""How calls leave this machine: where to, through which proxy, trusting whom. Standard library only.
 
 Law: the environment is read by the library whose convention it is: `urllib` for HTTP_PROXY, HTTPS_PROXY and NO_PROXY,
 OpenSSL for SSL_CERT_FILE and SSL_CERT_DIR.
@@ -43,3 +43,13 @@ def tls_context(*, verify: bool, ca_file: str | None) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def host_and_port(url: str) -> str:
+    """What an error may say of `url`: no user, no path, no query; "the provider" when it is malformed."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return "the provider"
+    return f"{parts.hostname}:{port}"

@@ -27,7 +27,8 @@ from providers.errors import Fault, Garbled, Misconfigured, Overloaded, Rejected
 _MESSAGE_LIMIT = 500
 #: What a key or token looks like at Google, and any other credential or unbroken token that a proxy might quote.
 _SECRET = re.compile(
-    r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w-]{6,}|\bsk-[\w-]{6,}|\bBearer\s+\S+|[\w.+/=-]{40,}", re.IGNORECASE
+    r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w-]{6,}|\bsk-[\w-]{6,}|\bBearer\s+[\w.~+/=-]+|[\w.+/=-]{40,}",
+    re.IGNORECASE,
 )
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")

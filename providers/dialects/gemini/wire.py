@@ -16,7 +16,7 @@ Ratio = Annotated[float, Meta(ge=0, le=1)]
 _ABSENT = Raw(b"null")
 
 
-class Sent(Struct, rename="camel", forbid_unknown_fields=True):
+class Sent(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A part of a caller's body."""
 
 

@@ -9,7 +9,7 @@ Equivalents that are not letter for letter:
 
 Left out without a word: thoughts, which another provider's model had and which are not what the user said; signatures
 of calls; and cache markers, which are hints. What no message can hold (a sound in the assistant's mouth, a document
-known by address only …) is named in `lost` by its place among the turns.
+known by address only …) is named in `lost`, as the API would name it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "text/html": ".h
 def messages(turns: list[Turn], system_role: str, lost: Lost) -> list[Json]:
     """The messages; what they cannot hold is named in `lost`."""
     written: list[Json] = []
-    for at, turn in enumerate(turns):
-        where = f"turns[{at}]"
+    for turn in turns:
         if turn.role == "user":
-            written += _user(turn, where, lost)
+            written += _user(turn, lost)
         elif turn.role == "assistant":
-            written.append(_assistant(turn, where, lost))
+            written.append(_assistant(turn, lost))
         else:
-            written.append(_system(turn, system_role, where, lost))
+            written.append(_system(turn, system_role, lost))
     return written
 
 
@@ -47,38 +46,38 @@ def _message(role: str, content: list[Json], name: str | None) -> Json:
     return message
 
 
-def _system(turn: Turn, role: str, where: str, lost: Lost) -> Json:
+def _system(turn: Turn, role: str, lost: Lost) -> Json:
     content: list[Json] = []
     for part in turn.parts:
         if isinstance(part, Text):
             content.append({"type": "text", "text": part.text})
         else:
-            lost.append(_place(part, where))
+            lost.append(_name(part))
     return _message(role, content, turn.name)
 
 
-def _user(turn: Turn, where: str, lost: Lost) -> list[Json]:
+def _user(turn: Turn, lost: Lost) -> list[Json]:
     results: list[Json] = []
     content: list[Json] = []
     for part in turn.parts:
         if isinstance(part, ToolResult):
-            text, media = _result(part, where, lost)
+            text, media = _result(part, lost)
             results.append({"role": "tool", "tool_call_id": part.id, "content": text})
             content += media
         else:
-            content += _content(part, where, lost)
+            content += _content(part, lost)
     if content or not results:
         results.append(_message("user", content, turn.name))
     return results
 
 
-def _result(result: ToolResult, where: str, lost: Lost) -> tuple[str | list[Json], list[Json]]:
+def _result(result: ToolResult, lost: Lost) -> tuple[str | list[Json], list[Json]]:
     """The text of a tool message, and what must follow in the user's."""
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     media: list[Json] = []
     for part in result.parts:
         if not isinstance(part, Text):
-            media += _content(part, f"{where}.tool_result", lost)
+            media += _content(part, lost)
     if media:
         label = f"Content of the result of tool call {result.id}:"
         media.insert(0, {"type": "text", "text": label})
@@ -90,7 +89,7 @@ def _result(result: ToolResult, where: str, lost: Lost) -> tuple[str | list[Json
     return texts[0] if texts else "", media
 
 
-def _assistant(turn: Turn, where: str, lost: Lost) -> Json:
+def _assistant(turn: Turn, lost: Lost) -> Json:
     content: list[Json] = []
     calls: list[Json] = []
     for part in turn.parts:
@@ -103,7 +102,7 @@ def _assistant(turn: Turn, where: str, lost: Lost) -> Json:
                 {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
             )
         elif not isinstance(part, Reasoning):
-            lost.append(_place(part, where))
+            lost.append(_name(part))
     message = _message("assistant", content, turn.name)
     if calls:
         message["tool_calls"] = calls
@@ -111,18 +110,18 @@ def _assistant(turn: Turn, where: str, lost: Lost) -> Json:
     return message
 
 
-def _content(part: Part, where: str, lost: Lost) -> list[Json]:
+def _content(part: Part, lost: Lost) -> list[Json]:
     """A part of a user's message, or nothing when it cannot be said."""
     write = _PARTS.get(type(part))
     written = write(part) if write else None
     if written is None:
-        lost.append(_place(part, where))
+        lost.append(_name(part))
         return []
     return [written]
 
 
-def _place(part: Part, where: str) -> str:
-    return f"{where} ({type(part).__name__.lower()})"
+def _name(part: Part) -> str:
+    return f"messages.{_NAMES.get(type(part), 'content')}"
 
 
 def _text(part: Text) -> Json:
@@ -157,3 +156,11 @@ def _document(part: Document) -> Json | None:
 
 
 _PARTS: dict[type, Callable[..., Json | None]] = {Text: _text, Image: _image, Audio: _audio, Document: _document}
+#: How the API calls what has no place where it stands.
+_NAMES: dict[type, str] = {
+    Image: "content.image_url",
+    Audio: "content.input_audio",
+    Document: "content.file",
+    ToolCall: "tool_calls",
+    RefusalText: "content.refusal",
+}

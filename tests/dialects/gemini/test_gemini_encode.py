@@ -51,7 +51,9 @@ _BEYOND: dict[str, Conversation] = {
     "messages.name": Conversation([Turn("user", [Text("Hi")], name="ada")]),
     "messages.role.system.content": Conversation([Turn("system", [_PICTURE]), _HI]),
     "messages.content.image_url": Conversation([user(Text("Hi"), Image(url="http://example.com/a.png"))]),
-    "messages.content.image_url.detail": Conversation([user(Image(data=PNG, media_type="image/png", detail="original"))]),
+    "messages.content.image_url.detail": Conversation(
+        [user(Image(data=PNG, media_type="image/png", detail="original"))]
+    ),
     "messages.content.input_audio.format": Conversation([user(Text("Hi"), Audio("AAAA", "pcm16"))]),
     "messages.content.file": Conversation([user(Text("Hi"), Document(file_id="file_1"))]),
     "messages.tool_calls.arguments": Conversation([_HI, model(ToolCall("c", "f", "[1]"))]),
@@ -193,7 +195,12 @@ def test_detail_counts_for_all_pictures_or_not_at_all() -> None:
     low, high = (Image(data=PNG, media_type="image/png", detail=detail) for detail in ("low", "high"))
     assert sent(Conversation([user(high)]))["generationConfig"] == {"mediaResolution": "MEDIA_RESOLUTION_HIGH"}
     result = ToolResult("c", [_PICTURE], "f")
-    for parts in ([low, high], [low, _PICTURE], [low, Document(data="AA", media_type="application/pdf")], [low, result]):
+    for parts in (
+        [low, high],
+        [low, _PICTURE],
+        [low, Document(data="AA", media_type="application/pdf")],
+        [low, result],
+    ):
         with pytest.raises(Inexpressible, match="detail"):
             call(Conversation([user(*parts)]))
 

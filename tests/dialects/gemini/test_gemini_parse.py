@@ -49,9 +49,7 @@ def _extra(said: Conversation) -> dict[str, Any]:
     return {name: json.loads(bytes(raw)) for name, raw in said.extra.items()}
 
 
-@pytest.mark.parametrize(
-    "case", ["text", "json_object", "effort", "budget", "named_tool", "required_tool", "no_tool", "strict_tool"]
-)
+@pytest.mark.parametrize("case", ["text", "json_object", "effort", "budget", "named_tool", "required_tool", "no_tool"])
 def test_what_we_send_is_what_we_would_understand(case: str) -> None:
     assert parse_call(recorded(f"request_{case}.json"), "m", stream=False).conversation() == CONVERSATIONS[case]
 
@@ -94,7 +92,9 @@ def test_capabilities_are_read_from_the_parts() -> None:
     )
     assert request.needs == {"vision", "audio", "documents", "json_schema", "reasoning"}
     assert (request.n, request.metadata) == (2, {"a": "b"})
-    assert _parsed(generationConfig={"thinkingConfig": {"thinkingBudget": 0}}, tools=[{"googleSearch": {}}]).needs == set()
+    assert (
+        _parsed(generationConfig={"thinkingConfig": {"thinkingBudget": 0}}, tools=[{"googleSearch": {}}]).needs == set()
+    )
 
 
 def test_media_are_not_counted_as_text() -> None:
@@ -111,10 +111,10 @@ _WRONG = [
     (b'{"contents": null}', "invalid_type", "contents"),
     (b'{"contents": []}', "invalid_value", "contents"),
     (b'{"contents": "Hi"}', "invalid_type", "contents"),
-    (b'{"contents": [1]}', "invalid_type", "contents[...]"),
+    (b'{"contents": [1]}', "invalid_type", "contents[0]"),
     (b'{"contents": [{}]}', "invalid_value", "contents[0].parts"),
     (b'{"contents": [{"role": "system", "parts": [{"text": ""}]}]}', "invalid_value", "contents[0].role"),
-    (b'{"contents": [{"parts": [{"text": 1}]}]}', "invalid_type", "contents[...].parts[...].text"),
+    (b'{"contents": [{"parts": [{"text": 1}]}]}', "invalid_type", "contents[0].parts[0].text"),
 ]
 
 
@@ -159,7 +159,7 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
     assert _extra(said) == {
         "contents.parts.videoMetadata": {"fps": 1.0},
         "contents.parts.brandNew": 1,
-        "systemInstruction.parts": {"inlineData": _BLOB, **_extra_nulls(said, "systemInstruction.parts")},
+        "systemInstruction.parts": {"inlineData": _BLOB},
         "generationConfig.mediaResolution": "MEDIA_RESOLUTION_LOW",
         "generationConfig.topK": 2.5,
         "generationConfig.responseModalities": ["IMAGE"],
@@ -167,10 +167,6 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
         "store": True,
     }
     assert said.turns[0] == Turn("system", [Text("Be brief.")])
-
-
-def _extra_nulls(said: Conversation, name: str) -> dict[str, Any]:
-    return {key: value for key, value in _extra(said)[name].items() if key != "inlineData"}
 
 
 def test_defaults_said_aloud_ask_for_nothing() -> None:
@@ -257,10 +253,16 @@ def test_media_become_what_others_know() -> None:
     [
         ({"inlineData": {"mimeType": "video/mp4", "data": "AA"}}, "contents.parts.inlineData"),
         ({"fileData": {"fileUri": "gs://bucket/a.png"}}, "contents.parts.fileData"),
-        ({"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}}, "contents.parts.fileData"),
+        (
+            {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}},
+            "contents.parts.fileData",
+        ),
         ({"fileData": {"fileUri": "https://example.com/a", "mimeType": "audio/mp3"}}, "contents.parts.fileData"),
         ({"fileData": {"fileUri": "https://example.com/a"}}, "contents.parts.fileData"),
-        (_answer("f", parts=[{"inlineData": {"mimeType": "audio/mp3", "data": "AA"}}]), "contents.parts.functionResponse.parts"),
+        (
+            _answer("f", parts=[{"inlineData": {"mimeType": "audio/mp3", "data": "AA"}}]),
+            "contents.parts.functionResponse.parts",
+        ),
         (
             _answer("f", parts=[{"fileData": {"fileUri": "gs://a/b.png"}}]),
             "contents.parts.functionResponse.parts.fileData",
@@ -376,14 +378,35 @@ def test_service_tiers_have_everybodys_names(tier: str, told: str | None) -> Non
     assert _said(serviceTier=tier).service_tier == told
 
 
+_KEYS = st.sampled_from(
+    [
+        "contents",
+        "parts",
+        "text",
+        "role",
+        "functionCall",
+        "function_call",
+        "name",
+        "args",
+        "functionResponse",
+        "response",
+        "thought",
+        "tools",
+        "inlineData",
+        "mimeType",
+        "data",
+        "generationConfig",
+        "thinkingConfig",
+        "functionDeclarations",
+        "toolConfig",
+        "system_instruction",
+        "x",
+    ]
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=12,
-)
-_KEYS = st.sampled_from(
-    "contents parts text role functionCall function_call name args functionResponse response thought tools inlineData "
-    "mimeType data generationConfig thinkingConfig functionDeclarations toolConfig system_instruction x".split()
 )
 
 

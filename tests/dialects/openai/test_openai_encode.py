@@ -160,18 +160,34 @@ def test_everything_that_cannot_be_said_is_named_at_once() -> None:
         extra={"thinking.later": Raw(b"1")},
     )
     assert _lost(said) == (
-        "turns[0] (image)",
-        "turns[1] (image)",
-        "turns[2] (document)",
-        "turns[2] (image)",
-        "turns[2] (toolcall)",
-        "turns[2].tool_result (document)",
+        "messages.content.image_url",
+        "messages.content.file",
+        "messages.tool_calls",
         "effort.budget",
         "effort.show",
         "top_k",
         "thinking.later",
     )
-    assert "extra" not in sent(said, drop=True)
+    dropped = sent(said, drop=True)
+    assert dropped.keys() == {"model", "messages"}
+    assert dropped["messages"][1] == {"role": "assistant", "content": "There."}
+
+
+@pytest.mark.parametrize(
+    ("turn", "name"),
+    [
+        (Turn("system", [Image(url="https://x/y.png")]), "messages.content.image_url"),
+        (Turn("assistant", [Image(url="https://x/y.png")]), "messages.content.image_url"),
+        (Turn("assistant", [Audio("QUE=", "wav")]), "messages.content.input_audio"),
+        (Turn("assistant", [ToolResult("c", [])]), "messages.content"),
+        (user(Image(data="QUE=")), "messages.content.image_url"),
+        (user(Document(data="QUE=")), "messages.content.file"),
+        (user(RefusalText("No.")), "messages.content.refusal"),
+        (user(ToolResult("c", [Document(url="https://x/y.pdf")])), "messages.content.file"),
+    ],
+)
+def test_a_part_without_a_place_is_named_as_the_api_names_it(turn: Turn, name: str) -> None:
+    assert _lost(Conversation([turn])) == (name,)
 
 
 def test_thoughts_and_foreign_signatures_are_left_out() -> None:

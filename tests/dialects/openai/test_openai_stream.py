@@ -248,9 +248,9 @@ def test_the_end_of_a_choice_says_why(given: list[ChatChunk], reason: str) -> No
     assert _written(*given)[-1]["choices"][0]["finish_reason"] == reason
 
 
-@pytest.mark.parametrize("name", names("stream_*.sse"))
+@pytest.mark.parametrize("name", [name for name in names("stream_*.sse") if name != "stream_choices.sse"])
 def test_decoding_what_was_encoded_changes_nothing(name: str) -> None:
-    assert chunks(reencoded(recorded(name))) == chunks(recorded(name)) or "choices" in name
+    assert chunks(reencoded(recorded(name))) == chunks(recorded(name))
 
 
 def test_decoding_what_was_encoded_keeps_logprobs() -> None:
