@@ -7,7 +7,7 @@ the last one has gone the work is cancelled, since nobody is left to pay for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Broadcast(Generic[T]):
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def read(self) -> AsyncIterator[T]:
+    async def read(self) -> AsyncGenerator[T]:
         """Every item, in order."""
         if self._task is None:
             self._task = asyncio.create_task(self._pump())

@@ -62,8 +62,11 @@ class Chat(Struct):
     form: Form
     drop: bool
 
-    async def whole(self, transport: Transport, deployment: Deployment, deadline: float) -> Answer:
-        """Ask for the complete answer. Raises a `Fault` or `Inexpressible`."""
+    async def whole(self, transport: Transport, deployment: Deployment, deadline: float, *, created: int) -> Answer:
+        """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not.
+
+        Raises a `Fault` or `Inexpressible`.
+        """
         dialect = deployment.dialect
         call = dialect.encode(self.request, deployment.target, drop=self.drop)
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
@@ -71,6 +74,7 @@ class Chat(Struct):
             glance = dialect.glance(received.body)
             return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
         reply = dialect.decode(received.body)
+        reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers)
 
@@ -110,8 +114,8 @@ class Embedding(Struct):
     form: EmbeddingForm
     drop: bool
 
-    async def whole(self, transport: Transport, deployment: Deployment, deadline: float) -> Answer:
-        """Ask for the vectors. Raises a `Fault` or `Inexpressible`."""
+    async def whole(self, transport: Transport, deployment: Deployment, deadline: float, *, created: int) -> Answer:
+        """Ask for the vectors, which bear no date. Raises a `Fault` or `Inexpressible`."""
         dialect = deployment.dialect
         power = embedding_power(deployment)
         call = power.encode_embedding(self.request, deployment.target, drop=self.drop)

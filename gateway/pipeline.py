@@ -129,11 +129,15 @@ class Pipeline:
         first = await anext(pieces, b"")
         return Streamed(ask.exchange, _prepend(first, pieces))
 
-    def rank(self, name: str, asked: Asked, shape: Shape, objective: str | None) -> Ranking:
-        """How the DWA would order the candidates of a request like this, now. Raises a `GatewayError`."""
+    def preview(self, name: str, asked: Asked, shape: Shape, objective: str | None) -> Ranking:
+        """How the DWA would order the candidates of a request like this, now; nothing is learned or spent by asking.
+
+        Raises a `GatewayError`.
+        """
         resolution = self.catalog.resolve(name, asked)
         choosing = self._choosing(None, resolution, shape, objective)
-        return self._failover.rank(resolution.tiers[0], choosing)
+        candidates = [one.candidate for one in resolution.tiers[0]]
+        return self.balancer.preview(candidates, shape, choosing.objective)
 
     # Stages
 
@@ -193,7 +197,7 @@ class Pipeline:
         exchange = ask.exchange
 
         async def call(deployment: Deployment, ticket: Ticket, attempt: Attempt) -> Answer:
-            return await ask.work.whole(self._transport, deployment, deadline)
+            return await ask.work.whole(self._transport, deployment, deadline, created=int(exchange.created))
 
         won = await self._failover.first_good(exchange, resolution, choosing, call, deadline=deadline)
         answer = won.answer
@@ -268,7 +272,7 @@ class Pipeline:
         settling.chosen(exchange, won.deployment, opened.dropped)
         settling.committed(exchange, won.attempt, asyncio.get_running_loop().time())
         settling.learn_quota(self.balancer, won.deployment, opened.flow.headers)
-        meter = settling.Meter(ask.asked.input_tokens, exchange.said)
+        meter = settling.Meter(ask.asked.input_tokens, int(exchange.created), exchange.said)
         sent: list[bytes] = []
         async with opened.closing:
             try:

@@ -13,7 +13,7 @@ from gateway.catalog import Deployment
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
-from providers.chat import Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage, UsageReport
+from providers.chat import ChatChunk, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage, UsageReport
 from providers.client import Piece
 from providers.dialect import StreamEncoder
 from providers.errors import Fault
@@ -145,8 +145,12 @@ def learn_quota(balancer: Balancer, deployment: Deployment, headers: Mapping[str
 class Meter:
     """Reads a stream as it passes: its bytes for the caller, its tokens for the bill."""
 
-    def __init__(self, input_estimate: int, said: list[str] | None) -> None:
-        """Fall back on `input_estimate` tokens of input when the stream never says; collect its text in `said`."""
+    def __init__(self, input_estimate: int, created: int, said: list[str] | None) -> None:
+        """Fall back on these when the stream never says: `input_estimate` tokens of input, `created` in Unix seconds.
+
+        The text is collected in `said`, when somebody will remember it.
+        """
+        self._created = created
         self._said = said
         self._input_estimate = input_estimate
         self._usage: Usage | None = None
@@ -158,21 +162,26 @@ class Meter:
         out: list[bytes] = []
         for piece in batch:
             for chunk in piece.chunks:
-                if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
-                    self._characters += len(chunk.text)
-                    if self._said is not None and isinstance(chunk, TextDelta):
-                        self._said.append(chunk.text)
-                elif isinstance(chunk, ToolCallDelta):
-                    self._characters += len(chunk.arguments)
-                elif isinstance(chunk, UsageReport):
-                    self._usage = chunk.usage
-                elif isinstance(chunk, Finish):
-                    self.finish_reason = chunk.reason
+                self._note(chunk)
                 if encoder is not None:
                     out.append(encoder.encode(chunk))
             if encoder is None and (include_usage or not piece.usage_only):
                 out.append(piece.event.raw)
         return b"".join(out)
+
+    def _note(self, chunk: ChatChunk) -> None:
+        if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
+            self._characters += len(chunk.text)
+            if self._said is not None and isinstance(chunk, TextDelta):
+                self._said.append(chunk.text)
+        elif isinstance(chunk, ToolCallDelta):
+            self._characters += len(chunk.arguments)
+        elif isinstance(chunk, UsageReport):
+            self._usage = chunk.usage
+        elif isinstance(chunk, Finish):
+            self.finish_reason = chunk.reason
+        elif not chunk.created:
+            chunk.created = self._created
 
     def usage(self) -> Usage:
         """The tokens so far: what the provider said, else a quarter of the characters."""

@@ -7,7 +7,7 @@ after it is a `Cut`, and a stream that ends without its dialect's terminal event
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -66,7 +66,7 @@ async def send(
 @asynccontextmanager
 async def stream(
     transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
-) -> AsyncIterator[Flow]:
+) -> AsyncGenerator[Flow]:
     """Ask and wait for the first content. Leaving closes the upstream call. Raises a `Fault`."""
     headers = (*_JSON, *_SSE_ACCEPT, *endpoint.headers, *call.headers)
     url = endpoint.base_url + call.path

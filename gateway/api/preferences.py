@@ -1,7 +1,7 @@
 """`X-Steelyard-*` request headers → `Preferences`. A value that means nothing is an error that names the header."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.errors import BadRequest
@@ -60,7 +60,7 @@ _READERS: dict[bytes, tuple[str, str, Callable[[str, str], Any]]] = {
 }
 
 
-def read(headers: list[tuple[bytes, bytes]]) -> Preferences:
+def read(headers: Iterable[tuple[bytes, bytes]]) -> Preferences:
     """What the headers ask for. Raises `BadRequest` for a value, or a name, that means nothing."""
     found: dict[str, Any] = {}
     for name, value in headers:

@@ -108,7 +108,7 @@ class Dwa(Controller):
         """What would be chosen now, for a request of this size."""
         asked = Asked(frozenset(), input_tokens, output_tokens or 0)
         shape = Shape(input_tokens, output_tokens, route=model)
-        ranking = gateway.pipeline.rank(model, asked, shape, objective)
+        ranking = gateway.pipeline.preview(model, asked, shape, objective)
         rows = ranking.explain()
         return {
             "model": model,

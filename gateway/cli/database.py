@@ -1,5 +1,6 @@
 """`steelyard db`: the schema of the database."""
 
+# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,6 @@
 """What several commands share: the `--config` option, and settings or a readable refusal."""
 
+# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """`steelyard providers`: what is configured, and whether it answers."""
 
+# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
 from __future__ import annotations
 
 import asyncio

@@ -3,6 +3,7 @@
 Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within the grace, the log is flushed, exit 0.
 """
 
+# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
 from __future__ import annotations
 
 import gc

@@ -1,5 +1,6 @@
 """`steelyard simulate`: the simulated providers on their own."""
 
+# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
 from __future__ import annotations
 
 from pathlib import Path

@@ -35,7 +35,7 @@ class Principals:
 
         Args:
             keys: the name and the key of each caller.
-            admin_key: the key that also opens administrative routes; without one, and without keys, they are open to all.
+            admin_key: the key that also opens administrative routes; without any key at all they are open to all.
             open_to_all: answer callers without a key although there are keys.
             salt: 16 to 64 random bytes, drawn at start.
         """

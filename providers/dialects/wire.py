@@ -17,6 +17,8 @@ from providers.errors import Garbled
 T = TypeVar("T")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
+#: msgspec's words for a value of the right type that is out of bounds.
+_BOUND = re.compile(r"of length|[<>]=? ?\d|matching regex|Invalid enum")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
 
 
@@ -40,7 +42,8 @@ def invalid(exc: msgspec.ValidationError) -> InvalidRequest:
         param = f"{param}.{missing[1]}" if param else missing[1]
         return InvalidRequest(f"Missing required field: '{param}'.", param=param, code="missing_required_parameter")
     where = f" at '{param}'" if param else ""
-    return InvalidRequest(f"Invalid request{where}: {what}.", param=param, code="invalid_type")
+    code = "invalid_value" if _BOUND.search(what) else "invalid_type"
+    return InvalidRequest(f"Invalid request{where}: {what}.", param=param, code=code)
 
 
 def read_answer(decoder: msgspec.json.Decoder[T], body: bytes, dialect: str) -> T:

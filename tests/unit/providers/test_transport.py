@@ -674,6 +674,20 @@ async def test_closing_cuts_a_stream_in_use(waiting: bool) -> None:
             await (following or anext(chunks))
 
 
+async def test_an_answer_that_had_arrived_survives_closing() -> None:
+    async with upstream(say_ok) as up, transport() as it, call(it, up.url) as got:
+        async with asyncio.timeout(10):
+            while not got._response.closed:  # noqa: ASYNC110 - aiohttp has no event for it
+                await asyncio.sleep(0)
+        await it.close()
+        assert await got.read() == b"ok"
+
+
+def test_no_repr_shows_a_header() -> None:
+    it = Transport()
+    assert "SECRET" not in repr((it, call(it, "http://127.0.0.1/")))
+
+
 # ----------------------------------------------------------------------------------------------------- proxies, trust
 
 
