@@ -4,12 +4,15 @@ from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
 from gateway.api.ingress import api_key
 from gateway.governance.keys import Principal, require_admin
 from gateway.parts import Parts
 
+#: How handlers ask for the parts.
+Gateway = NamedDependency[Parts]
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 

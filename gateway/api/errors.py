@@ -48,6 +48,6 @@ def of_defect(request: _Request, exc: Exception) -> Response[dict[str, Any]]:
 
 def _told(exc: HTTPException) -> str:
     """Litestar's message, with the parameters it complains of."""
-    extra: Any = exc.extra or []
-    places = [f"{one.get('key', '')}: {one.get('message', '')}" for one in extra if isinstance(one, dict)]
+    extra: list[dict[str, Any]] = exc.extra if isinstance(exc.extra, list) else []
+    places = [f"{one['key']}: {one['message']}" for one in extra if "key" in one and "message" in one]
     return "; ".join([exc.detail, *places])

@@ -5,9 +5,8 @@ from typing import Any
 from litestar import Controller, Response, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from gateway.api.access import metrics_reader
+from gateway.api.access import Gateway, metrics_reader
 from gateway.metrics import CONTENT_TYPE
-from gateway.parts import Parts
 
 
 class Health(Controller):
@@ -21,13 +20,13 @@ class Health(Controller):
         return "ok"
 
     @get("/health/ready", summary="Ready for requests", raises=[])
-    async def ready(self, gateway: Parts) -> Response[dict[str, Any]]:
+    async def ready(self, gateway: Gateway) -> Response[dict[str, Any]]:
         """503 until it can serve, and while it shuts down."""
         status = HTTP_200_OK if gateway.ready else HTTP_503_SERVICE_UNAVAILABLE
         return Response({"ready": gateway.ready}, status_code=status)
 
     @get("/api/health", summary="Every service, and what is wrong with it")
-    async def health(self, gateway: Parts) -> Response[dict[str, Any]]:
+    async def health(self, gateway: Gateway) -> Response[dict[str, Any]]:
         """Healthy, degraded (it answers, something is away) or unhealthy (it cannot answer)."""
         verdict, services = await gateway.health.services()
         status = HTTP_503_SERVICE_UNAVAILABLE if verdict == "unhealthy" else HTTP_200_OK
@@ -36,6 +35,6 @@ class Health(Controller):
         return Response(report, status_code=status)
 
     @get("/metrics", summary="Prometheus metrics", guards=[metrics_reader], media_type="text/plain")
-    async def metrics(self, gateway: Parts) -> Response[bytes]:
+    async def metrics(self, gateway: Gateway) -> Response[bytes]:
         """The exposition text."""
         return Response(gateway.metrics.render(), media_type=CONTENT_TYPE)

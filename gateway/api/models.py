@@ -4,10 +4,10 @@ from typing import Any
 
 from litestar import Controller, Request, get
 from litestar.datastructures import State
+from litestar.params import FromPath
 
-from gateway.api.access import caller
+from gateway.api.access import Gateway, caller
 from gateway.errors import UnknownModel
-from gateway.parts import Parts
 
 _Request = Request[object, object, State]
 #: Both shapes require a date of creation, which no price list knows. The epoch is plainly no date.
@@ -23,7 +23,7 @@ class Models(Controller):
     tags = ["OpenAI", "Anthropic"]  # noqa: RUF012 - as above
 
     @get(summary="List models", description="Routes, models and `auto`; each may be used as `model` on every surface.")
-    async def list_models(self, gateway: Parts, request: _Request) -> dict[str, Any]:
+    async def list_models(self, gateway: Gateway, request: _Request) -> dict[str, Any]:
         """Every name."""
         names = gateway.catalog.names()
         if "anthropic-version" in request.headers:
@@ -33,7 +33,7 @@ class Models(Controller):
         return {"object": "list", "data": [_openai(gateway, name) for name in names]}
 
     @get("/{name:path}", summary="Retrieve a model")
-    async def retrieve_model(self, gateway: Parts, name: str, request: _Request) -> dict[str, Any]:
+    async def retrieve_model(self, gateway: Gateway, name: FromPath[str], request: _Request) -> dict[str, Any]:
         """One name, `provider/model` included."""
         name = name.removeprefix("/")
         if not gateway.catalog.known(name):
@@ -41,7 +41,7 @@ class Models(Controller):
         return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
 
 
-def _openai(gateway: Parts, name: str) -> dict[str, Any]:
+def _openai(gateway: Gateway, name: str) -> dict[str, Any]:
     providers = {one.provider for one in gateway.catalog.serving(name)}
     owner = providers.pop() if len(providers) == 1 else "steelyard"
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}

@@ -4,13 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, delete, get
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import to_builtins
 
-from gateway.api.access import admin
+from gateway.api.access import Gateway, admin
 from gateway.errors import Busy, NotFound
-from gateway.parts import Parts
 from gateway.records import Filters
 
 #: Seconds. Totals are counted when asked for, which a whole year's log would make slow.
@@ -25,7 +24,7 @@ class Database(Controller):
     tags = ["Records"]  # noqa: RUF012 - as above
 
     @get("/stats", summary="Totals of the request log")
-    async def stats(self, gateway: Parts, since: datetime | None = None) -> dict[str, Any]:
+    async def stats(self, gateway: Gateway, since: FromQuery[datetime | None] = None) -> dict[str, Any]:
         """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment.
 
         Of the last 24 hours, or since a time.
@@ -35,15 +34,15 @@ class Database(Controller):
     @get("/requests/recent", summary="Recent requests, newest first")
     async def recent(
         self,
-        gateway: Parts,
-        provider: str | None = None,
-        model: str | None = None,
-        status: int | None = None,
-        key: str | None = None,
-        cached: bool | None = None,
-        since: datetime | None = None,
-        cursor: str | None = None,
-        limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+        gateway: Gateway,
+        provider: FromQuery[str | None] = None,
+        model: FromQuery[str | None] = None,
+        status: FromQuery[int | None] = None,
+        key: FromQuery[str | None] = None,
+        cached: FromQuery[bool | None] = None,
+        since: FromQuery[datetime | None] = None,
+        cursor: FromQuery[str | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
         """A page of requests; `next_cursor` leads to the next, and is null on the last."""
         wanted = Filters(
@@ -57,7 +56,7 @@ class Database(Controller):
         return await gateway.records.recent(wanted, cursor=cursor, limit=limit)
 
     @get("/requests/{request_id:str}", summary="One request with its attempts")
-    async def request(self, gateway: Parts, request_id: str) -> dict[str, Any]:
+    async def request(self, gateway: Gateway, request_id: FromPath[str]) -> dict[str, Any]:
         """Everything recorded of it; its bodies only when body logging was on."""
         found = await gateway.records.get(request_id)
         if found is None:
@@ -65,14 +64,16 @@ class Database(Controller):
         return found
 
     @get("/cache/stats", summary="Cache counts")
-    async def cache_stats(self, gateway: Parts) -> dict[str, Any]:
+    async def cache_stats(self, gateway: Gateway) -> dict[str, Any]:
         """Hits, misses, writes, evictions, errors."""
         counts = to_builtins(gateway.store.stats())
         looked = counts["hits"] + counts["misses"]
         return {**counts, "hit_rate": counts["hits"] / looked if looked else None}
 
     @delete("/cache/clear", summary="Clear the cache", status_code=HTTP_200_OK)
-    async def clear(self, gateway: Parts, model: str | None = None, prefix: str | None = None) -> dict[str, Any]:
+    async def clear(
+        self, gateway: Gateway, model: FromQuery[str | None] = None, prefix: FromQuery[str | None] = None
+    ) -> dict[str, Any]:
         """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
         start = f"{model}:" if model is not None else (prefix or "")
         try:

@@ -4,15 +4,14 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
 
 from dwa import DeploymentStats, Shape
-from gateway.api.access import admin, caller, principal_of
+from gateway.api.access import Gateway, admin, caller, principal_of
 from gateway.catalog import AUTO, Asked, Deployment
 from gateway.errors import BadRequest, NotFound
-from gateway.parts import Parts
 
 
 class ResetRequest(Struct, forbid_unknown_fields=True):
@@ -29,7 +28,7 @@ class Catalog(Controller):
     tags = ["Routing"]  # noqa: RUF012 - as above
 
     @get("/providers", summary="List providers")
-    async def providers(self, gateway: Parts) -> dict[str, Any]:
+    async def providers(self, gateway: Gateway) -> dict[str, Any]:
         """Every provider, with its models and whether the DWA would use it now."""
         states = {row.key: row.state for row in gateway.balancer.stats()}
         return {
@@ -48,12 +47,12 @@ class Catalog(Controller):
         }
 
     @get("/models", summary="List models with prices and limits")
-    async def models(self, gateway: Parts) -> dict[str, Any]:
+    async def models(self, gateway: Gateway) -> dict[str, Any]:
         """Every deployment. Prices in USD per million tokens."""
         return {"models": [_model(one) for one in gateway.catalog.deployments]}
 
     @get("/routes", summary="List routes")
-    async def routes(self, gateway: Parts) -> dict[str, Any]:
+    async def routes(self, gateway: Gateway) -> dict[str, Any]:
         """Every configured route."""
         return {
             "routes": [
@@ -77,7 +76,7 @@ class Dwa(Controller):
     tags = ["DWA"]  # noqa: RUF012 - as above
 
     @get("/stats", summary="Statistics, weight and score per deployment")
-    async def stats(self, gateway: Parts) -> dict[str, Any]:
+    async def stats(self, gateway: Gateway) -> dict[str, Any]:
         """Strategy, objective, and a row per deployment that has been ranked."""
         objective = gateway.objectives(gateway.defaults.objective, None)
         return {
@@ -87,7 +86,7 @@ class Dwa(Controller):
         }
 
     @post("/reset", summary="Forget what was learned", guards=[admin], status_code=HTTP_200_OK)
-    async def reset(self, gateway: Parts, data: ResetRequest | None = None) -> dict[str, Any]:
+    async def reset(self, gateway: Gateway, data: JSONBody[ResetRequest | None] = None) -> dict[str, Any]:
         """Forget one provider or deployment, or all of them."""
         target = data.provider if data else None
         known = {*gateway.catalog.providers, *gateway.catalog.by_key}
@@ -99,11 +98,11 @@ class Dwa(Controller):
     @get("/best-provider", summary="Rank the candidates of a request, with reasons")
     async def best_provider(
         self,
-        gateway: Parts,
-        model: str = AUTO,
-        objective: str | None = None,
-        input_tokens: Annotated[int, Parameter(ge=1)] = 500,
-        output_tokens: Annotated[int | None, Parameter(ge=1)] = None,
+        gateway: Gateway,
+        model: FromQuery[str] = AUTO,
+        objective: FromQuery[str | None] = None,
+        input_tokens: Annotated[int, QueryParameter(ge=1)] = 500,
+        output_tokens: Annotated[int | None, QueryParameter(ge=1)] = None,
     ) -> dict[str, Any]:
         """What would be chosen now, for a request of this size."""
         asked = Asked(frozenset(), input_tokens, output_tokens or 0)
@@ -121,7 +120,9 @@ class Dwa(Controller):
         }
 
     @get("/explain/{request_id:str}", summary="Why a request went where it went")
-    async def explain(self, gateway: Parts, request_id: str, request: Request[object, object, State]) -> dict[str, Any]:
+    async def explain(
+        self, gateway: Gateway, request_id: FromPath[str], request: Request[object, object, State]
+    ) -> dict[str, Any]:
         """The decision as it was made, and what became of it."""
         if not request_id.startswith("req_"):
             raise BadRequest("A request id looks like 'req_01J…'; see the header x-steelyard-request-id.")

@@ -4,10 +4,9 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, delete, get
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
-from gateway.api.access import caller, principal_of
-from gateway.parts import Parts
+from gateway.api.access import Gateway, caller, principal_of
 
 _Request = Request[object, object, State]
 
@@ -22,20 +21,20 @@ class Sessions(Controller):
     @get(summary="List sessions, last used first")
     async def list_sessions(
         self,
-        gateway: Parts,
+        gateway: Gateway,
         request: _Request,
-        after: str | None = None,
-        limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+        after: FromQuery[str | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
         """A page; `next_after` leads to the next, and is null on the last."""
         return await gateway.sessions.listed(principal_of(request).name, after=after, limit=limit)
 
     @get("/{session_id:str}", summary="One session with its messages")
-    async def get_session(self, gateway: Parts, request: _Request, session_id: str) -> dict[str, Any]:
+    async def get_session(self, gateway: Gateway, request: _Request, session_id: FromPath[str]) -> dict[str, Any]:
         """What would be sent along, untrimmed."""
         return await gateway.sessions.get(principal_of(request).name, session_id)
 
     @delete("/{session_id:str}", summary="Forget a session")
-    async def delete_session(self, gateway: Parts, request: _Request, session_id: str) -> None:
+    async def delete_session(self, gateway: Gateway, request: _Request, session_id: FromPath[str]) -> None:
         """Delete its messages for good."""
         await gateway.sessions.delete(principal_of(request).name, session_id)

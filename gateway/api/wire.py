@@ -50,7 +50,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The request body is larger than {limit} bytes. Send less, or have STEELYARD_BODY_LIMIT raised.")
+    return TooLarge(f"The request body is larger than {limit} bytes. Send less, or have STEELYARD_MAX_BODY raised.")
 
 
 class Listener:

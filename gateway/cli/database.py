@@ -1,6 +1,8 @@
 """`steelyard db`: the schema of the database."""
 
-# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio

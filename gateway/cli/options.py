@@ -1,6 +1,8 @@
 """What several commands share: the `--config` option, and settings or a readable refusal."""
 
-# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,6 +1,8 @@
 """`steelyard providers`: what is configured, and whether it answers."""
 
-# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio

@@ -3,7 +3,9 @@
 Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within the grace, the log is flushed, exit 0.
 """
 
-# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import gc

@@ -1,6 +1,8 @@
 """`steelyard simulate`: the simulated providers on their own."""
 
-# pyright: reportUnknownMemberType=false - rich_click annotates its decorators only in part
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -57,7 +57,7 @@ class Server(Struct, frozen=True, kw_only=True):
         option("STEELYARD_REQUEST_ID_HEADER", "Header in which a request's id is accepted and returned."),
     ] = "x-request-id"
     debug: Annotated[
-        bool, option("DEBUG", "Show the gateway's own failures in answers, with their traces. Not for production.")
+        bool, option("DEBUG", "Show in answers what the gateway's own failures were. Not for production.")
     ] = False
 
 
