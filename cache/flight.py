@@ -61,6 +61,10 @@ async def _run(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
+class Abandoned(Exception):
+    """The last reader of a stream had left when another came."""
+
+
 class Broadcast(Generic[T]):
     """One stream read by many: each reader gets every item from the first on, then the end or the error.
 
@@ -109,7 +113,9 @@ class Broadcast(Generic[T]):
             async for item in self._source:
                 self._items.append(item)
                 self._wake()
-        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - not swallowed: every reader raises it
+        except asyncio.CancelledError:
+            self._error = Abandoned()
+        except Exception as exc:  # noqa: BLE001 - not swallowed: every reader raises it
             self._error = exc
         finally:
             self._done = True

@@ -67,7 +67,7 @@ def key_of(body: bytes, *, tenant: str, surface: str, model: str, pins: Sequence
     if unknown:
         return Verdict(None, f"the field '{unknown[0]}' is not known to leave the answer unchanged")
     digest = blake2b(digest_size=20)
-    for text in (tenant, surface, *pins):
+    for text in (tenant, surface, str(len(pins)), *pins):
         _add(digest, text.encode())
     for name in sorted(found):
         if name in ASKED:

@@ -6,13 +6,14 @@ Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seco
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from cache.store import CacheStats
 
@@ -52,6 +53,7 @@ class RedisStore:
         self._redis = Redis(connection_pool=pool)
         self._namespace = namespace
         self._clock = clock
+        self._timeout = timeout
         self._resume_at = 0.0
         self._pause = _FIRST_PAUSE
         self._stats = CacheStats("redis")
@@ -117,7 +119,14 @@ class RedisStore:
             # One command tries; those that come while it waits are answered "miss" at once.
             self._resume_at = now + self._pause
         try:
-            value = await command()
+            # The pool's wait and the socket's are each bounded; this bounds their sum.
+            async with asyncio.timeout(self._timeout):
+                value = await command()
+        except ResponseError as exc:
+            # An answer, though not to our liking (read-only, out of memory, another type): Redis itself works.
+            self._stats.errors += 1
+            self._stats.last_error = type(exc).__name__
+            return None
         except (RedisError, OSError, TimeoutError) as exc:
             self._failed(exc)
             return None

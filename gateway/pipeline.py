@@ -244,16 +244,19 @@ class Pipeline:
             broadcast, leader = joined
         try:
             async with aclosing(broadcast.read()) as reader:
-                async for piece in reader:
-                    if joined is not None and ask.exchange.provider is None:
-                        settling.follow(ask.exchange, leader)
-                    yield piece
+                try:
+                    async for piece in reader:
+                        if joined is not None and ask.exchange.provider is None:
+                            settling.follow(ask.exchange, leader)
+                        yield piece
+                finally:
+                    # The first to leave takes the question off the table, and before the stream is given up: whoever
+                    # comes later asks anew, or finds it cached.
+                    if self.cache.streams.get(key) == (broadcast, leader):
+                        del self.cache.streams[key]
+        finally:
             if joined is not None:
                 settling.follow(ask.exchange, leader)
-        finally:
-            # The first to leave takes the question off the table: whoever comes later asks anew, or finds it cached.
-            if self.cache.streams.get(key) == (broadcast, leader):
-                del self.cache.streams[key]
 
     async def _ask_stream(
         self, ask: Ask, resolution: Resolution, choosing: Choosing, plan: Plan, deadline: float

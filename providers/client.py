@@ -57,10 +57,9 @@ async def send(
     headers = (*_JSON, *_JSON_ACCEPT, *endpoint.headers, *call.headers)
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
-        body = await answer.read()
         if not 200 <= answer.status < 300:
-            raise dialect.fault(answer.status, answer.headers, body)
-        return Received(answer.headers, body)
+            raise await _fault(dialect, answer)
+        return Received(answer.headers, await answer.read())
 
 
 @asynccontextmanager
@@ -72,10 +71,19 @@ async def stream(
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
-            raise dialect.fault(answer.status, answer.headers, await answer.read())
+            raise await _fault(dialect, answer)
         flow = Flow(answer, dialect.stream_decoder())
         await flow.prime()
         yield flow
+
+
+async def _fault(dialect: Dialect, answer: Answer) -> Fault:
+    """What an error status means; it means that even when the body that explains it is lost."""
+    try:
+        body = await answer.read()
+    except Fault:
+        body = b""
+    return dialect.fault(answer.status, answer.headers, body)
 
 
 class Flow:
@@ -128,7 +136,7 @@ class Flow:
         if data is None:
             if not self._decoder.complete:
                 raise Cut("The stream ended without its terminal event.")
-            return True if self._ready else None
+            return None
         try:
             events = self._parser.feed(data)
         except TooLong as exc:

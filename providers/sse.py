@@ -15,6 +15,7 @@ from msgspec import Struct
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n|\n\r(?!\n)|\r\r\n")
 _BOM = b"\xef\xbb\xbf"
+_CR = 13
 
 
 class Event(Struct):
@@ -32,46 +33,77 @@ class TooLong(Exception):
 class Parser:
     """Feed bytes, get events."""
 
-    __slots__ = ("_buffer", "_max_event", "_searched", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_max_event", "_searched", "_started", "_too_long")
 
     def __init__(self, max_event: int = 16 * 1024 * 1024) -> None:
         """Bound one event to `max_event` bytes."""
-        self._buffer = b""
-        self._max_event = max_event
-        #: Bytes at the head of the buffer that hold no end of event: a long event is searched once, not per chunk.
+        #: The event that has not ended yet. It grows in place: a long event is neither copied nor searched per chunk.
+        self._buffer = bytearray()
         self._searched = 0
+        self._max_event = max_event
         self._started = False
+        #: The last event ended with a CR, which may be half of a CRLF: an LF that comes next belongs to it.
+        self._after_cr = False
+        self._too_long = False
 
     @property
     def pending(self) -> bytes:
         """Bytes of an event that has not ended yet."""
-        return self._buffer
+        return bytes(self._buffer)
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes complete, in order. Raises `TooLong`."""
-        buffer = self._buffer + data if self._buffer else data
-        if not self._started and buffer:
-            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._buffer = buffer
-                return []
-            self._started = True
-            buffer = buffer.removeprefix(_BOM)
-            self._searched = 0
+        """The events that these bytes complete, in order.
+
+        Raises:
+            TooLong: one is larger than the bound; those before it were handed out first.
+        """
+        if self._too_long:
+            raise TooLong
+        if not self._started and not self._start(data):
+            return []
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if not self._buffer:
+            return self._take(data)
+        self._buffer += data
+        return self._take(self._buffer)
+
+    def _start(self, data: bytes) -> bool:
+        """Drop a byte order mark; False while it may still be coming."""
+        head = bytes(self._buffer[:3]) + data[:3]
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._buffer += data
+            return False
+        return True
+
+    def _take(self, buffer: bytes | bytearray) -> list[Event]:
         events: list[Event] = []
         start = 0
-        for match in _END.finditer(buffer, self._searched):
+        if not self._started:
+            self._started = True
+            start = len(_BOM) if buffer.startswith(_BOM) else 0
+        for match in _END.finditer(buffer, max(self._searched, start)):
             end = match.end()
-            # A CR that closes the buffer may be half of a CRLF: wait for the next byte.
-            if end == len(buffer) and buffer[end - 1] == 13:
-                break
-            raw = buffer[start:end]
+            if end - start > self._max_event:
+                return self._stop(events)
+            self._after_cr = end == len(buffer) and buffer[end - 1] == _CR
+            event = _event(bytes(buffer[start:end]))
             start = end
-            event = _event(raw)
             if event is not None:
                 events.append(event)
-        self._buffer = buffer[start:]
+        if buffer is self._buffer:
+            del self._buffer[:start]
+        else:
+            self._buffer += buffer[start:]
         self._searched = max(0, len(self._buffer) - 3)
-        if len(self._buffer) > self._max_event:
+        return self._stop(events) if len(self._buffer) > self._max_event else events
+
+    def _stop(self, events: list[Event]) -> list[Event]:
+        """What came before an event too long is still good; nothing after it is."""
+        self._too_long = True
+        self._buffer.clear()
+        if not events:
             raise TooLong
         return events
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 #: msgspec's words for a value of the right type that is out of bounds.
-_BOUND = re.compile(r"of length|[<>]=? ?\d|matching regex|Invalid enum")
+_BOUND = re.compile(r"of length|[<>]=? ?-?\d|matching regex|Invalid enum")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
 
 

@@ -113,11 +113,11 @@ def test_attached_bytes_are_not_counted_as_text(part: dict[str, Any]) -> None:
         (b"[]", None, "invalid_type"),
         (b'{"messages": [{"role": "user", "content": "x"}]}', "model", "missing_required_parameter"),
         (b'{"model": "m"}', "messages", "missing_required_parameter"),
-        (b'{"model": "m", "messages": []}', "messages", "invalid_type"),
-        (b'{"model": "", "messages": [{"role": "user", "content": "x"}]}', "model", "invalid_type"),
+        (b'{"model": "m", "messages": []}', "messages", "invalid_value"),
+        (b'{"model": "", "messages": [{"role": "user", "content": "x"}]}', "model", "invalid_value"),
         (_body({"role": "user"}), "messages[0].content", "missing_required_parameter"),
         (_body({"role": "tool", "content": "x"}), "messages[0].tool_call_id", "missing_required_parameter"),
-        (_body({"role": "robot", "content": "x"}), "messages[0].role", "invalid_type"),
+        (_body({"role": "robot", "content": "x"}), "messages[0].role", "invalid_value"),
         (_body(_part(type="text")), "messages[0].content[0].text", "missing_required_parameter"),
         (_body(_part(type="image_url")), "messages[0].content[0].image_url", "missing_required_parameter"),
         (
@@ -143,7 +143,7 @@ def test_attached_bytes_are_not_counted_as_text(part: dict[str, Any]) -> None:
             "invalid_type",
         ),
         *[
-            (_body(**{name: value}), name, "invalid_type")
+            (_body(**{name: value}), name, "invalid_type" if isinstance(value, (str, dict)) else "invalid_value")
             for name, value in [
                 ("temperature", 2.1), ("temperature", "hot"), ("top_p", 1.1), ("frequency_penalty", -2.1),
                 ("presence_penalty", 3), ("n", 0), ("n", 129), ("top_logprobs", 21), ("max_tokens", 0),
