@@ -141,6 +141,11 @@ class Records:
         found = await snapshots.latest_snapshot(self.database)
         return None if found is None else (found.state, found.at)
 
+    async def history(self, since: float, limit: int) -> list[dict[str, Any]]:
+        """The DWA's weights over time, oldest first, since a moment in Unix seconds. Raises `StoreUnavailable`."""
+        found = await snapshots.history(self.database, since, limit)
+        return [{"at": _iso(one.at), "weights": one.weights} for one in found]
+
     async def _find(self, request_id: str) -> ExchangeRecord | None:
         found = await exchanges.get(self.database, request_id)
         if found is None:
@@ -166,11 +171,15 @@ def _totals(found: LogTotals) -> dict[str, Any]:
     }
 
 
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
 def _shown(record: ExchangeRecord) -> dict[str, Any]:
     """The record for people: times as ISO-8601, bodies as text."""
     shown = msgspec.structs.asdict(record)
     shown["attempts"] = [msgspec.structs.asdict(attempt) for attempt in record.attempts]
-    shown["created_at"] = datetime.fromtimestamp(record.created_at, UTC).isoformat().replace("+00:00", "Z")
+    shown["created_at"] = _iso(record.created_at)
     for name, body in (("request_body", record.request_body), ("response_body", record.response_body)):
         if body is not None:
             shown[name] = body.decode("utf-8", "replace")

@@ -17,8 +17,6 @@ from typing import Any, Literal
 from msgspec import Raw, Struct, field
 
 Role = Literal["system", "user", "assistant"]
-#: A dialect's own further reasons (`pause_turn` …) travel on as they are: a finish reason is never laundered.
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
 Json = dict[str, Any]
 
 
@@ -213,7 +211,11 @@ class Usage(Struct):
 
 
 class Choice(Struct):
-    """One alternative answer."""
+    """One alternative answer.
+
+    `finish_reason` is `stop`, `length`, `tool_calls`, `content_filter` or `refusal`; a dialect's own further reasons
+    (`pause_turn` …) travel on as they are: a finish reason is never laundered.
+    """
 
     parts: list[Part]
     finish_reason: str | None = None

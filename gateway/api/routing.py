@@ -1,5 +1,6 @@
 """`/api/llm/*`: providers, models, routes, and what the DWA knows and why it chose."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, get, post
@@ -12,6 +13,9 @@ from dwa import DeploymentStats, Shape
 from gateway.api.access import Gateway, admin, caller, principal_of
 from gateway.catalog import AUTO, Asked, Deployment
 from gateway.errors import BadRequest, NotFound
+
+#: Seconds.
+_HOUR = 3_600.0
 
 
 class ResetRequest(Struct, forbid_unknown_fields=True):
@@ -118,6 +122,20 @@ class Dwa(Controller):
             "ranking": rows,
             "retry_after": ranking.retry_after,
         }
+
+    @get("/history", summary="Weights over time")
+    async def history(
+        self,
+        gateway: Gateway,
+        since: FromQuery[datetime | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1_000,
+    ) -> dict[str, Any]:
+        """The weight of each deployment at every snapshot (two a minute), oldest first.
+
+        Of the last hour, or since a time.
+        """
+        begin = since.timestamp() if since else gateway.wall() - _HOUR
+        return {"history": await gateway.records.history(begin, limit)}
 
     @get("/explain/{request_id:str}", summary="Why a request went where it went")
     async def explain(

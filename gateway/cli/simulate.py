@@ -44,6 +44,6 @@ def simulate(host: str, port: int, seed: int, instant: bool, config: Path | None
 
 def _read(path: Path) -> simulator.Simulation:
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=simulator.Simulation)
-    except (msgspec.DecodeError, OSError) as exc:
+        return simulator.load(msgspec.yaml.decode(path.read_bytes()))
+    except (msgspec.MsgspecError, OSError) as exc:
         raise click.ClickException(f"{path}: {exc}") from exc

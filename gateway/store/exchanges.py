@@ -15,11 +15,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, RowMapping, case, delete, func, literal, select, tuple_
+from sqlalchemy import Column, ColumnElement, RowMapping, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.engine import Database
-from gateway.store.record import AttemptRecord, ExchangeRecord, Json
+from gateway.store.record import AttemptRecord, ExchangeRecord
 from gateway.store.tables import UtcDateTime, attempts, bodies, exchanges
 from gateway.store.text import scrubbed
 
@@ -124,16 +124,6 @@ async def get(database: Database, identity: str) -> ExchangeRecord | None:
     return _record(row, tried.get(row["id"], []))
 
 
-async def explain(database: Database, identity: str) -> Json | None:
-    """The decision as it was made: ranking, terms, exclusions, seed. None when there is no such exchange or decision.
-
-    Raises:
-        StoreUnavailable: the database is away.
-    """
-    async with database.read() as connection:
-        return (await connection.execute(select(_X.decision).where(_X.id == scrubbed(identity)))).scalar_one_or_none()
-
-
 async def stats(database: Database, since: float) -> LogTotals:
     """Sums and percentiles of the exchanges created at or after `since` (Unix seconds).
 
@@ -163,20 +153,6 @@ async def stats(database: Database, since: float) -> LogTotals:
         ttft = await _percentiles(connection, _X.ttft_s, moment)
     shares = [Share(row["provider"], row["model"], _totals(row)) for row in rows]
     return LogTotals(_sum(shares), shares, duration, ttft)
-
-
-async def forget(database: Database, before: float, limit: int = 10_000) -> int:
-    """Delete at most `limit` of the exchanges created before `before` (Unix seconds), oldest first; return how many.
-
-    In pieces, so that no transaction holds up the log: call it until it returns less than `limit`.
-
-    Raises:
-        StoreUnavailable: the database is away.
-    """
-    old = select(_X.id).where(_X.created_at < datetime.fromtimestamp(before, UTC)).order_by(_X.created_at, _X.id)
-    async with database.write() as connection:
-        result = await connection.execute(delete(exchanges).where(_X.id.in_(old.limit(limit).scalar_subquery())))
-        return result.rowcount
 
 
 class _Position(NamedTuple):

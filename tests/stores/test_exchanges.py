@@ -74,7 +74,6 @@ async def test_what_was_logged_is_what_is_read(database: Database) -> None:
     )
     await _log(database, record)
     assert await exchanges.get(database, "req_1") == record
-    assert await exchanges.explain(database, "req_1") == record.decision
     listed = (await exchanges.recent(database, Filters())).items[0]
     assert (listed.decision, listed.request_body, listed.attempts) == (None, None, record.attempts)
 
@@ -83,8 +82,6 @@ async def test_what_is_not_there_is_none(database: Database) -> None:
     await _log(database, exchange(1, attempts=[]))
     assert await exchanges.get(database, "req_2") is None
     assert await exchanges.get(database, "req_\0") is None
-    assert await exchanges.explain(database, "req_2") is None
-    assert await exchanges.explain(database, "req_00000001") is None
     assert (await exchanges.recent(database, Filters(provider="\0"))).items == []
 
 
@@ -188,14 +185,3 @@ async def test_percentiles_are_somebodys_wait(database: Database, rows: int, exp
     await _log(database, *(exchange(n, ttft_s=float(n)) for n in range(1, rows + 1)))
     ttft = (await exchanges.stats(database, DAY)).ttft_s
     assert (ttft.p50, ttft.p95, ttft.p99) == expected
-
-
-async def test_forgetting_takes_the_oldest_with_all_that_is_theirs(database: Database) -> None:
-    await _log(database, *(exchange(n, request_body=b"x") for n in range(5)))
-    assert await exchanges.forget(database, DAY + 3, limit=2) == 2
-    assert _ids(await exchanges.recent(database, Filters())) == [4, 3, 2]
-    assert await exchanges.forget(database, DAY + 3, limit=2) == 1
-    async with database.read() as connection:
-        for table in ("attempts", "bodies"):
-            left = (await connection.execute(text(f"SELECT exchange_id FROM {table} ORDER BY 1"))).scalars().all()
-            assert left == ["req_00000003", "req_00000004"]
