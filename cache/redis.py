@@ -94,7 +94,8 @@ class RedisStore:
     async def ping(self) -> bool:
         """Ask Redis itself, pause or not."""
         try:
-            await self._redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]  # typed loosely
+            async with asyncio.timeout(self._timeout):
+                await self._redis.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]  # typed loosely
         except (RedisError, OSError, TimeoutError) as exc:
             self._failed(exc)
             return False
@@ -124,6 +125,7 @@ class RedisStore:
                 value = await command()
         except ResponseError as exc:
             # An answer, though not to our liking (read-only, out of memory, another type): Redis itself works.
+            self._works()
             self._stats.errors += 1
             self._stats.last_error = type(exc).__name__
             return None

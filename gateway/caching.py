@@ -110,7 +110,7 @@ class AnswerCache:
             return None
         try:
             return _DECODER.decode(found)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # Written by another version of this program: as good as absent.
             return None
 
@@ -129,6 +129,13 @@ def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:
 
 
 def _pins(wishes: Preferences) -> tuple[str, ...]:
-    """What headers add to the question: who may answer, and whether fields may be left out of it."""
-    ordered = "ordered" if wishes.ordered else ""
-    return (",".join(wishes.providers), ordered, str(bool(wishes.drop_params)))
+    """What headers add to the question: who may answer, how they are chosen, whether fields may be left out of it."""
+    return (
+        ",".join(wishes.providers),
+        "ordered" if wishes.ordered else "",
+        wishes.strategy or "",
+        wishes.objective or "",
+        repr(sorted((wishes.weights or {}).items())),
+        # None is the route's or the gateway's choice, which may be either.
+        str(wishes.drop_params),
+    )

@@ -10,6 +10,7 @@ messages, values and tracebacks alike.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -23,9 +24,12 @@ from gateway.failover import told
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _SECRETS = re.compile(
-    r"(?i)(bearer\s+|(?:api[-_]?key|x-goog-api-key|authorization|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]{6,}"
+    # The name of a key, then a colon or the comma of a pair, its quotes perhaps escaped; the scheme is no secret.
+    r"(?i)((?:api[-_]?key|authorization|password)"
+    r"(?:(?:\\?[\"'])?\s*[:=]\s*(?:b?\\?[\"'])?|\\?[\"'],\s*b?\\?[\"'])"
+    r"(?:(?:bearer|basic)\s+|(?!(?:bearer|basic)\b))|\bbearer\s+)[^\s\"',;&\\]{6,}"
     r"|\b(?:sk|xai|gsk|AIza)[-_A-Za-z0-9]{12,}"
-    r"|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
+    r"|(?<=://)[^/@\s:]*:[^/\s\"']+(?=@)"
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _requests = logging.getLogger("steelyard.requests")
@@ -52,7 +56,12 @@ class JsonLines(logging.Formatter):
         line.update((name, value) for name, value in vars(record).items() if name not in _PLAIN)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(_ENCODER.encode(line).decode("utf-8", "replace"))
+        try:
+            text = _ENCODER.encode(line).decode()
+        except UnicodeEncodeError:
+            # Text that is not Unicode: a file's name, half a pair. Rare, so the slower encoder may escape it.
+            text = json.dumps(line, default=str)
+        return redact(text)
 
 
 def configure(level: str) -> None:

@@ -102,7 +102,8 @@ class Parser:
     def _stop(self, events: list[Event]) -> list[Event]:
         """What came before an event too long is still good; nothing after it is."""
         self._too_long = True
-        self._buffer.clear()
+        # A new one: the search that found it still holds the old, and Python forbids to empty that.
+        self._buffer = bytearray()
         if not events:
             raise TooLong
         return events

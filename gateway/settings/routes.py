@@ -86,11 +86,17 @@ def _check_objectives(settings: Settings, builder: Builder) -> None:
             builder.blame(where, f"there is no objective '{objective}'. {suggestion(objective, known)}")
 
 
+#: Callers without a key of their own: another of that name would share their cache and records.
+_TENANTS = ("admin", "anonymous")
+
+
 def _check_keys(settings: Settings, builder: Builder) -> None:
     names: set[str] = set()
     admin = settings.auth.admin_key
     seen: set[Secret] = {admin} if admin else set()
     for index, key in enumerate(settings.keys):
+        if key.name in _TENANTS:
+            builder.blame(("keys", index, "name"), f"'{key.name}' is the gateway's own name for a caller. Choose another.")
         if key.name in names:
             builder.blame(("keys", index, "name"), f"the name '{key.name}' is taken by another key.")
         if key.key in seen:

@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway import logs
+from gateway.errors import Unauthorized
 from gateway.exchange import Exchange, Preferences
 from gateway.logs import JsonLines, redact
 
@@ -22,6 +23,7 @@ LETTERS = string.ascii_letters + string.digits
 TOKENS = st.text(LETTERS + "-_", min_size=16, max_size=60).filter(lambda text: text[0] in LETTERS)
 #: Passwords of URLs, percent-encoded where the format asks for it.
 PASSWORDS = st.text(LETTERS + "-_.~!$*+=%", min_size=6, max_size=30)
+SECRET = "s3cret-of-ann-0123456789"
 Shape = Callable[[str], str]
 
 
@@ -101,23 +103,13 @@ def test_no_key_reaches_a_line_on_any_way(shape: Shape, secret: str) -> None:
 
 
 @shapes("authorization", "authorization dict", "basic")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="gateway/logs.py: the scheme's own name is taken for the key ('Bearer' has six letters), which then stays",
-)
 def test_a_key_behind_the_header_s_name_and_scheme_is_masked(shape: Shape) -> None:
-    assert "s3cret-of-ann-0123456789" not in redact(shape("s3cret-of-ann-0123456789"))
+    assert SECRET not in redact(shape(SECRET))
 
 
 @shapes("json", "pairs", "raw pairs")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="gateway/logs.py: quoted names in a message are escaped in its line, and pairs have a comma, not a colon",
-)
 def test_a_key_in_quoted_headers_reaches_no_line(shape: Shape) -> None:
-    assert "s3cret-of-ann-0123456789" not in line(f"sent {shape('s3cret-of-ann-0123456789')}")
+    assert SECRET not in line(f"sent {shape(SECRET)}")
 
 
 @given(password=PASSWORDS, user=st.text(LETTERS, max_size=8))
@@ -129,31 +121,35 @@ def test_a_password_in_a_url_is_masked_and_its_host_is_not(password: str, user: 
         assert "@db.test:6379/0 now" in masked
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="gateway/logs.py: a URL's password is taken to end at its first '@', which clients take as part of it",
-)
 def test_a_password_with_an_at_sign_is_masked_whole() -> None:
     masked = redact("redis://:hunter@secret@db.test:6379/0")
     assert "secret" not in masked
     assert masked.endswith("@db.test:6379/0")
 
 
-@TOLD
-@pytest.mark.xfail(
-    strict=False,  # only shapes that end in the key itself meet the quote
-    reason="gateway/logs.py: the mask swallows the backslash of an escaped quote that follows, and the line is no JSON",
+def _quoted(shape: Shape) -> str:
+    return json.loads(line(f'it said "{shape(SECRET)}" to us'))["message"]
+
+
+@shapes(
+    *("openai", "openai project", "anthropic", "xai", "groq", "google", "google in a query", "query", "dict"),
 )
 def test_a_masked_line_is_still_json_where_a_quote_follows(shape: Shape) -> None:
-    told = line(f'it said "{shape("s3cret-of-ann-0123456789")}" to us')
-    assert json.loads(told)["message"].endswith('" to us')
+    assert _quoted(shape).endswith('" to us')
+
+
+@shapes("bearer", "lower bearer", "x-api-key", "X-Goog-Api-Key", "assignment", "apikey", "password")
+def test_a_masked_line_is_still_json_where_a_quote_follows_at_once(shape: Shape) -> None:
+    assert _quoted(shape).endswith('" to us')
+
+
+def test_the_advice_to_send_a_key_is_no_key() -> None:
+    assert redact(str(Unauthorized())) == str(Unauthorized())
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "No valid API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'x-goog-api-key'.",
         "The API key is not valid.",
         "https://api.openai.com:443/v1/chat/completions",
         "task sk-1 of skeleton, asking gpt-4o-mini at 12:30",
@@ -172,7 +168,6 @@ def test_innocent_text_stays_as_it_is(text: str) -> None:
 )
 def test_every_record_is_one_json_object_on_one_line(message: str, extra: dict[str, Any]) -> None:
     assume(redact(message) == message)
-    assume(all(abs(value) < 2**63 for value in extra.values() if isinstance(value, int)))
     told = line(message.replace("%", "%%"), **extra)
     assert "\n" not in told
     assert "\r" not in told
@@ -199,22 +194,28 @@ def test_a_traceback_is_part_of_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [Path("/x"), {1, 2}, (1, 2), LookupError("x"), object(), float("nan"), float("inf"), {1: 2}, 2**63, b"x"]
+    "value",
+    [
+        Path("/x"),
+        {1, 2},
+        (1, 2),
+        LookupError("x"),
+        object(),
+        float("nan"),
+        float("inf"),
+        {1: 2},
+        {(1, 2): 3},
+        2**63,
+        2**64,
+        b"x",
+    ],
 )
 def test_whatever_a_record_carries_has_a_line(value: Any) -> None:
     assert "value" in json.loads(line("odd", value=value))
 
 
-@pytest.mark.parametrize(
-    "value", ["broken \ud800 text", 2**64, {(1, 2): 3}], ids=["surrogate", "huge number", "key that is no text"]
-)
-@pytest.mark.xfail(
-    strict=True,
-    raises=(UnicodeEncodeError, OverflowError, TypeError),
-    reason="gateway/logs.py: what the encoder cannot say raises in the formatter, and the line is lost",
-)
-def test_what_json_cannot_say_costs_no_line(value: Any) -> None:
-    assert json.loads(line("odd", value=value))["message"] == "odd"
+def test_text_that_json_cannot_say_costs_no_line() -> None:
+    assert json.loads(line("odd", value="broken \ud800 text"))["message"] == "odd"
 
 
 # Levels

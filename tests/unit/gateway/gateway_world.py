@@ -29,6 +29,8 @@ from providers.transport import Timeouts, Transport
 
 #: USD per token.
 PRICE = Price(1e-6, 2e-6)
+#: What `reply` and `finished` cost by default: 10 tokens in, 5 out.
+COST = 10 * 1e-6 + 5 * 2e-6
 
 
 def deployment(
@@ -345,8 +347,9 @@ class World:
         created: float = 1_700_000_000.0,
         **fields: object,
     ) -> Ask:
-        """A question as it comes in from a surface; `fields` change or join the body's."""
-        body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": "hi"}]} | fields)
+        """A question as it comes in from a surface; `fields` change or join the body's, None leaves one out."""
+        said: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+        body = msgspec.json.encode({name: value for name, value in said.items() if value is not None})
         opened = exchange(surface=surface.name, preferences=wishes or Preferences(), created=created)
         return surface.understand(Incoming(body, {}, opened))
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Sequence
 from math import isclose
 
 import pytest
-from gateway_world import Ledger, deployment, exchange
+from failover_scene import Scene, takes, until_deadline
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paused_time import START, PausedLoop, paused, run, settle
+from paused_time import START, paused, run
 
-from dwa import BALANCED, AlreadySettledError, Shape, Ticket
-from gateway.catalog import Deployment, Resolution
-from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProviderRejected, ProvidersFailed
-from gateway.exchange import Attempt
-from gateway.failover import Choosing, Failover, RetryPolicy, Won
-from providers.dialect import Inexpressible
+from dwa import Shape
+from gateway.errors import DeadlineExceeded, ProviderRejected
+from gateway.failover import RetryPolicy
 from providers.errors import (
     ContextTooLong,
     Cut,
@@ -32,73 +27,6 @@ from providers.errors import (
     TimedOut,
     Unreachable,
 )
-
-#: What a deployment does when called: raise this, answer this, or whatever the function does.
-Step = BaseException | str | Callable[[], Awaitable[str]]
-NO_RETRY = RetryPolicy(rounds=0)
-
-
-class Scene:
-    """One request over scripted deployments, asked in the order given (strategy `priority`)."""
-
-    def __init__(
-        self,
-        *tiers: dict[str, Step | list[Step]],
-        policy: RetryPolicy = NO_RETRY,
-        timeout: float = 60.0,
-        seed: int = 1,
-    ) -> None:
-        self.balancer = Ledger()
-        self.failover = Failover(self.balancer, policy, rng=random.Random(seed))
-        self.exchange = exchange()
-        self.deadline = self.exchange.began + timeout
-        self.calls: list[str] = []
-        self.times: list[float] = []
-        self.scripts: dict[str, list[Step]] = {}
-        made: dict[str, Deployment] = {}
-        for script in (item for tier in tiers for item in tier.items()):
-            key, steps = f"{script[0]}/m", script[1]
-            self.scripts[key] = list(steps) if isinstance(steps, list) else [steps]
-            made.setdefault(key, deployment(key, priority=len(made)))
-        self.tiers: tuple[tuple[Deployment, ...], ...] = tuple(
-            tuple(made[f"{name}/m"] for name in tier) for tier in tiers
-        )
-
-    async def call(self, one: Deployment, _ticket: Ticket, _attempt: Attempt) -> str:
-        self.calls.append(one.provider)
-        self.times.append(asyncio.get_running_loop().time() - START)
-        steps = self.scripts[one.key]
-        step = steps.pop(0) if len(steps) > 1 else steps[0]
-        if isinstance(step, BaseException):
-            raise step
-        return step if isinstance(step, str) else await step()
-
-    async def run(self) -> Won[str]:
-        choosing = Choosing(Shape(100), "priority", BALANCED)
-        won = await self.failover.first_good(
-            self.exchange, Resolution(self.tiers), choosing, self.call, deadline=self.deadline
-        )
-        won.ticket.success(10, 10)
-        return won
-
-    async def fails(self) -> GatewayError:
-        with pytest.raises(GatewayError) as caught:
-            await self.run()
-        return caught.value
-
-    def outcomes(self) -> list[tuple[str, str]]:
-        return [(one.provider, one.outcome) for one in self.exchange.attempts]
-
-
-def takes(seconds: float, end: BaseException | str = "late") -> Callable[[], Awaitable[str]]:
-    async def step() -> str:
-        await asyncio.sleep(seconds)
-        if isinstance(end, BaseException):
-            raise end
-        return end
-
-    return step
-
 
 # ---------------------------------------------------------------------------------------------------- one fault each
 
@@ -351,20 +279,11 @@ async def test_nobody_is_asked_while_everybody_is_excluded_for_long() -> None:
 
 @pytest.mark.xfail(strict=True, reason="what an earlier tier waits for is forgotten when a later one is ranked")
 @paused
-async def test_the_soonest_of_all_tiers_is_told() -> None:
-    scene = Scene({"a": "excluded"}, {"b": Garbled()}, policy=RetryPolicy())
-    scene.balancer.begin(scene.tiers[0][0].candidate, Shape(100)).throttled(50.0)
-    error = await scene.fails()
-    assert scene.calls == ["b"]
-    assert isclose(error.retry_after or 0.0, 50.0)
-
-
-def test_a_clock_that_goes_off_early_costs_no_round() -> None:
-    async def scenario() -> None:
-        scene = Scene({"a": [Throttled(retry_after=4.0), "again"]}, policy=RetryPolicy(rounds=1, first_pause=0.1))
-        assert (await scene.run()).answer == "again"
-
-    run(scenario())
+async def test_the_excluded_of_an_earlier_tier_are_waited_for() -> None:
+    scene = Scene({"a": "back"}, {"b": Garbled()}, policy=RetryPolicy(rounds=1))
+    scene.balancer.begin(scene.tiers[0][0].candidate, Shape(100)).throttled(3.0)
+    assert (await scene.run()).answer == "back"
+    assert scene.calls == ["b", "a"]
 
 
 @pytest.mark.xfail(strict=True, reason="the pause is exactly Retry-After: a timer rounded down wakes before it is over")
@@ -377,22 +296,6 @@ def test_a_timer_that_is_rounded_down_costs_no_round() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- deadline
-
-
-def until_deadline(scene: Scene, early: float = 0.0) -> Callable[[], Awaitable[str]]:
-    """A provider that never answers, under a transport that keeps the deadline."""
-
-    async def step() -> str:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        try:
-            async with asyncio.timeout_at(scene.deadline):
-                await asyncio.Event().wait()
-        except TimeoutError as exc:
-            raise TimedOut("total", scene.deadline - begun) from exc
-        return "never"
-
-    return step
 
 
 @paused
@@ -428,7 +331,8 @@ async def test_who_was_asked_late_is_not_blamed_for_the_deadline() -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="uvloop's timers go off up to 0.5 ms early: the deadline then counts as the deployment's timeout"
+    strict=True,
+    reason="uvloop's timers go off up to 0.5 ms early: the deadline then counts as the deployment's timeout",
 )
 def test_a_deadline_that_goes_off_early_is_still_the_deadline() -> None:
     async def scenario() -> None:
@@ -463,209 +367,3 @@ async def test_a_pause_beyond_the_deadline_is_not_begun() -> None:
     assert error.status == 429
     assert error.retry_after == 4.0
     assert asyncio.get_running_loop().time() == START
-
-
-# ---------------------------------------------------------------------------------------------------- inexpressible
-
-
-@paused
-async def test_who_cannot_express_the_request_is_passed_over_without_an_attempt_or_blame() -> None:
-    scene = Scene({"a": Inexpressible(("logit_bias",), "anthropic"), "b": "fine"})
-    assert (await scene.run()).deployment.provider == "b"
-    assert scene.outcomes() == [("b", "ok")]
-    assert scene.balancer.endings()[0] == ("a/m", "cancelled")
-
-
-@paused
-async def test_when_nobody_can_express_it_the_fields_and_deployments_are_named() -> None:
-    scene = Scene(
-        {"a": Inexpressible(("seed", "logit_bias"), "anthropic"), "b": Inexpressible(("audio",), "gemini")},
-        policy=RetryPolicy(),
-    )
-    error = await scene.fails()
-    assert isinstance(error, BadRequest)
-    assert (error.status, error.code, error.param) == (400, "unsupported_parameter", "audio")
-    for name in ("a/m", "b/m", "audio", "logit_bias", "seed", "X-Steelyard-Drop-Params"):
-        assert name in error.message
-    assert error.attempts == []
-    assert asyncio.get_running_loop().time() == START
-
-
-@paused
-async def test_the_verdict_is_on_those_that_were_called() -> None:
-    scene = Scene({"a": Inexpressible(("seed",), "anthropic"), "b": Garbled()})
-    assert (await scene.fails()).status == 502
-
-
-@paused
-async def test_the_inexpressible_are_not_asked_again() -> None:
-    scene = Scene({"a": Inexpressible(("seed",), "anthropic"), "b": Overloaded()}, policy=RetryPolicy(rounds=1))
-    await scene.fails()
-    assert scene.calls == ["a", "b", "b"]
-
-
-@pytest.mark.xfail(
-    strict=True, reason="nobody was called, yet the ticket of who cannot express it counts as a request and a cancel"
-)
-@paused
-async def test_passing_over_leaves_no_trace_in_the_statistics() -> None:
-    scene = Scene({"a": Inexpressible(("seed",), "anthropic"), "b": "fine"})
-    await scene.run()
-    (row,) = (row for row in scene.balancer.stats() if row.key == "a/m")
-    assert (row.requests, row.cancelled) == (0, 0)
-
-
-# ---------------------------------------------------------------------------------------------------------- verdicts
-
-_MANY = (503, "overloaded_error", "no_healthy_provider")
-
-
-@pytest.mark.parametrize(
-    ("faults", "verdict"),
-    [
-        ([Throttled(), Throttled()], (429, "rate_limit_error", "rate_limit_exceeded")),
-        ([Garbled(), Garbled()], (502, "api_error", "bad_gateway")),
-        ([Misconfigured(), Misconfigured()], (502, "api_error", "provider_misconfigured")),
-        (
-            [TimedOut("connect", 1.0), TimedOut("idle", 1.0), TimedOut("total", 1.0)],
-            (504, "timeout_error", "provider_timeout"),
-        ),
-        ([Overloaded(), Overloaded()], _MANY),
-        ([Unreachable(), Unreachable()], _MANY),
-        ([Overloaded(), Unreachable()], _MANY),
-        ([Throttled(), Overloaded()], _MANY),
-        ([Throttled(), Garbled()], _MANY),
-        ([TimedOut("connect", 1.0), Misconfigured()], _MANY),
-        ([Throttled(), Throttled(), Misconfigured()], _MANY),
-    ],
-    ids=lambda value: ",".join(type(one).__name__ for one in value) if isinstance(value, list) else "",
-)
-@paused
-async def test_the_verdict_is_what_all_did_alike_or_503(
-    faults: Sequence[Fault], verdict: tuple[int, str, str]
-) -> None:
-    scene = Scene({f"p{number}": fault for number, fault in enumerate(faults)})
-    error = await scene.fails()
-    assert isinstance(error, ProvidersFailed)
-    assert (error.status, error.type, error.code) == verdict
-    assert error.source == "provider"
-    assert [one["outcome"] for one in error.attempts] == [fault.kind for fault in faults]
-    assert (error.retry_after or 0.0) > 0.0
-
-
-@paused
-async def test_the_verdict_tells_the_soonest_retry_after() -> None:
-    error = await Scene({"a": Overloaded(retry_after=9.0), "b": Overloaded(retry_after=2.0), "c": Garbled()}).fails()
-    assert error.retry_after == 2.0
-
-
-@paused
-async def test_the_verdict_names_the_last_three_and_what_they_said() -> None:
-    error = await Scene({name: Overloaded(f"{name} is busy") for name in "abcd"}).fails()
-    assert "a is busy" not in error.message
-    for name in "bcd":
-        assert f"{name}/m: {name} is busy" in error.message
-
-
-# -------------------------------------------------------------------------------------------------------- cancelling
-
-
-@paused
-async def test_a_caller_that_hangs_up_blames_nobody() -> None:
-    scene = Scene({"a": takes(5.0), "b": "never asked"})
-    work = asyncio.create_task(scene.run())
-    await settle()
-    work.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await work
-    assert scene.calls == ["a"]
-    assert scene.balancer.endings() == [("a/m", "cancelled")]
-    assert scene.outcomes() == [("a", "cancelled")]
-
-
-@paused
-async def test_a_caller_that_hangs_up_during_the_pause_leaves_at_once() -> None:
-    scene = Scene({"a": Throttled(retry_after=4.0)}, policy=RetryPolicy())
-    work = asyncio.create_task(scene.run())
-    await asyncio.sleep(1.0)
-    work.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await work
-    assert asyncio.get_running_loop().time() == START + 1.0
-    assert scene.balancer.endings() == [("a/m", "throttled", 4.0)]
-
-
-_STEPS = st.sampled_from(
-    [
-        "ok",
-        "slow",
-        "hang",
-        "defect",
-        "inexpressible",
-        *(Misconfigured, Throttled, Overloaded, Unreachable, Garbled, Rejected, ContextTooLong, Refused, Cut),
-    ]
-)
-
-
-def _made(what: str | type[Fault], scene: Scene) -> Step:
-    if isinstance(what, type):
-        return what(retry_after=1.0)
-    odd: dict[str, Step] = {
-        "ok": "ok",
-        "slow": takes(3.0),
-        "hang": until_deadline(scene),
-        "defect": ZeroDivisionError(),
-        "inexpressible": Inexpressible(("seed",), "anthropic"),
-    }
-    return odd[what]
-
-
-@given(
-    scripts=st.lists(st.lists(_STEPS, min_size=1, max_size=3), min_size=1, max_size=4),
-    split=st.integers(1, 4),
-    hang_up=st.one_of(st.none(), st.floats(0.0, 12.0)),
-    turns=st.integers(0, 12),
-    rounds=st.integers(0, 3),
-)
-@settings(max_examples=150, deadline=None)
-def test_whatever_happens_every_ticket_ends_once_and_every_call_is_recorded(
-    scripts: list[list[str | type[Fault]]], split: int, hang_up: float | None, turns: int, rounds: int
-) -> None:
-    async def scenario() -> None:
-        names = [f"p{number}" for number in range(len(scripts))]
-        tiers = [tier for tier in (names[:split], names[split:]) if tier]
-        scene = Scene(
-            *({name: "" for name in tier} for tier in tiers), policy=RetryPolicy(rounds=rounds), timeout=11.0
-        )
-        passed_over = 0
-        for name, script in zip(names, scripts, strict=True):
-            scene.scripts[f"{name}/m"] = [_made(what, scene) for what in script]
-        work = asyncio.create_task(scene.run())
-        if hang_up is not None:
-            await asyncio.sleep(hang_up)
-            await settle(turns)
-            work.cancel()
-        (result,) = await asyncio.gather(work, return_exceptions=True)
-        assert not isinstance(result, (AlreadySettledError, AssertionError)), result
-        endings = scene.balancer.endings()
-        passed_over = len(endings) - len(scene.exchange.attempts)
-        assert len(endings) == len(scene.calls)
-        assert 0 <= passed_over <= sum("inexpressible" in script for script in scripts)
-        assert not any(row.in_flight for row in scene.balancer.stats())
-        if isinstance(result, GatewayError):
-            assert len(result.attempts) == len(scene.exchange.attempts)
-        if isinstance(result, Won):
-            assert scene.exchange.attempts[-1].outcome == "ok"
-
-    run(scenario())
-
-
-def test_paused_time_is_exact() -> None:
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, PausedLoop)
-        await asyncio.sleep(0.1)
-        await asyncio.sleep(3600.0)
-        assert loop.time() == START + 0.1 + 3600.0
-
-    run(scenario())

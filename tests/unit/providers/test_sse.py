@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tracemalloc
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -259,6 +260,21 @@ def test_the_bound_holds_for_an_event_that_comes_in_one_piece() -> None:
     parser = Parser(max_event=100)
     with pytest.raises(TooLong):
         parser.feed(b"data: " + b"x" * 200 + b"\n\n")
+
+
+@given(st.lists(st.integers(0, 60), max_size=8), st.lists(st.integers(0, 400), max_size=12))
+@example([60], [60])
+def test_the_bound_is_met_at_the_same_event_in_any_split(sizes: list[int], cuts: list[int]) -> None:
+    bound = 40
+    blocks = [b"data: " + b"x" * size + b"\n\n" for size in sizes]
+    good = next((number for number, block in enumerate(blocks) if len(block) > bound), len(blocks))
+    stream = b"".join(blocks)
+    borders = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    events: list[Event] = []
+    pieces = [stream[start:end] for start, end in pairwise(borders)]
+    with pytest.raises(TooLong) if good < len(blocks) else nullcontext():
+        feed_all(Parser(max_event=bound), [*pieces, b""], events)
+    assert [event.raw for event in events] == blocks[:good]
 
 
 def test_the_default_bound_lets_a_large_event_through() -> None:

@@ -1,0 +1,100 @@
+"""One request over scripted deployments, asked in the order given."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+from gateway_world import Ledger, deployment, exchange
+from paused_time import START
+
+from dwa import BALANCED, Shape, Ticket
+from gateway.catalog import Deployment, Resolution
+from gateway.errors import GatewayError
+from gateway.exchange import Attempt
+from gateway.failover import Choosing, Failover, RetryPolicy, Won
+from providers.errors import TimedOut
+
+#: What a deployment does when called: raise this, answer this, or whatever the function does.
+Step = BaseException | str | Callable[[], Awaitable[str]]
+NO_RETRY = RetryPolicy(rounds=0)
+
+
+class Scene:
+    """One request over scripted deployments, asked in the order given (strategy `priority`)."""
+
+    def __init__(
+        self,
+        *tiers: dict[str, Step | list[Step]],
+        policy: RetryPolicy = NO_RETRY,
+        timeout: float = 60.0,
+        seed: int = 1,
+    ) -> None:
+        self.balancer = Ledger()
+        self.failover = Failover(self.balancer, policy, rng=random.Random(seed))
+        self.exchange = exchange()
+        self.deadline = self.exchange.began + timeout
+        self.calls: list[str] = []
+        self.times: list[float] = []
+        self.scripts: dict[str, list[Step]] = {}
+        made: dict[str, Deployment] = {}
+        for script in (item for tier in tiers for item in tier.items()):
+            key, steps = f"{script[0]}/m", script[1]
+            self.scripts[key] = list(steps) if isinstance(steps, list) else [steps]
+            made.setdefault(key, deployment(key, priority=len(made)))
+        self.tiers: tuple[tuple[Deployment, ...], ...] = tuple(
+            tuple(made[f"{name}/m"] for name in tier) for tier in tiers
+        )
+
+    async def call(self, one: Deployment, _ticket: Ticket, _attempt: Attempt) -> str:
+        self.calls.append(one.provider)
+        self.times.append(asyncio.get_running_loop().time() - START)
+        steps = self.scripts[one.key]
+        step = steps.pop(0) if len(steps) > 1 else steps[0]
+        if isinstance(step, BaseException):
+            raise step
+        return step if isinstance(step, str) else await step()
+
+    async def run(self) -> Won[str]:
+        choosing = Choosing(Shape(100), "priority", BALANCED)
+        won = await self.failover.first_good(
+            self.exchange, Resolution(self.tiers), choosing, self.call, deadline=self.deadline
+        )
+        won.ticket.success(10, 10)
+        return won
+
+    async def fails(self) -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await self.run()
+        return caught.value
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(one.provider, one.outcome) for one in self.exchange.attempts]
+
+
+def takes(seconds: float, end: BaseException | str = "late") -> Callable[[], Awaitable[str]]:
+    async def step() -> str:
+        await asyncio.sleep(seconds)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    return step
+
+
+def until_deadline(scene: Scene) -> Callable[[], Awaitable[str]]:
+    """A provider that never answers, under a transport that keeps the deadline."""
+
+    async def step() -> str:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout_at(scene.deadline):
+                await asyncio.Event().wait()
+        except TimeoutError as exc:
+            raise TimedOut("total", scene.deadline - begun) from exc
+        return "never"
+
+    return step
