@@ -63,6 +63,7 @@ class Application:
             if surface is not None:
                 await self._ingress.serve(surface, scope, receive, send)
                 return
+            send = self._ingress.named(scope, send)
         await self._rest(scope, receive, send)
 
 

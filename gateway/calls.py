@@ -124,6 +124,10 @@ class Embedding(Struct):
             usage = self.form.glance_embedding(received.body)
             return Answer(received.body, usage, None, call.dropped, received.headers)
         reply = power.decode_embedding(received.body)
+        reply.model = reply.model or deployment.model
+        if not reply.usage.input_tokens:
+            # Some providers do not count what they embed; the estimate is better than a price of nothing.
+            reply.usage = Usage(self.request.input_tokens)
         body = self.form.render_embedding(reply, self.request.encoding_format)
         return Answer(body, reply.usage, None, call.dropped, received.headers)
 

@@ -20,6 +20,8 @@ from providers.dialect import Dialect, Target
 
 AUTO = "auto"
 EMBEDDINGS = "embeddings"
+#: Characters of a name that are repeated in a message, and looked for among the known ones.
+_LONGEST_NAME = 200
 
 
 class Price(Struct, frozen=True):
@@ -120,6 +122,14 @@ class Catalog:
             UnknownModel: nothing has that name; names the nearest.
             BadRequest: what has that name lacks a capability, or is too small.
         """
+        for wanted in asked.providers:
+            if wanted not in self.providers and wanted not in self.by_key:
+                hint = _nearest(wanted, [*self.providers, *self.by_key])
+                raise BadRequest(
+                    f"There is no provider '{wanted[:_LONGEST_NAME]}'.{hint} GET /api/llm/providers lists them all.",
+                    param="providers",
+                    code="provider_not_found",
+                )
         route = self.routes.get(name)
         tiers = [self._fitting(self._named(name), asked)]
         tiers.extend(self._fitting(self._named(other), asked) for other in (route.fallback if route else ()))
@@ -152,14 +162,13 @@ class Catalog:
             return route.deployments
         found = self._names.get(name)
         if found is None:
-            raise UnknownModel(self._unknown(name), param="model")
+            raise UnknownModel(self.unknown(name), param="model")
         return found
 
-    def _unknown(self, name: str) -> str:
-        known = [*self.routes, *self._names]
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        return f"The model '{name}' does not exist.{hint} GET /v1/models lists every model."
+    def unknown(self, name: str) -> str:
+        """The sentence for a name that nothing has, with the nearest that something has."""
+        hint = _nearest(name, [*self.routes, *self._names])
+        return f"The model '{name[:_LONGEST_NAME]}' does not exist.{hint} GET /v1/models lists every model."
 
     def _fitting(self, deployments: Iterable[Deployment], asked: Asked) -> list[Deployment]:
         return [one for one in deployments if not _obstacle(one, asked)]
@@ -187,6 +196,12 @@ class Catalog:
             param="model",
             code="unsupported_capability",
         )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """A hint at the name that was probably meant; looking for one among long names would take seconds."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= _LONGEST_NAME else []
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def _is(deployment: Deployment, wanted: str) -> bool:

@@ -98,6 +98,8 @@ class Flow:
         self._ready: list[Piece] = []
         #: A fault met in the same read as earlier events: it is raised once those have been handed on.
         self._broken: Fault | None = None
+        #: An event came, whatever it meant.
+        self._heard = False
 
     async def prime(self) -> None:
         """Read up to the first content. Raises the fault that prevented it, never a `Cut`."""
@@ -134,6 +136,8 @@ class Flow:
                 return None
             raise
         if data is None:
+            if not self._heard:
+                raise Garbled("The provider's answer is not an event stream.")
             if not self._decoder.complete:
                 raise Cut("The stream ended without its terminal event.")
             return None
@@ -141,6 +145,7 @@ class Flow:
             events = self._parser.feed(data)
         except TooLong as exc:
             raise Garbled("The provider sent an event larger than the gateway accepts.") from exc
+        self._heard = self._heard or bool(events)
         return self._decode(events)
 
     def _decode(self, events: list[Event]) -> bool:

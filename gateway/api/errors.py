@@ -15,10 +15,11 @@ _log = logging.getLogger("steelyard.api")
 _Request = Request[object, object, State]
 
 
-def of_gateway(_request: _Request, exc: GatewayError) -> Response[dict[str, Any]]:
+def of_gateway(request: _Request, exc: GatewayError) -> Response[dict[str, Any]]:
     """One of ours."""
     headers = {"retry-after": seconds} if (seconds := retry_after(exc)) else {}
-    return Response(openai_body(exc, ""), status_code=exc.status, headers=headers)
+    request_id: str = request.scope["state"]["request_id"]
+    return Response(openai_body(exc, request_id), status_code=exc.status, headers=headers)
 
 
 def of_http(request: _Request, exc: HTTPException) -> Response[dict[str, Any]]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
 from gateway.api import preferences, wire
@@ -90,29 +90,42 @@ class Ingress:
         request_id = new_id("req", now, self._rng)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         returned = self._returned(headers, request_id)
-        entered = False
+        exchange: Exchange | None = None
         try:
             if scope["method"] != "POST":
                 raise WrongMethod
             principal = self._principals.find(api_key(headers))
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
-            exchange = _open(surface, request_id, now, principal, wishes)
+            opened = _open(surface, request_id, now, principal, wishes)
             if self._log_bodies:
-                exchange.request_body = body
-            ask = surface.understand(Incoming(body, headers, exchange))
-            entered = True
+                opened.request_body = body
+            ask = surface.understand(Incoming(body, headers, opened))
+            exchange = opened
             async with wire.Listener(receive):
                 await self._answer(surface, ask, send, returned)
         except wire.HungUp:
             return
         except InvalidRequest as exc:
-            await self._tell(surface, of_invalid(exc), send, returned, request_id, entered=entered)
+            await self._tell(surface, of_invalid(exc), send, returned, request_id, exchange)
         except GatewayError as exc:
-            await self._tell(surface, exc, send, returned, request_id, entered=entered)
+            await self._tell(surface, exc, send, returned, request_id, exchange)
         except Exception as exc:  # noqa: BLE001 - the last resort: a defect of ours becomes a 500 that names the request
             _log.error("request failed", extra={"request_id": request_id}, exc_info=exc)
-            await self._tell(surface, defect(exc, debug=self._debug), send, returned, request_id, entered=entered)
+            await self._tell(surface, defect(exc, debug=self._debug), send, returned, request_id, exchange)
+
+    def named(self, scope: HTTPScope, send: Send) -> Send:
+        """For the ordinary routes: give the request its id, and every answer the headers that tell it."""
+        request_id = new_id("req", self._clock(), self._rng)
+        scope["state"]["request_id"] = request_id
+        returned = self._returned(dict(scope["headers"]), request_id)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *returned]
+            await send(message)
+
+        return sending
 
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:
         exchange = ask.exchange
@@ -160,11 +173,20 @@ class Ingress:
             await self._sessions.remember(ask.exchange.principal, session_id, [*ask.talk.messages, answer])
 
     async def _tell(
-        self, surface: Surface, error: GatewayError, send: Send, returned: wire.Pairs, request_id: str, *, entered: bool
+        self,
+        surface: Surface,
+        error: GatewayError,
+        send: Send,
+        returned: wire.Pairs,
+        request_id: str,
+        exchange: Exchange | None,
     ) -> None:
-        if not entered:
+        if exchange is None:
+            # It never reached the pipeline: there is nothing to tell but its name.
             self._turned_away(surface.name, error.status)
-        headers = [*returned, (b"x-steelyard-request-id", request_id.encode())]
+            headers = [*returned, (b"x-steelyard-request-id", request_id.encode())]
+        else:
+            headers = [*returned, *wire.facts(exchange)]
         if seconds := retry_after(error):
             headers.append((b"retry-after", seconds.encode()))
         if error.status == 405:

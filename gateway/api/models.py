@@ -37,7 +37,7 @@ class Models(Controller):
         """One name, `provider/model` included."""
         name = name.removeprefix("/")
         if not gateway.catalog.known(name):
-            raise UnknownModel(f"The model '{name}' does not exist. GET /v1/models lists every model.", param="model")
+            raise UnknownModel(gateway.catalog.unknown(name), param="model")
         return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
 
 

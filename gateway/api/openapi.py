@@ -87,29 +87,58 @@ _ERROR: dict[str, Any] = {
 }
 
 
+_ANTHROPIC_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "error"},
+        "error": {"type": "object", "properties": {"type": {"type": "string"}, "message": {"type": "string"}}},
+        "request_id": {"type": "string"},
+    },
+}
+_PUBLIC = ("/health", "/openapi.json")
+
+
 def describe(document: OpenAPI) -> None:
-    """Add the LLM surfaces to the document."""
+    """Add the LLM surfaces to the document, and to every other operation the errors it answers with."""
     schemas, components = msgspec.json.schema_components(
         [OrchestrateRequest], ref_template="#/components/schemas/{name}"
     )
     known: dict[str, Any] = document.components.schemas
     known.update(components)
     known["GatewayError"] = _ERROR
+    known["AnthropicError"] = _ANTHROPIC_ERROR
     paths = document.paths if document.paths is not None else {}
+    for path, item in paths.items():
+        for operation in (item.get, item.post, item.delete):
+            if operation is not None:
+                _tell_errors(operation, public=path.startswith(_PUBLIC))
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, streams=True)
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, streams=False)
-    paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, streams=True)
+    paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, streams=True, error="AnthropicError")
     paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", schemas[0], streams=True)
     document.paths = paths
 
 
-def _path(tag: str, summary: str, body: Any, *, streams: bool) -> PathItem:
+def _tell_errors(operation: Operation, *, public: bool) -> None:
+    """Litestar documents its own error shape, which the exception handlers replace by ours."""
+    responses = operation.responses if operation.responses is not None else {}
+    failures = {status for status in responses if status.startswith(("4", "5"))} - {"503"}
+    for status in failures if public else failures | {"401", "403"}:
+        text = _ERRORS.get(status, "This key may not do that.")
+        responses[status] = OpenAPIResponse(text, content=_error("GatewayError"))
+    operation.responses = responses
+
+
+def _error(name: str) -> dict[str, OpenAPIMediaType]:
+    return {"application/json": _media({"$ref": f"#/components/schemas/{name}"})}
+
+
+def _path(tag: str, summary: str, body: Any, *, streams: bool, error: str = "GatewayError") -> PathItem:
     content = {"application/json": _media({"type": "object"})}
     if streams:
         content["text/event-stream"] = _media({"type": "string"})
     responses: dict[str, OpenAPIResponse | Reference] = {"200": OpenAPIResponse("The answer.", content=content)}
-    error = {"application/json": _media({"$ref": "#/components/schemas/GatewayError"})}
-    responses.update((status, OpenAPIResponse(text, content=error)) for status, text in _ERRORS.items())
+    responses.update((status, OpenAPIResponse(text, content=_error(error))) for status, text in _ERRORS.items())
     operation = Operation(
         tags=[tag],
         summary=summary,

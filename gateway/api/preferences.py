@@ -1,6 +1,7 @@
 """`X-Steelyard-*` request headers → `Preferences`. A value that means nothing is an error that names the header."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,6 +9,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import Preferences
 
 PREFIX = b"x-steelyard-"
+_SESSION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def _text(name: str, value: str) -> str:
@@ -17,7 +19,16 @@ def _text(name: str, value: str) -> str:
 
 
 def _names(name: str, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in _text(name, value).split(",") if part.strip())
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not found:
+        raise BadRequest(f"The header {name} names no provider.", param=name)
+    return found
+
+
+def _session(name: str, value: str) -> str:
+    if not _SESSION.fullmatch(value.strip()):
+        raise BadRequest(f"The header {name} takes up to 128 letters, digits and . _ : - only.", param=name)
+    return value.strip()
 
 
 def _positive(name: str, value: str) -> float:
@@ -55,7 +66,7 @@ _READERS: dict[bytes, tuple[str, str, Callable[[str, str], Any]]] = {
     b"x-steelyard-timeout-ms": ("X-Steelyard-Timeout-Ms", "timeout", _milliseconds),
     b"x-steelyard-cache": ("X-Steelyard-Cache", "cache", _cache),
     b"x-steelyard-cache-ttl": ("X-Steelyard-Cache-Ttl", "cache_ttl", _positive),
-    b"x-steelyard-session-id": ("X-Steelyard-Session-Id", "session_id", _text),
+    b"x-steelyard-session-id": ("X-Steelyard-Session-Id", "session_id", _session),
     b"x-steelyard-drop-params": ("X-Steelyard-Drop-Params", "drop_params", _switch),
 }
 

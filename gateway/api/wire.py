@@ -1,6 +1,7 @@
 """Bytes in and out of an ASGI connection: body with a bound, headers, streams, and a caller that hangs up."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,9 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
 #: takes a task.
 _LISTEN_AFTER = 0.03
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+#: Characters; clients and proxies refuse headers of 8 kB and more.
+_LONGEST_HEADER = 4_096
 
 
 class HungUp(Exception):
@@ -107,7 +111,9 @@ def facts(exchange: Exchange) -> Pairs:
         # A stream's cost is known when it has ended: in its usage event, and in the request log.
         pairs.append((b"x-steelyard-cost-usd", f"{exchange.cost:.10f}".rstrip("0").rstrip(".")))
     if exchange.dropped:
-        pairs.append((b"x-steelyard-dropped-params", ",".join(exchange.dropped)))
+        # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
+        names = _UNPRINTABLE.sub("?", ",".join(exchange.dropped))
+        pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", "true"))
     return [(name, value.encode("latin-1", "replace")) for name, value in pairs]

@@ -96,7 +96,7 @@ def _check_keys(settings: Settings, builder: Builder) -> None:
     seen: set[Secret] = {admin} if admin else set()
     for index, key in enumerate(settings.keys):
         if key.name in _TENANTS:
-            builder.blame(("keys", index, "name"), f"'{key.name}' is the gateway's own name for a caller. Choose another.")
+            builder.blame(("keys", index, "name"), f"'{key.name}' is a name of the gateway's own. Choose another.")
         if key.name in names:
             builder.blame(("keys", index, "name"), f"the name '{key.name}' is taken by another key.")
         if key.key in seen:

@@ -41,6 +41,10 @@ def invalid(exc: msgspec.ValidationError) -> InvalidRequest:
     if missing:
         param = f"{param}.{missing[1]}" if param else missing[1]
         return InvalidRequest(f"Missing required field: '{param}'.", param=param, code="missing_required_parameter")
+    unknown = re.search(r"unknown field `(.+?)`", what)
+    if unknown:
+        param = f"{param}.{unknown[1]}" if param else unknown[1]
+        return InvalidRequest(f"Unknown field: '{param}'.", param=param, code="unknown_parameter")
     where = f" at '{param}'" if param else ""
     code = "invalid_value" if _BOUND.search(what) else "invalid_type"
     return InvalidRequest(f"Invalid request{where}: {what}.", param=param, code=code)

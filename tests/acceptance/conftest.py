@@ -1,0 +1,63 @@
+"""Gateways that the acceptance tests share, and the official SDKs pointed at them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import anthropic
+import openai
+import pytest
+
+from tests.acceptance.driving import World, impatient, with_keys, world_in
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Open to everyone. For tests that leave every provider healthy: they share what the DWA learns."""
+    with world_in(tmp_path_factory.mktemp("open")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """With keys for alice, bob and the administrator; its providers stay healthy, too."""
+    with world_in(tmp_path_factory.mktemp("keyed"), with_keys) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def frail_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world_in(tmp_path_factory.mktemp("frail"), impatient) as made:
+        yield made
+
+
+@pytest.fixture
+def frail(frail_gateway: World) -> Iterator[World]:
+    """For tests that break providers: healthy, and forgetful, at the beginning of each."""
+    frail_gateway.forget()
+    yield frail_gateway
+    frail_gateway.forget()
+
+
+@pytest.fixture(scope="session")
+def chatgpt(world: World) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{world.url}/v1", api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_chatgpt(world: World) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{world.url}/v1", api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def claude(world: World) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=world.url, api_key="any", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_claude(world: World) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with anthropic.AsyncAnthropic(base_url=world.url, api_key="any", max_retries=0) as client:
+        yield client
