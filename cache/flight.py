@@ -50,6 +50,8 @@ class Flights(Generic[T]):
                 flight.task.cancel()
                 # What the work writes down on its way out must be written before its asker closes the books.
                 await asyncio.wait([flight.task])
+                if not flight.task.cancelled():
+                    flight.task.exception()  # nobody is left to hear of it; asyncio would complain that nobody asked
 
     def _land(self, key: str, flight: _Flight[T] | None = None) -> None:
         current = self._flights.get(key)

@@ -1,6 +1,6 @@
 """Which requests are the same question.
 
-    key = model : blake2b(tenant, surface, pins, every field that can change the answer)
+    key = model | blake2b(tenant, surface, pins, every field that can change the answer)
 
 Law: a field is either known to change the answer (it is part of the key), known not to (it is left out), or unknown;
 an unknown field makes the request uncacheable. Guessing "it will not matter" is how caches answer wrongly.
@@ -73,7 +73,12 @@ def key_of(body: bytes, *, tenant: str, surface: str, model: str, pins: Sequence
         if name in ASKED:
             _add(digest, name.encode())
             _add(digest, bytes(found[name]))
-    return Verdict(f"{model}:{digest.hexdigest()}")
+    return Verdict(prefix_of(model) + digest.hexdigest())
+
+
+def prefix_of(model: str) -> str:
+    """How the keys of a model's answers begin; the bar ends the name, since `llama` is not `llama:8b`."""
+    return model.replace("|", "_") + "|"
 
 
 def _add(digest: blake2b, data: bytes) -> None:

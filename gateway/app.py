@@ -102,7 +102,8 @@ def create_app(
         request_id_header=settings.server.request_id_header,
         log_bodies=settings.request_log.bodies,
         debug=settings.server.debug,
-        clock=wall,
+        wall=wall,
+        monotonic=monotonic,
         rng=parts.rng,
         turned_away=lambda surface, status: parts.metrics.turned_away(surface, str(status)).inc(),
     )

@@ -78,11 +78,10 @@ class AnswerCache:
         self._policy = policy
 
     def plan(
-        self, exchange: Exchange, body: bytes, route: Route | None, *, family: Family, deterministic: bool
+        self, body: bytes, exchange: Exchange, route: Route | None, *, family: Family, deterministic: bool
     ) -> Plan:
         """Decide before anything is asked. `deterministic`: the same question has the same answer."""
         wishes = exchange.preferences
-        # A session's earlier turns are part of the question and not of the body.
         if (
             not self._policy.enabled
             or wishes.session_id
@@ -94,7 +93,7 @@ class AnswerCache:
             tenant=exchange.principal,
             surface=exchange.surface,
             model=exchange.requested_model,
-            pins=_pins(wishes),
+            pins=(*_pins(wishes), *(f"{name}: {value}" for name, value in exchange.pinned_headers)),
         )
         if verdict.key is None:
             return Plan()

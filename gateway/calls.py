@@ -15,7 +15,7 @@ from msgspec import Struct
 from gateway.catalog import Deployment
 from providers import client
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
-from providers.dialect import EmbeddingDialect, Inexpressible, StreamEncoder
+from providers.dialect import Call, EmbeddingDialect, Inexpressible, StreamEncoder
 from providers.transport import Transport
 
 
@@ -62,13 +62,15 @@ class Chat(Struct):
     form: Form
     drop: bool
 
-    async def whole(self, transport: Transport, deployment: Deployment, deadline: float, *, created: int) -> Answer:
-        """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not.
+    def encode(self, deployment: Deployment) -> Call:
+        """What the deployment would be sent. Raises `Inexpressible`."""
+        return deployment.dialect.encode(self.request, deployment.target, drop=self.drop)
 
-        Raises a `Fault` or `Inexpressible`.
-        """
+    async def whole(
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
+    ) -> Answer:
+        """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
         dialect = deployment.dialect
-        call = dialect.encode(self.request, deployment.target, drop=self.drop)
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
         if self.form.name == dialect.name:
             glance = dialect.glance(received.body)
@@ -78,10 +80,9 @@ class Chat(Struct):
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers)
 
-    async def stream(self, transport: Transport, deployment: Deployment, deadline: float) -> Opened:
-        """Ask for a stream and wait for its first content. Raises a `Fault` or `Inexpressible`."""
+    async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
+        """Ask for a stream and wait for its first content. Raises a `Fault`."""
         dialect = deployment.dialect
-        call = dialect.encode(self.request, deployment.target, drop=self.drop)
         async with AsyncExitStack() as stack:
             flow = await stack.enter_async_context(
                 client.stream(transport, deployment.endpoint, dialect, call, deadline=deadline)
@@ -114,11 +115,16 @@ class Embedding(Struct):
     form: EmbeddingForm
     drop: bool
 
-    async def whole(self, transport: Transport, deployment: Deployment, deadline: float, *, created: int) -> Answer:
-        """Ask for the vectors, which bear no date. Raises a `Fault` or `Inexpressible`."""
+    def encode(self, deployment: Deployment) -> Call:
+        """What the deployment would be sent. Raises `Inexpressible`."""
+        return embedding_power(deployment).encode_embedding(self.request, deployment.target, drop=self.drop)
+
+    async def whole(
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
+    ) -> Answer:
+        """Ask for the vectors, which bear no date. Raises a `Fault`."""
         dialect = deployment.dialect
         power = embedding_power(deployment)
-        call = power.encode_embedding(self.request, deployment.target, drop=self.drop)
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
         if self.form.name == dialect.name:
             usage = self.form.glance_embedding(received.body)

@@ -34,8 +34,9 @@ class Price(Struct, frozen=True):
     def of(self, usage: Usage) -> float:
         """What these tokens cost, in USD. Without a price of their own, cached tokens cost what others do."""
         cached = self.input if self.cached_input is None else self.cached_input
-        fresh = usage.input_tokens - usage.cached_tokens
-        return fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output
+        # No provider's miscount may turn a price into a gift.
+        read = min(usage.cached_tokens, usage.input_tokens)
+        return (usage.input_tokens - read) * self.input + read * cached + usage.output_tokens * self.output
 
 
 class Deployment(Struct, frozen=True, eq=False):
@@ -138,7 +139,7 @@ class Catalog:
         if ordered and asked.providers:
             everyone = [deployment for tier in tiers for deployment in tier]
             tiers = [[one for one in everyone if _is(one, wanted)] for wanted in asked.providers]
-        return Resolution(tuple(tuple(tier) for tier in tiers if tier), route)
+        return Resolution(_each_once(tiers), route)
 
     def deployments_of(self, provider: str) -> list[Deployment]:
         """What a provider serves."""
@@ -151,7 +152,8 @@ class Catalog:
     def names(self) -> list[str]:
         """Every name a caller may use but `provider/model`, in order: routes, models, `auto`."""
         models = [name for name in self._names if name not in self.by_key and name != AUTO]
-        return [*self.routes, *(name for name in models if name not in self.routes), *([AUTO] if self._names else [])]
+        auto = [AUTO] if AUTO in self._names else []
+        return [*self.routes, *(name for name in models if name not in self.routes), *auto]
 
     def serving(self, name: str) -> tuple[Deployment, ...]:
         """The deployments behind a name, whatever they can. Raises `UnknownModel`."""
@@ -160,6 +162,9 @@ class Catalog:
     def _named(self, name: str) -> tuple[Deployment, ...]:
         if route := self.routes.get(name):
             return route.deployments
+        if pinned := self.by_key.get(name):
+            # `provider/model` means that one, even if somebody else calls a model so.
+            return (pinned,)
         found = self._names.get(name)
         if found is None:
             raise UnknownModel(self.unknown(name), param="model")
@@ -202,6 +207,18 @@ def _nearest(name: str, known: list[str]) -> str:
     """A hint at the name that was probably meant; looking for one among long names would take seconds."""
     near = get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= _LONGEST_NAME else []
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def _each_once(tiers: Iterable[Iterable[Deployment]]) -> tuple[tuple[Deployment, ...], ...]:
+    """The tiers without whoever stands in an earlier one already, and without empty ones."""
+    seen: set[str] = set()
+    kept: list[tuple[Deployment, ...]] = []
+    for tier in tiers:
+        fresh = tuple(one for one in tier if one.key not in seen)
+        seen.update(one.key for one in fresh)
+        if fresh:
+            kept.append(fresh)
+    return tuple(kept)
 
 
 def _is(deployment: Deployment, wanted: str) -> bool:

@@ -114,11 +114,17 @@ class ProvidersFailed(GatewayError):
             retry_after: seconds until the first excluded provider may be asked again.
         """
         told = "; ".join(f"{name}: {fault.message}" for name, fault in faults[-3:])
-        super().__init__(f"No provider answered. {told}" if told else "No provider is healthy right now.")
+        nobody = "Every provider has asked to wait." if retry_after is not None else "No provider is healthy right now."
+        super().__init__(f"No provider answered. {told}" if told else nobody)
         self.faults = faults
         waits = [fault.retry_after for _, fault in faults if fault.retry_after is not None]
-        self.retry_after = retry_after if retry_after is not None else min(waits, default=1.0)
+        if retry_after is not None:
+            waits.append(retry_after)
+        self.retry_after = min(waits, default=1.0)
         kinds = {_family(fault) for _, fault in faults}
+        if not faults and retry_after is not None:
+            # Nobody was asked, because everybody had said when to ask again.
+            kinds = {Throttled}
         if len(kinds) == 1 and (verdict := _VERDICTS.get(kinds.pop())):
             self.status, self.type, self.code = verdict
 

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from dwa import Ranking
-from providers.chat import Usage
+from providers.chat import ChatChunk, Usage
 
 
 class Attempt(Struct):
@@ -92,11 +92,19 @@ class Exchange(Struct):
     user: str | None = None
     tags: dict[str, Any] | None = None
     logged: bool = False
-    #: The pieces of text that a stream within a session has said; None when nobody will remember them.
-    said: list[str] | None = None
+    #: What a stream within a session has said; None when nobody will remember it.
+    said: list[ChatChunk] | None = None
+    #: The session took this turn; None without a session.
+    session_saved: bool | None = None
+    #: Everything the provider had to say was received.
+    complete: bool = False
     #: The caller has its answer, or has gone. Work that others joined may still be under way.
     closed: bool = False
+    #: How many attempts the sinks have seen: later ones are for whoever takes the cost over.
+    attempts_at_close: int = 0
     #: Somebody who joined took over the cost, since the exchange that began the work had been closed.
     handed_over: bool = False
+    #: The caller's headers that go along to the provider, and so are part of the question.
+    pinned_headers: tuple[tuple[str, str], ...] = ()
     request_body: bytes | None = None
     response_body: bytes | None = None

@@ -23,7 +23,7 @@ from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
 from gateway.exchange import Attempt, Exchange
-from providers.dialect import Inexpressible
+from providers.dialect import Call, Inexpressible
 from providers.errors import Fault, Throttled, TimedOut
 
 T = TypeVar("T")
@@ -58,27 +58,38 @@ class Won(Struct, Generic[T]):
     answer: T
 
 
-Call = Callable[[Deployment, Ticket, Attempt], Awaitable[T]]
+Encode = Callable[[Deployment], Call]
+Dispatch = Callable[[Deployment, Call, Ticket, Attempt], Awaitable[T]]
 
 
 class Failover:
     """The one attempt loop, for whole answers and for streams alike."""
 
-    def __init__(self, balancer: Balancer, policy: RetryPolicy, *, rng: random.Random) -> None:
-        """Rank with `balancer`; jitter pauses with `rng`."""
+    def __init__(
+        self, balancer: Balancer, policy: RetryPolicy, *, monotonic: Callable[[], float], rng: random.Random
+    ) -> None:
+        """Rank with `balancer`; jitter pauses with `rng`; `monotonic` is the clock of deadlines, in seconds."""
+        self.now = monotonic
         self._balancer = balancer
         self._policy = policy
         self._rng = rng
 
     async def first_good(
-        self, exchange: Exchange, resolution: Resolution, choosing: Choosing, call: Call[T], *, deadline: float
+        self,
+        exchange: Exchange,
+        resolution: Resolution,
+        choosing: Choosing,
+        encode: Encode,
+        dispatch: Dispatch[T],
+        *,
+        deadline: float,
     ) -> Won[T]:
-        """The first answer that is one. `deadline` is on the event loop's clock.
+        """The first answer that is one. `deadline` is on the monotonic clock.
 
         Raises:
             GatewayError: nobody answered; with every attempt and the soonest time to try again.
         """
-        run = _Run(self, exchange, choosing, call, deadline)
+        run = _Run(self, exchange, choosing, encode, dispatch, deadline)
         everyone = [deployment for tier in resolution.tiers for deployment in tier]
         try:
             for tier in resolution.tiers:
@@ -116,14 +127,21 @@ class _Run(Generic[T]):
     """One request's way through the loop."""
 
     def __init__(
-        self, failover: Failover, exchange: Exchange, choosing: Choosing, call: Call[T], deadline: float
+        self,
+        failover: Failover,
+        exchange: Exchange,
+        choosing: Choosing,
+        encode: Encode,
+        dispatch: Dispatch[T],
+        deadline: float,
     ) -> None:
         self._failover = failover
         self._exchange = exchange
         self._choosing = choosing
-        self._call = call
+        self._encode = encode
+        self._dispatch = dispatch
         self._deadline = deadline
-        self._clock = asyncio.get_running_loop().time
+        self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
         self._inexpressible: dict[str, Inexpressible] = {}
@@ -136,7 +154,8 @@ class _Run(Generic[T]):
             self._exchange.ranking = ranking
             self._exchange.reason = ranking.reason
         by_key = {one.key: one for one in tier}
-        self._excluded_for = ranking.retry_after
+        # Whoever was asked says itself how long to wait.
+        self._excluded_for = None if ranking.candidates else ranking.retry_after
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded
@@ -145,18 +164,19 @@ class _Run(Generic[T]):
         return None
 
     async def _attempt(self, deployment: Deployment) -> Won[T] | None:
+        try:
+            call = self._encode(deployment)
+        except Inexpressible as exc:
+            self._inexpressible[deployment.key] = exc
+            return None
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
         ticket = self._failover.begin(deployment.candidate, self._choosing)
         try:
-            answer = await self._call(deployment, ticket, attempt)
-        except Inexpressible as exc:
-            ticket.cancelled()
-            self._inexpressible[deployment.key] = exc
-            return None
+            answer = await self._dispatch(deployment, call, ticket, attempt)
         except Fault as fault:
             self._note(attempt, started)
-            self._settle(ticket, attempt, deployment, fault)
+            self._settle(ticket, attempt, deployment, fault, started)
             return None
         except BaseException:
             ticket.cancelled()
@@ -171,10 +191,14 @@ class _Run(Generic[T]):
         self._exchange.upstream_seconds += attempt.seconds
         self._exchange.attempts.append(attempt)
 
-    def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault) -> None:
+    def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault, started: float) -> None:
         attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code
         attempt.message = fault.message
-        out_of_time = isinstance(fault, TimedOut) and self._clock() >= self._deadline
+        # The call was given the earlier of the caller's deadline and the provider's own total.
+        ours = self._deadline - started < deployment.endpoint.timeouts.total
+        out_of_time = isinstance(fault, TimedOut) and (
+            self._clock() >= self._deadline or (fault.phase == "total" and ours)
+        )
         if fault.blame == "caller":
             ticket.caller_error()
         elif isinstance(fault, Throttled):
@@ -209,6 +233,8 @@ class _Run(Generic[T]):
         if self._clock() + pause >= self._deadline:
             raise self.verdict()
         await asyncio.sleep(pause)
+        # Waiting at a provider's word is no work of the gateway's.
+        self._exchange.upstream_seconds += pause
 
     def verdict(self) -> GatewayError:
         """Why nobody answered."""

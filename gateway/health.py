@@ -57,5 +57,4 @@ class Health:
 
     def _log(self) -> dict[str, Any]:
         stats = self._records.log.stats()
-        trouble = stats.database != "up" or stats.dropped
-        return {"status": "degraded" if trouble else "healthy", **to_builtins(stats)}
+        return {"status": "healthy" if stats.database == "up" else "degraded", **to_builtins(stats)}

@@ -10,16 +10,22 @@ answers for all of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import (
+    MultiProcessCollector,
+    mark_process_dead,  # pyright: ignore[reportUnknownVariableType] - untyped
+)
 
 from gateway.exchange import Attempt, Exchange
 
 CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
+_Workers = Literal["livesum", "livemin", "livemostrecent"]
 M = TypeVar("M", bound=MetricWrapperBase)
 #: Seconds. From a cache hit to a long answer; doubling, so that a percentile is at most a factor of two off.
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -91,10 +97,26 @@ class Metrics:
         self.sink_failures = self._counter(
             "steelyard_sink_failures_total", "Exchanges that a sink failed to take.", "sink"
         )
-        self.weight = self._gauge("steelyard_dwa_weight", "Share of a typical request's traffic.", "provider", "model")
-        self.score = self._gauge("steelyard_dwa_score", "Best expected loss over its own, 0..1.", "provider", "model")
+        self.weight = self._gauge(
+            "steelyard_dwa_weight",
+            "Share of a typical request's traffic.",
+            "provider",
+            "model",
+            workers="livemostrecent",
+        )
+        self.score = self._gauge(
+            "steelyard_dwa_score",
+            "Best expected loss over its own, 0..1.",
+            "provider",
+            "model",
+            workers="livemostrecent",
+        )
         self.available = self._gauge(
-            "steelyard_dwa_available", "1 while the deployment may be chosen.", "provider", "model"
+            "steelyard_dwa_available",
+            "1 while the deployment may be chosen.",
+            "provider",
+            "model",
+            workers="livemin",
         )
         self.in_flight = self._gauge("steelyard_in_flight", "Calls under way.", "provider", "model")
         self.cache_events = self._gauge(
@@ -116,9 +138,25 @@ class Metrics:
             refresh()
         if self._shared_dir is None:
             return exposition.generate_latest(self.registry)
+        self._forget_dead_workers(self._shared_dir)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, path=self._shared_dir)  # pyright: ignore[reportUnknownMemberType] - untyped
         return exposition.generate_latest(merged)
+
+    @property
+    def shared(self) -> bool:
+        """The values of several workers are shown together."""
+        return self._shared_dir is not None
+
+    @staticmethod
+    def _forget_dead_workers(folder: str) -> None:
+        """A worker that was replaced must not go on counting among the living."""
+        for path in Path(folder).glob("gauge_live*_*.db"):
+            pid = int(path.stem.rpartition("_")[2])
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                mark_process_dead(pid, folder)
 
     def observe(self, exchange: Exchange) -> None:
         """The sink: one finished exchange."""
@@ -154,8 +192,9 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
         return Children(Counter(name, text, labels, registry=self.registry))
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Children[Gauge]:
-        return Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum"))
+    def _gauge(self, name: str, text: str, *labels: str, workers: _Workers = "livesum") -> Children[Gauge]:
+        """A gauge; `workers` says what the values of several workers make together."""
+        return Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode=workers))
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Children[Histogram]:
         return Children(Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets)))

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from cache import MemoryStore, RedisStore, Store
 from dwa import Balancer, Objective
 from dwa.strategies import STRATEGIES
 from gateway import logs
+from gateway.asking import Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
 from gateway.failover import Failover, RetryPolicy
@@ -23,7 +25,7 @@ from gateway.governance.keys import Principals
 from gateway.health import Health
 from gateway.inventory import catalog_of
 from gateway.metrics import Metrics
-from gateway.pipeline import Defaults, Pipeline
+from gateway.pipeline import Pipeline
 from gateway.records import Records
 from gateway.sessions import Sessions
 from gateway.settings.tree import CacheSettings, RedisSettings, Settings
@@ -33,6 +35,8 @@ from providers.dialects import DIALECTS
 from providers.transport import Transport
 
 _log = logging.getLogger("steelyard")
+#: Seconds between two looks of a worker at its own gauges.
+_GAUGES_EVERY = 2.0
 
 
 class Parts:
@@ -73,10 +77,14 @@ class Parts:
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.pipeline = Pipeline(
             catalog=self.catalog,
+            preparing=Preparing(
+                self.catalog, self.cache, self.defaults, self.objectives, strategies=frozenset(STRATEGIES)
+            ),
             balancer=self.balancer,
             failover=Failover(
                 self.balancer,
                 RetryPolicy(rounds=settings.requests.retries, first_pause=settings.requests.backoff),
+                monotonic=monotonic,
                 rng=rng,
             ),
             cache=self.cache,
@@ -86,9 +94,7 @@ class Parts:
                 [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)],
                 failed=lambda name: self.metrics.sink_failures(name).inc(),
             ),
-            defaults=self.defaults,
-            objectives=self.objectives,
-            strategies=frozenset(STRATEGIES),
+            monotonic=monotonic,
         )
         self.metrics.before_scrape(self._refresh_gauges)
         self.health = Health(self.catalog, self.balancer, self.store, self.records)
@@ -107,24 +113,38 @@ class Parts:
     async def start(self) -> None:
         """Open what must be open; what is away is tried again in the background."""
         await self.records.start()
-        self._tasks = [self._spawn(self.records.migrate_until_done()), self._spawn(self.snapshots.keep())]
-        # Usually the database is there and both are done at once; a slow one must not hold up the first answer.
-        await asyncio.wait([self._spawn(self.snapshots.recall())], timeout=2.0)
+        recalling = self._spawn(self.snapshots.recall())
+        self._spawn(self.records.migrate_until_done())
+        self._spawn(self.snapshots.keep())
+        if self.metrics.shared:
+            self._spawn(self._keep_gauges_fresh())
+        # Usually the database is there and this is done at once; a slow one must not hold up the first answer.
+        await asyncio.wait([recalling], timeout=2.0)
         self.ready = True
 
     async def stop(self) -> None:
-        """Flush and close, in the order in which the parts need each other."""
+        """Flush and close, in the order in which the parts need each other; one that fails keeps none from closing."""
         self.ready = False
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.snapshots.save()
-        await self.transport.close()
-        await self.records.stop()
-        await self.store.close()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.store.close)
+            stack.push_async_callback(self.records.stop)
+            stack.push_async_callback(self.transport.close)
+            stack.push_async_callback(self.snapshots.save)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(work)
+        task = asyncio.create_task(work)
+        task.add_done_callback(_ended)
+        self._tasks.append(task)
+        return task
+
+    async def _keep_gauges_fresh(self) -> None:
+        """Whichever worker is asked for the metrics answers for all, so each keeps its own share current."""
+        while True:
+            await asyncio.sleep(_GAUGES_EVERY)
+            self._refresh_gauges()
 
     def _refresh_gauges(self) -> None:
         for row in self.balancer.stats():
@@ -141,6 +161,12 @@ class Parts:
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
         self.metrics.log_queue().set(log.queue)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A background task that dies is a defect that nobody would notice."""
+    if not task.cancelled() and (defect := task.exception()) is not None:
+        _log.error("a background task ended", exc_info=defect)
 
 
 def _store(cache: CacheSettings, redis: RedisSettings, clock: Callable[[], float]) -> Store:

@@ -1,77 +1,58 @@
 """One request, stage by stage: the table of contents of the gateway.
 
-    resolve who can answer → look in the cache, or join whoever is asking the same → rank, try, fail over → settle
+    prepare (who can answer, how chosen, cached?) → look in the cache, or join whoever is asking the same
+    → rank, try, fail over → settle
 
 Law: an exchange is opened once and closed once, whatever happens in between; closing feeds every sink. A caller that
-hangs up cancels the upstream call and blames nobody.
+hangs up cancels the upstream call and blames nobody, unless others wait for the same answer.
+
+Times are on the monotonic clock handed in, which is the event loop's own but not rounded to its ticks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Protocol
 
 from msgspec import Struct
 
-from cache import Broadcast
-from dwa import Balancer, Objective, Ranking, Shape, Ticket
+from cache import Abandoned, Broadcast
+from dwa import Balancer, Ranking, Shape, Ticket
 from gateway import settling
-from gateway.caching import AnswerCache, Family, Kept, Plan
-from gateway.calls import Answer, Chat, Embedding, Opened
-from gateway.catalog import Asked, Catalog, Deployment, Resolution
-from gateway.errors import BadRequest, DeadlineExceeded, StreamBroken
+from gateway.asking import Ask, Prepared, Preparing
+from gateway.caching import AnswerCache, Kept
+from gateway.calls import Answer, Chat, Opened
+from gateway.catalog import Asked, Catalog, Deployment
+from gateway.errors import DeadlineExceeded, StreamBroken
 from gateway.exchange import Attempt, Exchange
-from gateway.failover import Choosing, Failover
+from gateway.failover import Failover, told
 from gateway.sinks import Sinks
-from providers.chat import Json
+from providers.dialect import Call
 from providers.errors import Fault
 from providers.transport import Transport
 
-
-class Defaults(Struct, frozen=True):
-    """What applies when neither request nor route says otherwise; `timeout` in seconds."""
-
-    strategy: str
-    objective: str
-    timeout: float
-    drop_params: bool = False
-
-
-class Ask(Struct):
-    """What a caller wants: the exchange it opened, the work, and what decides who may do it."""
-
-    exchange: Exchange
-    work: Chat | Embedding
-    body: bytes
-    asked: Asked
-    output_cap: int | None
-    family: Family
-    deterministic: bool
-    talk: Talk | None = None
-
-
-class Talk(Struct):
-    """A request within a session: its own messages, and how to ask again with the earlier ones before them."""
-
-    messages: list[Json]
-    after: Callable[[list[Json]], Chat]
+#: Seconds.
+_GRACE = 0.1
 
 
 class Streamed(Struct):
-    """A stream whose first bytes are at hand. Close it when the caller has gone."""
+    """A stream whose first bytes are at hand. `close` it when the caller has gone, or has everything."""
 
     exchange: Exchange
-    pieces: AsyncGenerator[bytes]
+    first: bytes
+    rest: AsyncGenerator[bytes]
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Every piece. Raises a `GatewayError` when the stream breaks."""
+        if self.first:
+            yield self.first
+        async for piece in self.rest:
+            yield piece
 
-class Objectives(Protocol):
-    """Objectives by name, or by weights."""
-
-    def __call__(self, name: str, weights: dict[str, float] | None) -> Objective:
-        """The objective. Raises `KeyError` for an unknown name."""
-        ...
+    async def close(self) -> None:
+        """Close the upstream call and the exchange; harmless when both are closed."""
+        await self.rest.aclose()
 
 
 class Pipeline:
@@ -81,39 +62,37 @@ class Pipeline:
         self,
         *,
         catalog: Catalog,
+        preparing: Preparing,
         balancer: Balancer,
         failover: Failover,
         cache: AnswerCache,
         transport: Transport,
         sinks: Sinks,
-        defaults: Defaults,
-        objectives: Objectives,
-        strategies: frozenset[str],
+        monotonic: Callable[[], float],
     ) -> None:
         """Wire the stages."""
-        self.catalog = catalog
-        self.balancer = balancer
-        self.cache = cache
+        self._catalog = catalog
+        self._preparing = preparing
+        self._balancer = balancer
         self._failover = failover
+        self._cache = cache
         self._transport = transport
         self._sinks = sinks
-        self._defaults = defaults
-        self._objectives = objectives
-        self._strategies = strategies
+        self._now = monotonic
 
     async def reply(self, ask: Ask) -> Kept:
         """A whole answer. Raises a `GatewayError`."""
         exchange = ask.exchange
         try:
-            resolution, choosing, plan, deadline = self._prepare(ask)
-            kept = await self.cache.get(plan)
+            prepared = await self._preparing.prepare(ask)
+            kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
                 return kept
-            if plan.key is None:
-                return (await self._ask_whole(ask, resolution, choosing, plan, deadline))[0]
+            if prepared.plan.key is None:
+                return (await self._ask_whole(ask, prepared, prepared.deadline))[0]
             exchange.cache = "miss"
-            return await self._ask_together(ask, resolution, choosing, plan, deadline)
+            return await self._ask_together(ask, prepared, prepared.plan.key)
         except BaseException as exc:
             settling.failed(exchange, exc)
             raise
@@ -121,106 +100,76 @@ class Pipeline:
             self._close(exchange)
 
     async def stream(self, ask: Ask) -> Streamed:
-        """A stream, once its first content is there. Raises a `GatewayError`.
-
-        The iterator raises a `GatewayError` when the stream breaks after its beginning.
-        """
+        """A stream, once its first content is there. Raises a `GatewayError`."""
         pieces = self._relay(ask)
-        first = await anext(pieces, b"")
-        return Streamed(ask.exchange, _prepend(first, pieces))
+        return Streamed(ask.exchange, await anext(pieces, b""), pieces)
 
     def preview(self, name: str, asked: Asked, shape: Shape, objective: str | None) -> Ranking:
         """How the DWA would order the candidates of a request like this, now; nothing is learned or spent by asking.
 
         Raises a `GatewayError`.
         """
-        resolution = self.catalog.resolve(name, asked)
-        choosing = self._choosing(None, resolution, shape, objective)
+        resolution = self._catalog.resolve(name, asked)
+        choosing = self._preparing.choosing(None, resolution, shape, objective)
         candidates = [one.candidate for one in resolution.tiers[0]]
-        return self.balancer.preview(candidates, shape, choosing.objective)
+        return self._balancer.preview(candidates, shape, choosing.objective)
 
-    # Stages
+    # Whole answers
 
-    def _prepare(self, ask: Ask) -> tuple[Resolution, Choosing, Plan, float]:
-        exchange = ask.exchange
-        wishes = exchange.preferences
-        resolution = self.catalog.resolve(exchange.requested_model, ask.asked, ordered=wishes.ordered)
-        route = resolution.route
-        exchange.route = route.name if route else None
-        shape = Shape(input_tokens=ask.asked.input_tokens, output_tokens=ask.output_cap, route=exchange.requested_model)
-        choosing = self._choosing(exchange, resolution, shape, wishes.objective)
-        allowed = wishes.drop_params if wishes.drop_params is not None else (route.drop_params if route else None)
-        ask.work.drop = self._defaults.drop_params if allowed is None else allowed
-        plan = self.cache.plan(exchange, ask.body, route, family=ask.family, deterministic=ask.deterministic)
-        timeout = wishes.timeout if wishes.timeout is not None else self._defaults.timeout
-        return resolution, choosing, plan, exchange.began + timeout
-
-    def _choosing(
-        self, exchange: Exchange | None, resolution: Resolution, shape: Shape, objective: str | None
-    ) -> Choosing:
-        route = resolution.route
-        wishes = exchange.preferences if exchange else None
-        strategy = (wishes and wishes.strategy) or (route and route.strategy) or self._defaults.strategy
-        if strategy not in self._strategies:
-            raise BadRequest(
-                f"Unknown strategy '{strategy}'. Use one of: {', '.join(sorted(self._strategies))}.", param="strategy"
-            )
-        name = objective or (route and route.objective) or self._defaults.objective
-        try:
-            chosen = self._objectives(name, wishes.weights if wishes else None)
-        except (KeyError, ValueError) as exc:
-            raise BadRequest(f"Unknown objective '{name}': {exc}", param="objective") from exc
-        if exchange is not None:
-            exchange.strategy, exchange.objective = strategy, chosen.name
-        return Choosing(shape, strategy, chosen, sticky=None)
-
-    async def _ask_together(
-        self, ask: Ask, resolution: Resolution, choosing: Choosing, plan: Plan, deadline: float
-    ) -> Kept:
+    async def _ask_together(self, ask: Ask, prepared: Prepared, key: str) -> Kept:
         """Ask, unless the same question is being asked: then wait for that answer."""
         exchange = ask.exchange
-        join = self.cache.replies.join(
-            plan.key or "", lambda: self._ask_whole(ask, resolution, choosing, plan, deadline)
-        )
+        began = self._now()
+        work = self._cache.replies.join(key, lambda: self._ask_whole(ask, prepared, prepared.shared_deadline))
         try:
-            async with asyncio.timeout_at(deadline):
-                (kept, leader), joined = await join
+            # A moment later than the work's own deadline, so that the work can say who was too slow.
+            async with asyncio.timeout_at(prepared.deadline + _GRACE):
+                (kept, leader), joined = await work
         except TimeoutError as exc:
-            raise DeadlineExceeded from exc
+            error = DeadlineExceeded()
+            error.attempts = told(exchange)
+            raise error from exc
         if joined:
             settling.follow(exchange, leader)
+            settling.inherit(exchange, leader)
+            exchange.upstream_seconds = self._now() - began
         return kept
 
-    async def _ask_whole(
-        self, ask: Ask, resolution: Resolution, choosing: Choosing, plan: Plan, deadline: float
-    ) -> tuple[Kept, Exchange]:
-        exchange = ask.exchange
+    async def _ask_whole(self, ask: Ask, prepared: Prepared, deadline: float) -> tuple[Kept, Exchange]:
+        exchange, work = ask.exchange, ask.wanted.work
 
-        async def call(deployment: Deployment, ticket: Ticket, attempt: Attempt) -> Answer:
-            return await ask.work.whole(self._transport, deployment, deadline, created=int(exchange.created))
+        async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Answer:
+            return await work.whole(self._transport, deployment, call, deadline, created=int(exchange.created))
 
-        won = await self._failover.first_good(exchange, resolution, choosing, call, deadline=deadline)
+        won = await self._failover.first_good(
+            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, deadline=deadline
+        )
         answer = won.answer
         settling.chosen(exchange, won.deployment, answer.dropped)
-        settling.answered(exchange, won, answer.usage, answer.finish_reason)
-        settling.learn_quota(self.balancer, won.deployment, answer.headers)
+        settling.answered(exchange, won, answer.usage, answer.finish_reason, self._now())
+        settling.learn_quota(self._balancer, won.deployment, answer.headers)
+        if exchange.request_body is not None:
+            exchange.response_body = answer.body
         kept = settling.kept(exchange, [answer.body])
-        await self.cache.keep(plan, kept)
+        await self._cache.keep(prepared.plan, kept)
         return kept, exchange
+
+    # Streams
 
     async def _relay(self, ask: Ask) -> AsyncGenerator[bytes]:
         exchange = ask.exchange
         try:
-            resolution, choosing, plan, deadline = self._prepare(ask)
-            kept = await self.cache.get(plan)
+            prepared = await self._preparing.prepare(ask)
+            kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
-                source = _replay(kept)
-            elif plan.key is None:
-                source = self._ask_stream(ask, resolution, choosing, plan, deadline)
-            else:
+                for piece in kept.pieces:
+                    yield piece
+                return
+            source = self._ask_stream(ask, prepared, prepared.deadline)
+            if prepared.plan.key is not None:
                 exchange.cache = "miss"
-                source = self._stream_together(ask, resolution, choosing, plan, deadline)
+                source = self._stream_together(ask, prepared, prepared.plan.key)
             async with aclosing(source):
                 async for piece in source:
                     yield piece
@@ -230,91 +179,92 @@ class Pipeline:
         finally:
             self._close(exchange)
 
-    async def _stream_together(
-        self, ask: Ask, resolution: Resolution, choosing: Choosing, plan: Plan, deadline: float
-    ) -> AsyncGenerator[bytes]:
+    async def _stream_together(self, ask: Ask, prepared: Prepared, key: str) -> AsyncGenerator[bytes]:
         """Ask for a stream, unless the same is on its way: then read along from its beginning."""
-        key = plan.key or ""
-        joined = self.cache.streams.get(key)
-        if joined is None:
-            source = self._ask_stream(ask, resolution, choosing, plan, deadline)
-            broadcast, leader = Broadcast(source), ask.exchange
-            self.cache.streams[key] = (broadcast, leader)
-        else:
-            broadcast, leader = joined
+        exchange = ask.exchange
+        found = self._cache.streams.get(key)
+        if found is None:
+            source = self._ask_stream(ask, prepared, prepared.shared_deadline)
+            found = (Broadcast(source), exchange)
+            self._cache.streams[key] = found
+        broadcast, leader = found
         try:
             async with aclosing(broadcast.read()) as reader:
                 try:
-                    async for piece in reader:
-                        if joined is not None and ask.exchange.provider is None:
-                            settling.follow(ask.exchange, leader)
+                    while (piece := await self._next(reader, prepared.deadline, exchange)) is not None:
+                        if leader is not exchange and exchange.ttft is None:
+                            settling.follow(exchange, leader)
+                            exchange.ttft = exchange.upstream_seconds = self._now() - exchange.began
                         yield piece
                 finally:
                     # The first to leave takes the question off the table, and before the stream is given up: whoever
                     # comes later asks anew, or finds it cached.
-                    if self.cache.streams.get(key) == (broadcast, leader):
-                        del self.cache.streams[key]
+                    if self._cache.streams.get(key) is found:
+                        del self._cache.streams[key]
         finally:
-            if joined is not None:
-                settling.follow(ask.exchange, leader)
+            if leader is not exchange:
+                settling.follow(exchange, leader)
+                if broadcast.done:
+                    settling.inherit(exchange, leader)
 
-    async def _ask_stream(
-        self, ask: Ask, resolution: Resolution, choosing: Choosing, plan: Plan, deadline: float
-    ) -> AsyncGenerator[bytes]:
-        work = ask.work
+    async def _next(self, reader: AsyncGenerator[bytes], deadline: float, exchange: Exchange) -> bytes | None:
+        """The next piece before the caller's own deadline, or None at the end."""
+        try:
+            async with asyncio.timeout_at(deadline + _GRACE):
+                return await anext(reader, None)
+        except (TimeoutError, Abandoned) as exc:
+            error = DeadlineExceeded()
+            error.attempts = told(exchange)
+            raise error from exc
+
+    async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
+        exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
         assert isinstance(work, Chat)
 
-        async def call(deployment: Deployment, ticket: Ticket, attempt: Attempt) -> Opened:
-            opened = await work.stream(self._transport, deployment, deadline)
+        async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Opened:
+            opened = await work.stream(self._transport, deployment, call, deadline)
             ticket.first_token()
             return opened
 
-        exchange = ask.exchange
-        won = await self._failover.first_good(exchange, resolution, choosing, call, deadline=deadline)
+        won = await self._failover.first_good(
+            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, deadline=deadline
+        )
         opened = won.answer
-        settling.chosen(exchange, won.deployment, opened.dropped)
-        settling.committed(exchange, won.attempt, asyncio.get_running_loop().time())
-        settling.learn_quota(self.balancer, won.deployment, opened.flow.headers)
-        meter = settling.Meter(ask.asked.input_tokens, int(exchange.created), exchange.said)
+        meter = settling.Meter(ask.wanted.asked.input_tokens, int(exchange.created), exchange.said)
         sent: list[bytes] = []
         async with opened.closing:
             try:
+                settling.chosen(exchange, won.deployment, opened.dropped)
+                settling.committed(exchange, won.attempt, self._now())
+                settling.learn_quota(self._balancer, won.deployment, opened.flow.headers)
                 async for batch in opened.flow.batches():
                     data = meter.read(batch, opened.encoder, include_usage=work.request.include_usage)
                     if data:
-                        settling.keep_piece(sent, data, plan)
+                        settling.keep_piece(sent, data, plan, exchange)
                         yield data
                 if opened.encoder is not None:
                     data = opened.encoder.end()
-                    settling.keep_piece(sent, data, plan)
+                    settling.keep_piece(sent, data, plan, exchange)
                     yield data
             except Fault as fault:
-                settling.broke(exchange, won, meter, fault)
+                settling.broke(exchange, won, meter, fault, self._now())
                 raise StreamBroken(won.deployment.key, fault) from fault
             except BaseException:
-                settling.abandoned(exchange, won, meter)
+                if opened.flow.complete:
+                    # All was said; a caller who does not wait for the connection's end has hung up on nobody.
+                    settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
+                else:
+                    settling.abandoned(exchange, won, meter, self._now())
                 raise
-            settling.answered(exchange, won, meter.usage(), meter.finish_reason)
-        if sent:
-            await self.cache.keep(plan, settling.kept(exchange, sent))
+            settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
+        if plan.key is not None and sent:
+            await self._cache.keep(plan, settling.kept(exchange, sent))
 
     def _close(self, exchange: Exchange) -> None:
         exchange.closed = True
-        exchange.seconds = asyncio.get_running_loop().time() - exchange.began
+        # An attempt whose stream others still read has no bill yet: it is for whoever takes the cost over.
+        exchange.attempts_at_close = sum(one.usage is not None or one.outcome != "ok" for one in exchange.attempts)
+        exchange.seconds = self._now() - exchange.began
         if exchange.ttft is None:
             exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds)
         self._sinks.feed(exchange)
-
-
-async def _replay(kept: Kept) -> AsyncGenerator[bytes]:
-    for piece in kept.pieces:
-        yield piece
-
-
-async def _prepend(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """The stream with the piece that was read ahead; closing it closes the rest."""
-    async with aclosing(rest):
-        if first:
-            yield first
-        async for piece in rest:
-            yield piece

@@ -21,6 +21,8 @@ from providers.errors import Fault
 T = TypeVar("T")
 #: The status logged for a caller that hung up; nobody is left to see it. nginx's convention.
 HUNG_UP = 499
+#: Characters of an error that are kept: some quote what the caller sent.
+_LONGEST_MESSAGE = 2_000
 
 
 def chosen(exchange: Exchange, deployment: Deployment, dropped: tuple[str, ...]) -> None:
@@ -37,33 +39,34 @@ def committed(exchange: Exchange, attempt: Attempt, now: float) -> None:
     attempt.ttft = attempt.seconds
 
 
-def answered(exchange: Exchange, won: Won[T], usage: Usage, finish_reason: str | None) -> None:
+def answered(exchange: Exchange, won: Won[T], usage: Usage, finish_reason: str | None, now: float) -> None:
     """The answer is complete."""
-    _bill(exchange, won, usage)
+    _bill(exchange, won, usage, now)
     exchange.finish_reason = finish_reason
+    exchange.complete = True
     won.ticket.success(usage.input_tokens, usage.output_tokens, won.attempt.cost, usage.cached_tokens)
 
 
-def broke(exchange: Exchange, won: Won[Opened], meter: Meter, fault: Fault) -> None:
+def broke(exchange: Exchange, won: Won[Opened], meter: Meter, fault: Fault, now: float) -> None:
     """The stream broke after its beginning; what came is paid for."""
-    _bill(exchange, won, meter.usage())
+    _bill(exchange, won, meter.usage(), now)
     won.attempt.outcome, won.attempt.message, won.attempt.code = fault.kind, fault.message, fault.code
     won.ticket.failure(fault.kind, caller_saw=True)
 
 
-def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter) -> None:
+def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> None:
     """The caller hung up amid the stream; what came is paid for, and nobody is blamed."""
-    _bill(exchange, won, meter.usage())
+    _bill(exchange, won, meter.usage(), now)
     won.attempt.outcome = "cancelled"
     won.ticket.cancelled()
 
 
-def _bill(exchange: Exchange, won: Won[T], usage: Usage) -> None:
+def _bill(exchange: Exchange, won: Won[T], usage: Usage, now: float) -> None:
     attempt = won.attempt
     attempt.usage = usage
     attempt.cost = won.deployment.price.of(usage)
     if exchange.ttft is not None:
-        attempt.seconds = asyncio.get_running_loop().time() - exchange.began - attempt.started
+        attempt.seconds = now - exchange.began - attempt.started
     exchange.usage = usage
     exchange.cost = sum(one.cost for one in exchange.attempts)
 
@@ -76,17 +79,22 @@ def from_cache(exchange: Exchange, kept: Kept) -> None:
 
 
 def follow(exchange: Exchange, leader: Exchange) -> None:
-    """The answer is the one that `leader` asked for.
-
-    When the leader has gone, the first follower takes over its cost: the work was paid for, and its books are closed.
-    """
+    """The answer is the one that `leader` asked for."""
     exchange.cache = "coalesced"
     exchange.provider, exchange.model, exchange.simulated = leader.provider, leader.model, leader.simulated
     exchange.usage, exchange.finish_reason, exchange.dropped = leader.usage, leader.finish_reason, leader.dropped
     exchange.reason, exchange.ranking = leader.reason, leader.ranking
-    if leader.closed and leader.outcome == "cancelled" and not leader.handed_over:
+
+
+def inherit(exchange: Exchange, leader: Exchange) -> None:
+    """The work is done. When the leader has gone, its first follower takes over what was spent since.
+
+    The sinks have seen the leader's attempts up to its leaving; its books are closed.
+    """
+    if leader.closed and not leader.handed_over and len(leader.attempts) > leader.attempts_at_close:
         leader.handed_over = True
-        exchange.cache, exchange.attempts, exchange.cost = "miss", leader.attempts, leader.cost
+        rest = leader.attempts[leader.attempts_at_close :]
+        exchange.cache, exchange.attempts, exchange.cost = "miss", rest, sum(one.cost for one in rest)
 
 
 def kept(exchange: Exchange, pieces: list[bytes]) -> Kept:
@@ -102,8 +110,10 @@ def kept(exchange: Exchange, pieces: list[bytes]) -> Kept:
     )
 
 
-def keep_piece(sent: list[bytes], data: bytes, plan: Plan) -> None:
-    """Collect a stream for the cache, unless it is not for it."""
+def keep_piece(sent: list[bytes], data: bytes, plan: Plan, exchange: Exchange) -> None:
+    """Collect a stream for the cache, and for the record of bodies, unless it is for neither."""
+    if exchange.request_body is not None:
+        exchange.response_body = (exchange.response_body or b"") + data
     if plan.key is not None and data:
         sent.append(data)
         plan.collected += len(data)
@@ -118,8 +128,10 @@ def failed(exchange: Exchange, exc: BaseException) -> None:
     if isinstance(exc, GatewayError):
         exchange.outcome, exchange.status = "error", exc.status
         exchange.error_type, exchange.error_code = exc.type, exc.code
-        exchange.error_source, exchange.error_message = exc.source, exc.message
+        exchange.error_source, exchange.error_message = exc.source, exc.message[:_LONGEST_MESSAGE]
     elif isinstance(exc, (asyncio.CancelledError, GeneratorExit)):
+        if exchange.complete:
+            return
         exchange.outcome, exchange.status = "cancelled", HUNG_UP
     else:
         exchange.outcome, exchange.status = "error", 500
@@ -145,10 +157,10 @@ def learn_quota(balancer: Balancer, deployment: Deployment, headers: Mapping[str
 class Meter:
     """Reads a stream as it passes: its bytes for the caller, its tokens for the bill."""
 
-    def __init__(self, input_estimate: int, created: int, said: list[str] | None) -> None:
+    def __init__(self, input_estimate: int, created: int, said: list[ChatChunk] | None) -> None:
         """Fall back on these when the stream never says: `input_estimate` tokens of input, `created` in Unix seconds.
 
-        The text is collected in `said`, when somebody will remember it.
+        What is said is collected in `said`, when somebody will remember it.
         """
         self._created = created
         self._said = said
@@ -170,10 +182,10 @@ class Meter:
         return b"".join(out)
 
     def _note(self, chunk: ChatChunk) -> None:
+        if self._said is not None:
+            self._said.append(chunk)
         if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
             self._characters += len(chunk.text)
-            if self._said is not None and isinstance(chunk, TextDelta):
-                self._said.append(chunk.text)
         elif isinstance(chunk, ToolCallDelta):
             self._characters += len(chunk.arguments)
         elif isinstance(chunk, UsageReport):

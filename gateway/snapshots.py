@@ -51,9 +51,13 @@ class Snapshots:
             found = await self._shelf.latest_snapshot()
             if found is not None:
                 state, at = found
+                if any(row.requests for row in self._balancer.stats()):
+                    return  # the database came late; what was learned meanwhile is younger
                 self._balancer.restore(state, max(0.0, self._wall() - at))
-        except (StoreUnavailable, ValueError, KeyError, TypeError) as exc:
-            # One from another version, or no database: the DWA starts knowing nothing, as on the first day.
+        except (StoreUnavailable, ValueError, KeyError, TypeError, ArithmeticError) as exc:
+            # One from another version, or no database: the DWA starts knowing nothing, as on the first day, and not
+            # half of what a damaged snapshot says.
+            self._balancer.reset()
             _log.warning("no DWA snapshot recalled", extra={"error": type(exc).__name__})
 
     async def keep(self) -> None:

@@ -7,6 +7,7 @@ after it is a `Cut`, and a stream that ends without its dialect's terminal event
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,10 @@ from providers.errors import Cut, Fault, Garbled, Unreachable
 from providers.sse import Event, Parser, TooLong
 from providers.transport import Answer, Timeouts, Transport
 
+#: Characters. Shorter header values are versions and switches.
+_SHORTEST_SECRET = 12
+#: Seconds to wait, after the terminal event, for what may still come (a late usage event, the connection's end).
+_AFTER_THE_END = 0.05
 _JSON: Headers = (("content-type", "application/json"),)
 _JSON_ACCEPT: Headers = (("accept", "application/json"),)
 _SSE_ACCEPT: Headers = (("accept", "text/event-stream"),)
@@ -58,7 +63,7 @@ async def send(
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
-            raise await _fault(dialect, answer)
+            raise await _fault(dialect, endpoint, answer)
         return Received(answer.headers, await answer.read())
 
 
@@ -71,19 +76,30 @@ async def stream(
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
-            raise await _fault(dialect, answer)
+            raise await _fault(dialect, endpoint, answer)
         flow = Flow(answer, dialect.stream_decoder())
         await flow.prime()
         yield flow
 
 
-async def _fault(dialect: Dialect, answer: Answer) -> Fault:
+async def _fault(dialect: Dialect, endpoint: Endpoint, answer: Answer) -> Fault:
     """What an error status means; it means that even when the body that explains it is lost."""
     try:
         body = await answer.read()
     except Fault:
         body = b""
-    return dialect.fault(answer.status, answer.headers, body)
+    fault = dialect.fault(answer.status, answer.headers, body)
+    fault.args = (_masked(fault.message, endpoint),)
+    return fault
+
+
+def _masked(text: str, endpoint: Endpoint) -> str:
+    """A provider that repeats our key in its complaint must not have it passed on."""
+    for _, value in endpoint.headers:
+        secret = value.removeprefix("Bearer ")
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "********")
+    return text
 
 
 class Flow:
@@ -129,7 +145,9 @@ class Flow:
         if self._broken is not None:
             raise self._broken
         try:
-            data = await anext(self._chunks, None)
+            data = await self._next()
+        except TimeoutError:
+            return None
         except Fault:
             if self._decoder.complete:
                 # All was said; how the connection ended afterwards is nobody's loss.
@@ -147,6 +165,18 @@ class Flow:
             raise Garbled("The provider sent an event larger than the gateway accepts.") from exc
         self._heard = self._heard or bool(events)
         return self._decode(events)
+
+    async def _next(self) -> bytes | None:
+        if not self._decoder.complete:
+            return await anext(self._chunks, None)
+        # Some servers keep the connection open after the last word; nobody should wait for them.
+        async with asyncio.timeout(_AFTER_THE_END):
+            return await anext(self._chunks, None)
+
+    @property
+    def complete(self) -> bool:
+        """The terminal event was seen."""
+        return self._decoder.complete
 
     def _decode(self, events: list[Event]) -> bool:
         content = False

@@ -18,8 +18,11 @@ English; what it does not know becomes the conservative class of that status.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import ClassVar, Literal
 
+#: Seconds. The longest limits that providers announce are per day, and worth asking about once an hour.
+_LONGEST_WAIT = 3_600.0
 Blame = Literal["caller", "operator", "provider"]
 Phase = Literal["connect", "first_byte", "idle", "total"]
 
@@ -55,7 +58,8 @@ class Fault(Exception):
         self.status = status
         self.code = code
         self.param = param
-        self.retry_after = retry_after
+        # A provider that says "in a year", or worse no number, would be out for good.
+        self.retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if retry_after and isfinite(retry_after) else None
 
     @property
     def message(self) -> str:

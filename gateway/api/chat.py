@@ -1,17 +1,22 @@
 """`/v1/chat/completions`, `/v1/embeddings` (OpenAI's) and `/v1/messages` (Anthropic's): parse, wrap."""
 
+import msgspec
+
 from gateway.api.faults import ANTHROPIC_SHAPE, OPENAI_SHAPE
 from gateway.api.ingress import Incoming, Surface, require_model
+from gateway.asking import Ask, Wanted
 from gateway.caching import Family
 from gateway.calls import Chat, Embedding
 from gateway.catalog import EMBEDDINGS as EMBEDDING_CAPABILITY
 from gateway.catalog import Asked
-from gateway.pipeline import Ask
-from providers.chat import ChatRequest
+from gateway.exchange import Exchange
+from providers.chat import ChatRequest, Json
 from providers.dialects import ANTHROPIC, OPENAI
 
 #: Callers' headers that belong to Anthropic's format and go along when an Anthropic endpoint answers.
 _ANTHROPIC_HEADERS = (b"anthropic-beta",)
+#: Characters of a name, and bytes of tags, that a record holds while it waits in memory.
+_LONGEST_NAME, _LARGEST_TAGS = 256, 16_384
 _NEEDS_EMBEDDINGS = frozenset({EMBEDDING_CAPABILITY})
 
 
@@ -20,15 +25,29 @@ def ask_chat(incoming: Incoming, request: ChatRequest, work: Chat, family: Famil
     exchange = incoming.exchange
     exchange.requested_model = require_model(request.model)
     exchange.stream = request.stream
-    exchange.user = request.user
-    exchange.tags = request.metadata
+    exchange.user = request.user[:_LONGEST_NAME] if request.user else None
+    exchange.tags = _tags(request.metadata)
+    exchange.pinned_headers = request.headers
+    return Ask(exchange, wanted_chat(exchange, work), incoming.body, family, request.temperature == 0)
+
+
+def wanted_chat(exchange: Exchange, work: Chat) -> Wanted:
+    """What a chat request takes."""
+    request = work.request
     asked = Asked(
         needs=request.needs,
         input_tokens=request.input_tokens,
         output_tokens=request.max_tokens or 0,
         providers=exchange.preferences.providers,
     )
-    return Ask(exchange, work, incoming.body, asked, request.max_tokens, family, request.temperature == 0)
+    return Wanted(work, asked, request.max_tokens)
+
+
+def _tags(metadata: Json | None) -> Json | None:
+    """The caller's tags, unless they are a document: a record is not the place for one."""
+    if metadata and len(msgspec.json.encode(metadata)) > _LARGEST_TAGS:
+        return {"omitted": True}
+    return metadata
 
 
 def _chat_completions(incoming: Incoming) -> Ask:
@@ -50,10 +69,11 @@ def _embeddings(incoming: Incoming) -> Ask:
     request = OPENAI.parse_embedding(incoming.body)
     exchange = incoming.exchange
     exchange.requested_model = require_model(request.model)
-    exchange.user = request.user
+    exchange.user = request.user[:_LONGEST_NAME] if request.user else None
     asked = Asked(_NEEDS_EMBEDDINGS, request.input_tokens, 0, exchange.preferences.providers)
+    wanted = Wanted(Embedding(request, OPENAI, drop=False), asked, 1)
     # The same text has the same vector.
-    return Ask(exchange, Embedding(request, OPENAI, drop=False), incoming.body, asked, 1, "drop_in", True)
+    return Ask(exchange, wanted, incoming.body, "drop_in", deterministic=True)
 
 
 CHAT_COMPLETIONS = Surface("chat", "openai", OPENAI_SHAPE, _chat_completions)

@@ -21,7 +21,7 @@ class Health(Controller):
 
     @get("/health/ready", summary="Ready for requests", raises=[])
     async def ready(self, gateway: Gateway) -> Response[dict[str, Any]]:
-        """503 until it can serve, and while it shuts down."""
+        """503 until it can serve."""
         status = HTTP_200_OK if gateway.ready else HTTP_503_SERVICE_UNAVAILABLE
         return Response({"ready": gateway.ready}, status_code=status)
 

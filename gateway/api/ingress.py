@@ -4,24 +4,24 @@ These are bare ASGI handlers, not Litestar controllers: a controller costs more 
 request, and a caller that hangs up is noticed on `receive`, which a controller hides.
 """
 
-import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
 from gateway.api import preferences, wire
 from gateway.api.faults import ErrorShape, defect, of_invalid, retry_after
+from gateway.asking import Ask
 from gateway.caching import Kept
-from gateway.errors import BadRequest, GatewayError, WrongMethod
+from gateway.errors import BadRequest, Busy, GatewayError, WrongMethod
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal, Principals
 from gateway.identity import new_id
-from gateway.pipeline import Ask, Pipeline
+from gateway.pipeline import Pipeline, Streamed
 from gateway.sessions import Sessions
 from providers.chat import Json
 from providers.dialect import InvalidRequest
@@ -68,11 +68,12 @@ class Ingress:
         request_id_header: str,
         log_bodies: bool,
         debug: bool,
-        clock: Callable[[], float],
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
         rng: random.Random,
         turned_away: Callable[[str, int], None],
     ) -> None:
-        """Wire it; `clock` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline."""
+        """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline."""
         self._pipeline = pipeline
         self._principals = principals
         self._sessions = sessions
@@ -80,13 +81,14 @@ class Ingress:
         self._request_id_header = request_id_header.lower().encode()
         self._log_bodies = log_bodies
         self._debug = debug
-        self._clock = clock
+        self._wall = wall
+        self._monotonic = monotonic
         self._rng = rng
         self._turned_away = turned_away
 
     async def serve(self, surface: Surface, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        now = self._clock()
+        now, began = self._wall(), self._monotonic()
         request_id = new_id("req", now, self._rng)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         returned = self._returned(headers, request_id)
@@ -97,7 +99,7 @@ class Ingress:
             principal = self._principals.find(api_key(headers))
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
-            opened = _open(surface, request_id, now, principal, wishes)
+            opened = _open(surface, request_id, now, began, principal, wishes)
             if self._log_bodies:
                 opened.request_body = body
             ask = surface.understand(Incoming(body, headers, opened))
@@ -116,7 +118,7 @@ class Ingress:
 
     def named(self, scope: HTTPScope, send: Send) -> Send:
         """For the ordinary routes: give the request its id, and every answer the headers that tell it."""
-        request_id = new_id("req", self._clock(), self._rng)
+        request_id = new_id("req", self._wall(), self._rng)
         scope["state"]["request_id"] = request_id
         returned = self._returned(dict(scope["headers"]), request_id)
 
@@ -129,7 +131,9 @@ class Ingress:
 
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:
         exchange = ask.exchange
-        await self._recall(ask)
+        session_id = exchange.preferences.session_id
+        if ask.talk is not None and session_id is not None:
+            ask.talk.recall = partial(self._sessions.recall, exchange.principal, session_id)
         if not exchange.stream:
             kept = await self._pipeline.reply(ask)
             await self._remember(surface, ask, kept)
@@ -137,16 +141,17 @@ class Ingress:
             await wire.send_json(send, 200, body, [*wire.facts(exchange), *returned])
             return
         streamed = await self._pipeline.stream(ask)
-        async with aclosing(streamed.pieces):
-            await wire.send_stream(
-                send, self._closed(surface, ask, streamed.pieces), [*wire.facts(exchange), *returned]
-            )
+        try:
+            pieces = self._closed(surface, ask, streamed)
+            await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned])
+        finally:
+            await streamed.close()
 
-    async def _closed(self, surface: Surface, ask: Ask, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async def _closed(self, surface: Surface, ask: Ask, streamed: Streamed) -> AsyncIterator[bytes]:
         """The stream with its end: what the surface adds, or the error that it broke with."""
         exchange = ask.exchange
         try:
-            async for piece in pieces:
+            async for piece in streamed.pieces():
                 yield piece
             await self._remember(surface, ask, None)
         except GatewayError as exc:
@@ -159,18 +164,19 @@ class Ingress:
         if surface.closing is not None:
             yield surface.closing(exchange)
 
-    async def _recall(self, ask: Ask) -> None:
-        session_id = ask.exchange.preferences.session_id
-        if ask.talk is not None and session_id is not None:
-            windows = [one.context for one in self._pipeline.catalog.serving(ask.exchange.requested_model)]
-            earlier = await self._sessions.recall(ask.exchange.principal, session_id, windows)
-            ask.work = ask.talk.after(earlier)
-
     async def _remember(self, surface: Surface, ask: Ask, kept: Kept | None) -> None:
-        session_id = ask.exchange.preferences.session_id
-        if ask.talk is not None and session_id is not None and surface.said is not None:
-            answer = surface.said(ask.exchange, kept)
-            await self._sessions.remember(ask.exchange.principal, session_id, [*ask.talk.messages, answer])
+        exchange = ask.exchange
+        session_id = exchange.preferences.session_id
+        if ask.talk is None or session_id is None or surface.said is None:
+            return
+        turn = [*ask.talk.messages, surface.said(exchange, kept)]
+        try:
+            await self._sessions.remember(exchange.principal, session_id, turn)
+            exchange.session_saved = True
+        except Busy as exc:
+            # The answer is here and paid for: better without a memory than not at all, as long as it is said.
+            exchange.session_saved = False
+            _log.warning("a turn was not saved", extra={"request_id": exchange.id, "error": exc.message})
 
     async def _tell(
         self,
@@ -211,11 +217,13 @@ def api_key(headers: dict[bytes, bytes]) -> str | None:
     return None
 
 
-def _open(surface: Surface, request_id: str, now: float, principal: Principal, wishes: Preferences) -> Exchange:
+def _open(
+    surface: Surface, request_id: str, now: float, began: float, principal: Principal, wishes: Preferences
+) -> Exchange:
     return Exchange(
         id=request_id,
         created=now,
-        began=asyncio.get_running_loop().time(),
+        began=began,
         surface=surface.name,
         dialect=surface.dialect,
         principal=principal.name,

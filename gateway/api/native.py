@@ -19,6 +19,7 @@ from providers.chat import (
     Choice,
     Finish,
     Json,
+    Part,
     ReasoningDelta,
     RefusalDelta,
     RefusalText,
@@ -97,10 +98,8 @@ def dress(exchange: Exchange, kept: Kept) -> bytes:
 
 
 def said(exchange: Exchange, kept: Kept | None) -> Json:
-    """The answer as the message that a session keeps; a stream's text was collected as it passed."""
-    if kept is None:
-        return {"role": "assistant", "content": "".join(exchange.said or [])}
-    parts = _REPLY.decode(kept.pieces[0]).choices[0].parts
+    """The answer as the message that a session keeps; what a stream said was collected as it passed."""
+    parts = _spoken(exchange.said or []) if kept is None else _REPLY.decode(kept.pieces[0]).choices[0].parts
     message: Json = {"role": "assistant", "content": "".join(part.text for part in parts if isinstance(part, Text))}
     calls = [part for part in parts if isinstance(part, ToolCall)]
     if calls:
@@ -109,6 +108,20 @@ def said(exchange: Exchange, kept: Kept | None) -> Json:
             for call in calls
         ]
     return message
+
+
+def _spoken(chunks: list[ChatChunk]) -> list[Part]:
+    """The text and the tool calls of a stream's first choice."""
+    text: list[str] = []
+    calls: dict[int, ToolCall] = {}
+    for chunk in chunks:
+        if isinstance(chunk, TextDelta) and chunk.choice == 0:
+            text.append(chunk.text)
+        elif isinstance(chunk, ToolCallDelta) and chunk.choice == 0:
+            call = calls.setdefault(chunk.index, ToolCall("", "", ""))
+            call.id, call.name = call.id or chunk.id or "", call.name or chunk.name or ""
+            call.arguments += chunk.arguments
+    return [Text("".join(text)), *calls.values()]
 
 
 def closing(exchange: Exchange) -> bytes:
@@ -130,6 +143,7 @@ def metadata(exchange: Exchange) -> dict[str, Any]:
         "cost_usd": exchange.cost,
         "attempts": told(exchange),
         "session_id": exchange.preferences.session_id,
+        **({} if exchange.session_saved is None else {"session_saved": exchange.session_saved}),
         "database_logged": exchange.logged,
     }
 

@@ -10,13 +10,13 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.api import native
-from gateway.api.chat import ask_chat
+from gateway.api.chat import ask_chat, wanted_chat
 from gateway.api.faults import NATIVE_SHAPE
 from gateway.api.ingress import Incoming, Surface
+from gateway.asking import Ask, Talk
 from gateway.calls import Chat
 from gateway.catalog import AUTO
 from gateway.errors import BadRequest
-from gateway.pipeline import Ask, Talk
 from providers.chat import Json
 from providers.dialects import OPENAI
 from providers.dialects.wire import read_request
@@ -106,7 +106,8 @@ def _understand(incoming: Incoming) -> Ask:
     if incoming.exchange.preferences.session_id is not None:
         if ask.exchange.stream:
             ask.exchange.said = []
-        ask.talk = Talk(messages, lambda earlier: _work(body, [*earlier, *messages]))
+        exchange = incoming.exchange
+        ask.talk = Talk(messages, lambda earlier: wanted_chat(exchange, _work(body, [*earlier, *messages])))
     return ask
 
 

@@ -8,7 +8,9 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import to_builtins
 
+from cache import prefix_of
 from gateway.api.access import Gateway, admin
+from gateway.api.times import unix
 from gateway.errors import Busy, NotFound
 from gateway.records import Filters
 
@@ -29,7 +31,7 @@ class Database(Controller):
 
         Of the last 24 hours, or since a time.
         """
-        return await gateway.records.stats(since.timestamp() if since else gateway.wall() - _DAY)
+        return await gateway.records.stats(unix(since) if since else gateway.wall() - _DAY)
 
     @get("/requests/recent", summary="Recent requests, newest first")
     async def recent(
@@ -37,7 +39,7 @@ class Database(Controller):
         gateway: Gateway,
         provider: FromQuery[str | None] = None,
         model: FromQuery[str | None] = None,
-        status: FromQuery[int | None] = None,
+        status: Annotated[int | None, QueryParameter(ge=100, le=599)] = None,
         key: FromQuery[str | None] = None,
         cached: FromQuery[bool | None] = None,
         since: FromQuery[datetime | None] = None,
@@ -51,7 +53,7 @@ class Database(Controller):
             status=status,
             key=key,
             cached=cached,
-            since=since.timestamp() if since else None,
+            since=unix(since) if since else None,
         )
         return await gateway.records.recent(wanted, cursor=cursor, limit=limit)
 
@@ -75,7 +77,7 @@ class Database(Controller):
         self, gateway: Gateway, model: FromQuery[str | None] = None, prefix: FromQuery[str | None] = None
     ) -> dict[str, Any]:
         """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
-        start = f"{model}:" if model is not None else (prefix or "")
+        start = prefix_of(model) if model is not None else (prefix or "")
         try:
             return {"cleared": await gateway.store.clear(start)}
         except ConnectionError as exc:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dwa import DeploymentStats, Shape
 from gateway.api.access import Gateway, admin, caller, principal_of
+from gateway.api.times import unix
 from gateway.catalog import AUTO, Asked, Deployment
 from gateway.errors import BadRequest, NotFound
 
@@ -134,7 +135,7 @@ class Dwa(Controller):
 
         Of the last hour, or since a time.
         """
-        begin = since.timestamp() if since else gateway.wall() - _HOUR
+        begin = unix(since) if since else gateway.wall() - _HOUR
         return {"history": await gateway.records.history(begin, limit)}
 
     @get("/explain/{request_id:str}", summary="Why a request went where it went")

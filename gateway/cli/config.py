@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import rich_click as click
 
-from gateway.cli.options import config_option
-from gateway.settings import Loaded, SettingsError, from_environment
+from gateway.cli.options import config_option, load, load_settings
 from gateway.settings.showing import show_settings
 
 
@@ -21,7 +19,7 @@ def config() -> None:
 @config_option
 def check(config: Path | None) -> None:
     """Say what is wrong, all of it; exit with 1 when anything is."""
-    settings = _load(config).settings
+    settings = load_settings(config)
     models = sum(len(provider.models) for provider in settings.providers.values())
     what = f"providers: {', '.join(settings.providers)} ({models} models)" if settings.providers else "no provider"
     click.echo(f"The configuration is valid: {what}, {len(settings.routes)} routes, {len(settings.keys)} keys.")
@@ -31,12 +29,4 @@ def check(config: Path | None) -> None:
 @config_option
 def show(config: Path | None) -> None:
     """Show every setting as YAML, where it came from, and no secret."""
-    click.echo(show_settings(_load(config)), nl=False)
-
-
-def _load(config: Path | None) -> Loaded:
-    try:
-        return from_environment(config)
-    except SettingsError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+    click.echo(show_settings(load(config)), nl=False)

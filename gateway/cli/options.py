@@ -10,7 +10,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from gateway.settings import SettingsError, from_environment
+from gateway.settings import Loaded, SettingsError, from_environment
 from gateway.settings.tree import Settings
 
 config_option = click.option(
@@ -20,9 +20,14 @@ config_option = click.option(
 )
 
 
-def load_settings(config: Path | None, overrides: Mapping[str, str] | None = None) -> Settings:
-    """The settings. Raises `click.ClickException` with every problem."""
+def load(config: Path | None, overrides: Mapping[str, str] | None = None) -> Loaded:
+    """The settings, and where they came from. Raises `click.ClickException` with every problem."""
     try:
-        return from_environment(config, overrides).settings
+        return from_environment(config, overrides)
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from exc
+
+
+def load_settings(config: Path | None, overrides: Mapping[str, str] | None = None) -> Settings:
+    """The settings. Raises `click.ClickException` with every problem."""
+    return load(config, overrides).settings

@@ -16,6 +16,7 @@ from gateway.catalog import Deployment
 from gateway.cli.options import config_option, load_settings
 from gateway.inventory import catalog_of
 from providers import client
+from providers.dialect import Inexpressible
 from providers.dialects import DIALECTS, OPENAI
 from providers.errors import Fault
 from providers.transport import Transport
@@ -67,13 +68,15 @@ def check(names: tuple[str, ...], config: Path | None) -> None:
         raise click.ClickException(
             "No provider is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY, …, or write YAML."
         )
-    cheapest = [min(_chatting(catalog.deployments_of(name)), key=lambda one: one.price.output) for name in chosen]
+    cheapest: list[Deployment] = []
+    for name in chosen:
+        chatting = [one for one in catalog.deployments_of(name) if one.chats]
+        if chatting:
+            cheapest.append(min(chatting, key=lambda one: one.price.output))
+        else:
+            click.echo(f"{name}: not checked, it has no chat model")
     if not asyncio.run(_check_all(cheapest)):
         raise SystemExit(1)
-
-
-def _chatting(deployments: list[Deployment]) -> list[Deployment]:
-    return [one for one in deployments if one.chats] or deployments
 
 
 async def _check_all(deployments: list[Deployment]) -> bool:
@@ -93,8 +96,8 @@ async def _check(transport: Transport, one: Deployment) -> bool:
         call = one.dialect.encode(request, one.target, drop=True)
         received = await client.send(transport, one.endpoint, one.dialect, call, deadline=began + _PATIENCE)
         one.dialect.glance(received.body)
-    except Fault as fault:
-        click.echo(f"{one.key}: FAILED, {fault.kind}: {fault.message}")
+    except (Fault, Inexpressible) as exc:
+        click.echo(f"{one.key}: FAILED, {exc.kind if isinstance(exc, Fault) else 'inexpressible'}: {exc}")
         return False
     click.echo(f"{one.key}: ok in {loop.time() - began:.2f} s")
     return True

@@ -28,6 +28,7 @@ from gateway.app import VERSION, create_app
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
 from gateway.settings import share_with_workers
+from gateway.settings.routes import is_loopback
 from gateway.settings.tree import Settings
 from providers import simulator
 
@@ -112,7 +113,9 @@ def _greet(settings: Settings, *, simulated: bool) -> None:
             "Set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, GROK_API_KEY or OLLAMA_BASE_URL to reach real ones."
         )
     if settings.anonymous:
-        console.print("No key is set: everybody on this machine may use it, administration included.")
+        who = "everybody on this machine" if is_loopback(settings.server.host) else "EVERYBODY WHO REACHES IT"
+        rights = "" if settings.keys or settings.auth.admin_key else ", administration included"
+        console.print(f"No key is asked for: {who} may use it{rights}.")
 
 
 def _run(worker: Callable[[], Any], settings: Settings) -> None:

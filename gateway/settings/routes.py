@@ -59,7 +59,7 @@ def check_whole(settings: Settings, builder: Builder) -> None:
     _check_objectives(settings, builder)
     _check_keys(settings, builder)
     keyless = not settings.keys and not settings.auth.admin_key and not settings.auth.allow_anonymous
-    if keyless and not _loopback(settings.server.host) and not any(map(builder.failed_below, (("keys",), ("auth",)))):
+    if keyless and not is_loopback(settings.server.host) and not any(map(builder.failed_below, (("keys",), ("auth",)))):
         builder.blame(
             ("server", "host"),
             f"{settings.server.host} can be reached from other machines, and no key is set. Set STEELYARD_API_KEYS or "
@@ -136,7 +136,8 @@ def _circle(start: str, entries: Mapping[str, RouteEntry]) -> list[str] | None:
     return None
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Only this machine reaches that address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

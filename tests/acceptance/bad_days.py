@@ -22,12 +22,13 @@ from gateway.settings import Settings
 from gateway.settings.sections import Requests, Timeouts
 from providers import simulator
 from providers.simulator import Lengths, Model, Prices, Provider, Simulation, Speed, Trouble
+from providers.simulator.config import Dialect
 from tests.serving import Serving, settings_in, simulated
 
 #: The model every provider of the cast serves.
 MODEL = "sim-chat"
 #: The cast, with the dialect that each speaks.
-DIALECTS: Mapping[str, simulator.config.Dialect] = {
+DIALECTS: Mapping[str, Dialect] = {
     "alfa": "openai",
     "bravo": "anthropic",
     "charlie": "gemini",

@@ -22,7 +22,7 @@ import psutil
 
 from gateway.store.engine import parse_url
 from providers import simulator
-from providers.simulator import Simulation
+from providers.simulator import Simulation, Trouble
 from tests.acceptance.bad_days import DIALECTS, PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -120,10 +120,10 @@ class Program:
         family = psutil.Process(self.process.pid).children(recursive=True)
         return [one for one in family if _is_worker(one)]
 
-    async def ended(self) -> int:
-        """Wait for the end: the exit code."""
+    async def ended(self, within: float = PATIENCE) -> int:
+        """Wait for the end: the exit code. Fail when it does not come."""
         assert self.process is not None
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
+        return await asyncio.to_thread(self.process.wait, within)
 
     def kill(self) -> None:
         """As a crash would, children included; safe to repeat."""
@@ -151,7 +151,7 @@ def a_program(
         program.kill()
 
 
-def broken(running: simulator.Running, trouble: simulator.config.Trouble, *, seconds: float | None = None) -> None:
+def broken(running: simulator.Running, trouble: Trouble, *, seconds: float | None = None) -> None:
     """This happens at every provider."""
     for name in DIALECTS:
         running.control(name, trouble, seconds=seconds)

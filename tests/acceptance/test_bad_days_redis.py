@@ -91,7 +91,8 @@ async def test_redis_dies_under_load_and_everybody_is_answered(manner: object, r
 
             async def repeat() -> None:
                 for number in range(400):
-                    repeated.append(await cacheable(session, day, f"again {number % 10}.", stream=number % 20 >= 10))
+                    told = await cacheable(session, day, f"again {number % 10}.", stream=number % 20 >= 10)
+                    repeated.append(told)
 
             repeating = asyncio.create_task(repeat())
             try:

@@ -102,26 +102,35 @@ async def a_stalling_day(folder: Path, name: str) -> AsyncGenerator[tuple[Day, S
 async def openai_breaks(day: Day, name: str) -> str:
     """The official SDK raises; what it had read until then."""
     said: list[str] = []
-    async with openai.AsyncOpenAI(base_url=f"{day.url}/v1", api_key="any", max_retries=0) as client:
+
+    async def read(client: openai.AsyncOpenAI) -> None:
         stream = await client.chat.completions.create(
             model=f"{name}/{MODEL}", messages=[{"role": "user", "content": "Tell me."}], stream=True
         )
+        async for chunk in stream:
+            said.extend(choice.delta.content or "" for choice in chunk.choices)
+
+    async with openai.AsyncOpenAI(base_url=f"{day.url}/v1", api_key="any", max_retries=0) as client:
         with pytest.raises(openai.APIError) as caught:
-            async for chunk in stream:
-                said += [choice.delta.content or "" for choice in chunk.choices]
+            await read(client)
     assert caught.value.code == "stream_broken"
     return "".join(said)
 
 
 async def anthropic_breaks(day: Day, name: str) -> str:
+    """The same of Anthropic's."""
     said: list[str] = []
+
+    async def read(client: anthropic.AsyncAnthropic) -> None:
+        async with client.messages.stream(
+            model=f"{name}/{MODEL}", max_tokens=64, messages=[{"role": "user", "content": "Tell me."}]
+        ) as stream:
+            async for event in stream:
+                said.append(event.text if event.type == "text" else "")
+
     async with anthropic.AsyncAnthropic(base_url=day.url, api_key="any", max_retries=0) as client:
         with pytest.raises(anthropic.APIError) as caught:
-            async with client.messages.stream(
-                model=f"{name}/{MODEL}", max_tokens=64, messages=[{"role": "user", "content": "Tell me."}]
-            ) as stream:
-                async for text in stream.text_stream:
-                    said.append(text)
+            await read(client)
     body = caught.value.body
     assert isinstance(body, dict)
     assert body["error"]["code"] == "stream_broken"

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -345,7 +345,7 @@ class World:
         surface: Surface = CHAT_COMPLETIONS,
         wishes: Preferences | None = None,
         created: float = 1_700_000_000.0,
-        **fields: object,
+        **fields: Any,
     ) -> Ask:
         """A question as it comes in from a surface; `fields` change or join the body's, None leaves one out."""
         said: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}

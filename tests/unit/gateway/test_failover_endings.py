@@ -196,8 +196,8 @@ def test_whatever_happens_every_ticket_ends_once_and_every_call_is_recorded(
     async def scenario() -> None:
         names = [f"p{number}" for number in range(len(scripts))]
         tiers = [tier for tier in (names[:split], names[split:]) if tier]
-        scene = Scene(*({name: "" for name in tier} for tier in tiers), policy=RetryPolicy(rounds=rounds), timeout=11.0)
-        passed_over = 0
+        blank: list[dict[str, Step | list[Step]]] = [dict.fromkeys(tier, "ok") for tier in tiers]
+        scene = Scene(*blank, policy=RetryPolicy(rounds=rounds), timeout=11.0)
         for name, script in zip(names, scripts, strict=True):
             scene.scripts[f"{name}/m"] = [_made(what, scene) for what in script]
         work = asyncio.create_task(scene.run())

@@ -1,0 +1,157 @@
+"""What a caller wants, and the first stage of serving it: everything that is decided before anybody is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from dwa import Objective, Shape
+from gateway.caching import AnswerCache, Family, Plan
+from gateway.calls import Chat, Embedding
+from gateway.catalog import Asked, Catalog, Resolution
+from gateway.errors import BadRequest, DeadlineExceeded
+from gateway.exchange import Exchange
+from gateway.failover import Choosing
+from providers.chat import Json
+
+
+class Defaults(Struct, frozen=True):
+    """What applies when neither request nor route says otherwise; `timeout` in seconds."""
+
+    strategy: str
+    objective: str
+    timeout: float
+
+
+class Wanted(Struct):
+    """The work, and what decides who may do it; `output_cap` is the caller's bound on the answer, in tokens."""
+
+    work: Chat | Embedding
+    asked: Asked
+    output_cap: int | None
+
+
+class Talk(Struct):
+    """A request within a session: its own messages, and how to ask again with the earlier ones before them.
+
+    `recall` is given the candidates' windows (tokens) and gives the earlier messages.
+    """
+
+    messages: list[Json]
+    after: Callable[[list[Json]], Wanted]
+    recall: Callable[[Sequence[int | None]], Awaitable[list[Json]]] | None = None
+
+
+class Ask(Struct):
+    """A request on its way through the pipeline. `body` is what the caller sent."""
+
+    exchange: Exchange
+    wanted: Wanted
+    body: bytes
+    family: Family
+    deterministic: bool
+    talk: Talk | None = None
+
+
+class Prepared(Struct, frozen=True):
+    """Who can answer, how they are ordered, what the cache means, and until when; times on the monotonic clock.
+
+    `shared_deadline` bounds work that others may be waiting for too: one caller's hurry is not theirs.
+    """
+
+    resolution: Resolution
+    choosing: Choosing
+    plan: Plan
+    deadline: float
+    shared_deadline: float
+
+
+class Objectives(Protocol):
+    """Objectives by name, or by weights."""
+
+    def __call__(self, name: str, weights: dict[str, float] | None) -> Objective:
+        """The objective. Raises `ValueError` for an unknown name, or weights that are none."""
+        ...
+
+
+class Preparing:
+    """The first stage."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        cache: AnswerCache,
+        defaults: Defaults,
+        objectives: Objectives,
+        strategies: frozenset[str],
+    ) -> None:
+        """Decide with these."""
+        self._catalog = catalog
+        self._cache = cache
+        self._defaults = defaults
+        self._objectives = objectives
+        self._strategies = strategies
+
+    async def prepare(self, ask: Ask) -> Prepared:
+        """Decide. Raises a `GatewayError`."""
+        exchange = ask.exchange
+        wishes = exchange.preferences
+        timeout = wishes.timeout if wishes.timeout is not None else self._defaults.timeout
+        deadline = exchange.began + timeout
+        if ask.talk is not None and ask.talk.recall is not None:
+            await self._recall(ask, ask.talk, deadline)
+        wanted = ask.wanted
+        resolution = self._catalog.resolve(exchange.requested_model, wanted.asked, ordered=wishes.ordered)
+        route = resolution.route
+        exchange.route = route.name if route else None
+        shape = Shape(
+            wanted.asked.input_tokens, wanted.output_cap, route=exchange.requested_model, stream=exchange.stream
+        )
+        choosing = self.choosing(exchange, resolution, shape, wishes.objective)
+        if wishes.drop_params is not None:
+            wanted.work.drop = wishes.drop_params
+        elif route is not None:
+            wanted.work.drop = route.drop_params
+        plan = self._cache.plan(ask.body, exchange, route, family=ask.family, deterministic=ask.deterministic)
+        if ask.talk is not None:
+            # A session's earlier turns are part of the question and not of the body.
+            plan = Plan()
+        return Prepared(resolution, choosing, plan, deadline, max(deadline, exchange.began + self._defaults.timeout))
+
+    def choosing(
+        self, exchange: Exchange | None, resolution: Resolution, shape: Shape, objective: str | None
+    ) -> Choosing:
+        """How candidates are ordered: the caller's word before the route's before the gateway's."""
+        route = resolution.route
+        wishes = exchange.preferences if exchange else None
+        strategy = (wishes and wishes.strategy) or (route and route.strategy) or self._defaults.strategy
+        if strategy not in self._strategies:
+            raise BadRequest(
+                f"Unknown strategy '{strategy[:100]}'. Use one of: {', '.join(sorted(self._strategies))}.",
+                param="strategy",
+            )
+        name = objective or (route and route.objective) or self._defaults.objective
+        try:
+            chosen = self._objectives(name, wishes.weights if wishes else None)
+        except ValueError as exc:
+            raise BadRequest(f"The objective '{name[:100]}' cannot be used: {exc}.", param="objective") from exc
+        sticky = None
+        if exchange is not None and wishes is not None:
+            exchange.strategy, exchange.objective = strategy, chosen.name
+            if wishes.session_id is not None:
+                sticky = f"{exchange.principal}:{wishes.session_id}"
+        return Choosing(shape, strategy, chosen, sticky)
+
+    async def _recall(self, ask: Ask, talk: Talk, deadline: float) -> None:
+        assert talk.recall is not None
+        windows = [one.context for one in self._catalog.serving(ask.exchange.requested_model)]
+        try:
+            async with asyncio.timeout_at(deadline):
+                earlier = await talk.recall(windows)
+        except TimeoutError as exc:
+            raise DeadlineExceeded from exc
+        # What the earlier turns hold (pictures, tools, length) decides who can answer just as much.
+        ask.wanted = talk.after(earlier)

@@ -1,0 +1,183 @@
+"""Health: healthy, degraded (it answers, something is away), unhealthy (it cannot answer); each service says why."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, cast
+
+import pytest
+from gateway_world import deployment
+from msgspec.structs import replace
+from paused_time import paused
+
+from cache import CacheStats, Store
+from dwa import Balancer, Shape
+from gateway.catalog import Catalog
+from gateway.health import Health
+from gateway.records import Records
+from gateway.store.request_log import LogStats
+
+ONE, TWO, OTHER = deployment("a/m"), deployment("a/n"), deployment("b/m")
+UP = LogStats(0, 100, 0, 0, 0, 0, 0, 0, "up", None)
+
+
+class Services:
+    """A store and a log that may be in trouble, in the place of the real ones."""
+
+    def __init__(self) -> None:
+        self.works = True
+        self.trouble: str | None = None
+        self.written = UP
+        self.log = self
+
+    async def ping(self) -> bool:
+        return self.works
+
+    async def problem(self) -> str | None:
+        return self.trouble
+
+    def stats(self) -> Any:
+        return self.written
+
+
+class Cache:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def ping(self) -> bool:
+        return self._services.works
+
+    def stats(self) -> CacheStats:
+        return CacheStats("redis", hits=3, last_error=None if self._services.works else "refused")
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.services = Services()
+        self.balancer = Balancer(clock=asyncio.get_running_loop().time, rng=random.Random(1))
+        self.health = Health(
+            Catalog([ONE, TWO, OTHER]),
+            self.balancer,
+            cast("Store", Cache(self.services)),
+            cast("Records", self.services),
+        )
+
+    async def look(self) -> tuple[str, dict[str, Any]]:
+        return await self.health.services()
+
+    def refuse(self, *keys: str) -> None:
+        for one in (ONE, TWO, OTHER):
+            if one.key in keys:
+                self.balancer.begin(one.candidate, Shape(100)).throttled(600.0)
+
+    async def break_(self, *keys: str) -> None:
+        for one in (ONE, TWO, OTHER):
+            for _ in range(8 if one.key in keys else 0):
+                ticket = self.balancer.begin(one.candidate, Shape(100))
+                await asyncio.sleep(0.1)
+                ticket.failure("overloaded")
+
+
+@paused
+async def test_all_is_well_before_the_first_request() -> None:
+    verdict, services = await Scene().look()
+    assert verdict == "healthy"
+    assert set(services) == {"database", "cache", "dwa", "log"}
+    assert {one["status"] for one in services.values()} == {"healthy"}
+    assert services["dwa"]["active_providers"] == ["a", "b"]
+    assert services["dwa"]["excluded"] == []
+    assert services["cache"]["hits"] == 3
+
+
+@paused
+async def test_a_database_that_is_away_degrades() -> None:
+    scene = Scene()
+    scene.services.trouble = "db:5432 does not answer"
+    verdict, services = await scene.look()
+    assert verdict == "degraded"
+    assert services["database"] == {"status": "degraded", "error": "db:5432 does not answer"}
+
+
+@paused
+async def test_a_cache_that_is_away_degrades() -> None:
+    scene = Scene()
+    scene.services.works = False
+    verdict, services = await scene.look()
+    assert verdict == "degraded"
+    assert (services["cache"]["status"], services["cache"]["last_error"]) == ("degraded", "refused")
+
+
+@pytest.mark.parametrize(
+    ("stats", "status"),
+    [
+        (UP, "healthy"),
+        (replace(UP, spilled=5, replayed=5), "healthy"),
+        (replace(UP, database="away"), "degraded"),
+        (replace(UP, dropped=1), "degraded"),
+    ],
+)
+@paused
+async def test_a_log_that_spills_or_lost_rows_degrades(stats: LogStats, status: str) -> None:
+    scene = Scene()
+    scene.services.written = stats
+    verdict, services = await scene.look()
+    assert (verdict, services["log"]["status"]) == (status, status)
+    assert services["log"]["queue"] == 0
+
+
+@paused
+async def test_a_provider_is_there_while_one_of_its_models_is() -> None:
+    scene = Scene()
+    scene.refuse("a/m")
+    verdict, services = await scene.look()
+    assert verdict == "healthy"
+    assert services["dwa"]["active_providers"] == ["a", "b"]
+
+
+@paused
+async def test_a_provider_that_refuses_everything_degrades() -> None:
+    scene = Scene()
+    scene.refuse("a/m", "a/n")
+    verdict, services = await scene.look()
+    assert verdict == "degraded"
+    assert services["dwa"] == {"status": "degraded", "active_providers": ["b"], "excluded": ["a"]}
+
+
+@paused
+async def test_a_provider_that_is_broken_degrades() -> None:
+    scene = Scene()
+    await scene.break_("b/m")
+    verdict, services = await scene.look()
+    assert (verdict, services["dwa"]["excluded"]) == ("degraded", ["b"])
+
+
+@paused
+async def test_without_any_provider_it_cannot_answer() -> None:
+    scene = Scene()
+    scene.refuse("a/m", "a/n")
+    await scene.break_("b/m")
+    verdict, services = await scene.look()
+    assert verdict == "unhealthy"
+    assert services["dwa"]["status"] == "unhealthy"
+    assert (services["dwa"]["active_providers"], services["dwa"]["excluded"]) == ([], ["a", "b"])
+    assert services["dwa"]["error"]
+
+
+@paused
+async def test_cannot_answer_outweighs_something_is_away() -> None:
+    scene = Scene()
+    scene.services.trouble = "away"
+    scene.refuse("a/m", "a/n", "b/m")
+    assert (await scene.look())[0] == "unhealthy"
+
+
+@paused
+async def test_it_heals_by_itself() -> None:
+    scene = Scene()
+    scene.services.works = False
+    scene.refuse("a/m", "a/n", "b/m")
+    assert (await scene.look())[0] == "unhealthy"
+    scene.services.works = True
+    await asyncio.sleep(600.0)
+    assert (await scene.look())[0] == "healthy"
