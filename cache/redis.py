@@ -7,6 +7,7 @@ Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seco
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from cache.store import CacheStats
 
 T = TypeVar("T")
+_log = logging.getLogger("steelyard.cache")
 _FIRST_PAUSE = (
     0.5  # seconds; long enough that a dead Redis costs a request in a hundred, short enough to notice a restart
 )
@@ -137,6 +139,8 @@ class RedisStore:
 
     def _failed(self, exc: Exception) -> None:
         self._stats.errors += 1
+        if self._stats.healthy:
+            _log.warning("redis is away: the cache misses", extra={"error": type(exc).__name__})
         self._stats.healthy = False
         # The class says enough; the text may quote the URL with its password.
         self._stats.last_error = type(exc).__name__
@@ -145,6 +149,7 @@ class RedisStore:
 
     def _works(self) -> None:
         if not self._stats.healthy:
+            _log.info("redis is back")
             self._stats.healthy = True
             self._stats.last_error = None
             self._resume_at = 0.0

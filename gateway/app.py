@@ -38,6 +38,8 @@ from gateway.parts import Parts
 from gateway.records import StoreUnavailable
 from gateway.settings.tree import Settings
 
+#: The script of the page at /docs comes from a public CDN: a pinned one, not whatever is there tomorrow.
+_SCALAR = "1.72.1"
 VERSION = installed_version("steelyard")
 SURFACES: dict[str, Surface] = {
     "/v1/chat/completions": CHAT_COMPLETIONS,
@@ -146,7 +148,7 @@ def _openapi() -> OpenAPIConfig:
         version=VERSION,
         description="A multi-LLM routing gateway that weighs its providers.",
         path="/docs",
-        render_plugins=[ScalarRenderPlugin()],
+        render_plugins=[ScalarRenderPlugin(version=_SCALAR)],
         components=Components(security_schemes=dict(schemes)),
         security=[{"bearer": []}],
     )

@@ -137,7 +137,7 @@ class Preparing:
         try:
             chosen = self._objectives(name, wishes.weights if wishes else None)
         except ValueError as exc:
-            raise BadRequest(f"The objective '{name[:100]}' cannot be used: {exc}.", param="objective") from exc
+            raise BadRequest(f"The objective cannot be used: {exc}.", param="objective") from exc
         sticky = None
         if exchange is not None and wishes is not None:
             exchange.strategy, exchange.objective = strategy, chosen.name

@@ -175,6 +175,11 @@ class Catalog:
         hint = _nearest(name, [*self.routes, *self._names])
         return f"The model '{name[:_LONGEST_NAME]}' does not exist.{hint} GET /v1/models lists every model."
 
+    def _with(self, capability: str) -> str:
+        """A hint at models that have it."""
+        able = [one.model for one in self.deployments if one.capabilities and capability in one.capabilities]
+        return f" These do: {', '.join(dict.fromkeys(able[:5]))}." if able else " No configured model does."
+
     def _fitting(self, deployments: Iterable[Deployment], asked: Asked) -> list[Deployment]:
         return [one for one in deployments if not _obstacle(one, asked)]
 
@@ -195,9 +200,16 @@ class Catalog:
                 param="messages",
                 code="context_length_exceeded",
             )
-        lacking = next(obstacle for obstacle in obstacles if obstacle not in {"provider", "context"})
+        if "output" in obstacles:
+            longest = max(one.target.max_output or 0 for one in deployments)
+            return BadRequest(
+                f"max_tokens is {asked.output_tokens}, and '{name}' answers with at most {longest}. Lower max_tokens.",
+                param="max_tokens",
+                code="invalid_value",
+            )
+        lacking = next(obstacle for obstacle in obstacles if obstacle not in {"provider", "context", "output"})
         return BadRequest(
-            f"'{name}' does not support {lacking}, which this request needs. Choose a model that does.",
+            f"'{name}' does not support {lacking}, which this request needs.{self._with(lacking)}",
             param="model",
             code="unsupported_capability",
         )
@@ -205,7 +217,7 @@ class Catalog:
 
 def _nearest(name: str, known: list[str]) -> str:
     """A hint at the name that was probably meant; looking for one among long names would take seconds."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= _LONGEST_NAME else []
+    near = get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= _LONGEST_NAME else []
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
@@ -226,7 +238,7 @@ def _is(deployment: Deployment, wanted: str) -> bool:
 
 
 def _obstacle(deployment: Deployment, asked: Asked) -> str:
-    """Why it cannot answer: `provider`, `context`, the missing capability, or nothing."""
+    """Why it cannot answer: `provider`, `context`, `output`, the missing capability, or nothing."""
     if asked.providers and deployment.provider not in asked.providers and deployment.key not in asked.providers:
         return "provider"
     if deployment.capabilities is not None:
@@ -238,4 +250,7 @@ def _obstacle(deployment: Deployment, asked: Asked) -> str:
     # The estimate is rough: only what is plainly too long is turned away here, the provider judges the rest.
     if deployment.context is not None and asked.input_tokens > deployment.context * 1.25:
         return "context"
+    longest = deployment.target.max_output
+    if longest is not None and asked.output_tokens > longest:
+        return "output"
     return ""

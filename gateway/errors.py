@@ -90,7 +90,7 @@ class TooLarge(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The request did not finish before its deadline."""
+    """The deadline passed: X-Steelyard-Timeout-Ms or 'timeout' of the request, else STEELYARD_REQUEST_TIMEOUT."""
 
     status, type, code, source = 408, "timeout_error", "deadline_exceeded", "gateway"
 
@@ -113,7 +113,8 @@ class ProvidersFailed(GatewayError):
             faults: each attempt's deployment and fault, in order; empty when every provider was excluded beforehand.
             retry_after: seconds until the first excluded provider may be asked again.
         """
-        told = "; ".join(f"{name}: {fault.message}" for name, fault in faults[-3:])
+        said = dict.fromkeys(f"{name}: {fault.message}" for name, fault in faults)
+        told = " ".join(list(said)[-3:])
         nobody = "Every provider has asked to wait." if retry_after is not None else "No provider is healthy right now."
         super().__init__(f"No provider answered. {told}" if told else nobody)
         self.faults = faults

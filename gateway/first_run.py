@@ -31,7 +31,7 @@ def _provider(one: Provider, url: str, settings: Settings) -> ProviderSettings:
         api_key=None,
         models=tuple(_model(model) for model in one.models),
         profile=Profile(simulated=True),
-        timeouts=settings.timeout,
+        timeout=settings.timeout,
     )
 
 

@@ -25,7 +25,7 @@ def catalog_of(settings: Settings, dialects: Mapping[str, Dialect]) -> Catalog:
 
 def _deployment(provider: ProviderSettings, model: ModelSettings, dialect: Dialect) -> Deployment:
     key = provider.api_key.reveal() if provider.api_key else None
-    limits = provider.timeouts
+    limits = provider.timeout
     return Deployment(
         provider=provider.name,
         model=model.name,

@@ -16,6 +16,8 @@ from gateway.records import StoreUnavailable
 _log = logging.getLogger("steelyard.dwa")
 #: Seconds between snapshots. What a crash forgets is at most this much, and the DWA learns it again in less.
 _EVERY = 30.0
+#: Seconds a snapshot may take. It is also taken on the way out, where nobody wants to wait for a silent database.
+_SAVE_WITHIN = 2.0
 
 
 class Shelf(Protocol):
@@ -73,6 +75,7 @@ class Snapshots:
             return
         try:
             weights = {row.key: row.weight for row in stats}
-            await self._shelf.save_snapshot(self._balancer.snapshot(), weights, self._wall())
-        except StoreUnavailable as exc:
-            _log.warning("no DWA snapshot saved", extra={"error": str(exc)})
+            async with asyncio.timeout(_SAVE_WITHIN):
+                await self._shelf.save_snapshot(self._balancer.snapshot(), weights, self._wall())
+        except (StoreUnavailable, TimeoutError) as exc:
+            _log.warning("no DWA snapshot saved", extra={"error": str(exc) or "the database did not answer in time"})

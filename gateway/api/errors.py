@@ -17,6 +17,7 @@ _Request = Request[object, object, State]
 
 def of_gateway(request: _Request, exc: GatewayError) -> Response[dict[str, Any]]:
     """One of ours."""
+    request.app.state["parts"].metrics.turned_away("api", str(exc.status)).inc()
     headers = {"retry-after": seconds} if (seconds := retry_after(exc)) else {}
     request_id: str = request.scope["state"]["request_id"]
     return Response(openai_body(exc, request_id), status_code=exc.status, headers=headers)
@@ -38,7 +39,8 @@ def of_http(request: _Request, exc: HTTPException) -> Response[dict[str, Any]]:
 
 def of_store(request: _Request, exc: StoreUnavailable) -> Response[dict[str, Any]]:
     """The database is away: requests are served, but their records cannot be read."""
-    return of_gateway(request, Busy(f"The database is not available right now: {exc}", retry_after=5.0))
+    _log.warning("the database is away", extra={"path": request.url.path, "error": str(exc)})
+    return of_gateway(request, Busy("The database is not available right now.", retry_after=5.0))
 
 
 def of_defect(request: _Request, exc: Exception) -> Response[dict[str, Any]]:

@@ -4,6 +4,7 @@ These are bare ASGI handlers, not Litestar controllers: a controller costs more 
 request, and a caller that hangs up is noticed on `receive`, which a controller hides.
 """
 
+import asyncio
 import logging
 import random
 import re
@@ -27,6 +28,7 @@ from providers.chat import Json
 from providers.dialect import InvalidRequest
 
 _log = logging.getLogger("steelyard.api")
+_STOPPING = "The gateway is shutting down. Try again."
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -108,6 +110,9 @@ class Ingress:
                 await self._answer(surface, ask, send, returned)
         except wire.HungUp:
             return
+        except asyncio.CancelledError:
+            # The grace of a stop is over. A stream that had begun has ended in an error event already.
+            await self._tell(surface, Busy(_STOPPING, retry_after=1.0), send, returned, request_id, exchange)
         except InvalidRequest as exc:
             await self._tell(surface, of_invalid(exc), send, returned, request_id, exchange)
         except GatewayError as exc:
@@ -144,6 +149,9 @@ class Ingress:
         try:
             pieces = self._closed(surface, ask, streamed)
             await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned])
+        except asyncio.CancelledError:
+            # Between two pieces: the answer has begun, so there is no other to give.
+            return
         finally:
             await streamed.close()
 
@@ -156,6 +164,10 @@ class Ingress:
             await self._remember(surface, ask, None)
         except GatewayError as exc:
             yield surface.shape.event(exc, exchange.id)
+            return
+        except asyncio.CancelledError:
+            # A stop, or a caller that hung up and will not see it.
+            yield surface.shape.event(Busy(_STOPPING), exchange.id)
             return
         except Exception as exc:  # noqa: BLE001 - as above; the status is out, so the stream must end in an error event
             _log.error("stream failed", extra={"request_id": exchange.id}, exc_info=exc)

@@ -1,5 +1,8 @@
 """The `steelyard` command: few verbs, each with `--help`."""
 
+# rich_click annotates its decorators only in part.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import rich_click as click
@@ -13,6 +16,7 @@ from gateway.cli.version import version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="steelyard")
 def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 

@@ -34,7 +34,8 @@ def upgrade(revision: str, config: Path | None) -> None:
     click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
 
 
-@database.command()
+# `-1` is a revision here, not an option.
+@database.command(context_settings={"ignore_unknown_options": True})
 @click.argument("revision")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @config_option

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -84,6 +85,7 @@ def serve(host: str | None, port: str | None, workers: str | None, config: Path 
     settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
     logs.configure(settings.log.level)
     with ExitStack() as stack:
+        listening = stack.enter_context(_listen(settings.server.host, settings.server.port))
         simulated = not settings.providers
         if simulated:
             cast = simulator.default_cast()
@@ -91,7 +93,7 @@ def serve(host: str | None, port: str | None, workers: str | None, config: Path 
             settings = with_simulator(settings, cast, running.url)
         _greet(settings, simulated=simulated)
         metrics_dir = _metrics_dir(stack) if settings.server.workers > 1 else None
-        _run(Worker(settings, metrics_dir), settings)
+        _run(Worker(settings, metrics_dir), settings, listening)
 
 
 def _metrics_dir(stack: ExitStack) -> str:
@@ -103,7 +105,7 @@ def _metrics_dir(stack: ExitStack) -> str:
 
 
 def _greet(settings: Settings, *, simulated: bool) -> None:
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     address = f"http://{settings.server.host}:{settings.server.port}"
     console.print(f"[bold]Steelyard {VERSION}[/] on {address}   docs {address}/docs   health {address}/api/health")
     console.print(f"Providers: {', '.join(settings.providers)}")
@@ -116,9 +118,26 @@ def _greet(settings: Settings, *, simulated: bool) -> None:
         who = "everybody on this machine" if is_loopback(settings.server.host) else "EVERYBODY WHO REACHES IT"
         rights = "" if settings.keys or settings.auth.admin_key else ", administration included"
         console.print(f"No key is asked for: {who} may use it{rights}.")
+    if settings.server.workers > 1 and settings.redis.url is None:
+        console.print("Without REDIS_URL each worker keeps a cache of its own; clearing it reaches one of them.")
 
 
-def _run(worker: Callable[[], Any], settings: Settings) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket, before anything else is opened. Raises `click.ClickException` when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as exc:
+        raise click.ClickException(
+            f"Cannot listen on {host}:{port}: {exc.strerror}. Choose another with --port or STEELYARD_PORT."
+        ) from exc
+    listening.set_inheritable(True)
+    return listening
+
+
+def _run(worker: Callable[[], Any], settings: Settings, listening: socket.socket) -> None:
     server = settings.server
     config = uvicorn.Config(
         worker,
@@ -139,9 +158,9 @@ def _run(worker: Callable[[], Any], settings: Settings) -> None:
         timeout_graceful_shutdown=max(1, round(server.shutdown_grace)),
     )
     if server.workers > 1:
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        Multiprocess(config, sockets=[listening]).run()
         return
     program = Server(config)
-    program.run()
+    program.run(sockets=[listening])
     if not program.started:
         sys.exit(1)

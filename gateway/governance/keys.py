@@ -65,4 +65,4 @@ class Principals:
 def require_admin(principal: Principal) -> None:
     """Raise `Forbidden` unless this is the administrator."""
     if not principal.admin:
-        raise Forbidden("This needs the admin key (STEELYARD_ADMIN_KEY).")
+        raise Forbidden("This needs the admin key. If there is none yet, set STEELYARD_ADMIN_KEY and restart.")

@@ -51,7 +51,7 @@ def resolve_provider(
         api_key=entry.api_key,
         models=_models(name, entry, catalogue, builder),
         profile=entry.profile,
-        timeouts=_timeouts(entry.timeout, timeouts),
+        timeout=_timeouts(entry.timeout, timeouts),
         max_concurrency=entry.max_concurrency,
         priority=entry.priority,
         weight=entry.weight,

@@ -123,7 +123,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
         option("STEELYARD_CACHE_NATIVE", "Which answers of `/api/llm` are kept; `deterministic`: at temperature 0."),
     ] = "always"
     drop_in: Annotated[
-        CacheWhen, option("STEELYARD_CACHE_DROP_IN", "The same for the OpenAI, Anthropic and Gemini surfaces.")
+        CacheWhen, option("STEELYARD_CACHE_DROP_IN", "The same for the OpenAI and Anthropic surfaces.")
     ] = "deterministic"
     memory: Annotated[
         Bytes, option("STEELYARD_CACHE_MEMORY", "Memory for answers per process, when there is no Redis.")

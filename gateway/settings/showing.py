@@ -43,7 +43,7 @@ def _lines(value: object, where: Where, loaded: Loaded) -> Iterator[str]:
 
 
 def _origin(where: Where, loaded: Loaded) -> str:
-    if where[0] == "providers" and where[2:3] == ("timeouts",):
+    if where[0] == "providers" and where[2:3] == ("timeout",):
         own = (*where[:2], "timeout", where[-1])
         return loaded.origin(own) or loaded.origin(("timeout", where[-1])) or "default"
     return loaded.origin(where) or "default"

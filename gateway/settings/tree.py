@@ -78,7 +78,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     api_key: Secret | None
     models: tuple[ModelSettings, ...]
     profile: Profile = Profile()
-    timeouts: Timeouts = Timeouts()
+    timeout: Timeouts = Timeouts()
     max_concurrency: int | None = None
     priority: int = 0
     weight: float = 1.0

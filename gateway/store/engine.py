@@ -220,7 +220,7 @@ class Database:
     def _make_engine(self, **options: Any) -> AsyncEngine:
         connect: dict[str, Any] = {}
         if self.dialect == "sqlite":
-            Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+            Path(str(self.url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connect["timeout"] = self.pool.busy_timeout
         else:
             connect["timeout"] = self.pool.connect_timeout

@@ -102,7 +102,7 @@ class Spill:
         with self._mutex:
             if self._slot is not None:
                 return
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 self._open()
             except OSError:

@@ -28,7 +28,11 @@ def read_request(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as exc:
         raise invalid(exc) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except msgspec.DecodeError as exc:
+        if not body.strip():
+            raise InvalidRequest("The request body is empty; it must be a JSON object.", code="invalid_json") from exc
+        raise InvalidRequest(f"The request body is not valid JSON: {exc}.", code="invalid_json") from exc
+    except (UnicodeDecodeError, RecursionError) as exc:
         raise InvalidRequest(f"The request body is not valid JSON: {exc}.", code="invalid_json") from exc
 
 

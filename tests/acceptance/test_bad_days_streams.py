@@ -30,6 +30,10 @@ from tests.acceptance.bad_days import (
     until_seen,
 )
 
+#: A provider and the dialect of its caller: bytes that pass untouched, and both that are translated.
+some_pairs = pytest.mark.parametrize(
+    ("name", "dialect"), [("alfa", "openai"), ("bravo", "openai"), ("charlie", "anthropic")]
+)
 every_dialect = pytest.mark.parametrize("name", ["alfa", "bravo", "charlie"], ids=DIALECTS.get)
 
 
@@ -126,7 +130,7 @@ async def anthropic_breaks(day: Day, name: str) -> str:
             model=f"{name}/{MODEL}", max_tokens=64, messages=[{"role": "user", "content": "Tell me."}]
         ) as stream:
             async for event in stream:
-                said.append(event.text if event.type == "text" else "")
+                said.extend([event.text] if event.type == "text" else [])
 
     async with anthropic.AsyncAnthropic(base_url=day.url, api_key="any", max_retries=0) as client:
         with pytest.raises(anthropic.APIError) as caught:
@@ -174,8 +178,7 @@ async def test_a_stream_that_falls_silent_ends_in_an_error_and_is_given_up_upstr
         await eventually(lambda: stall.hung_up == 4, what="the gateway keeps a connection that it gave up")
 
 
-@every_dialect
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@some_pairs
 async def test_a_slow_stream_is_not_a_silent_one(name: str, dialect: str, tmp_path: Path) -> None:
     with a_day(tmp_path, four(name), impatient) as day:
         day.befall("drip", seconds=0.05)  # 16 tokens: longer in all than the idle timeout of 0.5 s
@@ -184,8 +187,7 @@ async def test_a_slow_stream_is_not_a_silent_one(name: str, dialect: str, tmp_pa
         assert told.good, told.body
 
 
-@every_dialect
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@some_pairs
 async def test_an_error_as_first_event_falls_over_and_the_caller_sees_a_clean_stream(
     name: str, dialect: str, tmp_path: Path
 ) -> None:

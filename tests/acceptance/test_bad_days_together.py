@@ -142,19 +142,7 @@ async def test_an_answer_that_nobody_could_give_fails_all_who_waited_and_is_not_
             assert (await same(session, day, stream=stream)).good
 
 
-@pytest.mark.parametrize(
-    "stream",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="gateway.pipeline.Pipeline._stream_together: a follower's own deadline is ignored"
-            ),
-        ),
-    ],
-    ids=["whole", "stream"],
-)
+@whole_and_stream
 async def test_a_follower_in_a_hurry_gives_up_alone(stream: bool, tmp_path: Path) -> None:
     with a_day(tmp_path, four(first_token_s=1.5), change=patient) as day:
         async with callers() as session:
@@ -167,9 +155,6 @@ async def test_a_follower_in_a_hurry_gives_up_alone(stream: bool, tmp_path: Path
             assert day.seen() == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="gateway.pipeline.Pipeline: shared work ends at the deadline of whoever asked first"
-)
 @whole_and_stream
 async def test_a_first_asker_in_a_hurry_does_not_take_the_answer_from_the_patient(stream: bool, tmp_path: Path) -> None:
     with a_day(tmp_path, four(first_token_s=1.5), change=patient) as day:

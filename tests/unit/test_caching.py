@@ -61,7 +61,7 @@ def plan(
     family: Family = "native",
     deterministic: bool = True,
 ) -> Plan:
-    return cache(policy).plan(one, body, via, family=family, deterministic=deterministic)
+    return cache(policy).plan(body, one, via, family=family, deterministic=deterministic)
 
 
 def key(**different: Any) -> str:
@@ -180,7 +180,7 @@ def test_how_long_one_waits_or_keeps_is_no_part_of_the_question(same: dict[str, 
 
 async def test_what_is_kept_comes_back_whole() -> None:
     answers = cache()
-    chosen = answers.plan(exchange(), BODY, None, family="native", deterministic=True)
+    chosen = answers.plan(BODY, exchange(), None, family="native", deterministic=True)
     assert await answers.get(chosen) is None
     await answers.keep(chosen, KEPT)
     assert await answers.get(chosen) == KEPT
@@ -199,8 +199,8 @@ async def test_an_answer_lives_as_long_as_its_plan_says() -> None:
 
 async def test_a_refresh_reads_nothing_and_replaces_what_is_kept() -> None:
     answers = cache()
-    usual = answers.plan(exchange(), BODY, None, family="native", deterministic=True)
-    refresh = answers.plan(exchange(cache="refresh"), BODY, None, family="native", deterministic=True)
+    usual = answers.plan(BODY, exchange(), None, family="native", deterministic=True)
+    refresh = answers.plan(BODY, exchange(cache="refresh"), None, family="native", deterministic=True)
     await answers.keep(usual, KEPT)
     assert await answers.get(refresh) is None
     newer = msgspec.structs.replace(KEPT, pieces=[b"newer"])

@@ -148,7 +148,7 @@ def test_a_field_spelled_with_escapes_is_the_same_field() -> None:
 
 
 def test_the_key_begins_with_the_model() -> None:
-    assert key({}, model="gpt-4o-mini").startswith("gpt-4o-mini:")
+    assert key({}, model="gpt-4o-mini").startswith("gpt-4o-mini|")
 
 
 def test_no_field_is_both_asked_and_not() -> None:
@@ -162,4 +162,4 @@ def test_a_key_is_the_same_in_every_process() -> None:
     again = key_of(b'{"temperature": 0, "model": "m"}', tenant="t", surface="chat", model="m", pins=("", "", "False"))
     assert verdict == again
     assert verdict.key is not None
-    assert len(verdict.key.removeprefix("m:")) == 40
+    assert len(verdict.key.removeprefix("m|")) == 40

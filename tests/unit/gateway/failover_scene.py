@@ -15,6 +15,7 @@ from gateway.catalog import Deployment, Resolution
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt
 from gateway.failover import Choosing, Failover, RetryPolicy, Won
+from providers.dialect import Call, Inexpressible
 from providers.errors import TimedOut
 
 #: What a deployment does when called: raise this, answer this, or whatever the function does.
@@ -33,9 +34,13 @@ class Scene:
         seed: int = 1,
     ) -> None:
         self.balancer = Ledger()
-        self.failover = Failover(self.balancer, policy, rng=random.Random(seed))
+        self.failover = Failover(
+            self.balancer, policy, monotonic=asyncio.get_running_loop().time, rng=random.Random(seed)
+        )
         self.exchange = exchange()
         self.deadline = self.exchange.began + timeout
+        #: Who was given the request to put in its dialect, and who was called then.
+        self.encoded: list[str] = []
         self.calls: list[str] = []
         self.times: list[float] = []
         self.scripts: dict[str, list[Step]] = {}
@@ -48,19 +53,31 @@ class Scene:
             tuple(made[f"{name}/m"] for name in tier) for tier in tiers
         )
 
-    async def call(self, one: Deployment, _ticket: Ticket, _attempt: Attempt) -> str:
+    def encode(self, one: Deployment) -> Call:
+        self.encoded.append(one.provider)
+        if isinstance(self.scripts[one.key][0], Inexpressible):
+            inexpressible = self._step(one)
+            assert isinstance(inexpressible, Inexpressible)
+            raise inexpressible
+        return Call(f"/{one.model}", one.key.encode())
+
+    async def dispatch(self, one: Deployment, call: Call, _ticket: Ticket, _attempt: Attempt) -> str:
+        assert call.body == one.key.encode(), "sent what was made for another"
         self.calls.append(one.provider)
         self.times.append(asyncio.get_running_loop().time() - START)
-        steps = self.scripts[one.key]
-        step = steps.pop(0) if len(steps) > 1 else steps[0]
+        step = self._step(one)
         if isinstance(step, BaseException):
             raise step
         return step if isinstance(step, str) else await step()
 
+    def _step(self, one: Deployment) -> Step:
+        steps = self.scripts[one.key]
+        return steps.pop(0) if len(steps) > 1 else steps[0]
+
     async def run(self) -> Won[str]:
         choosing = Choosing(Shape(100), "priority", BALANCED)
         won = await self.failover.first_good(
-            self.exchange, Resolution(self.tiers), choosing, self.call, deadline=self.deadline
+            self.exchange, Resolution(self.tiers), choosing, self.encode, self.dispatch, deadline=self.deadline
         )
         won.ticket.success(10, 10)
         return won

@@ -53,7 +53,8 @@ class Door:
             request_id_header="X-Request-Id",
             log_bodies=False,
             debug=False,
-            clock=lambda: 1_700_000_000.0,
+            wall=lambda: 1_700_000_000.0,
+            monotonic=asyncio.get_running_loop().time,
             rng=random.Random(1),
             turned_away=lambda surface, status: self.turned_away.append((surface, status)),
         )

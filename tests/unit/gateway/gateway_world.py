@@ -15,11 +15,12 @@ from dwa import Balancer, Candidate, Objective, Shape, Ticket
 from dwa.strategies import STRATEGIES
 from gateway.api.chat import CHAT_COMPLETIONS
 from gateway.api.ingress import Incoming, Surface
+from gateway.asking import Ask, Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog, Deployment, Price, Route
 from gateway.exchange import Exchange, Preferences
 from gateway.failover import Failover, RetryPolicy
-from gateway.pipeline import Ask, Defaults, Pipeline
+from gateway.pipeline import Pipeline, Streamed
 from gateway.sinks import Sinks
 from providers.client import Endpoint
 from providers.dialect import Dialect, Profile, Target
@@ -323,16 +324,17 @@ class World:
         self.booked: list[float] = []
         sinks = [("book", self._book)] if sink is None else [("book", self._book), ("sink", sink)]
         self.sink_failures: list[str] = []
+        catalog = Catalog(deployments or [deployment("a/m")], routes)
+        defaults = Defaults("priority", "balanced", timeout)
         self.pipeline = Pipeline(
-            catalog=Catalog(deployments or [deployment("a/m")], routes),
+            catalog=catalog,
+            preparing=Preparing(catalog, self.cache, defaults, objectives, strategies=frozenset(STRATEGIES)),
             balancer=self.balancer,
-            failover=Failover(self.balancer, policy or RetryPolicy(), rng=random.Random(1)),
+            failover=Failover(self.balancer, policy or RetryPolicy(), monotonic=loop.time, rng=random.Random(1)),
             cache=self.cache,
             transport=cast("Transport", self.upstreams),
             sinks=Sinks(sinks, failed=self.sink_failures.append),
-            defaults=Defaults("priority", "balanced", timeout),
-            objectives=objectives,
-            strategies=frozenset(STRATEGIES),
+            monotonic=loop.time,
         )
 
     def _book(self, exchange: Exchange) -> None:
@@ -367,3 +369,21 @@ def objectives(name: str, weights: dict[str, float] | None) -> Objective:
 async def drain(pieces: AsyncIterator[bytes]) -> list[bytes]:
     """Every piece."""
     return [piece async for piece in pieces]
+
+
+class Reader:
+    """A caller who reads a stream piece by piece, and leaves when it likes."""
+
+    def __init__(self, streamed: Streamed) -> None:
+        self._streamed = streamed
+        self._pieces = streamed.pieces()
+
+    def __aiter__(self) -> Reader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
+
+    async def leave(self) -> None:
+        """Hang up."""
+        await self._streamed.close()

@@ -312,10 +312,6 @@ async def test_who_was_asked_late_is_not_blamed_for_the_deadline() -> None:
     assert scene.balancer.endings() == [("a/m", "failure", "overloaded", False), ("b/m", "cancelled")]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="uvloop's timers go off up to 0.5 ms early: the deadline then is the deployment's",
-)
 def test_a_deadline_that_goes_off_early_is_still_the_deadline() -> None:
     async def scenario() -> None:
         scene = Scene({"a": "", "b": ""}, timeout=0.1)

@@ -101,16 +101,8 @@ def test_what_each_provider_did_is_told(shape: ErrorShape) -> None:
         (Busy(), "overloaded_error"),
         (GatewayError(), "api_error"),
         (ProvidersFailed([("a/m", Garbled())]), "api_error"),
-        pytest.param(
-            of_fault("a/m", Rejected(status=422)),
-            "invalid_request_error",
-            marks=pytest.mark.xfail(strict=True, reason="422 and 405 are the caller's, yet told as api_error"),
-        ),
-        pytest.param(
-            WrongMethod(),
-            "invalid_request_error",
-            marks=pytest.mark.xfail(strict=True, reason="422 and 405 are the caller's, yet told as api_error"),
-        ),
+        (of_fault("a/m", Rejected(status=422)), "invalid_request_error"),
+        (WrongMethod(), "invalid_request_error"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, GatewayError) else value,
 )

@@ -114,11 +114,12 @@ async def test_a_cache_that_is_away_degrades() -> None:
         (UP, "healthy"),
         (replace(UP, spilled=5, replayed=5), "healthy"),
         (replace(UP, database="away"), "degraded"),
-        (replace(UP, dropped=1), "degraded"),
+        (replace(UP, dropped=1), "healthy"),
+        (replace(UP, database="away", dropped=1), "degraded"),
     ],
 )
 @paused
-async def test_a_log_that_spills_or_lost_rows_degrades(stats: LogStats, status: str) -> None:
+async def test_a_log_degrades_only_while_its_database_is_away(stats: LogStats, status: str) -> None:
     scene = Scene()
     scene.services.written = stats
     verdict, services = await scene.look()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from gateway_world import COST, Answer, Asked, World, drain, finished, opened, reply, said, streaming
+from gateway_world import COST, Answer, Asked, Reader, World, drain, finished, opened, reply, said, streaming
 from paused_time import paused, settle
 
 from gateway.errors import DeadlineExceeded, ProvidersFailed, StreamBroken
@@ -27,7 +27,7 @@ def when(event: asyncio.Event, answer: Answer) -> Callable[[Asked], Awaitable[An
 async def asked(world: World, **fields: Any) -> bytes:
     """Ask, whole or streamed, and read everything."""
     if fields.get("stream"):
-        return b"".join(await drain((await world.pipeline.stream(world.ask(**fields))).pieces))
+        return b"".join(await drain((await world.pipeline.stream(world.ask(**fields))).pieces()))
     return (await world.pipeline.reply(world.ask(**fields))).pieces[0]
 
 
@@ -69,13 +69,17 @@ async def _hang_up(task: asyncio.Task[bytes]) -> None:
         await task
 
 
-async def _two(world: World) -> tuple[AsyncIterator[bytes], AsyncIterator[bytes]]:
+async def _reader(world: World, *, pieces: int = 0) -> Reader:
+    """One who reads the stream, past so many pieces."""
+    one = Reader(await world.pipeline.stream(world.ask(temperature=0, stream=True)))
+    for _ in range(pieces):
+        await anext(one)
+    return one
+
+
+async def _two(world: World) -> tuple[Reader, Reader]:
     """A leader and a follower of one stream, both past the first piece."""
-    leader = (await world.pipeline.stream(world.ask(temperature=0, stream=True))).pieces
-    await anext(leader)
-    follower = (await world.pipeline.stream(world.ask(temperature=0, stream=True))).pieces
-    await anext(follower)
-    return leader, follower
+    return await _reader(world, pieces=1), await _reader(world, pieces=1)
 
 
 @paused
@@ -83,7 +87,7 @@ async def test_a_follower_reads_a_stream_from_its_beginning() -> None:
     world = World()
     go = asyncio.Event()
     world.upstreams.on("a", streaming(said("one"), said("two"), go, said("three"), finished()))
-    leader = (await world.pipeline.stream(world.ask(temperature=0, stream=True))).pieces
+    leader = await _reader(world)
     first = [await anext(leader), await anext(leader)]
     late = asyncio.create_task(asked(world, temperature=0, stream=True))
     await settle()
@@ -99,7 +103,7 @@ async def test_when_the_leader_leaves_amid_a_stream_the_follower_reads_on_and_ta
     go = asyncio.Event()
     world.upstreams.on("a", streaming(said("one"), go, said("two"), finished()))
     leader, follower = await _two(world)
-    await leader.aclose()  # pyright: ignore[reportAttributeAccessIssue] - a generator
+    await leader.leave()
     go.set()
     rest = b"".join(await drain(follower))
     assert said("two") in rest
@@ -108,9 +112,6 @@ async def test_when_the_leader_leaves_amid_a_stream_the_follower_reads_on_and_ta
     assert world.balancer.endings()[0][1] == "success"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="settling.follow hands the cost over at the first piece, when it is still nothing"
-)
 @paused
 async def test_when_the_leader_leaves_before_the_first_content_the_follower_takes_over_the_cost() -> None:
     world = World()
@@ -129,17 +130,15 @@ async def test_when_the_leader_leaves_before_the_first_content_the_follower_take
     assert world.closed[1].cache == "miss"
 
 
-@pytest.mark.xfail(strict=True, reason="the first to leave after the leader takes the cost over, unfinished")
 @paused
 async def test_the_cost_goes_to_a_follower_that_reads_to_the_end() -> None:
     world = World()
     go = asyncio.Event()
     world.upstreams.on("a", streaming(said("one"), go, said("two"), finished()))
     leader, first = await _two(world)
-    second = (await world.pipeline.stream(world.ask(temperature=0, stream=True))).pieces
-    await anext(second)
+    second = await _reader(world, pieces=1)
     for one in (leader, first):
-        await one.aclose()  # pyright: ignore[reportAttributeAccessIssue] - a generator
+        await one.leave()
     go.set()
     await drain(second)
     assert total(world) == pytest.approx(COST)
@@ -152,7 +151,7 @@ async def test_when_everyone_has_left_a_stream_what_came_is_billed_once() -> Non
     world.upstreams.on("a", streaming(said("x" * 40), asyncio.Event()))
     leader, follower = await _two(world)
     for one in (leader, follower):
-        await one.aclose()  # pyright: ignore[reportAttributeAccessIssue] - a generator
+        await one.leave()
     assert world.balancer.endings() == [("a/m", "cancelled")]
     assert total(world) > 0
 
@@ -163,7 +162,7 @@ async def test_a_stream_that_breaks_after_its_leader_left_is_billed_to_the_follo
     go = asyncio.Event()
     world.upstreams.on("a", streaming(said("x" * 40), go, Cut("gone")))
     leader, follower = await _two(world)
-    await leader.aclose()  # pyright: ignore[reportAttributeAccessIssue] - a generator
+    await leader.leave()
     go.set()
     with pytest.raises(StreamBroken):
         await drain(follower)
@@ -244,7 +243,6 @@ def keeps_deadline(world: World, answer_after: float) -> Callable[[Asked], Await
     return play
 
 
-@pytest.mark.xfail(strict=True, reason="a follower's request ends with the deadline of whoever asked first")
 @paused
 async def test_a_follower_has_its_own_deadline() -> None:
     world = World(policy=RetryPolicy(rounds=0))
@@ -257,19 +255,7 @@ async def test_a_follower_has_its_own_deadline() -> None:
     assert isinstance(second, bytes)
 
 
-@pytest.mark.parametrize(
-    "stream",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a follower waits for another's stream without a deadline of its own"
-            ),
-        ),
-    ],
-    ids=["whole", "streamed"],
-)
+@both
 @paused
 async def test_a_follower_in_a_hurry_leaves_at_its_deadline(stream: bool) -> None:
     world = World()
@@ -285,19 +271,7 @@ async def test_a_follower_in_a_hurry_leaves_at_its_deadline(stream: bool) -> Non
     assert left
 
 
-@pytest.mark.parametrize(
-    "temperature",
-    [
-        pytest.param(
-            0,
-            marks=pytest.mark.xfail(
-                strict=True, reason="of a cacheable request the deadline cancels the work before its transport notices"
-            ),
-        ),
-        1,
-    ],
-    ids=["cacheable", "not"],
-)
+@pytest.mark.parametrize("temperature", [0, 1], ids=["cacheable", "not"])
 @paused
 async def test_a_deployment_that_hung_through_a_fair_deadline_is_blamed(temperature: int) -> None:
     world = World(timeout=30.0)
@@ -308,7 +282,6 @@ async def test_a_deployment_that_hung_through_a_fair_deadline_is_blamed(temperat
 
 
 @both
-@pytest.mark.xfail(strict=True, reason="waiting for the leader's provider counts as the gateway's own overhead")
 @paused
 async def test_waiting_for_anothers_answer_is_no_overhead_of_ours(stream: bool) -> None:
     world = World()
@@ -328,6 +301,6 @@ async def test_a_slow_reader_is_no_overhead_of_ours() -> None:
     world = World()
     world.upstreams.on("a", answers(stream=True))
     await asked(world, temperature=0, stream=True)
-    async for _ in (await world.pipeline.stream(world.ask(temperature=0, stream=True))).pieces:
+    async for _ in await _reader(world):
         await asyncio.sleep(5.0)
     assert [one.overhead for one in world.closed] == [0.0, 0.0]

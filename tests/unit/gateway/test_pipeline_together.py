@@ -10,12 +10,12 @@ import pytest
 from gateway_world import COST, Answer, Asked, World, deployment, drain, finished, reply, said, streaming
 from paused_time import paused, settle
 
+from gateway.asking import Ask
 from gateway.caching import LARGEST, CachePolicy
 from gateway.catalog import Route
 from gateway.errors import ProvidersFailed
 from gateway.exchange import Preferences
 from gateway.failover import RetryPolicy
-from gateway.pipeline import Ask
 from providers.errors import Overloaded
 
 
@@ -30,7 +30,7 @@ def when(event: asyncio.Event, answer: Answer) -> Callable[[Asked], Awaitable[An
 async def asked(world: World, **fields: Any) -> bytes:
     """Ask, whole or streamed, and read everything."""
     if fields.get("stream"):
-        return b"".join(await drain((await world.pipeline.stream(world.ask(**fields))).pieces))
+        return b"".join(await drain((await world.pipeline.stream(world.ask(**fields))).pieces()))
     return (await world.pipeline.reply(world.ask(**fields))).pieces[0]
 
 
@@ -194,7 +194,7 @@ async def test_what_another_version_wrote_is_a_miss(stream: bool) -> None:
     world = World()
     world.upstreams.on("a", answers(stream))
     ask = world.ask(temperature=0, stream=stream)
-    plan = world.cache.plan(ask.exchange, ask.body, None, family="drop_in", deterministic=True)
+    plan = world.cache.plan(ask.body, ask.exchange, None, family="drop_in", deterministic=True)
     await world.store.set(plan.key or "", b"\xc1 not ours", 60.0)
     await _read(world, ask)
     assert len(world.upstreams.asked) == 1
@@ -202,7 +202,7 @@ async def test_what_another_version_wrote_is_a_miss(stream: bool) -> None:
 
 async def _read(world: World, ask: Ask) -> bytes:
     if ask.exchange.stream:
-        return b"".join(await drain((await world.pipeline.stream(ask)).pieces))
+        return b"".join(await drain((await world.pipeline.stream(ask)).pieces()))
     return (await world.pipeline.reply(ask)).pieces[0]
 
 

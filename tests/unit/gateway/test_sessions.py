@@ -257,7 +257,6 @@ def test_without_the_database_nobody_is_asked(sessions: Sessions, table: Table) 
     run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="a request refused for its session's sake is told to no sink and no metric")
 def test_a_request_refused_for_its_session_is_recorded(sessions: Sessions, table: Table) -> None:
     async def scenario() -> None:
         world = World()
@@ -269,7 +268,6 @@ def test_a_request_refused_for_its_session_is_recorded(sessions: Sessions, table
     run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="an answer that cannot be remembered is recorded as ok and answered with 503")
 def test_what_is_recorded_is_what_the_caller_was_told(sessions: Sessions, table: Table) -> None:
     async def scenario() -> None:
         world = World()
@@ -285,7 +283,6 @@ def test_what_is_recorded_is_what_the_caller_was_told(sessions: Sessions, table:
     run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="the size of the earlier turns is unknown to whoever chooses the deployment")
 def test_a_long_conversation_goes_to_a_window_that_holds_it(sessions: Sessions) -> None:
     async def scenario() -> None:
         world = World([deployment("a/m", context=1000), deployment("b/m", context=100_000, priority=1)])
@@ -298,7 +295,6 @@ def test_a_long_conversation_goes_to_a_window_that_holds_it(sessions: Sessions) 
     run(scenario())
 
 
-@pytest.mark.xfail(strict=True, reason="what the earlier turns need is unknown to whoever chooses the deployment")
 def test_a_conversation_with_a_picture_goes_to_a_model_that_sees(sessions: Sessions) -> None:
     async def scenario() -> None:
         blind = deployment("a/m", capabilities=frozenset())

@@ -31,7 +31,7 @@ def test_a_key_is_all_a_known_provider_needs(provider: Provider):
         assert made.api_key.reveal() == "the-key"
         assert (made.base_url, made.dialect, made.profile) == (provider.base_url, provider.dialect, provider.profile)
         assert [model.name for model in made.models] == list(load_catalogue().of(name))
-        assert made.timeouts == settings.timeout
+        assert made.timeout == settings.timeout
 
 
 def test_the_first_of_two_key_variables_counts_and_the_environment_goes_before_dotenv(tmp_path: Path):
@@ -140,7 +140,7 @@ providers:
     )
     made = settings.providers["openai"]
     assert made.base_url == "https://proxy.example/v1"
-    assert (made.timeouts.connect, made.timeouts.first_byte, made.timeouts.idle) == (5, 90, 20)
+    assert (made.timeout.connect, made.timeout.first_byte, made.timeout.idle) == (5, 90, 20)
     assert made.profile.developer_role
     assert made.profile.max_tokens_field == "max_completion_tokens"
     assert (made.max_concurrency, made.priority, made.weight) == (3, 1, 0)
