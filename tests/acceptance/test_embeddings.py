@@ -29,18 +29,7 @@ def test_every_text_has_its_vector(chatgpt: openai.OpenAI, model: str, given: st
     assert reply.object == "list"
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "sim-openai/sim-embed",
-        pytest.param(
-            "sim-gemini/sim-embed",
-            marks=pytest.mark.xfail(
-                strict=True, reason="Gemini tells neither model nor tokens, and the gateway does not fill them in"
-            ),
-        ),
-    ],
-)
+@every_provider
 def test_the_answer_names_its_model_and_its_tokens(chatgpt: openai.OpenAI, model: str) -> None:
     reply = chatgpt.embeddings.create(model=model, input=["a load", "a weight"])
     assert reply.model == "sim-embed"
