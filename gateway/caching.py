@@ -16,6 +16,7 @@ import msgspec
 
 from cache import Broadcast, Flights, Store, key_of
 from gateway.catalog import Route
+from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
 from providers.chat import Usage
 
@@ -73,7 +74,7 @@ class AnswerCache:
     def __init__(self, store: Store, policy: CachePolicy) -> None:
         """Keep answers in `store`."""
         self.store = store
-        self.replies: Flights[tuple[Kept, Exchange]] = Flights()
+        self.replies: Flights[tuple[Kept | GatewayError, Exchange]] = Flights()
         self.streams: dict[str, tuple[Broadcast[bytes], Exchange]] = {}
         self._policy = policy
 
@@ -82,10 +83,8 @@ class AnswerCache:
     ) -> Plan:
         """Decide before anything is asked. `deterministic`: the same question has the same answer."""
         wishes = exchange.preferences
-        if (
-            not self._policy.enabled
-            or wishes.session_id
-            or not _wanted(wishes, route, self._policy.by_default(family, deterministic=deterministic))
+        if not self._policy.enabled or not _wanted(
+            wishes, route, self._policy.by_default(family, deterministic=deterministic)
         ):
             return Plan()
         verdict = key_of(

@@ -193,7 +193,7 @@ class Catalog:
                 code="provider_not_found",
             )
         if "context" in obstacles:
-            largest = max(one.context or 0 for one in deployments)
+            largest = max(one.context or 0 for one, why in zip(deployments, obstacles, strict=True) if why == "context")
             return BadRequest(
                 f"The request needs about {asked.input_tokens + asked.output_tokens} tokens; "
                 f"'{name}' takes at most {largest}. Shorten the messages or lower max_tokens.",
@@ -201,7 +201,9 @@ class Catalog:
                 code="context_length_exceeded",
             )
         if "output" in obstacles:
-            longest = max(one.target.max_output or 0 for one in deployments)
+            longest = max(
+                one.target.max_output or 0 for one, why in zip(deployments, obstacles, strict=True) if why == "output"
+            )
             return BadRequest(
                 f"max_tokens is {asked.output_tokens}, and '{name}' answers with at most {longest}. Lower max_tokens.",
                 param="max_tokens",
@@ -226,7 +228,7 @@ def _each_once(tiers: Iterable[Iterable[Deployment]]) -> tuple[tuple[Deployment,
     seen: set[str] = set()
     kept: list[tuple[Deployment, ...]] = []
     for tier in tiers:
-        fresh = tuple(one for one in tier if one.key not in seen)
+        fresh = tuple({one.key: one for one in tier if one.key not in seen}.values())
         seen.update(one.key for one in fresh)
         if fresh:
             kept.append(fresh)

@@ -6,8 +6,11 @@ GatewayError                    status  type                    source
 ├── Forbidden                   403     permission_error        policy
 ├── UnknownModel                404     invalid_request_error   caller
 ├── NotFound                    404     not_found_error         caller
-├── TooLarge                    413     invalid_request_error   caller
+├── WrongMethod                 405     invalid_request_error   caller
 ├── DeadlineExceeded            408     timeout_error           gateway
+├── TooLarge                    413     invalid_request_error   caller
+├── ProviderRejected            400     invalid_request_error   provider
+├── StreamBroken                502     api_error               provider, after the stream's beginning
 ├── Busy                        503     overloaded_error        gateway
 └── ProvidersFailed             by what they did                provider
 """

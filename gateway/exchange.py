@@ -104,6 +104,8 @@ class Exchange(Struct):
     attempts_at_close: int = 0
     #: Somebody who joined took over the cost, since the exchange that began the work had been closed.
     handed_over: bool = False
+    #: It took over what another began: the choice was that one's, and is counted with it.
+    inherited: bool = False
     #: The caller's headers that go along to the provider, and so are part of the question.
     pinned_headers: tuple[tuple[str, str], ...] = ()
     request_body: bytes | None = None

@@ -30,6 +30,8 @@ T = TypeVar("T")
 #: A deployment that had this long, in seconds, and gave nothing is blamed for the caller's deadline; a caller in more
 #: of a hurry than that says nothing about the deployment.
 _FAIR_CHANCE = 10.0
+#: Seconds. Timers are rounded to this and may go off early; Retry-After must be over all the same.
+_TICK = 0.001
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -145,7 +147,8 @@ class _Run(Generic[T]):
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
         self._inexpressible: dict[str, Inexpressible] = {}
-        self._excluded_for: float | None = None
+        #: Deployment → until when nobody of its tier may be asked.
+        self._excluded: dict[str, float] = {}
 
     async def among(self, tier: Sequence[Deployment]) -> Won[T] | None:
         """The first good answer of these, or None when all have failed."""
@@ -155,7 +158,10 @@ class _Run(Generic[T]):
             self._exchange.reason = ranking.reason
         by_key = {one.key: one for one in tier}
         # Whoever was asked says itself how long to wait.
-        self._excluded_for = None if ranking.candidates else ranking.retry_after
+        for one in tier:
+            self._excluded.pop(one.key, None)
+            if not ranking.candidates and ranking.retry_after is not None:
+                self._excluded[one.key] = self._clock() + ranking.retry_after
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded
@@ -221,6 +227,11 @@ class _Run(Generic[T]):
         fault = self._last.get(deployment.key)
         return fault is None or fault.retry_same
 
+    @property
+    def _excluded_for(self) -> float | None:
+        left = [until - self._clock() for until in self._excluded.values()]
+        return max(0.0, min(left)) if left else None
+
     def pause(self, backoff: float) -> float:
         """Seconds to wait before asking again: never sooner than the first that allows it."""
         waits = [fault.retry_after or 0.0 for fault in self._last.values() if fault.retry_same]
@@ -232,7 +243,7 @@ class _Run(Generic[T]):
         """Wait. Raises at once when the deadline would pass meanwhile."""
         if self._clock() + pause >= self._deadline:
             raise self.verdict()
-        await asyncio.sleep(pause)
+        await asyncio.sleep(pause + _TICK)
         # Waiting at a provider's word is no work of the gateway's.
         self._exchange.upstream_seconds += pause
 

@@ -48,12 +48,14 @@ class Health:
         return {"status": "healthy" if works else "degraded", **to_builtins(stats)}
 
     def _dwa(self) -> dict[str, Any]:
-        out = {row.key for row in self._balancer.stats() if row.state in _OUT}
+        out = {row.key: row for row in self._balancer.stats() if row.state in _OUT}
+        because = {key: f"{row.state}, last error: {row.last_error or 'none'}" for key, row in out.items()}
         active = {one.provider for one in self._catalog.deployments if one.key not in out}
         away = sorted(set(self._catalog.providers) - active)
         if not active:
-            return {"status": "unhealthy", "active_providers": [], "excluded": away, "error": "no provider is usable"}
-        return {"status": "degraded" if away else "healthy", "active_providers": sorted(active), "excluded": away}
+            return {"status": "unhealthy", "active_providers": [], "excluded": away, "because": because}
+        status = "degraded" if away else "healthy"
+        return {"status": status, "active_providers": sorted(active), "excluded": away, "because": because}
 
     def _log(self) -> dict[str, Any]:
         stats = self._records.log.stats()

@@ -24,12 +24,13 @@ from gateway.failover import told
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _SECRETS = re.compile(
+    # First: who is called `password` must not have the host masked too.
+    r"(?i)(?<=://)[^/@\s:]*:[^/\s\"']+(?=@)|"
     # The name of a key, then a colon or the comma of a pair, its quotes perhaps escaped; the scheme is no secret.
-    r"(?i)((?:api[-_]?key|authorization|password)"
+    r"((?:api[-_]?key|authorization|password)"
     r"(?:(?:\\?[\"'])?\s*[:=]\s*(?:b?\\?[\"'])?|\\?[\"'],\s*b?\\?[\"'])"
     r"(?:(?:bearer|basic)\s+|(?!(?:bearer|basic)\b))|\bbearer\s+)[^\s\"',;&\\]{6,}"
     r"|\b(?:sk|xai|gsk|AIza)[-_A-Za-z0-9]{12,}"
-    r"|(?<=://)[^/@\s:]*:[^/\s\"']+(?=@)"
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _requests = logging.getLogger("steelyard.requests")

@@ -25,6 +25,7 @@ from prometheus_client.multiprocess import (
 from gateway.exchange import Attempt, Exchange
 
 CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
+_DEPLOYMENT = ("provider", "model")
 _Workers = Literal["livesum", "livemin", "livemostrecent"]
 M = TypeVar("M", bound=MetricWrapperBase)
 #: Seconds. From a cache hit to a long answer; doubling, so that a percentile is at most a factor of two off.
@@ -77,48 +78,35 @@ class Metrics:
             "steelyard_overhead_seconds", "The gateway's own part of a request.", _OVERHEAD, "surface"
         )
         self.attempts = self._counter(
-            "steelyard_attempts_total", "Calls of deployments, by outcome.", "provider", "model", "outcome"
+            "steelyard_attempts_total", "Calls of deployments, by outcome.", *_DEPLOYMENT, "outcome"
         )
         self.attempt_duration = self._histogram(
-            "steelyard_attempt_duration_seconds", "Calls of deployments that answered.", _SECONDS, "provider", "model"
+            "steelyard_attempt_duration_seconds", "Calls of deployments that answered.", _SECONDS, *_DEPLOYMENT
         )
         self.ttft = self._histogram(
             "steelyard_time_to_first_token_seconds",
             "Streams, from the call to the first content.",
             _SECONDS,
-            "provider",
-            "model",
+            *_DEPLOYMENT,
         )
-        self.tokens = self._counter("steelyard_tokens_total", "Tokens paid for, by kind.", "provider", "model", "kind")
-        self.cost = self._counter("steelyard_cost_usd_total", "USD spent.", "provider", "model")
+        self.tokens = self._counter("steelyard_tokens_total", "Tokens paid for, by kind.", *_DEPLOYMENT, "kind")
+        self.cost = self._counter("steelyard_cost_usd_total", "USD spent.", *_DEPLOYMENT)
         self.choices = self._counter(
-            "steelyard_dwa_choices_total", "First choices of the DWA, by reason.", "provider", "model", "reason"
+            "steelyard_dwa_choices_total", "First choices of the DWA, by reason.", *_DEPLOYMENT, "reason"
         )
         self.sink_failures = self._counter(
             "steelyard_sink_failures_total", "Exchanges that a sink failed to take.", "sink"
         )
         self.weight = self._gauge(
-            "steelyard_dwa_weight",
-            "Share of a typical request's traffic.",
-            "provider",
-            "model",
-            workers="livemostrecent",
+            "steelyard_dwa_weight", "Share of a typical request's traffic.", *_DEPLOYMENT, workers="livemostrecent"
         )
         self.score = self._gauge(
-            "steelyard_dwa_score",
-            "Best expected loss over its own, 0..1.",
-            "provider",
-            "model",
-            workers="livemostrecent",
+            "steelyard_dwa_score", "Best expected loss over its own, 0..1.", *_DEPLOYMENT, workers="livemostrecent"
         )
         self.available = self._gauge(
-            "steelyard_dwa_available",
-            "1 while the deployment may be chosen.",
-            "provider",
-            "model",
-            workers="livemin",
+            "steelyard_dwa_available", "1 while the deployment may be chosen.", *_DEPLOYMENT, workers="livemin"
         )
-        self.in_flight = self._gauge("steelyard_in_flight", "Calls under way.", "provider", "model")
+        self.in_flight = self._gauge("steelyard_in_flight", "Calls under way.", *_DEPLOYMENT)
         self.cache_events = self._gauge(
             "steelyard_cache_events", "Cache hits, misses, writes, evictions and errors since start.", "event"
         )
@@ -165,7 +153,7 @@ class Metrics:
         self.duration(surface, cache).observe(exchange.seconds)
         self.overhead(surface).observe(exchange.overhead)
         ranking = exchange.ranking
-        if ranking is not None and ranking.candidates and cache != "coalesced":
+        if ranking is not None and ranking.candidates and cache != "coalesced" and not exchange.inherited:
             first = ranking.candidates[0].key.partition("/")
             self.choices(first[0], first[2], exchange.reason).inc()
         if cache != "coalesced":

@@ -24,7 +24,7 @@ from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import Asked, Catalog, Deployment
-from gateway.errors import DeadlineExceeded, StreamBroken
+from gateway.errors import DeadlineExceeded, GatewayError, StreamBroken
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Failover, told
 from gateway.sinks import Sinks
@@ -120,11 +120,11 @@ class Pipeline:
         """Ask, unless the same question is being asked: then wait for that answer."""
         exchange = ask.exchange
         began = self._now()
-        work = self._cache.replies.join(key, lambda: self._ask_whole(ask, prepared, prepared.shared_deadline))
+        work = self._cache.replies.join(key, lambda: self._ask_for_all(ask, prepared))
         try:
             # A moment later than the work's own deadline, so that the work can say who was too slow.
             async with asyncio.timeout_at(prepared.deadline + _GRACE):
-                (kept, leader), joined = await work
+                (outcome, leader), joined = await work
         except TimeoutError as exc:
             error = DeadlineExceeded()
             error.attempts = told(exchange)
@@ -133,7 +133,16 @@ class Pipeline:
             settling.follow(exchange, leader)
             settling.inherit(exchange, leader)
             exchange.upstream_seconds = self._now() - began
-        return kept
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    async def _ask_for_all(self, ask: Ask, prepared: Prepared) -> tuple[Kept | GatewayError, Exchange]:
+        """The answer, or the error as one: whoever joined takes over failed attempts just as well."""
+        try:
+            return await self._ask_whole(ask, prepared, prepared.shared_deadline)
+        except GatewayError as error:
+            return error, ask.exchange
 
     async def _ask_whole(self, ask: Ask, prepared: Prepared, deadline: float) -> tuple[Kept, Exchange]:
         exchange, work = ask.exchange, ask.wanted.work
@@ -163,6 +172,7 @@ class Pipeline:
             kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
+                exchange.overhead = self._now() - exchange.began
                 for piece in kept.pieces:
                     yield piece
                 return
@@ -183,7 +193,7 @@ class Pipeline:
         """Ask for a stream, unless the same is on its way: then read along from its beginning."""
         exchange = ask.exchange
         found = self._cache.streams.get(key)
-        if found is None:
+        if found is None or found[0].deserted:
             source = self._ask_stream(ask, prepared, prepared.shared_deadline)
             found = (Broadcast(source), exchange)
             self._cache.streams[key] = found
@@ -265,6 +275,7 @@ class Pipeline:
         # An attempt whose stream others still read has no bill yet: it is for whoever takes the cost over.
         exchange.attempts_at_close = sum(one.usage is not None or one.outcome != "ok" for one in exchange.attempts)
         exchange.seconds = self._now() - exchange.began
-        if exchange.ttft is None:
+        if exchange.ttft is None and not (exchange.stream and exchange.cache == "hit"):
+            # Of a replayed stream it was noted at its beginning: how fast the caller reads is not ours.
             exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds)
         self._sinks.feed(exchange)

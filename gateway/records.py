@@ -9,10 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
 
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
@@ -20,11 +16,20 @@ from gateway.settings.tree import Settings
 from gateway.store import exchanges, migrate, snapshots
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
-from gateway.store.exchanges import Filters, LogTotals, Totals
+from gateway.store.exchanges import Filters, LogTotals, Page, Totals
 from gateway.store.record import AttemptRecord, ExchangeRecord, Json
 from gateway.store.request_log import LogLimits, RequestLog
 
-__all__ = ["Filters", "Records", "StoreUnavailable", "decision_of", "record_of"]
+__all__ = [
+    "ExchangeRecord",
+    "Filters",
+    "LogTotals",
+    "Records",
+    "StoreUnavailable",
+    "Totals",
+    "decision_of",
+    "record_of",
+]
 
 _log = logging.getLogger("steelyard.records")
 #: Seconds between two tries to migrate a database that is away.
@@ -97,39 +102,29 @@ class Records:
             return str(exc)
         return None
 
-    async def get(self, request_id: str) -> dict[str, Any] | None:
-        """One request with its attempts, or None."""
-        record = await self._find(request_id)
-        return None if record is None else _shown(record)
-
-    async def explain(self, request_id: str, *, tenant: str | None) -> dict[str, Any] | None:
-        """The decision on a request and what became of it; None when there is none, or it is not the tenant's."""
-        record = await self._find(request_id)
-        if record is None or (tenant is not None and record.tenant != tenant):
+    async def get(self, request_id: str, *, tenant: str | None = None) -> ExchangeRecord | None:
+        """One request with its attempts; None when there is none, or it is not that tenant's (None: anybody's)."""
+        found = await exchanges.get(self.database, request_id)
+        if found is None:
+            # It may have been answered this instant: write what waits, and look again.
+            # A log that takes longer than that is writing to the disk, where no query finds it.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.log.flush(), _FLUSH_WITHIN)
+            found = await exchanges.get(self.database, request_id)
+        if found is not None and tenant is not None and found.tenant != tenant:
             return None
-        answered = f"{record.provider}/{record.model}" if record.provider else None
-        return {
-            "request_id": record.id,
-            "requested_model": record.requested_model,
-            "answered_by": answered,
-            "outcome": record.outcome,
-            "cache": record.cache,
-            "attempts": [msgspec.structs.asdict(attempt) for attempt in record.attempts],
-            "decision": record.decision,
-        }
+        return found
 
-    async def recent(self, filters: Filters, *, cursor: str | None, limit: int) -> dict[str, Any]:
+    async def recent(self, filters: Filters, *, cursor: str | None, limit: int) -> Page:
         """A page of requests. Raises `BadRequest` for a cursor that no page gave."""
         try:
-            page = await exchanges.recent(self.database, filters, cursor, limit)
+            return await exchanges.recent(self.database, filters, cursor, limit)
         except ValueError as exc:
             raise BadRequest(f"The cursor is {exc}. Use 'next_cursor' of the page before.", param="cursor") from exc
-        return {"requests": [_shown(record) for record in page.items], "next_cursor": page.next}
 
-    async def stats(self, since: float) -> dict[str, Any]:
+    async def stats(self, since: float) -> LogTotals:
         """Totals since a moment, in Unix seconds."""
-        found = await exchanges.stats(self.database, since)
-        return _totals(found)
+        return await exchanges.stats(self.database, since)
 
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
         """Keep what the DWA knows. Raises `StoreUnavailable`."""
@@ -141,49 +136,9 @@ class Records:
         found = await snapshots.latest_snapshot(self.database)
         return None if found is None else (found.state, found.at)
 
-    async def history(self, since: float, limit: int) -> list[dict[str, Any]]:
+    async def history(self, since: float, limit: int) -> list[snapshots.Weights]:
         """The DWA's weights over time, oldest first, since a moment in Unix seconds. Raises `StoreUnavailable`."""
-        found = await snapshots.history(self.database, since, limit)
-        return [{"at": _iso(one.at), "weights": one.weights} for one in found]
-
-    async def _find(self, request_id: str) -> ExchangeRecord | None:
-        found = await exchanges.get(self.database, request_id)
-        if found is None:
-            # It may have been answered this instant: write what waits, and look again.
-            # A log that takes longer than that is writing to the disk, where no query finds it.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.log.flush(), _FLUSH_WITHIN)
-            found = await exchanges.get(self.database, request_id)
-        return found
-
-
-def _totals(found: LogTotals) -> dict[str, Any]:
-    """The totals for people: money as a number."""
-
-    def one(totals: Totals) -> dict[str, Any]:
-        return {**msgspec.structs.asdict(totals), "cost_usd": float(totals.cost_usd)}
-
-    return {
-        "totals": one(found.totals),
-        "deployments": [{"provider": s.provider, "model": s.model, **one(s.totals)} for s in found.shares],
-        "duration_s": msgspec.structs.asdict(found.duration_s),
-        "ttft_s": msgspec.structs.asdict(found.ttft_s),
-    }
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _shown(record: ExchangeRecord) -> dict[str, Any]:
-    """The record for people: times as ISO-8601, bodies as text."""
-    shown = msgspec.structs.asdict(record)
-    shown["attempts"] = [msgspec.structs.asdict(attempt) for attempt in record.attempts]
-    shown["created_at"] = _iso(record.created_at)
-    for name, body in (("request_body", record.request_body), ("response_body", record.response_body)):
-        if body is not None:
-            shown[name] = body.decode("utf-8", "replace")
-    return shown
+        return await snapshots.history(self.database, since, limit)
 
 
 def record_of(exchange: Exchange) -> ExchangeRecord:

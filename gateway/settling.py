@@ -92,7 +92,7 @@ def inherit(exchange: Exchange, leader: Exchange) -> None:
     The sinks have seen the leader's attempts up to its leaving; its books are closed.
     """
     if leader.closed and not leader.handed_over and len(leader.attempts) > leader.attempts_at_close:
-        leader.handed_over = True
+        leader.handed_over = exchange.inherited = True
         rest = leader.attempts[leader.attempts_at_close :]
         exchange.cache, exchange.attempts, exchange.cost = "miss", rest, sum(one.cost for one in rest)
 

@@ -1,38 +1,40 @@
 """Is it alive, is it ready, what is missing; and the metrics."""
 
-from typing import Any
-
-from litestar import Controller, Response, get
+from litestar import Controller, Response, get, route
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+from msgspec import convert
 
-from gateway.api.access import Gateway, metrics_reader
+from gateway.api.access import Gateway, caller, metrics_reader
+from gateway.api.answers.health import HealthReport, Readiness
 from gateway.metrics import CONTENT_TYPE
 
 
 class Health(Controller):
-    """Public but for the metrics."""
+    """`/health*` is public; what is wrong, and the metrics, are for who has a key."""
 
     tags = ["Health"]  # noqa: RUF012 - Litestar reads it from the class
 
-    @get(["/health", "/health/live"], summary="Alive, in one word", media_type="text/plain")
+    @route(
+        ["/health", "/health/live"], http_method=["GET", "HEAD"], summary="Alive, in one word", media_type="text/plain"
+    )
     async def live(self) -> str:
         """The process answers."""
         return "ok"
 
     @get("/health/ready", summary="Ready for requests", raises=[])
-    async def ready(self, gateway: Gateway) -> Response[dict[str, Any]]:
+    async def ready(self, gateway: Gateway) -> Response[Readiness]:
         """503 until it can serve."""
         status = HTTP_200_OK if gateway.ready else HTTP_503_SERVICE_UNAVAILABLE
-        return Response({"ready": gateway.ready}, status_code=status)
+        return Response(Readiness(gateway.ready), status_code=status)
 
-    @get("/api/health", summary="Every service, and what is wrong with it")
-    async def health(self, gateway: Gateway) -> Response[dict[str, Any]]:
+    @get("/api/health", summary="Every service, and what is wrong with it", guards=[caller])
+    async def health(self, gateway: Gateway) -> Response[HealthReport]:
         """Healthy, degraded (it answers, something is away) or unhealthy (it cannot answer)."""
         verdict, services = await gateway.health.services()
         status = HTTP_503_SERVICE_UNAVAILABLE if verdict == "unhealthy" else HTTP_200_OK
         uptime = round(gateway.monotonic() - gateway.started_at, 3)
         report = {"status": verdict, "services": services, "version": gateway.version, "uptime_seconds": uptime}
-        return Response(report, status_code=status)
+        return Response(convert(report, HealthReport), status_code=status)
 
     @get("/metrics", summary="Prometheus metrics", guards=[metrics_reader], media_type="text/plain")
     async def metrics(self, gateway: Gateway) -> Response[bytes]:

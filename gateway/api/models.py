@@ -1,12 +1,11 @@
 """`GET /v1/models`, in OpenAI's shape or, for callers with an `anthropic-version` header, in Anthropic's."""
 
-from typing import Any
-
 from litestar import Controller, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
 from gateway.api.access import Gateway, caller
+from gateway.api.answers.models import AnthropicModel, AnthropicModels, OpenAIModel, OpenAIModels
 from gateway.errors import UnknownModel
 
 _Request = Request[object, object, State]
@@ -23,17 +22,19 @@ class Models(Controller):
     tags = ["OpenAI", "Anthropic"]  # noqa: RUF012 - as above
 
     @get(summary="List models", description="Routes, models and `auto`; each may be used as `model` on every surface.")
-    async def list_models(self, gateway: Gateway, request: _Request) -> dict[str, Any]:
+    async def list_models(self, gateway: Gateway, request: _Request) -> OpenAIModels | AnthropicModels:
         """Every name."""
         names = gateway.catalog.names()
         if "anthropic-version" in request.headers:
             data = [_anthropic(name) for name in names]
             first, last = (names[0], names[-1]) if names else (None, None)
-            return {"data": data, "has_more": False, "first_id": first, "last_id": last}
-        return {"object": "list", "data": [_openai(gateway, name) for name in names]}
+            return AnthropicModels(data, has_more=False, first_id=first, last_id=last)
+        return OpenAIModels("list", [_openai(gateway, name) for name in names])
 
     @get("/{name:path}", summary="Retrieve a model")
-    async def retrieve_model(self, gateway: Gateway, name: FromPath[str], request: _Request) -> dict[str, Any]:
+    async def retrieve_model(
+        self, gateway: Gateway, name: FromPath[str], request: _Request
+    ) -> OpenAIModel | AnthropicModel:
         """One name, `provider/model` included."""
         name = name.removeprefix("/")
         if not gateway.catalog.known(name):
@@ -41,11 +42,11 @@ class Models(Controller):
         return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
 
 
-def _openai(gateway: Gateway, name: str) -> dict[str, Any]:
+def _openai(gateway: Gateway, name: str) -> OpenAIModel:
     providers = {one.provider for one in gateway.catalog.serving(name)}
     owner = providers.pop() if len(providers) == 1 else "steelyard"
-    return {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}
+    return OpenAIModel(name, "model", _CREATED, owner)
 
 
-def _anthropic(name: str) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": _CREATED_AT}
+def _anthropic(name: str) -> AnthropicModel:
+    return AnthropicModel("model", name, name, _CREATED_AT)

@@ -3,6 +3,7 @@
 Bodies of OpenAI's and Anthropic's formats are described by the fields the gateway reads; further fields are passed on.
 """
 
+from inspect import getdoc
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ from litestar.openapi.spec import (
     Schema,
 )
 
+from gateway.api.answers import catalog, dwa, health, models, records, sessions
+from gateway.api.answers.formats import CHAT_COMPLETION, EMBEDDINGS, MESSAGE
+from gateway.api.answers.orchestrate import OrchestrateAnswer
 from gateway.api.orchestrate import OrchestrateRequest
 
 _ERRORS = {
@@ -96,14 +100,16 @@ _ANTHROPIC_ERROR: dict[str, Any] = {
     },
 }
 _PUBLIC = ("/health", "/openapi.json")
+_ANSWERS = (catalog, dwa, health, models, records, sessions)
 
 
 def describe(document: OpenAPI) -> None:
     """Add the LLM surfaces to the document, and to every other operation the errors it answers with."""
-    schemas, components = msgspec.json.schema_components(
-        [OrchestrateRequest], ref_template="#/components/schemas/{name}"
+    (request, answer), components = msgspec.json.schema_components(
+        [OrchestrateRequest, OrchestrateAnswer], ref_template="#/components/schemas/{name}"
     )
     known: dict[str, Any] = document.components.schemas
+    _tell_meanings(known)
     known.update(components)
     known["GatewayError"] = _ERROR
     known["AnthropicError"] = _ANTHROPIC_ERROR
@@ -112,11 +118,18 @@ def describe(document: OpenAPI) -> None:
         for operation in (item.get, item.post, item.delete):
             if operation is not None:
                 _tell_errors(operation, public=path.startswith(_PUBLIC))
-    paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, streams=True)
-    paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, streams=False)
-    paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, streams=True, error="AnthropicError")
-    paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", schemas[0], streams=True)
+    paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
+    paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, streams=False)
+    paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
+    paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", request, answer)
     document.paths = paths
+
+
+def _tell_meanings(known: dict[str, Any]) -> None:
+    """Litestar leaves out what the answers' docstrings say, units above all."""
+    for module in _ANSWERS:
+        for name in vars(module).keys() & known.keys():
+            known[name].description = getdoc(vars(module)[name])
 
 
 def _tell_errors(operation: Operation, *, public: bool) -> None:
@@ -133,8 +146,10 @@ def _error(name: str) -> dict[str, OpenAPIMediaType]:
     return {"application/json": _media({"$ref": f"#/components/schemas/{name}"})}
 
 
-def _path(tag: str, summary: str, body: Any, *, streams: bool, error: str = "GatewayError") -> PathItem:
-    content = {"application/json": _media({"type": "object"})}
+def _path(
+    tag: str, summary: str, body: Any, answer: Any, *, streams: bool = True, error: str = "GatewayError"
+) -> PathItem:
+    content = {"application/json": _media(answer)}
     if streams:
         content["text/event-stream"] = _media({"type": "string"})
     responses: dict[str, OpenAPIResponse | Reference] = {"200": OpenAPIResponse("The answer.", content=content)}

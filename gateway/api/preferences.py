@@ -42,7 +42,10 @@ def _positive(name: str, value: str) -> float:
 
 
 def _milliseconds(name: str, value: str) -> float:
-    return _positive(name, value) / 1000
+    seconds = _positive(name, value) / 1000
+    if seconds > 86_400:
+        raise BadRequest(f"The header {name} is at most 86400000, a day.", param=name)
+    return seconds
 
 
 def _cache(name: str, value: str) -> str:

@@ -1,15 +1,24 @@
 """`/api/db/*`: the request log and the cache, for administrators."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import Controller, delete, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
-from msgspec import to_builtins
+from msgspec import convert, to_builtins
 
 from cache import prefix_of
 from gateway.api.access import Gateway, admin
+from gateway.api.answers.records import (
+    CacheAnswer,
+    ClearedAnswer,
+    LogAnswer,
+    RecordAnswer,
+    RecordPage,
+    shown,
+    totals,
+)
 from gateway.api.times import unix
 from gateway.errors import Busy, NotFound
 from gateway.records import Filters
@@ -26,12 +35,12 @@ class Database(Controller):
     tags = ["Records"]  # noqa: RUF012 - as above
 
     @get("/stats", summary="Totals of the request log")
-    async def stats(self, gateway: Gateway, since: FromQuery[datetime | None] = None) -> dict[str, Any]:
+    async def stats(self, gateway: Gateway, since: FromQuery[datetime | None] = None) -> LogAnswer:
         """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment.
 
         Of the last 24 hours, or since a time.
         """
-        return await gateway.records.stats(unix(since) if since else gateway.wall() - _DAY)
+        return totals(await gateway.records.stats(unix(since) if since else gateway.wall() - _DAY))
 
     @get("/requests/recent", summary="Recent requests, newest first")
     async def recent(
@@ -45,7 +54,7 @@ class Database(Controller):
         since: FromQuery[datetime | None] = None,
         cursor: FromQuery[str | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
-    ) -> dict[str, Any]:
+    ) -> RecordPage:
         """A page of requests; `next_cursor` leads to the next, and is null on the last."""
         wanted = Filters(
             provider=provider,
@@ -55,30 +64,31 @@ class Database(Controller):
             cached=cached,
             since=unix(since) if since else None,
         )
-        return await gateway.records.recent(wanted, cursor=cursor, limit=limit)
+        page = await gateway.records.recent(wanted, cursor=cursor, limit=limit)
+        return RecordPage([shown(record) for record in page.items], page.next)
 
     @get("/requests/{request_id:str}", summary="One request with its attempts")
-    async def request(self, gateway: Gateway, request_id: FromPath[str]) -> dict[str, Any]:
+    async def request(self, gateway: Gateway, request_id: FromPath[str]) -> RecordAnswer:
         """Everything recorded of it; its bodies only when body logging was on."""
         found = await gateway.records.get(request_id)
         if found is None:
             raise NotFound(f"No request '{request_id}' is recorded (records appear after the log's flush interval).")
-        return found
+        return shown(found)
 
     @get("/cache/stats", summary="Cache counts")
-    async def cache_stats(self, gateway: Gateway) -> dict[str, Any]:
+    async def cache_stats(self, gateway: Gateway) -> CacheAnswer:
         """Hits, misses, writes, evictions, errors."""
         counts = to_builtins(gateway.store.stats())
         looked = counts["hits"] + counts["misses"]
-        return {**counts, "hit_rate": counts["hits"] / looked if looked else None}
+        return convert({**counts, "hit_rate": counts["hits"] / looked if looked else None}, CacheAnswer)
 
     @delete("/cache/clear", summary="Clear the cache", status_code=HTTP_200_OK)
     async def clear(
         self, gateway: Gateway, model: FromQuery[str | None] = None, prefix: FromQuery[str | None] = None
-    ) -> dict[str, Any]:
+    ) -> ClearedAnswer:
         """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
         start = prefix_of(model) if model is not None else (prefix or "")
         try:
-            return {"cleared": await gateway.store.clear(start)}
+            return ClearedAnswer(await gateway.store.clear(start))
         except ConnectionError as exc:
             raise Busy(str(exc), retry_after=5.0) from exc

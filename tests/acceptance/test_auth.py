@@ -13,7 +13,7 @@ from gateway.settings import Settings
 from gateway.settings.sections import Auth
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, World, with_keys, world_in
 
-PUBLIC = ["/health", "/health/live", "/health/ready", "/api/health", "/docs", "/openapi.json"]
+PUBLIC = ["/health", "/health/live", "/health/ready", "/docs", "/openapi.json"]
 FOR_CALLERS = [
     "/metrics",
     "/v1/models",

@@ -13,7 +13,6 @@ from providers.simulator import Trouble
 from tests.acceptance.bad_days import (
     DIALECTS,
     MODEL,
-    PATIENCE,
     Crowd,
     Day,
     Told,
@@ -43,9 +42,7 @@ async def until_it_leaves(day: Day, crowd: Crowd, victim: str) -> list[Told]:
 
 
 async def explained(session: aiohttp.ClientSession, day: Day, told: Told) -> dict[str, object]:
-    return await until_seen(
-        session, f"{day.url}/api/llm/dwa/explain/{told.id}", lambda found: "request_id" in found, within=PATIENCE
-    )
+    return await until_seen(session, f"{day.url}/api/llm/dwa/explain/{told.id}", lambda found: "attempts" in found)
 
 
 #: What happens, to whom, and how the record calls it.

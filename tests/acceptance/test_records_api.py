@@ -51,7 +51,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             world.chat("one", "sim-anthropic/sim-chat", key=BOB_KEY, stream=True),
             world.post("/api/llm/orchestrate", once, key=ALICE_KEY),
             world.post("/api/llm/orchestrate", once, key=ALICE_KEY),
-            world.chat("four", "sim-openai/sim-gpt-large", key=BOB_KEY, max_tokens=99_999),
+            world.chat("four", "sim-openai/sim-gpt-large", key=BOB_KEY, no_such_field=1),
             world.chat("five", "sim-nobody", key=BOB_KEY),
             world.post("/v1/embeddings", {"model": "sim-gemini/sim-embed", "input": "six"}, key=ALICE_KEY),
         ]

@@ -17,6 +17,7 @@ from gateway.exchange import Attempt
 from gateway.failover import Choosing, Failover, RetryPolicy, Won
 from providers.dialect import Call, Inexpressible
 from providers.errors import TimedOut
+from providers.transport import Timeouts
 
 #: What a deployment does when called: raise this, answer this, or whatever the function does.
 Step = BaseException | str | Callable[[], Awaitable[str]]
@@ -32,6 +33,7 @@ class Scene:
         policy: RetryPolicy = NO_RETRY,
         timeout: float = 60.0,
         seed: int = 1,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.balancer = Ledger()
         self.failover = Failover(
@@ -48,7 +50,7 @@ class Scene:
         for script in (item for tier in tiers for item in tier.items()):
             key, steps = f"{script[0]}/m", script[1]
             self.scripts[key] = list(steps) if isinstance(steps, list) else [steps]
-            made.setdefault(key, deployment(key, priority=len(made)))
+            made.setdefault(key, deployment(key, priority=len(made), timeouts=timeouts))
         self.tiers: tuple[tuple[Deployment, ...], ...] = tuple(
             tuple(made[f"{name}/m"] for name in tier) for tier in tiers
         )

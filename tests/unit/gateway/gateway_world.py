@@ -42,6 +42,7 @@ def deployment(
     capabilities: frozenset[str] | None = None,
     dialect: Dialect = OPENAI,
     priority: int = 0,
+    timeouts: Timeouts | None = None,
 ) -> Deployment:
     """`provider/model`, reached at a host that has the provider's name."""
     provider, _, model = key.partition("/")
@@ -49,7 +50,7 @@ def deployment(
         provider=provider,
         model=model,
         dialect=dialect,
-        endpoint=Endpoint(f"http://{provider}", (), Timeouts()),
+        endpoint=Endpoint(f"http://{provider}", (), timeouts or Timeouts()),
         target=Target(provider, model, Profile()),
         price=price,
         candidate=Candidate(key, price.input, price.output, price.cached_input, priority),

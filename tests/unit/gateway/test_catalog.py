@@ -183,7 +183,6 @@ def test_the_largest_window_of_all_is_told() -> None:
     assert keys(it.resolve("big", wants(tokens=3000))) == [["d/big"]]
 
 
-@pytest.mark.xfail(strict=True, reason="the window told is that of a deployment the caller excluded")
 def test_the_window_told_is_of_those_that_were_asked_for() -> None:
     it = Catalog([deployment("c/big", context=1000), deployment("d/big", context=100_000)])
     with pytest.raises(BadRequest, match=r"at most 1000\."):

@@ -159,10 +159,14 @@ async def test_the_cost_is_that_of_the_deployment_that_answered_by_its_own_price
     assert closed.cost == sum(one.cost for one in closed.attempts)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a deployment in two tiers is asked again at once, before others, and twice a round after that"
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Preferences(),
+        Preferences(providers=("a", "a/m", "b"), ordered=True),
+    ],
+    ids=["ranked", "ordered"],
 )
-@pytest.mark.parametrize("wishes", [Preferences(), Preferences(providers=("a", "a/m", "b"), ordered=True)])
 @paused
 async def test_a_deployment_that_is_named_twice_is_asked_once_per_round(wishes: Preferences) -> None:
     one, other = deployment("a/m"), deployment("b/m", priority=1)

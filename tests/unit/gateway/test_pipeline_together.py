@@ -10,6 +10,7 @@ import pytest
 from gateway_world import COST, Answer, Asked, World, deployment, drain, finished, reply, said, streaming
 from paused_time import paused, settle
 
+from gateway.api.orchestrate import ORCHESTRATE
 from gateway.asking import Ask
 from gateway.caching import LARGEST, CachePolicy
 from gateway.catalog import Route
@@ -75,7 +76,8 @@ async def test_a_hit_is_byte_for_byte_the_first_answer_and_costs_nothing(stream:
         (Preferences(cache="on"), 1, 1, ["miss", "hit"]),
         (Preferences(cache="off"), 0, 2, ["bypass", "bypass"]),
         (Preferences(cache="refresh"), 1, 2, ["miss", "miss"]),
-        (Preferences(cache="on", session_id="s"), 0, 2, ["bypass", "bypass"]),
+        (Preferences(session_id="s"), 0, 1, ["miss", "hit"]),
+        (Preferences(cache="on", session_id="s"), 1, 1, ["miss", "hit"]),
     ],
 )
 @paused
@@ -88,6 +90,32 @@ async def test_the_callers_wish_decides_over_the_default(
         await asked(world, temperature=temperature, stream=stream, wishes=wishes)
     assert len(world.upstreams.asked) == calls
     assert [one.cache for one in world.closed] == caches
+
+
+@both
+@pytest.mark.parametrize("wish", [None, "on", "refresh"])
+@paused
+async def test_a_kept_session_bypasses_the_cache_whatever_anyone_wishes(stream: bool, wish: str | None) -> None:
+    # Its earlier turns are part of the question and not of the body.
+    world = World()
+    world.upstreams.on("a", answers(stream))
+    for _ in range(2):
+        wishes = Preferences(cache=wish, session_id="s")
+        await _read(world, world.ask(surface=ORCHESTRATE, prompt="hi", messages=None, stream=stream, wishes=wishes))
+    assert len(world.upstreams.asked) == 2
+    assert [one.cache for one in world.closed] == ["bypass", "bypass"]
+    assert (world.store.gets, world.store.sets) == (0, 0)
+
+
+@paused
+async def test_headers_that_go_along_to_the_provider_are_part_of_the_question() -> None:
+    world = World()
+    world.upstreams.on("a", reply())
+    for pinned in ((), (("anthropic-beta", "one"),), (("anthropic-beta", "two"),)):
+        ask = world.ask(temperature=0)
+        ask.exchange.pinned_headers = pinned
+        await _read(world, ask)
+    assert len(world.upstreams.asked) == 3
 
 
 @pytest.mark.parametrize(("route", "temperature", "calls"), [(True, 1, 1), (False, 0, 2), (None, 0, 1), (None, 1, 2)])

@@ -268,6 +268,24 @@ def test_a_request_refused_for_its_session_is_recorded(sessions: Sessions, table
     run(scenario())
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_streams_last_event_says_whether_its_turn_was_kept(sessions: Sessions, table: Table, saved: bool) -> None:
+    async def scenario() -> None:
+        world = World()
+
+        async def play(_asked: Asked) -> Answer:
+            table.away = not saved
+            return streaming(said("hel"), said("lo"), finished())
+
+        world.upstreams.on("a", play)
+        answered = await ask(world, sessions, stream=True)
+        assert answered.status == 200
+        last = answered.body.rstrip().rpartition(b"data: ")[2]
+        assert msgspec.json.decode(last)["session_saved"] is saved
+
+    run(scenario())
+
+
 def test_what_is_recorded_is_what_the_caller_was_told(sessions: Sessions, table: Table) -> None:
     async def scenario() -> None:
         world = World()
@@ -278,7 +296,10 @@ def test_what_is_recorded_is_what_the_caller_was_told(sessions: Sessions, table:
 
         world.upstreams.on("a", play)
         answered = await ask(world, sessions)
-        assert world.only().status == answered.status
+        assert world.only().status == answered.status == 200
+        told: Any = msgspec.json.decode(answered.body)
+        assert told["results"][0]["response"] == "hello"
+        assert (told["metadata"]["session_saved"], world.only().session_saved) == (False, False)
 
     run(scenario())
 

@@ -1,0 +1,82 @@
+"""OpenAI's and Anthropic's answers in the OpenAPI document, by their main fields; providers may add further ones."""
+
+from typing import Any
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+
+
+def _open(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    """An object with further fields; all named ones are required but the `optional`."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": True}
+
+
+_CHOICE = _open(
+    {
+        "index": _COUNT,
+        "message": _open(
+            {
+                "role": {"const": "assistant"},
+                "content": _TEXT_OR_NULL,
+                "refusal": _TEXT_OR_NULL,
+                "tool_calls": {
+                    "type": "array",
+                    "items": _open(
+                        {
+                            "id": _TEXT,
+                            "type": {"const": "function"},
+                            "function": _open({"name": _TEXT, "arguments": {"type": "string", "description": "JSON."}}),
+                        }
+                    ),
+                },
+            },
+            "refusal",
+            "tool_calls",
+        ),
+        "finish_reason": _TEXT_OR_NULL,
+    }
+)
+CHAT_COMPLETION = _open(
+    {
+        "id": _TEXT,
+        "object": {"const": "chat.completion"},
+        "created": {"type": "integer", "description": "Unix seconds."},
+        "model": _TEXT,
+        "choices": {"type": "array", "items": _CHOICE},
+        "usage": _open({"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT}),
+    },
+    "usage",
+)
+_VECTOR: dict[str, Any] = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "number"}},
+        {"type": "string", "description": "32-bit floats, little endian, as base64."},
+    ]
+}
+EMBEDDINGS = _open(
+    {
+        "object": {"const": "list"},
+        "model": _TEXT,
+        "data": {
+            "type": "array",
+            "items": _open({"object": {"const": "embedding"}, "index": _COUNT, "embedding": _VECTOR}),
+        },
+        "usage": _open({"prompt_tokens": _COUNT, "total_tokens": _COUNT}),
+    },
+    "usage",
+)
+MESSAGE = _open(
+    {
+        "id": _TEXT,
+        "type": {"const": "message"},
+        "role": {"const": "assistant"},
+        "model": _TEXT,
+        "content": {"type": "array", "items": _open({"type": _TEXT})},
+        "stop_reason": _TEXT_OR_NULL,
+        "stop_sequence": _TEXT_OR_NULL,
+        "usage": _open({"input_tokens": _COUNT, "output_tokens": _COUNT}),
+    },
+    "stop_sequence",
+)

@@ -1,0 +1,80 @@
+"""What the health addresses answer."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+#: It works; it answers, and something is away; it cannot answer.
+Condition = Literal["healthy", "degraded", "unhealthy"]
+
+
+class Readiness(Struct):
+    """Whether it can serve."""
+
+    ready: bool
+
+
+class DatabaseHealth(Struct, omit_defaults=True):
+    """The request log's database; `error` is left out when there is none."""
+
+    status: Condition
+    error: str | None = None
+
+
+class CacheHealth(Struct):
+    """The cache, with counts since the start; `entries` and `bytes` are null where it cannot tell cheaply."""
+
+    status: Condition
+    backend: str
+    hits: int
+    misses: int
+    writes: int
+    evictions: int
+    errors: int
+    entries: int | None
+    bytes: int | None
+    healthy: bool
+    last_error: str | None
+
+
+class DwaHealth(Struct):
+    """Who is sent requests now, and who is not; `because` says of each deployment that is not, why."""
+
+    status: Condition
+    active_providers: list[str]
+    excluded: list[str]
+    because: dict[str, str]
+
+
+class LogHealth(Struct):
+    """The request log: rows since the start, those in memory (`queue` of `capacity`), and bytes on the disk."""
+
+    status: Condition
+    queue: int
+    capacity: int
+    written: int
+    spilled: int
+    replayed: int
+    dropped: int
+    spill_bytes: int
+    spill_segments: int
+    database: Literal["up", "away"]
+    last_error: str | None
+
+
+class Services(Struct):
+    """Each service's own condition."""
+
+    database: DatabaseHealth
+    cache: CacheHealth
+    dwa: DwaHealth
+    log: LogHealth
+
+
+class HealthReport(Struct):
+    """The gateway in one word, its services one by one, and the seconds since its start."""
+
+    status: Condition
+    services: Services
+    version: str
+    uptime_seconds: float
