@@ -21,8 +21,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import ClassVar, Literal
 
-#: Seconds. The longest limits that providers announce are per day, and worth asking about once an hour.
-_LONGEST_WAIT = 3_600.0
+#: Seconds, a day: the longest limits that providers announce are per day.
+_LONGEST_WAIT = 86_400.0
 Blame = Literal["caller", "operator", "provider"]
 Phase = Literal["connect", "first_byte", "idle", "total"]
 
@@ -59,7 +59,9 @@ class Fault(Exception):
         self.code = code
         self.param = param
         # A provider that says "in a year", or worse no number, would be out for good.
-        self.retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if retry_after and isfinite(retry_after) else None
+        if retry_after is not None:
+            retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if isfinite(retry_after) else None
+        self.retry_after = retry_after
 
     @property
     def message(self) -> str:

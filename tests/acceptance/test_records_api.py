@@ -139,9 +139,9 @@ def test_a_stream_has_a_time_to_its_first_token(played: Played) -> None:
 def test_a_rejected_request_says_by_whom_and_why(played: Played) -> None:
     record = played.world.record(played.ids[4], ADMIN_KEY)
     assert (record["status"], record["outcome"], record["error_source"]) == (400, "error", "provider")
-    assert record["error_code"] == "invalid_value"
+    assert record["error_code"] == "unknown_parameter"
     (attempt,) = record["attempts"]
-    assert (attempt["provider"], attempt["status"], attempt["code"]) == ("sim-openai", 400, "invalid_value")
+    assert (attempt["provider"], attempt["status"], attempt["code"]) == ("sim-openai", 400, "unknown_parameter")
 
 
 def test_an_unknown_model_is_recorded_without_a_provider(played: Played) -> None:
