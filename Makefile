@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench clean
+.PHONY: help setup run test check fmt bench dwa-bench clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/developing ## install everything that running, testing and checking need
 
@@ -27,6 +27,9 @@ fmt: .venv/developing ## format and mend what can be mended
 
 bench: .venv/developing ## measure the gateway with everything on, against its upstream alone
 	@$(BIN)/python -m bench $(ARGS)
+
+dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
+	@$(BIN)/steelyard dwa report --seeds 20 --out docs/dwa-results.md $(ARGS)
 
 clean: ## remove the environment and caches
 	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis

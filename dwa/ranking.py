@@ -61,6 +61,16 @@ class Ranking:
         """Who may not be tried now: key → why."""
         return self._survey.excluded
 
+    @property
+    def resort(self) -> list[Candidate]:
+        """Whom to ask when everybody in `candidates` has failed, rather than fail the caller.
+
+        A breaker opens on evidence that a host is broken, and spares its callers a failed attempt; when all the others
+        have just failed too there is nothing left to spare.
+        """
+        ranked = {candidate.key for candidate in self.candidates}
+        return [candidate for candidate in self._survey.held_back() if candidate.key not in ranked]
+
     def explain(self) -> list[dict[str, object]]:
         """One plain dict per candidate in order, the excluded ones last.
 

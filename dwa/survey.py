@@ -116,6 +116,15 @@ class Survey:
             parts[i] = part
         return parts
 
+    def held_back(self) -> list[Candidate]:
+        """Excluded, but not forbidden: neither waiting for a Retry-After, nor full, nor hanging. Soonest first."""
+        found = [
+            (until, d.candidate)
+            for d, why, until in self.blocked
+            if why in ("paced", "quota_spent", "half_open", "breaker_open") and not d.breaker.hung
+        ]
+        return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])]
+
     def soonest(self) -> float:
         """The earliest time on the clock at which an excluded one may return; inf without any."""
         return min((until for _, _, until in self.blocked), default=inf)

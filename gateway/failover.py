@@ -97,6 +97,8 @@ class Failover:
             for tier in resolution.tiers:
                 if won := await run.among(tier):
                     return won
+            if won := await run.resort(everyone):
+                return won
             for number in range(self._policy.rounds):
                 again = [one for one in everyone if run.may_repeat(one)]
                 pause = run.pause(self._policy.first_pause * 2**number * (0.5 + self._rng.random()))
@@ -147,6 +149,7 @@ class _Run(Generic[T]):
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
         self._inexpressible: dict[str, Inexpressible] = {}
+        self._resort: list[Candidate] = []
         #: Deployment → until when nobody of its tier may be asked.
         self._excluded: dict[str, float] = {}
 
@@ -162,10 +165,21 @@ class _Run(Generic[T]):
             self._excluded.pop(one.key, None)
             if not ranking.candidates and ranking.retry_after is not None:
                 self._excluded[one.key] = self._clock() + ranking.retry_after
+        self._resort += ranking.resort
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded
             if won := await self._attempt(by_key[candidate.key]):
+                return won
+        return None
+
+    async def resort(self, everyone: Sequence[Deployment]) -> Won[T] | None:
+        """The first good answer of those the DWA held back, now that all the others have failed."""
+        by_key = {one.key: one for one in everyone}
+        for candidate in self._resort:
+            if self._clock() >= self._deadline:
+                raise DeadlineExceeded
+            if candidate.key not in self._last and (won := await self._attempt(by_key[candidate.key])):
                 return won
         return None
 

@@ -9,6 +9,7 @@ import rich_click as click
 
 from gateway.cli.config import config
 from gateway.cli.database import database
+from gateway.cli.dwa import dwa
 from gateway.cli.providers import providers
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
@@ -21,5 +22,5 @@ def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 
 
-for command in (serve, simulate, config, providers, database, version):
+for command in (serve, simulate, config, providers, dwa, database, version):
     main.add_command(command)

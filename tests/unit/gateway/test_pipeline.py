@@ -266,3 +266,16 @@ async def test_rate_limit_headers_reach_the_dwa() -> None:
     await world.pipeline.reply(world.ask())
     (row,) = world.balancer.stats()
     assert row.state == "rate_limited" or row.quota["remaining_requests"] == 0
+
+
+@paused
+async def test_a_broken_deployment_is_asked_before_the_caller_is_failed() -> None:
+    world = World([deployment("a/m"), deployment("b/m", priority=1)], policy=RetryPolicy(rounds=0))
+    while {row.key: row.state for row in world.balancer.stats()}.get("a/m") != "open":
+        world.upstreams.on("a", Overloaded())
+        world.upstreams.on("b", reply())
+        await world.pipeline.reply(world.ask())
+    world.upstreams.on("a", reply())
+    world.upstreams.on("b", Overloaded())
+    await world.pipeline.reply(world.ask())
+    assert [(one.provider, one.outcome) for one in world.closed[-1].attempts] == [("b", "overloaded"), ("a", "ok")]
