@@ -137,7 +137,9 @@ async def test_filters(database: Database, filters: Filters, expected: list[int]
 async def test_a_listing_walks_an_index_whatever_it_filters(database: Database, column: str) -> None:
     """Or the log's page slows down with every row that was ever logged."""
     explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}[database.dialect]
-    where = f"WHERE {column} = {'200' if column == 'status' else repr('x')}" if column else ""
+    # A value that is rare, whatever PostgreSQL has learned from other tests' rows: of one that every row has, the plain
+    # index of times would rightly be preferred.
+    where = f"WHERE {column} = {'418' if column == 'status' else repr('x')}" if column else ""
     async with database.read() as connection:
         if database.dialect == "postgresql":
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
