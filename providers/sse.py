@@ -117,7 +117,7 @@ def _event(raw: bytes) -> Event | None:
         if line.startswith(b"data:"):
             data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line.startswith(b"event:"):
-            kind = line[6:].strip().decode("utf-8", "replace")
+            kind = (line[7:] if line[6:7] == b" " else line[6:]).decode("utf-8", "replace")
         elif line == b"data":
             data.append(b"")
     if not data:

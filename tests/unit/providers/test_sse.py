@@ -180,7 +180,6 @@ def test_the_last_event_needs_no_byte_after_it() -> None:
 def test_events_are_those_of_the_specification(stream: bytes) -> None:
     # The letter closes a CR that ends the stream: see `test_the_last_event_needs_no_byte_after_it`.
     stream += b"x"
-    # Not among the pieces: a type with more space around it, which is stripped here and kept by browsers.
     assert said(whole(stream)) == by_the_book(stream)
 
 
