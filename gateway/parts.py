@@ -28,7 +28,8 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.records import Records
 from gateway.sessions import Sessions
-from gateway.settings.tree import CacheSettings, RedisSettings, Settings
+from gateway.settings.sections import CacheSettings, RedisSettings
+from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.snapshots import Snapshots
 from providers.dialects import DIALECTS
@@ -73,7 +74,7 @@ class Parts:
         self.records = Records(settings)
         self.sessions = Sessions(self.records.database, wall=wall)
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
-        self.transport = Transport()
+        self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.pipeline = Pipeline(
             catalog=self.catalog,

@@ -17,7 +17,7 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from cache import Abandoned, Broadcast
+from cache import Broadcast
 from dwa import Balancer, Ranking, Shape, Ticket
 from gateway import settling
 from gateway.asking import Ask, Prepared, Preparing
@@ -222,7 +222,7 @@ class Pipeline:
         try:
             async with asyncio.timeout_at(deadline + _GRACE):
                 return await anext(reader, None)
-        except (TimeoutError, Abandoned) as exc:
+        except TimeoutError as exc:
             error = DeadlineExceeded()
             error.attempts = told(exchange)
             raise error from exc

@@ -9,6 +9,7 @@ Limits: HTTP proxies only; ALL_PROXY, which mostly names a SOCKS one, is not rea
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,7 +34,7 @@ class Proxies:
         return self._by_origin[scheme, netloc]
 
 
-def tls_context(*, verify: bool, ca_file: str | None) -> ssl.SSLContext:
+def tls_context(*, verify: bool, ca_file: Path | None) -> ssl.SSLContext:
     """Trust the system's authorities, and besides them those of the PEM file `ca_file`; or anyone, without `verify`."""
     context = ssl.create_default_context()
     if ca_file is not None:

@@ -39,6 +39,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
 from math import inf
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -221,7 +222,7 @@ class Transport:
         connections_per_endpoint: int = 1024,
         keep_alive: float = 30.0,
         verify: bool = True,
-        ca_file: str | None = None,
+        ca_file: Path | None = None,
         trust_env: bool = True,
         user_agent: str = "steelyard",
     ) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from gateway.catalog import Deployment
 from gateway.cli.options import config_option, load_settings
 from gateway.inventory import catalog_of
+from gateway.settings.sections import Tls
 from providers import client
 from providers.dialect import Inexpressible
 from providers.dialects import DIALECTS, OPENAI
@@ -58,7 +59,8 @@ def list_providers(config: Path | None) -> None:
 @config_option
 def check(names: tuple[str, ...], config: Path | None) -> None:
     """Ask each provider (or those of NAMES) a tiny question through its cheapest model; exit 1 when one fails."""
-    catalog = catalog_of(load_settings(config), DIALECTS)
+    settings = load_settings(config)
+    catalog = catalog_of(settings, DIALECTS)
     unknown = set(names) - set(catalog.providers)
     if unknown:
         known = ", ".join(catalog.providers) or "none"
@@ -75,12 +77,12 @@ def check(names: tuple[str, ...], config: Path | None) -> None:
             cheapest.append(min(chatting, key=lambda one: one.price.output))
         else:
             click.echo(f"{name}: not checked, it has no chat model")
-    if not asyncio.run(_check_all(cheapest)):
+    if not asyncio.run(_check_all(cheapest, settings.tls)):
         raise SystemExit(1)
 
 
-async def _check_all(deployments: list[Deployment]) -> bool:
-    transport = Transport()
+async def _check_all(deployments: list[Deployment], tls: Tls) -> bool:
+    transport = Transport(verify=tls.verify, ca_file=tls.ca_file)
     try:
         results = await asyncio.gather(*(_check(transport, one) for one in deployments))
     finally:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from gateway.settings.load import Loaded, from_environment, load
 from gateway.settings.problems import Problem, SettingsError
 from gateway.settings.secrets import Secret, SecretUrl
+from gateway.settings.shared import Key, Objective
 from gateway.settings.tree import (
-    Key,
     ModelSettings,
-    Objective,
     Price,
     ProviderSettings,
     RouteSettings,

@@ -18,6 +18,7 @@ from gateway.settings.environment import CONFIG, Variables, known_variables, ove
 from gateway.settings.problems import Problem, SettingsError
 from gateway.settings.resolve import resolve_provider
 from gateway.settings.routes import check_whole, resolve_routes
+from gateway.settings.shared import Sections
 from gateway.settings.sources import read_dotenv, read_yaml
 from gateway.settings.tree import ProviderSettings, Settings
 from gateway.settings.written import Document
@@ -103,19 +104,7 @@ def _resolve(document: Document, catalogue: Catalogue, builder: Builder) -> Sett
         if entry.enabled
     }
     settings = Settings(
-        server=document.server,
-        auth=document.auth,
-        database=document.database,
-        redis=document.redis,
-        cache=document.cache,
-        dwa=document.dwa,
-        requests=document.requests,
-        timeout=document.timeout,
-        request_log=document.request_log,
-        log=document.log,
-        metrics=document.metrics,
-        keys=document.keys,
-        objectives=document.objectives,
+        **{name: getattr(document, name) for name in Sections.__struct_fields__},
         providers=providers,
         routes=resolve_routes(document, providers, builder),
     )

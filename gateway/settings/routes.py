@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Mapping
 
 import msgspec
@@ -11,8 +12,9 @@ from dwa import PRESETS
 from gateway.settings.build import Builder, Where
 from gateway.settings.names import suggestion
 from gateway.settings.secrets import Secret
+from gateway.settings.shared import Route
 from gateway.settings.tree import ProviderSettings, RouteSettings, Settings
-from gateway.settings.written import Document, RouteEntry
+from gateway.settings.written import Document
 from providers import PROVIDERS
 
 #: What a caller writes for "any model"; a route of that name could never be meant.
@@ -70,6 +72,11 @@ def check_whole(settings: Settings, builder: Builder) -> None:
         named = redis.url.reveal().partition("?")[0].rpartition("/")[2]
         if named.isdigit() and int(named) != redis.db:
             builder.blame(("redis", "db"), f"is {redis.db}, but the URL says {named}. Say it in one place.")
+    if settings.tls.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=settings.tls.ca_file)
+        except OSError as exc:  # an SSLError is one: no certificate in it
+            builder.blame(("tls", "ca_file"), f"no certificates could be read from it: {exc.strerror or exc}.")
 
 
 def _check_objectives(settings: Settings, builder: Builder) -> None:
@@ -121,7 +128,7 @@ def _unserved(target: str, providers: Mapping[str, ProviderSettings], served: se
     return f"'{target}': there is no provider '{provider}'. {suggestion(provider, sorted(providers))}"
 
 
-def _circle(start: str, entries: Mapping[str, RouteEntry]) -> list[str] | None:
+def _circle(start: str, entries: Mapping[str, Route]) -> list[str] | None:
     """The way from a route back to itself over fallbacks, if there is one."""
     ways: list[list[str]] = [[start]]
     visited: set[str] = set()

@@ -164,6 +164,20 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     total: Annotated[Seconds, option("STEELYARD_CALL_TIMEOUT", "For the whole call of a provider.")] = 600.0
 
 
+class Tls(Struct, frozen=True, kw_only=True):
+    """Whom to believe that they are a provider."""
+
+    verify: Annotated[
+        bool, option("STEELYARD_TLS_VERIFY", "Check providers' certificates; `false` trusts anybody.")
+    ] = True
+    ca_file: Annotated[
+        Path | None,
+        option(
+            "STEELYARD_CA_FILE", "PEM file of authorities to trust besides the system's, a company's own for example."
+        ),
+    ] = None
+
+
 class RequestLog(Struct, frozen=True, kw_only=True):
     """The record of every request, on its way to the database."""
 

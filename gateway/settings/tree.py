@@ -11,40 +11,10 @@ from msgspec import Struct, field
 
 from gateway.catalogue import Capability
 from gateway.settings.secrets import Secret
-from gateway.settings.sections import (
-    Auth,
-    CacheSettings,
-    Database,
-    Dwa,
-    Log,
-    Metrics,
-    NonNegative,
-    RedisSettings,
-    RequestLog,
-    Requests,
-    Seconds,
-    Server,
-    Strategy,
-    Timeouts,
-)
+from gateway.settings.sections import Timeouts
+from gateway.settings.shared import Route, Sections
 from providers import DialectName
 from providers.dialect import Profile
-
-
-class Objective(Struct, frozen=True, kw_only=True):
-    """Weights of an objective of your own: what a second, a dollar, a failure and bad quality are worth."""
-
-    latency: NonNegative = 0.0
-    cost: NonNegative = 0.0
-    errors: NonNegative = 0.0
-    quality: NonNegative = 0.0
-
-
-class Key(Struct, frozen=True, kw_only=True):
-    """A caller's key from the configuration; `name` is what logs and records show."""
-
-    name: str
-    key: Secret
 
 
 class Price(Struct, frozen=True, kw_only=True):
@@ -89,41 +59,15 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         return f"ProviderSettings({self.name!r}, {self.dialect}, {self.base_url!r}, models={models})"
 
 
-class RouteCache(Struct, frozen=True, kw_only=True):
-    """A route's say on caching; None: as for everyone."""
-
-    enabled: bool | None = None
-    ttl: Seconds | None = None
-
-
-class RouteSettings(Struct, frozen=True, kw_only=True):
-    """A virtual model. `targets` are `provider/model`; `fallback` holds such or other routes, in order."""
+class RouteSettings(Route, frozen=True, kw_only=True):
+    """A route whose targets exist."""
 
     name: str
-    targets: tuple[str, ...]
-    objective: str | None = None
-    strategy: Strategy | None = None
-    fallback: tuple[str, ...] = ()
-    cache: RouteCache = RouteCache()
-    drop_params: bool = False
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(Sections, frozen=True, kw_only=True):
     """All of it. Without providers, the gateway starts its own simulator."""
 
-    server: Server = Server()
-    auth: Auth = Auth()
-    database: Database = field(default_factory=Database)
-    redis: RedisSettings = RedisSettings()
-    cache: CacheSettings = CacheSettings()
-    dwa: Dwa = Dwa()
-    requests: Requests = Requests()
-    timeout: Timeouts = Timeouts()
-    request_log: RequestLog = RequestLog()
-    log: Log = Log()
-    metrics: Metrics = Metrics()
-    keys: tuple[Key, ...] = ()
-    objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
     providers: dict[str, ProviderSettings] = field(default_factory=dict[str, ProviderSettings])
     routes: dict[str, RouteSettings] = field(default_factory=dict[str, RouteSettings])
 

@@ -11,24 +11,8 @@ from msgspec import Meta, Struct, field
 
 from gateway.catalogue import Capability
 from gateway.settings.secrets import Secret
-from gateway.settings.sections import (
-    Auth,
-    CacheSettings,
-    Count,
-    Database,
-    Dwa,
-    Log,
-    Metrics,
-    NonNegative,
-    RedisSettings,
-    RequestLog,
-    Requests,
-    Seconds,
-    Server,
-    Strategy,
-    Timeouts,
-)
-from gateway.settings.tree import Key, Objective, RouteCache
+from gateway.settings.sections import Count, NonNegative, Seconds
+from gateway.settings.shared import Route, Sections
 from providers import DialectName
 from providers.dialect import Profile
 
@@ -80,32 +64,8 @@ class ProviderEntry(Struct, frozen=True, kw_only=True):
     weight: NonNegative = 1.0
 
 
-class RouteEntry(Struct, frozen=True, kw_only=True):
-    """A virtual model."""
-
-    targets: Annotated[tuple[str, ...], Meta(min_length=1)]
-    objective: str | None = None
-    strategy: Strategy | None = None
-    fallback: tuple[str, ...] = ()
-    cache: RouteCache = RouteCache()
-    drop_params: bool = False
-
-
-class Document(Struct, frozen=True, kw_only=True):
+class Document(Sections, frozen=True, kw_only=True):
     """A whole file."""
 
-    server: Server = Server()
-    auth: Auth = Auth()
-    database: Database = field(default_factory=Database)
-    redis: RedisSettings = RedisSettings()
-    cache: CacheSettings = CacheSettings()
-    dwa: Dwa = Dwa()
-    requests: Requests = Requests()
-    timeout: Timeouts = Timeouts()
-    request_log: RequestLog = RequestLog()
-    log: Log = Log()
-    metrics: Metrics = Metrics()
-    keys: tuple[Key, ...] = ()
-    objectives: dict[Name, Objective] = field(default_factory=dict[str, Objective])
     providers: dict[Name, ProviderEntry] = field(default_factory=dict[str, ProviderEntry])
-    routes: dict[Name, RouteEntry] = field(default_factory=dict[str, RouteEntry])
+    routes: dict[Name, Route] = field(default_factory=dict[str, Route])

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gateway.settings import Settings
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import Auth
-from gateway.settings.tree import Key
+from gateway.settings.shared import Key
 from providers import simulator
 from tests.serving import Serving, settings_in, simulated, until
 

@@ -63,6 +63,8 @@ def config(tmp_path: Path):
         ({"STEELYARD_API_KEYS": "a:one,a:two"}, "the name 'a' is taken"),
         ({"STEELYARD_API_KEYS": "a:one,b:one"}, "this key is there twice"),
         ({"STEELYARD_API_KEYS": "a:one", "STEELYARD_ADMIN_KEY": "one"}, "is the admin key"),
+        ({"STEELYARD_CA_FILE": "/no/such.pem"}, "no certificates could be read from it: No such file"),
+        ({"STEELYARD_CA_FILE": __file__}, "no certificates could be read from it: [X509"),
         ({"STEELYARD_PROT": "80"}, "there is no such variable. Did you mean 'STEELYARD_PORT'?"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import certifi
 import pytest
 from dotenv import dotenv_values
 
@@ -56,6 +57,7 @@ def test_the_example_with_every_line_turned_on_changes_nothing_but_the_address_o
 def test_each_variable_sets_its_own_field(option):
     section, name = option.where
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
+    samples["ca_file"] = certifi.where()
     text = samples.get(name) or _other(option)
     value = getattr(getattr(load({option.env: text}), section), name)
     assert value != option.default
