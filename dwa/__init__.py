@@ -12,6 +12,7 @@ Standard library only; it knows no provider, no HTTP and no clock of its own.
 
 from dwa.balancer import Balancer
 from dwa.candidate import Candidate, Shape
+from dwa.decision import Decision
 from dwa.params import Params
 from dwa.ranking import Ranking
 from dwa.score import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective
@@ -29,6 +30,7 @@ __all__ = [
     "AlreadySettledError",
     "Balancer",
     "Candidate",
+    "Decision",
     "DeploymentStats",
     "Durations",
     "Objective",

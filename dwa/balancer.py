@@ -17,6 +17,7 @@ the same seed make the same choices. Not thread-safe: one event loop, one balanc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import exp
 from random import Random
 
 from dwa.affinity import Affinity
@@ -29,7 +30,7 @@ from dwa.ranking import Ranking
 from dwa.reference import References
 from dwa.report import describe
 from dwa.score import BALANCED, Judgement, Objective
-from dwa.share import draw, shares
+from dwa.share import draw
 from dwa.snapshot import dump, load
 from dwa.stats import DeploymentStats
 from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
@@ -242,12 +243,8 @@ class Balancer:
     def _survey(
         self, candidates: Sequence[Candidate], shape: Shape, answer: float, now: float, sticky: str | None
     ) -> Survey:
-        known = self._deployments
-        for candidate in candidates:
-            if candidate.key not in known:
-                self._meet(candidate)
         survey = Survey()
-        survey.look(known, candidates, shape.input_tokens, answer, now)
+        survey.look(self._deployments, self._meet, candidates, shape.input_tokens, answer, now)
         if sticky is not None:
             survey.credit(self._affinity, self._params, sticky, shape, now)
         return survey
@@ -256,7 +253,6 @@ class Balancer:
         return Judgement(
             objective,
             survey.deployments,
-            survey.idle,
             survey.seconds,
             survey.costs,
             references,
@@ -276,12 +272,16 @@ class Balancer:
             order, free, uniform = _held_back(survey, order, uniform)
         first = order[0]
         best = losses[first]
-        temperature = best * self._params.temperature
-        limit = best + BAND * temperature
-        if free > 1 and losses[order[1]] <= limit:
-            near = [i for i in order[:free] if losses[i] <= limit]
-            place, _ = draw(shares([losses[i] for i in near], temperature), uniform)
-            first = near[place]
+        temperature = best * self._params.temperature or 1.0
+        if free > 1 and losses[order[1]] - best <= BAND * temperature:
+            near: list[float] = []
+            for i in order[:free]:
+                behind = (losses[i] - best) / temperature
+                if behind > BAND:
+                    break
+                near.append(exp(-behind))
+            place, _ = draw(near, uniform)
+            first = order[place]
         reason: Reason = "best_performance" if first == order[0] else "near_equal_share"
         if first == survey.warm:
             reason = "sticky_session"

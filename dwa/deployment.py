@@ -1,6 +1,6 @@
 """One deployment: its mechanisms side by side, and the few numbers that `rank` reads.
 
-`rank` touches plain attributes only (`first`, `prefill`, `token`, `inverse_knee`, `error`, …). They are published here
+`rank` touches plain attributes only (`first`, `prefill`, `token`, `crowding`, `error`, …). They are published here
 whenever an outcome taught something, and at a review every 0.1 s for what changes by itself: overdue requests, errors
 that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost.
 
@@ -18,6 +18,7 @@ from dwa.candidate import Candidate
 from dwa.explore import Traffic
 from dwa.latency import INSTANT, LatencyModel
 from dwa.length import Lengths
+from dwa.load import charged
 from dwa.overdue import Overdue
 from dwa.params import Params
 from dwa.quota import Quota
@@ -44,13 +45,13 @@ class Deployment:
         "bonus",
         "breaker",
         "candidate",
+        "crowding",
         "cut",
         "error",
         "first",
         "guarded",
         "hit",
         "in_flight",
-        "inverse_knee",
         "key",
         "latency",
         "limit",
@@ -112,7 +113,7 @@ class Deployment:
         self.slow = 1.0
         self.guarded = False
         self.review_at = now
-        self.first = self.prefill = self.token = self.inverse_knee = 0.0
+        self.first = self.prefill = self.token = self.crowding = 0.0
         self.error = self.cut = self.waste = 0.0
         self.publish(now)
 
@@ -128,7 +129,7 @@ class Deployment:
         self.first = latency.first * factor
         self.prefill = latency.prefill * factor
         self.token = latency.token * factor
-        self.inverse_knee = latency.inverse_knee
+        self.crowding = charged(self.in_flight + 1, latency.inverse_knee)
         self.error = self.reliability.rate(now)
         self.cut = self.reliability.cut
         self.waste = self.reliability.waste
@@ -170,6 +171,7 @@ class Deployment:
         """A request leaves."""
         now = ticket.started
         self.in_flight += 1
+        self.crowding = charged(self.in_flight + 1, self.latency.inverse_knee)
         self.sent += 1
         self.sent_at = now
         self.tally.requests += 1
@@ -216,7 +218,11 @@ class Deployment:
         tally.total.add(seconds)
         tally.output_tokens += answer
         tally.writing_s += seconds if ticket.first_at is None else now - ticket.first_at
-        self.review(now)
+        if self.slow == 1.0 and breaker.state == CLOSED and now < self.review_at:
+            # An answer is no sign of slowness: what waits can look until the next review.
+            self.publish(now)
+        else:
+            self.review(now)
 
     def failed(self, ticket: Ticket, now: float, kind: str, *, caller_saw: bool) -> None:
         """A failure of the host."""

@@ -71,7 +71,8 @@ class LatencyModel:
         self._publish()
 
     def _publish(self) -> None:
-        self.first, self.prefill, self.token, self.inverse_knee = map(exp, self.state)
+        first, prefill, token, knee = self.state
+        self.first, self.prefill, self.token, self.inverse_knee = exp(first), exp(prefill), exp(token), exp(knee)
 
     def median(self, prompt: float, answer: float, busy: int) -> float:
         """Seconds that half of the answers of this size take with `busy` requests in flight."""
@@ -129,36 +130,40 @@ class LatencyModel:
         return score
 
     def _forget(self, now: float) -> None:
-        growth = self._params.drift * max(now - self._at, 0.0)
+        passed = now - self._at
+        if passed <= 0.0:
+            return
+        self._at = now
+        growth = self._params.drift * passed
         ceiling = self._params.prior_sd * self._params.prior_sd
         for i in range(SIZE - 1):
             row = self.covariance[i]
             if row[i] < ceiling:
                 row[i] = min(row[i] + growth, ceiling)
-        self._at = max(now, self._at)
 
     def _reach(self, h0: float, h1: float, h2: float, h3: float) -> tuple[list[float], float]:
         """P·h and h·P·h."""
-        reach = [row[0] * h0 + row[1] * h1 + row[2] * h2 + row[3] * h3 for row in self.covariance]
+        reach = [p0 * h0 + p1 * h1 + p2 * h2 + p3 * h3 for p0, p1, p2, p3 in self.covariance]
         return reach, reach[0] * h0 + reach[1] * h1 + reach[2] * h2 + reach[3] * h3
 
     def _absorb(self, reach: list[float], step: float, total: float) -> None:
-        for i, row in enumerate(self.covariance):
-            pull = reach[i]
-            self.state[i] += pull * step
-            share = pull / total
-            row[0] -= share * reach[0]
-            row[1] -= share * reach[1]
-            row[2] -= share * reach[2]
-            row[3] -= share * reach[3]
+        r0, r1, r2, r3 = reach
+        s0, s1, s2, s3 = self.state
+        self.state = [s0 + r0 * step, s1 + r1 * step, s2 + r2 * step, s3 + r3 * step]
+        shares = (r0 / total, r1 / total, r2 / total, r3 / total)
+        self.covariance = [
+            [p0 - share * r0, p1 - share * r1, p2 - share * r2, p3 - share * r3]
+            for share, (p0, p1, p2, p3) in zip(shares, self.covariance, strict=True)
+        ]
 
     def _runs(self, score: float) -> bool:
         """Whether this surprise completes a run that means the world changed; then the doubt is already raised."""
         params = self._params
         cut = min(max(score, -params.clip_sd), params.clip_sd)
-        self._slower = max(0.0, self._slower + cut - params.run_slack_sd)
-        self._faster = max(0.0, self._faster - cut - params.run_slack_sd)
-        if max(self._slower, self._faster) < params.run_limit_sd:
+        slower, faster = self._slower + cut - params.run_slack_sd, self._faster - cut - params.run_slack_sd
+        self._slower = slower if slower > 0.0 else 0.0
+        self._faster = faster if faster > 0.0 else 0.0
+        if slower < params.run_limit_sd and faster < params.run_limit_sd:
             return False
         self._slower = self._faster = 0.0
         self.changes += 1

@@ -1,16 +1,18 @@
-"""The answer of the balancer: candidates in the order to try them, why, and an explanation built only when asked for.
-
-The numbers are those of the moment of the choice; explaining later, or twice, says the same.
-"""
+"""The answer of the balancer: candidates in the order to try them, why, and whom to ask when they all fail."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from dwa.candidate import Candidate
+from dwa.decision import Decision
 from dwa.params import Params
 from dwa.score import Judgement, Objective
-from dwa.share import probabilities
 from dwa.strategies import LOAD_BALANCED, Reason, odds
 from dwa.survey import Survey
+
+FORCED = ("last_resort", "half_open_probe")
+"""Reasons that leave nothing to chance."""
 
 
 class Ranking:
@@ -52,7 +54,7 @@ class Ranking:
         self.strategy = strategy
         self.objective = objective
         self.seed = seed
-        """The one uniform number that was drawn: with `explain()` enough to replay the choice."""
+        """The one uniform number that was drawn."""
         self.retry_after = retry_after
         """Seconds until the first excluded one may return; None while anything healthy is there."""
 
@@ -71,43 +73,42 @@ class Ranking:
         ranked = {candidate.key for candidate in self.candidates}
         return [candidate for candidate in self._survey.held_back() if candidate.key not in ranked]
 
-    def explain(self) -> list[dict[str, object]]:
-        """One plain dict per candidate in order, the excluded ones last.
-
-        key, weight (its probability to be first), score (J_best/J), loss, terms (they sum to the loss), expected
-        {seconds, cost, error_rate}, state ("ok", or why it is excluded).
-        """
+    def columns(self) -> dict[str, object]:
+        """The fields of its `Decision`, for a record: plain values, not copied, that nothing changes any more."""
         survey, judgement = self._survey, self._judgement
-        rows: list[dict[str, object]] = []
-        if judgement is not None:
-            best = min(judgement.losses)
-            weights = self.weights()
-            for i in self._order:
-                candidate, loss = survey.candidates[i], judgement.losses[i]
-                expected = {"seconds": survey.seconds[i], "cost": survey.costs[i], "error_rate": judgement.errors[i]}
-                rows.append(
-                    {
-                        "key": candidate.key,
-                        "weight": weights[i],
-                        "score": best / loss if loss > 0.0 else 1.0,
-                        "loss": loss,
-                        "terms": judgement.terms(i, candidate.quality),
-                        "expected": expected,
-                        "state": self.excluded.get(candidate.key, "ok"),
-                    }
-                )
-        ranked = {candidate.key for candidate in self.candidates}
-        blank: dict[str, object] = {"weight": 0.0, "score": None, "loss": None, "terms": {}, "expected": None}
-        rows += [{"key": key, **blank, "state": why} for key, why in self.excluded.items() if key not in ranked]
-        return rows
+        told: dict[str, object] = {
+            "reason": self.reason,
+            "strategy": self.strategy,
+            "objective": self.objective.name,
+            "seed": self.seed,
+            "keys": [candidate.key for candidate in survey.candidates],
+            "order": self._order,
+        }
+        if survey.excluded:
+            told["excluded"] = survey.excluded
+        if judgement is None:
+            return told
+        told["idle"], told["seconds"], told["costs"] = survey.idle, survey.seconds, survey.costs
+        told["quality"] = [candidate.quality for candidate in survey.candidates]
+        told["errors"], told["worth"], told["losses"] = judgement.errors, judgement.worth, judgement.losses
+        told["latency_unit"], told["quality_unit"] = judgement.latency_unit, judgement.quality
+        told["temperature"], told["looks"] = self._params.temperature, self._params.explore_cap
+        if survey.ramping:
+            told["ramping"] = survey.ramping
+        if self.reason in FORCED:
+            told["weights"] = [float(i == self._order[0]) for i in range(len(survey.candidates))]
+        elif self.strategy != LOAD_BALANCED:
+            told["weights"] = odds(self.strategy, survey, self._order[0])
+        return told
+
+    def decision(self) -> Decision:
+        """The numbers of the choice, to explain it by."""
+        return Decision(**cast("dict[str, Any]", self.columns()))
+
+    def explain(self) -> list[dict[str, object]]:
+        """See `Decision.explain`."""
+        return self.decision().explain()
 
     def weights(self) -> list[float]:
         """By position in the survey: the probability to be first; they sum to one. Empty for an empty ranking."""
-        survey, judgement = self._survey, self._judgement
-        if judgement is None:
-            return []
-        if self.reason in ("last_resort", "half_open_probe"):
-            return [1.0 if i == self._order[0] else 0.0 for i in range(len(survey.candidates))]
-        if self.strategy != LOAD_BALANCED:
-            return odds(self.strategy, survey, self._order[0])
-        return probabilities(judgement.losses, survey.admitted(), self._params.temperature, self._params.explore_cap)
+        return self.decision().odds()

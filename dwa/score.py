@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from dwa.explore import HALF
@@ -60,29 +61,28 @@ PRESETS: Mapping[str, Objective] = {preset.name: preset for preset in (BALANCED,
 class Judgement:
     """The losses of one ranking, position by position, kept as computed so that the choice can be explained later."""
 
-    __slots__ = ("cost_unit", "errors", "idle", "latency_unit", "losses", "quality", "seconds", "worth")
+    __slots__ = ("cost_unit", "errors", "latency_unit", "losses", "quality", "seconds", "worth")
 
     def __init__(
         self,
         objective: Objective,
         deployments: Sequence[Deployment],
-        idle: list[float],
         seconds: list[float],
         costs: list[float],
         references: tuple[float, float],
         failover_fails: float,
     ) -> None:
-        self.idle = idle
         self.seconds = seconds
         latency_unit = self.latency_unit = objective.latency / references[0]
         cost_unit = self.cost_unit = objective.cost / references[1]
-        worth = [latency_unit * s + cost_unit * c for s, c in zip(seconds, costs, strict=True)]
-        self.quality = objective.quality
-        if objective.quality:
-            missing = [objective.quality * (1.0 - d.candidate.quality) for d in deployments]
-            worth = [w + m for w, m in zip(worth, missing, strict=True)]
-        self.worth = worth
-        self.errors = [d.error for d in deployments]
+        quality_unit = self.quality = objective.quality
+        worth: list[float] = []
+        errors: list[float] = []
+        for d, s, c in zip(deployments, seconds, costs, strict=True):
+            own = latency_unit * s + cost_unit * c
+            worth.append(own + quality_unit * (1.0 - d.candidate.quality) if quality_unit else own)
+            errors.append(d.error)
+        self.worth, self.errors = worth, errors
         weight = objective.errors
         if len(seconds) == 1:
             only = deployments[0]
@@ -90,22 +90,15 @@ class Judgement:
             self.losses = [worth[0] + only.error * (retry + weight) + weight * only.cut]
             return
         first, second = _two_least(worth)
-        alternative = worth[second]
-        best_fails = max(deployments[first].error, failover_fails)
-        losses: list[float] = []
-        for i, d in enumerate(deployments):
-            own = worth[i]
-            waste, s = d.waste, seconds[i]
-            if waste < s:
-                waste = s
-            if i == first:
-                fails = max(deployments[second].error, failover_fails)
-                retry = alternative - own
-            else:
-                fails = best_fails
-                retry = 0.0
-            losses.append(own + d.error * (latency_unit * waste + retry + weight * fails) + weight * d.cut)
-        self.losses = losses
+        again = weight * max(errors[first], failover_fails)
+        self.losses = [
+            own + d.error * (latency_unit * (d.waste if d.waste > s else s) + again) + weight * d.cut
+            for d, own, s in zip(deployments, worth, seconds, strict=True)
+        ]
+        # Only the best has a next best that is worse than itself, and one that fails at its own rate.
+        retry = worth[second] - worth[first]
+        retry += weight * max(errors[second], failover_fails) - again
+        self.losses[first] += errors[first] * retry
 
     def hopes(self) -> list[float]:
         """What each loss would lose if its latency halved and its failures ended."""
@@ -125,26 +118,10 @@ class Judgement:
         for column in (self.worth, self.errors, self.losses):
             del column[-1]
 
-    def terms(self, place: int, quality: float) -> dict[str, float]:
-        """The named parts of one loss; they sum to it."""
-        latency = self.latency_unit * self.idle[place]
-        load = self.latency_unit * self.seconds[place] - latency
-        missing = self.quality * (1.0 - quality)
-        return {
-            "latency": latency,
-            "cost": self.worth[place] - latency - load - missing,
-            "errors": self.losses[place] - self.worth[place],
-            "load": load,
-            "quality": missing,
-        }
-
 
 def _two_least(values: Sequence[float]) -> tuple[int, int]:
     """Indices of the least and the second least of at least two values."""
-    first, second = (0, 1) if values[0] <= values[1] else (1, 0)
-    for i in range(2, len(values)):
-        if values[i] < values[first]:
-            first, second = i, first
-        elif values[i] < values[second]:
-            second = i
-    return first, second
+    least = list(values)
+    first = least.index(min(least))
+    least[first] = inf
+    return first, least.index(min(least))

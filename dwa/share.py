@@ -39,13 +39,15 @@ def draw(weights: Sequence[float], uniform: float) -> tuple[int, float]:
     if total <= 0.0:
         return draw([1.0] * len(weights), uniform)
     mark = uniform * total
-    last = max(i for i, weight in enumerate(weights) if weight > 0.0)
-    for i in range(last):
-        weight = weights[i]
+    last = 0
+    for i, weight in enumerate(weights):
         if mark < weight:
             return i, mark / weight
-        mark -= weight
-    return last, min(mark / weights[last], 1.0 - 1e-12)
+        if weight > 0.0:
+            last = i
+            mark -= weight
+    # Rounding left a crumb beyond the end: it belongs to the last that could be drawn.
+    return last, 1.0 - 1e-12
 
 
 def draw_order(weights: Sequence[float], uniform: float) -> list[int]:

@@ -6,14 +6,13 @@ mechanism only when the deployment's `guarded` bit or its review time says there
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from dwa.affinity import Affinity
 from dwa.breaker import RAMP
 from dwa.candidate import Candidate, Shape
 from dwa.deployment import Deployment
-from dwa.load import charged
 from dwa.params import Params
 
 
@@ -55,16 +54,17 @@ class Survey:
     def look(
         self,
         known: Mapping[str, Deployment],
+        meet: Callable[[Candidate], Deployment],
         candidates: Sequence[Candidate],
         prompt: int,
         answer: float,
         now: float,
     ) -> None:
-        """Fill the lists. `prompt` and `answer` in tokens; every candidate must be known."""
+        """Fill the lists. `prompt` and `answer` in tokens; `meet` makes the deployment of one not known yet."""
         kept, deployments = self.candidates, self.deployments
         idle, seconds, costs = self.idle, self.seconds, self.costs
         for candidate in candidates:
-            d = known[candidate.key]
+            d = known.get(candidate.key) or meet(candidate)
             if d.candidate is not candidate:
                 d.adopt(candidate)
             if now >= d.review_at:
@@ -77,7 +77,7 @@ class Survey:
             kept.append(candidate)
             deployments.append(d)
             idle.append(plain)
-            seconds.append(plain * charged(d.in_flight + 1, d.inverse_knee))
+            seconds.append(plain * d.crowding)
             costs.append((prompt * candidate.price_in + answer * candidate.price_out) * d.price)
 
     def add(self, d: Deployment, prompt: int, answer: float) -> None:
@@ -108,13 +108,6 @@ class Survey:
                 price = d.candidate.price_in if d.candidate.price_cached is None else d.candidate.price_cached
                 self.costs[i] -= cached * (d.candidate.price_in - price) * d.price
                 self.warm = i
-
-    def admitted(self) -> list[float]:
-        """By position: the share of its traffic that a recovering deployment is admitted; 1 for the others."""
-        parts = [1.0] * len(self.candidates)
-        for i, part in self.ramping:
-            parts[i] = part
-        return parts
 
     def held_back(self) -> list[Candidate]:
         """Excluded, but not forbidden: neither waiting for a Retry-After, nor full, nor hanging. Soonest first."""

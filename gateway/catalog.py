@@ -66,7 +66,7 @@ class Deployment(Struct, frozen=True, eq=False):
 
 
 class Route(Struct, frozen=True):
-    """A named set of deployments with an objective: a virtual model. `fallback` names further routes or targets."""
+    """Distinct deployments and an objective under a name: a virtual model. `fallback` names further ones, in order."""
 
     name: str
     deployments: tuple[Deployment, ...]
@@ -223,8 +223,10 @@ def _nearest(name: str, known: list[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def _each_once(tiers: Iterable[Iterable[Deployment]]) -> tuple[tuple[Deployment, ...], ...]:
+def _each_once(tiers: Sequence[Iterable[Deployment]]) -> tuple[tuple[Deployment, ...], ...]:
     """The tiers without whoever stands in an earlier one already, and without empty ones."""
+    if len(tiers) == 1:
+        return (tuple(tiers[0]),)
     seen: set[str] = set()
     kept: list[tuple[Deployment, ...]] = []
     for tier in tiers:

@@ -161,11 +161,13 @@ class _Run(Generic[T]):
             self._exchange.reason = ranking.reason
         by_key = {one.key: one for one in tier}
         # Whoever was asked says itself how long to wait.
-        for one in tier:
-            self._excluded.pop(one.key, None)
-            if not ranking.candidates and ranking.retry_after is not None:
-                self._excluded[one.key] = self._clock() + ranking.retry_after
-        self._resort += ranking.resort
+        if self._excluded or not ranking.candidates:
+            for one in tier:
+                self._excluded.pop(one.key, None)
+                if not ranking.candidates and ranking.retry_after is not None:
+                    self._excluded[one.key] = self._clock() + ranking.retry_after
+        if ranking.excluded:
+            self._resort += ranking.resort
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded

@@ -56,7 +56,7 @@ def _deployment(provider: ProviderSettings, model: ModelSettings, dialect: Diale
 def _route(route: RouteSettings, by_key: Mapping[str, Deployment]) -> Route:
     return Route(
         route.name,
-        tuple(by_key[target] for target in route.targets),
+        tuple(by_key[target] for target in dict.fromkeys(route.targets)),
         route.strategy,
         route.objective,
         route.fallback,

@@ -77,7 +77,8 @@ def configure(level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     # One line per HTTP request and one per SQL statement are the request log's and DATABASE_ECHO's to give.
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    # Nobody listening, uvicorn does not even compose its line.
+    logging.getLogger("uvicorn.access").propagate = False
     for name in ("alembic", "aiosqlite", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

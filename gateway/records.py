@@ -17,7 +17,7 @@ from gateway.store import exchanges, migrate, snapshots
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
 from gateway.store.exchanges import Filters, LogTotals, Page, Totals
-from gateway.store.record import AttemptRecord, ExchangeRecord, Json
+from gateway.store.record import AttemptRecord, ExchangeRecord
 from gateway.store.request_log import LogLimits, RequestLog
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Records",
     "StoreUnavailable",
     "Totals",
-    "decision_of",
     "record_of",
 ]
 
@@ -181,26 +180,12 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         end_user=exchange.user,
         dropped_params=exchange.dropped,
         tags=exchange.tags,
-        decision=decision_of(exchange),
+        # A choice that another exchange made is told with that one as well: who joined was answered by it.
+        decision=exchange.ranking.columns() if exchange.ranking else None,
         attempts=[_attempt(number, one) for number, one in enumerate(exchange.attempts)],
         request_body=exchange.request_body,
         response_body=exchange.response_body,
     )
-
-
-def decision_of(exchange: Exchange) -> Json | None:
-    """The ranking as it was made: enough to explain the choice, and to replay it."""
-    ranking = exchange.ranking
-    if ranking is None:
-        return None
-    return {
-        "reason": exchange.reason,
-        "strategy": exchange.strategy,
-        "objective": exchange.objective,
-        "seed": ranking.seed,
-        "candidates": ranking.explain(),
-        "excluded": ranking.excluded,
-    }
 
 
 def _attempt(number: int, attempt: Attempt) -> AttemptRecord:

@@ -188,5 +188,4 @@ def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, A
 def _score(exchange: Exchange) -> object:
     """How the answering deployment compared with the best when it was chosen, 0..1."""
     key = f"{exchange.provider}/{exchange.model}"
-    rows = exchange.ranking.explain() if exchange.ranking else []
-    return next((row["score"] for row in rows if row["key"] == key), None)
+    return exchange.ranking.decision().score(key) if exchange.ranking else None

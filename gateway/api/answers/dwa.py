@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct, convert
 
-from dwa import DeploymentStats
+from dwa import Decision, DeploymentStats
 from gateway.api.answers.records import AttemptAnswer
 from gateway.records import ExchangeRecord
 
@@ -120,7 +120,7 @@ class HistoryAnswer(Struct):
     history: list[WeightsAt]
 
 
-class Decision(Struct):
+class DecisionAnswer(Struct):
     """A ranking as it was made; `excluded` says why, by `provider/model`, and `seed` replays it."""
 
     reason: str
@@ -140,7 +140,7 @@ class Explanation(Struct):
     outcome: str
     cache: str
     attempts: list[AttemptAnswer]
-    decision: Decision | None
+    decision: DecisionAnswer | None
 
 
 def deployment(row: DeploymentStats) -> DeploymentAnswer:
@@ -182,5 +182,10 @@ def explanation(record: ExchangeRecord) -> Explanation:
         outcome=record.outcome,
         cache=record.cache,
         attempts=convert(record.attempts, list[AttemptAnswer], from_attributes=True),
-        decision=convert(record.decision, Decision | None),
+        decision=_decision(convert(record.decision, Decision)) if record.decision is not None else None,
     )
+
+
+def _decision(made: Decision) -> DecisionAnswer:
+    rows = convert(made.explain(), list[Candidate])
+    return DecisionAnswer(made.reason, made.strategy, made.objective, made.seed, rows, made.excluded)

@@ -22,6 +22,8 @@ _number = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 def quota(headers: Mapping[str, str]) -> Quota | None:
     """The limits these headers tell of, or None when they tell of none."""
+    if not any(name.startswith("x-ratelimit-") for name in headers):
+        return None
     told = Quota(
         limit_requests=_count(headers, "limit-requests"),
         remaining_requests=_count(headers, "remaining-requests"),
