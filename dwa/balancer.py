@@ -17,11 +17,11 @@ the same seed make the same choices. Not thread-safe: one event loop, one balanc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp
 from random import Random
 
 from dwa.affinity import Affinity
 from dwa.candidate import Candidate, Shape
+from dwa.choice import held_back, probes, share
 from dwa.deployment import Deployment
 from dwa.explore import Explorer, Traffic
 from dwa.length import Lengths
@@ -30,7 +30,6 @@ from dwa.ranking import Ranking
 from dwa.reference import References
 from dwa.report import describe
 from dwa.score import BALANCED, Judgement, Objective
-from dwa.share import draw
 from dwa.snapshot import dump, load
 from dwa.stats import DeploymentStats
 from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
@@ -40,15 +39,6 @@ from dwa.ticket import Ticket
 RATE_LIMITED = "rate_limited"
 RANKS = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": 3, "breaker_open": 4, RATE_LIMITED: 5}
 """Order of the last resort: our own caution is overruled first, a broken host last."""
-BAND = 6.0
-"""Temperatures within which candidates take part in the draw: beyond, a share is under 0.3 %. Doubled or halved: no
-difference but time."""
-PROBE_SIZE = 1.1
-"""Largest request, in typical ones, that may be a probe at once. Doubled: essays are probes; halved: only
-short answers."""
-PROBE_PATIENCE_S = 2.0
-"""s a probe waits for such a request. Doubled: back 2 s later under long requests; halved: probes
-with whatever comes."""
 
 
 class Balancer:
@@ -101,17 +91,20 @@ class Balancer:
         uniform = self._rng.random()
         answer = self._lengths.expect(shape)
         survey = self._survey(candidates, shape, answer, now, sticky)
+        if strategy == LOAD_BALANCED and survey.blocked and survey.candidates:
+            survey.pardon(self._params, shape.input_tokens, answer)
         reason: Reason
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
         references, size = self._references.learn(shape.route, survey.seconds, survey.costs)
         judgement = self._judge(survey, objective, references)
         if strategy == LOAD_BALANCED:
-            order, reason = self._share(survey, judgement, uniform, size, now)
+            order, reason = share(self._params, self._explorer, survey, judgement, uniform, size, now)
         else:
             arrange, reason = ORDERS[strategy]
-            order, _, _ = _held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
-        if survey.probe is not None and self._probes(survey.probe, survey, judgement, shape, answer, size, now):
+            order, _, _ = held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
+        probe = survey.probe
+        if probe is not None and probes(self._params, probe, survey, judgement, shape, answer, size, now):
             order.insert(0, len(survey.candidates) - 1)
             reason = "half_open_probe"
         self._turn += 1
@@ -259,66 +252,6 @@ class Balancer:
             self._params.failover_fails,
         )
 
-    def _share(
-        self, survey: Survey, judgement: Judgement, uniform: float, size: float, now: float
-    ) -> tuple[list[int], Reason]:
-        losses = judgement.losses
-        count = len(losses)
-        if count == 1:
-            return [0], "only_candidate"
-        order = sorted(range(count), key=losses.__getitem__)
-        free = count
-        if survey.ramping:
-            order, free, uniform = _held_back(survey, order, uniform)
-        first = order[0]
-        best = losses[first]
-        temperature = best * self._params.temperature or 1.0
-        if free > 1 and losses[order[1]] - best <= BAND * temperature:
-            near: list[float] = []
-            for i in order[:free]:
-                behind = (losses[i] - best) / temperature
-                if behind > BAND:
-                    break
-                near.append(exp(-behind))
-            place, _ = draw(near, uniform)
-            first = order[place]
-        reason: Reason = "best_performance" if first == order[0] else "near_equal_share"
-        if first == survey.warm:
-            reason = "sticky_session"
-        if survey.due:
-            looked = self._explorer.pick(now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
-            if looked is not None and looked != first:
-                first, reason = looked, "exploration"
-        if first != order[0]:
-            order.remove(first)
-            order.insert(0, first)
-        return order, reason
-
-    def _probes(
-        self,
-        probe: Deployment,
-        survey: Survey,
-        judgement: Judgement,
-        shape: Shape,
-        answer: float,
-        size: float,
-        now: float,
-    ) -> bool:
-        """Whether this request is the one that looks whether a broken deployment is back; then it joins the survey."""
-        waited = now - probe.breaker.reopens_at
-        if size > PROBE_SIZE and waited < PROBE_PATIENCE_S:
-            return False
-        best = min(judgement.losses)
-        survey.add(probe, shape.input_tokens, answer)
-        judgement.add(probe, survey.seconds[-1], survey.costs[-1])
-        dear = judgement.losses[-1] > best * (1.0 + self._params.probe_dear)
-        if dear and waited < self._params.probe_dear_wait_s:
-            survey.retract()
-            judgement.retract()
-            return False
-        probe.breaker.lease_probe(now)
-        return True
-
     def _last_resort(
         self,
         survey: Survey,
@@ -348,25 +281,6 @@ class Balancer:
             seed=uniform,
             retry_after=max(survey.soonest() - now, 0.0),
         )
-
-
-def _held_back(survey: Survey, order: list[int], uniform: float) -> tuple[list[int], int, float]:
-    """The order with recovering deployments moved behind the others, unless admitted.
-
-    Also how many stand before them, and what is left of the uniform number after deciding each admission.
-    """
-    held: set[int] = set()
-    for i, part in survey.ramping:
-        shut = 1.0 - part
-        if uniform < shut:
-            held.add(i)
-            uniform /= shut
-        else:
-            uniform = (uniform - shut) / part
-    if len(held) == len(order):
-        return order, len(order), uniform
-    free = [i for i in order if i not in held]
-    return free + [i for i in order if i in held], len(free), uniform
 
 
 def _number(value: object) -> float:

@@ -52,6 +52,7 @@ class Breaker:
         "reopens_at",
         "since",
         "state",
+        "streak",
     )
 
     def __init__(self, params: Params) -> None:
@@ -68,11 +69,14 @@ class Breaker:
         self._evidence: list[tuple[float, bool]] = []
         self._failures = 0
         self._carried = 0.0
+        self.streak = 0
+        """Failures since the last success, in order of arrival."""
 
     # --- evidence ----------------------------------------------------------------------------------------------
 
     def outcome(self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float) -> bool:
         """Weigh one outcome; True when the state changed. `usual`: the host's usual failure rate."""
+        self.streak = self.streak + 1 if failed else 0
         if self.state in (OPEN, HALF_OPEN):
             return self._probed(now, dispatched, failed=failed, pause=pause)
         if dispatched < self.since:

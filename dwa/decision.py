@@ -44,6 +44,8 @@ class Decision:
     """Share of the traffic that is exploration."""
     ramping: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     """(position, admitted share) of the recovering ones."""
+    peaks: list[float] = field(default_factory=list[float])
+    """Under `p2c_ewma`: the cost of each, in seconds; a probe joined later and has none."""
     weights: list[float] | None = None
     """Probability to be first, where it does not follow from the losses."""
     excluded: dict[str, str] = field(default_factory=dict[str, str])

@@ -21,6 +21,7 @@ from dwa.length import Lengths
 from dwa.load import charged
 from dwa.overdue import Overdue
 from dwa.params import Params
+from dwa.peak import PeakEwma
 from dwa.quota import Quota
 from dwa.reliability import Reliability
 from dwa.stats import Tally
@@ -59,6 +60,7 @@ class Deployment:
         "look_pending",
         "on_change",
         "overdue",
+        "peak",
         "prefill",
         "price",
         "quota",
@@ -99,6 +101,8 @@ class Deployment:
             knee=candidate.max_concurrency or params.knee,
             now=now,
         )
+        # A stranger is expected to need what the latency model's prior says of an empty prompt's answer.
+        self.peak = PeakEwma(self.latency.first + params.output_tokens * self.latency.token, now)
         self.reliability = Reliability(params, now=now)
         self.breaker = Breaker(params)
         self.quota = Quota(params)
@@ -197,6 +201,7 @@ class Deployment:
         self._learn_price(ticket.candidate, prompt, answer, cost, cached)
         self._lengths.learn(ticket.shape, answer)
         self._traffic.answered(seconds)
+        self.peak.answered(now, seconds)
         if ticket.sticky is not None:
             self._remember(ticket, prompt, cached, now)
         self.reliability.success(now)
@@ -204,6 +209,8 @@ class Deployment:
         self.quota.answered()
         breaker = self.breaker
         if breaker.outcome(now, ticket.started, failed=False, usual=self.reliability.usual(), pause=0.0):
+            if breaker.state == RAMP:
+                self.reliability.forgive()
             self.on_change()
         elif breaker.hung and youngest and breaker.state in (OPEN, HALF_OPEN):
             self._relent(now)
@@ -228,12 +235,16 @@ class Deployment:
         """A failure of the host."""
         self._end(ticket)
         seconds = now - ticket.started
+        self.peak.failed(now, seconds)
         breaker = self.breaker
         incident = breaker.state in (OPEN, HALF_OPEN) or ticket.started < breaker.since
-        if not incident:
+        # Sent there although it is open, for want of better: then its rate must tell how broken it is.
+        pardoned = breaker.state == OPEN and ticket.started >= breaker.opened_at
+        if pardoned or not incident:
             self.reliability.failure(now, seconds, caller_saw=caller_saw)
         usual = self.reliability.usual()
-        if breaker.outcome(now, ticket.started, failed=True, usual=usual, pause=self._pause()):
+        shut = breaker.state in (OPEN, HALF_OPEN)
+        if breaker.outcome(now, ticket.started, failed=True, usual=usual, pause=self._pause()) and not shut:
             self._broke()
         tally = self.tally
         tally.failures += 1

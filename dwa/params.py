@@ -91,6 +91,13 @@ class Params:
     which happens by chance."""
     evidence: int = 24
     """Outcomes kept in dispatch order. Doubled: twice the work per failure; halved: order lost beyond 12 in flight."""
+    panic: float = 0.75
+    """Share of those not rate limited that must be healthy; below, and with two broken at least, those with an open
+    breaker are judged like the others, by expected loss. Doubled: so in any double failure; halved: five failing hosts
+    of six crowd the sixth."""
+    dead_streak: int = 6
+    """Failures in a row that a host of even odds shows once in 64 times: no pardon for it. Doubled: dead hosts are
+    tried while most are broken; halved: a host that fails half of the time is taken for dead."""
     pause_min_s: float = 1.0
     """s, shortest open time. Doubled: comes back a second later; halved: probes burn twice as much."""
     pause_max_s: float = 6.0

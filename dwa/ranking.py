@@ -93,12 +93,14 @@ class Ranking:
         told["errors"], told["worth"], told["losses"] = judgement.errors, judgement.worth, judgement.losses
         told["latency_unit"], told["quality_unit"] = judgement.latency_unit, judgement.quality
         told["temperature"], told["looks"] = self._params.temperature, self._params.explore_cap
+        if survey.peaks:
+            told["peaks"] = survey.peaks
         if survey.ramping:
             told["ramping"] = survey.ramping
         if self.reason in FORCED:
             told["weights"] = [float(i == self._order[0]) for i in range(len(survey.candidates))]
         elif self.strategy != LOAD_BALANCED:
-            told["weights"] = odds(self.strategy, survey, self._order[0])
+            told["weights"] = odds(self.strategy, survey, judgement.losses, self._order[0])
         return told
 
     def decision(self) -> Decision:

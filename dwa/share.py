@@ -60,6 +60,13 @@ def draw_order(weights: Sequence[float], uniform: float) -> list[int]:
     return order
 
 
+def draw_two(count: int, uniform: float) -> tuple[int, int]:
+    """Two different positions of `count` (two or more), every pair alike."""
+    place = min(int(uniform * count * (count - 1)), count * (count - 1) - 1)
+    one, other = divmod(place, count - 1)
+    return one, other + 1 if other >= one else other
+
+
 def probabilities(losses: Sequence[float], admitted: Sequence[float], temperature: float, looks: float) -> list[float]:
     """What share of the traffic each will get: softmax, of which a recovering one keeps the part it is admitted.
 

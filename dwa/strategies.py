@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from dwa.share import draw_order
+from dwa.share import draw_order, draw_two
 from dwa.survey import Survey
 
 Order = Callable[[Survey, list[float], float], list[int]]
@@ -33,6 +33,7 @@ Reason = Literal[
     "strategy:least_busy",
     "strategy:latency",
     "strategy:cost",
+    "strategy:p2c_ewma",
 ]
 """Why the first candidate is first: the closed list that answers and dashboards may show."""
 
@@ -70,6 +71,17 @@ def _cost(survey: Survey, losses: list[float], _: float) -> list[int]:
     return _sorted(survey, lambda i: survey.costs[i], losses)
 
 
+def _p2c_ewma(survey: Survey, losses: list[float], uniform: float) -> list[int]:
+    # Kept with the survey: by the time somebody asks for the odds, the peaks and the loads are others.
+    now = survey.now
+    survey.peaks = [d.peak.at(now) * (d.in_flight + 1) for d in survey.deployments]
+    order = _sorted(survey, survey.peaks.__getitem__, losses)
+    if len(order) > 1:
+        one, other = draw_two(len(order), uniform)
+        order.insert(0, order.pop(min(one, other)))
+    return order
+
+
 ORDERS: Mapping[str, tuple[Order, Reason]] = {
     "round_robin": (_round_robin, "strategy:round_robin"),
     "random": (_random, "strategy:random"),
@@ -78,16 +90,21 @@ ORDERS: Mapping[str, tuple[Order, Reason]] = {
     "least_busy": (_least_busy, "strategy:least_busy"),
     "latency": (_latency, "strategy:latency"),
     "cost": (_cost, "strategy:cost"),
+    "p2c_ewma": (_p2c_ewma, "strategy:p2c_ewma"),
 }
 STRATEGIES = frozenset((LOAD_BALANCED, *ORDERS))
 
 
-def odds(strategy: str, survey: Survey, first: int) -> list[float]:
+def odds(strategy: str, survey: Survey, losses: list[float], first: int) -> list[float]:
     """The probability of each position to be first under a strategy of this table, which put `first` there."""
     count = len(survey.candidates)
     weights = [0.0] * count
     if strategy == "weighted":
         weights = [candidate.weight for candidate in survey.candidates]
+    elif strategy == "p2c_ewma" and count > 1:
+        # As many pairs as there are dearer ones.
+        for place, i in enumerate(_sorted(survey, survey.peaks.__getitem__, losses)):
+            weights[i] = float(count - 1 - place)
     elif strategy != "random":
         weights[first] = 1.0
     total = sum(weights)

@@ -27,6 +27,8 @@ class Survey:
         "due",
         "excluded",
         "idle",
+        "now",
+        "peaks",
         "probe",
         "ramping",
         "seconds",
@@ -47,6 +49,10 @@ class Survey:
         """(position, admitted share) of the recovering ones."""
         self.probe: Deployment | None = None
         self.warm: int | None = None
+        self.now = 0.0
+        """When it was made, on the clock."""
+        self.peaks: list[float] = []
+        """Costs under `p2c_ewma`, seconds; empty under any other strategy."""
         self.excluded: dict[str, str] = {}
         self.blocked: list[tuple[Deployment, str, float]] = []
         """Excluded ones: why, and until when on the clock."""
@@ -61,6 +67,7 @@ class Survey:
         now: float,
     ) -> None:
         """Fill the lists. `prompt` and `answer` in tokens; `meet` makes the deployment of one not known yet."""
+        self.now = now
         kept, deployments = self.candidates, self.deployments
         idle, seconds, costs = self.idle, self.seconds, self.costs
         for candidate in candidates:
@@ -88,6 +95,18 @@ class Survey:
         self.idle.append(plain)
         self.seconds.append(plain)
         self.costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
+
+    def pardon(self, params: Params, prompt: int, answer: float) -> None:
+        """Where several are broken, failing is no exception: let them take part, but the dead and the hanging."""
+        broken = [d for d, why, _ in self.blocked if why in ("breaker_open", "half_open")]
+        if len(broken) < 2 or len(self.candidates) >= params.panic * (len(self.candidates) + len(broken)):
+            return
+        for d in broken:
+            if d.breaker.streak < params.dead_streak and not d.breaker.hung:
+                self.add(d, prompt, answer)
+                del self.excluded[d.key]
+                if self.probe is d:
+                    self.probe = None
 
     def retract(self) -> None:
         """Undo the last `add`."""

@@ -92,6 +92,15 @@ BROKEN = (
         watch=Watch("1st", 100.0, 250.0),
     ),
     Scenario(
+        "most_down",
+        "Three of five hosts die for two minutes: are the two that live asked first, whatever failing has become?",
+        changes=(
+            *(Change(100.0, who, {"dead": True}) for who in ("1st", "2nd", "3rd")),
+            *(Change(220.0, who, {"dead": False}) for who in ("1st", "2nd", "3rd")),
+        ),
+        watch=Watch("1st", 100.0, 220.0),
+    ),
+    Scenario(
         "cut_streams",
         "The best host starts to break one answer in twelve half-way, which no retry can hide.",
         hosts=tuple(replace(host, cuts=0.0005) for host in FIVE),

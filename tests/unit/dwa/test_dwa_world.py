@@ -195,3 +195,14 @@ def test_load_spreads_before_a_crowded_host_is_overrun() -> None:
     for ticket in crowd:
         ticket.cancelled()
     assert world.weights()["a/m"] > 0.9
+
+
+def test_where_most_fail_now_and_then_the_open_ones_take_part_but_the_dead_do_not() -> None:
+    world = World([Host(Candidate(f"{name}/m")) for name in "abcd"])
+    for key in world.hosts:
+        world.teach(key, 1.0, 10)
+    world.fail("a/m", 0.1, 4)
+    world.fail("b/m", 0.1, 12)
+    assert [candidate.key for candidate in world.rank().candidates][-1] == "a/m"
+    assert set(world.rank().excluded) == {"b/m"}
+    assert {candidate.key for candidate in world.rank(strategy="priority").candidates} == {"c/m", "d/m"}

@@ -1,0 +1,110 @@
+"""Judged candidates → the order to try them: share among near-equals, look at a shunned one, probe a broken one.
+
+One uniform number decides everything that is left to chance, in a fixed order: each admission of a recovering host,
+then the draw.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+from dwa.candidate import Shape
+from dwa.deployment import Deployment
+from dwa.explore import Explorer
+from dwa.params import Params
+from dwa.score import Judgement
+from dwa.share import draw
+from dwa.strategies import Reason
+from dwa.survey import Survey
+
+BAND = 6.0
+"""Temperatures within which candidates take part in the draw: beyond, a share is under 0.3 %. Doubled or halved: no
+difference but time."""
+PROBE_SIZE = 1.1
+"""Largest request, in typical ones, that may be a probe at once. Doubled: essays are probes; halved: only
+short answers."""
+PROBE_PATIENCE_S = 2.0
+"""s a probe waits for such a request. Doubled: back 2 s later under long requests; halved: probes
+with whatever comes."""
+
+
+def share(
+    params: Params, explorer: Explorer, survey: Survey, judgement: Judgement, uniform: float, size: float, now: float
+) -> tuple[list[int], Reason]:
+    """The order under the algorithm itself, and why the first is first; `size` in typical requests."""
+    losses = judgement.losses
+    count = len(losses)
+    if count == 1:
+        return [0], "only_candidate"
+    order = sorted(range(count), key=losses.__getitem__)
+    free = count
+    if survey.ramping:
+        order, free, uniform = held_back(survey, order, uniform)
+    first = order[0]
+    best = losses[first]
+    temperature = best * params.temperature or 1.0
+    if free > 1 and losses[order[1]] - best <= BAND * temperature:
+        near: list[float] = []
+        for i in order[:free]:
+            behind = (losses[i] - best) / temperature
+            if behind > BAND:
+                break
+            near.append(exp(-behind))
+        place, _ = draw(near, uniform)
+        first = order[place]
+    reason: Reason = "best_performance" if first == order[0] else "near_equal_share"
+    if first == survey.warm:
+        reason = "sticky_session"
+    if survey.due:
+        looked = explorer.pick(now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
+        if looked is not None and looked != first:
+            first, reason = looked, "exploration"
+    if first != order[0]:
+        order.remove(first)
+        order.insert(0, first)
+    return order, reason
+
+
+def held_back(survey: Survey, order: list[int], uniform: float) -> tuple[list[int], int, float]:
+    """The order with recovering deployments moved behind the others, unless admitted.
+
+    Also how many stand before them, and what is left of the uniform number after deciding each admission.
+    """
+    held: set[int] = set()
+    for i, part in survey.ramping:
+        shut = 1.0 - part
+        if uniform < shut:
+            held.add(i)
+            uniform /= shut
+        else:
+            uniform = (uniform - shut) / part
+    if len(held) == len(order):
+        return order, len(order), uniform
+    free = [i for i in order if i not in held]
+    return free + [i for i in order if i in held], len(free), uniform
+
+
+def probes(
+    params: Params,
+    probe: Deployment,
+    survey: Survey,
+    judgement: Judgement,
+    shape: Shape,
+    answer: float,
+    size: float,
+    now: float,
+) -> bool:
+    """Whether this request is the one that looks whether a broken deployment is back; then it joins the survey."""
+    waited = now - probe.breaker.reopens_at
+    if size > PROBE_SIZE and waited < PROBE_PATIENCE_S:
+        return False
+    best = min(judgement.losses)
+    survey.add(probe, shape.input_tokens, answer)
+    judgement.add(probe, survey.seconds[-1], survey.costs[-1])
+    dear = judgement.losses[-1] > best * (1.0 + params.probe_dear)
+    if dear and waited < params.probe_dear_wait_s:
+        survey.retract()
+        judgement.retract()
+        return False
+    probe.breaker.lease_probe(now)
+    return True
