@@ -16,6 +16,8 @@ from dwa.decision import Decision
 from dwa.params import Params
 from dwa.ranking import Ranking
 from dwa.score import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective
+from dwa.sentence import sentence
+from dwa.slo import Slo, SloStats, cheapest_under
 from dwa.stats import DeploymentStats, Durations
 from dwa.strategies import STRATEGIES, Reason
 from dwa.ticket import AlreadySettledError, Ticket
@@ -38,5 +40,9 @@ __all__ = [
     "Ranking",
     "Reason",
     "Shape",
+    "Slo",
+    "SloStats",
     "Ticket",
+    "cheapest_under",
+    "sentence",
 ]

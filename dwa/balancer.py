@@ -24,12 +24,16 @@ from dwa.candidate import Candidate, Shape
 from dwa.choice import held_back, probes, share
 from dwa.deployment import Deployment
 from dwa.explore import Explorer, Traffic
+from dwa.hedge import Hedges
 from dwa.length import Lengths
 from dwa.params import Params
+from dwa.quality import Quality
 from dwa.ranking import Ranking
 from dwa.reference import References
 from dwa.report import describe
 from dwa.score import BALANCED, Judgement, Objective
+from dwa.sharing import Replica
+from dwa.slo import Constraints, Priced, Promise, SloStats
 from dwa.snapshot import dump, load
 from dwa.stats import DeploymentStats
 from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
@@ -37,8 +41,9 @@ from dwa.survey import Survey
 from dwa.ticket import Ticket
 
 RATE_LIMITED = "rate_limited"
-RANKS = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": 3, "breaker_open": 4, RATE_LIMITED: 5}
+RANKS = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": 3, "breaker_open": 3, RATE_LIMITED: 4}
 """Order of the last resort: our own caution is overruled first, a broken host last."""
+BROKEN = ("half_open", "breaker_open")
 
 
 class Balancer:
@@ -49,10 +54,13 @@ class Balancer:
         "_clock",
         "_deployments",
         "_explorer",
+        "_hedges",
         "_lengths",
         "_params",
+        "_quality",
         "_references",
         "_rng",
+        "_slos",
         "_traffic",
         "_turn",
     )
@@ -65,8 +73,11 @@ class Balancer:
         self._lengths = Lengths(self._params)
         self._affinity = Affinity(self._params)
         self._references = References(self._params)
+        self._quality = Quality()
+        self._slos = Constraints()
         self._traffic = Traffic(clock())
         self._explorer = Explorer(self._params, self._traffic)
+        self._hedges = Hedges()
         self._turn = 0
 
     def rank(
@@ -97,7 +108,9 @@ class Balancer:
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
         references, size = self._references.learn(shape.route, survey.seconds, survey.costs)
-        judgement = self._judge(survey, objective, references)
+        judgement = self._judge(survey, objective, references, shape, answer, now)
+        if isinstance(judgement, Priced):
+            judgement.foresee()
         if strategy == LOAD_BALANCED:
             order, reason = share(self._params, self._explorer, survey, judgement, uniform, size, now)
         else:
@@ -113,11 +126,47 @@ class Balancer:
             self._params, survey, judgement, order, reason=reason, strategy=strategy, objective=objective, seed=uniform
         )
 
-    def begin(self, candidate: Candidate, shape: Shape, sticky: str | None = None) -> Ticket:
-        """Dispatch one attempt: opens a ticket that must be settled by what becomes of it."""
+    def begin(
+        self,
+        candidate: Candidate,
+        shape: Shape,
+        sticky: str | None = None,
+        objective: Objective | None = None,
+        began: float | None = None,
+    ) -> Ticket:
+        """Dispatch one attempt: opens a ticket that must be settled by what becomes of it.
+
+        Only an `objective` with an SLO learns from it, by what the caller has waited since `began` (on the balancer's
+        clock; None: since now).
+        """
         deployment = self._meet(candidate)
         answer = self._lengths.expect(shape)
-        return Ticket(deployment, candidate, shape, clock=self._clock, answer=answer, sticky=sticky)
+        ticket = Ticket(deployment, candidate, shape, clock=self._clock, answer=answer, sticky=sticky)
+        if objective is not None and objective.slo is not None:
+            constraint = self._slos.meet(objective.name, objective.slo)
+            ticket.promise = Promise(constraint, deployment, ticket, began, self._params.failover_fails)
+        return ticket
+
+    def unanswered(self, objective: Objective) -> None:
+        """A request under `objective` got no answer at all, and the hosts are to blame: none of its tickets knows."""
+        if objective.slo is not None:
+            self._slos.meet(objective.name, objective.slo).errors.finished(1.0)
+
+    def slos(self) -> list[SloStats]:
+        """How each objective with an SLO that was used keeps its promise, in order of first use."""
+        return self._slos.stats()
+
+    def hedge_at(self, ticket: Ticket) -> float:
+        """When, on the clock, to ask `may_hedge` about it: ask here once it is sent, and after each refusal."""
+        return self._hedges.watch(ticket, self._meet(ticket.candidate), self._clock())
+
+    def may_hedge(self, ticket: Ticket, candidate: Candidate, objective: Objective = BALANCED) -> bool:
+        """Whether this candidate is to be asked as well, because the attempt is overdue; then that is paid for.
+
+        Whichever answers later is to be ended by `Ticket.outrun`.
+        """
+        own, other = self._meet(ticket.candidate), self._meet(candidate)
+        return self._hedges.grant(ticket, own, other, self._clock(), objective, self._references)
 
     def observe_quota(
         self,
@@ -146,6 +195,28 @@ class Balancer:
         )
         deployment.publish(now)
 
+    def rate(
+        self,
+        key: str,
+        route: str,
+        score: float,
+        source: str,
+        weight: float = 1.0,
+        *,
+        crowd: str | None = None,
+        age: float = 0.0,
+    ) -> float:
+        """Learn that `source`, one of `crowd`, gives an answer `score` (0..1); see `Quality.rate`.
+
+        `route` is the shape's, `age` the seconds since the answer. Returns the weight it was counted with. ValueError
+        for a number out of its bounds.
+        """
+        return self._quality.rate(key, route, score, source, weight, self._clock(), crowd=crowd, age=age)
+
+    def revise(self, key: str, route: str, change: float, weight: float, *, age: float = 0.0) -> None:
+        """A vote that was counted with `weight` `age` seconds ago changes its score by `change`."""
+        self._quality.revise(key, route, change, weight, self._clock(), age=age)
+
     def preview(
         self, candidates: Sequence[Candidate], shape: Shape, objective: Objective = BALANCED, sticky: str | None = None
     ) -> Ranking:
@@ -156,7 +227,7 @@ class Balancer:
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, 0.0, LOAD_BALANCED, objective)
         references = self._references.of(shape.route, survey.seconds, survey.costs)
-        judgement = self._judge(survey, objective, references)
+        judgement = self._judge(survey, objective, references, shape, answer, now)
         order = sorted(range(len(judgement.losses)), key=judgement.losses.__getitem__)
         reason: Reason = "best_performance" if len(order) > 1 else "only_candidate"
         return Ranking(
@@ -186,7 +257,7 @@ class Balancer:
         candidates = [deployment.candidate for deployment in self._deployments.values()]
         rows = self.preview(candidates, Shape(int(self._traffic.prompt)), objective).explain()
         by_key = {row["key"]: row for row in rows}
-        return [describe(deployment, now, by_key[deployment.key]) for deployment in self._deployments.values()]
+        return [describe(one, now, by_key[one.key], self._quality) for one in self._deployments.values()]
 
     def reset(self, provider_or_key: str | None = None) -> int:
         """Forget what was learned about one deployment, all of one provider, or (None) all; returns how many.
@@ -201,13 +272,16 @@ class Balancer:
         for key in gone:
             del self._deployments[key]
             self._affinity.forget(key)
+        self._quality.forget(provider_or_key)
+        if provider_or_key is None:
+            self._slos.forget()
         if gone:
             self._explorer.excite()
         return len(gone)
 
     def snapshot(self) -> dict[str, object]:
         """All that was learned, as plain JSON-able values; times are ages, so that it may be restored on any clock."""
-        return dump(self._deployments, self._lengths, self._clock())
+        return dump(self._deployments, self._lengths, self._quality, self._clock())
 
     def restore(self, snapshot: dict[str, object], age_seconds: float) -> None:
         """Go on from a snapshot taken `age_seconds` ago: age becomes doubt. ValueError for a foreign format.
@@ -215,7 +289,11 @@ class Balancer:
         Deployments are known by key; a candidate's prices come with the first ranking.
         """
         now = self._clock()
-        load(snapshot, self._lengths, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
+        load(snapshot, self._lengths, self._quality, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
+
+    def join(self, name: str) -> Replica:
+        """This balancer as one of several in front of the same hosts; `name` is nobody else's."""
+        return Replica(name, self._deployments, self._traffic, self.reset, clock=self._clock)
 
     # --- parts -------------------------------------------------------------------------------------------------
 
@@ -242,14 +320,27 @@ class Balancer:
             survey.credit(self._affinity, self._params, sticky, shape, now)
         return survey
 
-    def _judge(self, survey: Survey, objective: Objective, references: tuple[float, float]) -> Judgement:
-        return Judgement(
-            objective,
-            survey.deployments,
-            survey.seconds,
-            survey.costs,
-            references,
-            self._params.failover_fails,
+    def _judge(
+        self,
+        survey: Survey,
+        objective: Objective,
+        references: tuple[float, float],
+        shape: Shape,
+        answer: float,
+        now: float,
+    ) -> Judgement:
+        learned = self._quality.on(shape.route, now) if objective.quality else None
+        fails = self._params.failover_fails
+        found, seconds, costs = survey.deployments, survey.seconds, survey.costs
+        if objective.slo is None:
+            return Judgement(objective, found, seconds, costs, references, fails, learned)
+        constraint = self._slos.of(objective.name, objective.slo)
+        return Priced(
+            *(objective, found, seconds, costs, references, fails, learned),
+            constraint=constraint,
+            shape=shape,
+            answer=answer,
+            now=now,
         )
 
     def _last_resort(
@@ -262,19 +353,28 @@ class Balancer:
         strategy: str,
         objective: Objective,
     ) -> Ranking:
-        """Nobody is healthy: still try, first those only we hold back, then the broken by their next probe."""
-        for deployment, why, _ in sorted(survey.blocked, key=lambda blocked: (RANKS[blocked[1]], blocked[2])):
+        """Nobody is healthy: still try, first those only we hold back, the soonest first, then the broken.
+
+        Of these first whoever has the fewest unanswered attempts, then by expected loss: several are asked at a time
+        whether they are back, instead of one with everything.
+        """
+        places: list[tuple[int, float]] = []
+        for deployment, why, until in survey.blocked:
             if why != RATE_LIMITED:
+                places.append((RANKS[why], deployment.in_flight if why in BROKEN else until))
                 survey.add(deployment, shape.input_tokens, answer)
         judgement = None
+        order: list[int] = []
         if survey.candidates:
             references = self._references.of(shape.route, survey.seconds, survey.costs)
-            judgement = self._judge(survey, objective, references)
+            judgement = self._judge(survey, objective, references, shape, answer, now)
+            losses = judgement.losses
+            order = sorted(range(len(losses)), key=lambda i: (*places[i], losses[i]))
         return Ranking(
             self._params,
             survey,
             judgement,
-            list(range(len(survey.candidates))),
+            order,
             reason="last_resort",
             strategy=strategy,
             objective=objective,

@@ -9,6 +9,10 @@ Why order of dispatch: when a host dies, answers to requests it took *before* ke
 order of arrival each of them excuses a failure that is younger than it, and the breaker stays shut through the first,
 most expensive seconds. So outcomes are kept sorted by dispatch, the last 24 of them, and summed in that order.
 
+Why what is still in flight counts: failures are often quick, answers never are. Of the requests of the last seconds a
+busy host has given back only the failures, one in a hundred of them, three in a row. Those that were sent meanwhile
+and have by now outlived any failure of this kind have not failed, so they count as answered (`alive`).
+
 A hang gives no outcomes at all; its evidence is requests in flight beyond their time (`deployment.py`), and it opens
 the same breaker through `hang`.
 
@@ -18,13 +22,14 @@ the same breaker through `hang`.
 
 The pause is what keeps failed probes, each wasting t_fail seconds, below a share β of the traffic's own waiting
 (λ requests a second of L seconds each): pause = t_fail / (β·λ·L), within [1 s, 6 s], growing x1.5 with each failed
-probe. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up with cold caches, met
+probe, up to ten times that. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up with cold caches, met
 by its whole traffic at once, goes down again.
 """
 
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 from math import log
 
 from dwa.params import Params
@@ -44,6 +49,7 @@ class Breaker:
         "_leased_until",
         "_params",
         "_pause",
+        "changed_at",
         "hung",
         "opened_at",
         "openings",
@@ -62,7 +68,7 @@ class Breaker:
         self.openings = 0
         self.hung = False
         self.opened_at = self.reopens_at = 0.0
-        self.since = float("-inf")
+        self.since = self.changed_at = float("-inf")
         self.probe_sent: float | None = None
         self._leased_until = 0.0
         self._pause = 0.0
@@ -74,31 +80,32 @@ class Breaker:
 
     # --- evidence ----------------------------------------------------------------------------------------------
 
-    def outcome(self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float) -> bool:
-        """Weigh one outcome; True when the state changed. `usual`: the host's usual failure rate."""
+    def outcome(
+        self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Sequence[float] = ()
+    ) -> bool:
+        """Weigh one outcome; True when the state changed.
+
+        `usual` is the host's usual failure rate, `alive` the times of dispatch of requests that should have failed by
+        now if they were to fail.
+        """
         self.streak = self.streak + 1 if failed else 0
         if self.state in (OPEN, HALF_OPEN):
             return self._probed(now, dispatched, failed=failed, pause=pause)
         if dispatched < self.since:
             return False  # from before the recovery: says nothing about the host as it is now
         self._insert(dispatched, failed, usual)
-        if failed and self.evidence(usual) >= self._params.breaker_limit:
+        if failed and self.evidence(usual, alive) >= self._params.breaker_limit:
             self._open(now, pause)
             return True
-        if not failed and self.state == RAMP:
-            self.ramp *= self._params.ramp_growth
-            if self.ramp >= 1.0:
-                self.state, self.ramp = CLOSED, 1.0
-                return True
-        return False
+        return not failed and self._climb(now)
 
-    def evidence(self, usual: float) -> float:
-        """Nats for "broken", by the outcomes in order of dispatch."""
+    def evidence(self, usual: float, alive: Sequence[float] = ()) -> float:
+        """Nats for "broken", by the outcomes in order of dispatch; `alive` as in `outcome`."""
         total = self._carried
         if not self._failures:
             return total
         up, down = self._steps(usual)
-        for _, failed in self._evidence:
+        for _, failed in sorted([*self._evidence, *((at, False) for at in alive)]) if alive else self._evidence:
             total = total + up if failed else max(0.0, total - down)
         return total
 
@@ -115,6 +122,53 @@ class Breaker:
         """It was open before a restart: a probe shall tell."""
         self._open(now, 0.0)
         self.reopens_at = now
+
+    # --- hearsay -----------------------------------------------------------------------------------------------
+
+    def hear(
+        self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Sequence[float]
+    ) -> bool:
+        """Weigh an outcome of another replica; True when it opened. What ends an incident is told by `adopt`."""
+        self.streak = self.streak + 1 if failed else 0
+        if self.state in (OPEN, HALF_OPEN) or dispatched < self.since:
+            return False
+        self._insert(dispatched, failed, usual)
+        if failed and self.evidence(usual, alive) >= self._params.breaker_limit:
+            self._open(now, pause)
+            return True
+        if not failed:
+            self._climb(now)
+        return False
+
+    def adopt(
+        self, state: str, changed_at: float, reopens_at: float, now: float, *, hung: bool, probing: bool
+    ) -> bool:
+        """Follow another replica's transition if it is the later one; True when that changed ours.
+
+        Whoever opened it probes first: those who follow wait `follow_s` longer, and while a probe is under way, so that
+        its result reaches them before they send one of their own.
+        """
+        patience = self._params.follow_s
+        if probing and self.state in (OPEN, HALF_OPEN) and self.probe_sent is None:
+            self.state = OPEN
+            self.reopens_at = max(self.reopens_at, now + patience)
+        if changed_at <= self.changed_at:
+            return False
+        shut = self.state in (OPEN, HALF_OPEN)
+        if state in (OPEN, HALF_OPEN):
+            if not shut:
+                self._open(now, 0.0)
+                self.opened_at, self.hung = changed_at, hung
+            if self.probe_sent is None:
+                self.state = OPEN
+                self.reopens_at = max(reopens_at, now) + patience
+            changed = not shut
+        else:
+            changed = shut
+            if shut:
+                self._recover(now, changed_at)
+        self.changed_at = changed_at
+        return changed
 
     # --- admission ---------------------------------------------------------------------------------------------
 
@@ -161,18 +215,30 @@ class Breaker:
     def _open(self, now: float, pause: float) -> None:
         params = self._params
         grown = max(self._pause * params.pause_growth, pause, params.pause_min_s)
-        self._pause = min(grown, params.pause_max_s)
+        # Growth is for probes that burn time; where they fail at once, waiting longer saves nobody anything.
+        ceiling = max(params.pause_room * pause, 2 * params.pause_min_s)
+        self._pause = min(grown, ceiling, params.pause_max_s)
         if self.state in (CLOSED, RAMP):
             self.hung = False
             self.openings += 1
             self.opened_at = now
-        self.state, self.ramp = OPEN, 0.0
+        self.state, self.ramp, self.changed_at = OPEN, 0.0, now
         self.reopens_at = now + self._pause
         self.probe_sent = None
         self._clear(0.0)
 
+    def _climb(self, now: float) -> bool:
+        """A success; True when it completed the ramp."""
+        if self.state != RAMP:
+            return False
+        self.ramp *= self._params.ramp_growth
+        if self.ramp < 1.0:
+            return False
+        self.state, self.ramp, self.changed_at = CLOSED, 1.0, now
+        return True
+
     def _recover(self, now: float, dispatched: float) -> None:
-        self.state, self.ramp = RAMP, self._params.ramp_start
+        self.state, self.ramp, self.changed_at = RAMP, self._params.ramp_start, now
         self.since = dispatched
         self.reopens_at = now
         self._pause = 0.0 if self._pause <= self._params.pause_min_s else self._pause / self._params.pause_growth

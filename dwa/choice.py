@@ -101,7 +101,8 @@ def probes(
     best = min(judgement.losses)
     survey.add(probe, shape.input_tokens, answer)
     judgement.add(probe, survey.seconds[-1], survey.costs[-1])
-    dear = judgement.losses[-1] > best * (1.0 + params.probe_dear)
+    # Without its failures: how many of those there were while it was down is not what the probe is to tell.
+    dear = judgement.worth[-1] > best * (1.0 + params.probe_dear)
     if dear and waited < params.probe_dear_wait_s:
         survey.retract()
         judgement.retract()

@@ -34,6 +34,8 @@ class Decision:
     worth: list[float] = field(default_factory=list[float])
     """Loss without failures."""
     losses: list[float] = field(default_factory=list[float])
+    misses: list[float] = field(default_factory=list[float])
+    """The part of it that is the price of missing an SLO; empty without one."""
     latency_unit: float = 0.0
     """Loss per second."""
     quality_unit: float = 0.0
@@ -71,6 +73,8 @@ class Decision:
         """The named parts of one loss; they sum to it."""
         latency = self.latency_unit * self.idle[place]
         load = self.latency_unit * self.seconds[place] - latency
+        if self.misses:
+            latency += self.misses[place]
         missing = self.quality_unit * (1.0 - self.quality[place])
         return {
             "latency": latency,

@@ -16,7 +16,9 @@ from dwa.affinity import HIT_GAIN, Affinity
 from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
 from dwa.candidate import Candidate
 from dwa.explore import Traffic
-from dwa.latency import INSTANT, LatencyModel
+from dwa.hedge import learn_longer
+from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
+from dwa.ledger import Ledger
 from dwa.length import Lengths
 from dwa.load import charged
 from dwa.overdue import Overdue
@@ -28,6 +30,9 @@ from dwa.stats import Tally
 from dwa.ticket import Ticket
 
 UNLIMITED = 1 << 30
+OUTLIVED = 2.0
+"""Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
+of busy hosts; halved: failures of uneven duration excuse each other."""
 PRICE_GAIN = 0.2
 """Weight of one bill in the price factor. Bills have no noise. Doubled: two answers instead of five to see a price that
 the table does not know; halved: ten."""
@@ -48,6 +53,7 @@ class Deployment:
         "candidate",
         "crowding",
         "cut",
+        "elsewhere",
         "error",
         "first",
         "guarded",
@@ -55,12 +61,15 @@ class Deployment:
         "in_flight",
         "key",
         "latency",
+        "ledger",
         "limit",
         "look_at",
         "look_pending",
+        "mirrored",
         "on_change",
         "overdue",
         "peak",
+        "peers",
         "prefill",
         "price",
         "quota",
@@ -108,7 +117,11 @@ class Deployment:
         self.quota = Quota(params)
         self.overdue = Overdue(params)
         self.tally = Tally()
+        self.ledger: Ledger | None = None
+        """What others will be told; None while nobody shares."""
         self.in_flight = self.sent = self.turn = self.bonus = 0
+        self.peers = self.elsewhere = self.mirrored = 0
+        """Other replicas, their requests in flight when last heard of, and ours at that moment."""
         self.sent_at = now
         self.look_at = now
         self.look_pending = False
@@ -133,22 +146,29 @@ class Deployment:
         self.first = latency.first * factor
         self.prefill = latency.prefill * factor
         self.token = latency.token * factor
-        self.crowding = charged(self.in_flight + 1, latency.inverse_knee)
+        self.crowding = charged(self.crowd + 1, latency.inverse_knee)
         self.error = self.reliability.rate(now)
         self.cut = self.reliability.cut
         self.waste = self.reliability.waste
         self.guarded = self.quota.active or self.breaker.state != CLOSED
 
+    @property
+    def crowd(self) -> int:
+        """Requests in flight, with those of other replicas: as last told, and since then as many more as here."""
+        if not self.peers:
+            return self.in_flight
+        return self.in_flight + max(0, self.elsewhere + self.peers * (self.in_flight - self.mirrored))
+
     def review(self, now: float) -> None:
         """Notice what happened by time alone."""
         params, breaker = self._params, self.breaker
         self.review_at = now + params.review_s
-        nats = self.overdue.nats(now) if self.overdue.fresh else 0.0
+        nats = self.overdue.nats(now) if self.overdue.fresh or self.overdue.given_up else 0.0
         self.slow = 1.0 + max(0.0, nats - params.overdue_free) / params.overdue_scale
         if breaker.state in (CLOSED, RAMP):
             if nats >= params.overdue_limit:
-                breaker.hang(now, self._pause())
-                self._broke()
+                breaker.hang(now, self.pause())
+                self.broke()
         else:
             breaker.wake(now)
             self._watch_probe(now)
@@ -175,7 +195,9 @@ class Deployment:
         """A request leaves."""
         now = ticket.started
         self.in_flight += 1
-        self.crowding = charged(self.in_flight + 1, self.latency.inverse_knee)
+        self.crowding = charged(self.crowd + 1, self.latency.inverse_knee)
+        if self.ledger is not None:
+            self.ledger.sent += 1
         self.sent += 1
         self.sent_at = now
         self.tally.requests += 1
@@ -189,6 +211,8 @@ class Deployment:
         seconds = now - ticket.started
         self.overdue.alive(ticket)
         self.latency.first_token(now, seconds, ticket.shape.input_tokens, ticket.busy)
+        if self.ledger is not None:
+            self.ledger.timed(FIRST, seconds, ticket.shape.input_tokens, 0.0, ticket.busy)
         self.tally.first.add(seconds)
         self.publish(now)
 
@@ -205,6 +229,8 @@ class Deployment:
         if ticket.sticky is not None:
             self._remember(ticket, prompt, cached, now)
         self.reliability.success(now)
+        if self.ledger is not None:
+            self.ledger.success(ticket.started)
         youngest = self.overdue.alive(ticket)
         self.quota.answered()
         breaker = self.breaker
@@ -242,10 +268,14 @@ class Deployment:
         pardoned = breaker.state == OPEN and ticket.started >= breaker.opened_at
         if pardoned or not incident:
             self.reliability.failure(now, seconds, caller_saw=caller_saw)
+            if self.ledger is not None:
+                self.ledger.failure(ticket.started, seconds, caller_saw=caller_saw)
         usual = self.reliability.usual()
         shut = breaker.state in (OPEN, HALF_OPEN)
-        if breaker.outcome(now, ticket.started, failed=True, usual=usual, pause=self._pause()) and not shut:
-            self._broke()
+        alive = () if shut else self.alive(now, seconds)
+        changed = breaker.outcome(now, ticket.started, failed=True, usual=usual, pause=self.pause(), alive=alive)
+        if changed and not shut:
+            self.broke()
         tally = self.tally
         tally.failures += 1
         tally.last_error, tally.last_error_at = kind, now
@@ -270,6 +300,19 @@ class Deployment:
             self.tally.cancelled += 1
         self.review(now)
 
+    def outrun(self, ticket: Ticket, now: float) -> None:
+        """Given up because another was quicker: blames no failure, and proves that it would have taken longer."""
+        nats = self.overdue.give_up(ticket, now)
+        self._end(ticket)
+        if nats >= self._params.probe_overdue and self.breaker.probe_sent == ticket.started:
+            self.breaker.probe_lost(now, self.pause())
+        else:
+            self._free_probe(ticket)
+        if ticket.first_at is None:
+            learn_longer(self.latency, ticket, now)
+        self.tally.cancelled += 1
+        self.review(now)
+
     # --- parts -------------------------------------------------------------------------------------------------
 
     def _end(self, ticket: Ticket) -> None:
@@ -280,12 +323,23 @@ class Deployment:
         if self.breaker.probe_sent == ticket.started:
             self.breaker.probe_void()
 
-    def _pause(self) -> float:
+    def pause(self) -> float:
         """Seconds of open breaker that keep its failed probes below their share of the traffic's waiting."""
-        waiting = self._traffic.rate * self._traffic.seconds * self._params.probe_share
+        waiting = self._traffic.everywhere * self._traffic.seconds * self._params.probe_share
         return self.reliability.waste / max(waiting, INSTANT)
 
-    def _broke(self) -> None:
+    def alive(self, now: float, seconds: float) -> list[float]:
+        """When those were dispatched that wait and have outlived a failure that took so many seconds.
+
+        Of other replicas' only the number is told; taken to be spread over the time an answer takes.
+        """
+        old = now - OUTLIVED * seconds
+        step = self._traffic.seconds / max(self.elsewhere, 1)
+        others = [now - (place + 0.5) * step for place in range(min(self.elsewhere, self._params.evidence))]
+        return [at for at in (*(ticket.started for ticket in self.overdue.fresh), *others) if at <= old]
+
+    def broke(self) -> None:
+        """The breaker opened: it takes the incident over."""
         self.reliability.forgive()
         self.on_change()
 
@@ -301,17 +355,24 @@ class Deployment:
             return
         waiting = next((ticket for ticket in reversed(self.overdue.fresh) if ticket.started == sent), None)
         if waiting is not None and self.overdue.weigh(waiting, now) >= self._params.probe_overdue:
-            self.breaker.probe_lost(now, self._pause())
+            self.breaker.probe_lost(now, self.pause())
 
     def _learn_speed(self, ticket: Ticket, now: float, seconds: float, prompt: int, answer: int, cached: int) -> float:
         """Teach the latency model; returns the surprise in s.d."""
         latency = self.latency
         read = max(prompt - cached * (1.0 - self._params.warm_prefill), 0.0)
-        latency.whole(seconds, latency.median(read, answer, ticket.busy))
+        ratio = latency.whole(seconds, latency.median(read, answer, ticket.busy))
+        ledger = self.ledger
+        if ledger is not None:
+            ledger.whole(ratio)
         if ticket.first_at is None:
             self.overdue.calibrate(seconds, ticket.forecast)
+            if ledger is not None:
+                ledger.timed(TOTAL, seconds, read, answer, ticket.busy)
             return latency.total(now, seconds, read, answer, ticket.busy)
         if answer > 1:
+            if ledger is not None:
+                ledger.timed(GENERATION, now - ticket.first_at, 0.0, answer, ticket.busy)
             return latency.generation(now, now - ticket.first_at, answer, ticket.busy)
         return 0.0
 

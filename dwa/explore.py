@@ -49,13 +49,15 @@ TYPICAL_GAIN = 0.02
 class Traffic:
     """What all deployments share: how much is asked, and how long it takes."""
 
-    __slots__ = ("_at", "_began", "_count", "prompt", "rate", "seconds")
+    __slots__ = ("_at", "_began", "_count", "elsewhere", "prompt", "rate", "seconds")
 
     def __init__(self, now: float) -> None:
         self._at = self._began = now
         self._count = 0.0
         self.rate = 1.0
         """Rankings per second."""
+        self.elsewhere = 0.0
+        """Those of other replicas."""
         self.seconds = 2.0
         """Typical duration of an answer."""
         self.prompt = 1000.0
@@ -68,6 +70,11 @@ class Traffic:
         self._at = now
         # Until one window has passed the count is divided by what has passed, or a start would look like a lull.
         self.rate = self._count / min(RATE_WINDOW_S, now - self._began + 1.0)
+
+    @property
+    def everywhere(self) -> float:
+        """Rankings per second, other replicas included."""
+        return self.rate + self.elsewhere
 
     def answered(self, seconds: float) -> None:
         """An answer took this long."""
@@ -154,7 +161,7 @@ class Explorer:
         floor = max(best, 1e-9)
         regret = max(loss - best, 0.01 * floor)
         gain = max(GAIN_FLOOR * floor, best - (loss - hope))
-        return sqrt(2.0 * regret / (self._params.hazard * gain * self._traffic.rate))
+        return sqrt(2.0 * regret / (self._params.hazard * gain * self._traffic.everywhere))
 
     def _unproven(self, now: float, deployment: Deployment, loss: float, hope: float, best: float) -> bool:
         latency = deployment.latency

@@ -31,6 +31,9 @@ NOISE = (0.15, 0.05, 0.1)
 """log², first guess of the noise by kind of observation: first tokens scatter more than token rates."""
 NOISE_FLOOR, NOISE_CEILING = 0.005, 1.0
 """log². Below the floor two equal answers would make a certainty; above the ceiling nothing would be learned."""
+HEARD = 4
+"""Observations of another replica's round that count as a run: as many as complete one. Doubled: no difference;
+halved: a change that others have seen for sure is believed a second later."""
 INSTANT = 1e-3
 """s. Shorter times are clock resolution; their logarithm would be a wild surprise."""
 
@@ -90,11 +93,58 @@ class LatencyModel:
         """Learn from an answer of which only the whole duration is known."""
         return self._learn(now, seconds, (self.first, prompt * self.prefill, answer * self.token), busy, TOTAL)
 
-    def whole(self, seconds: float, median: float) -> None:
-        """Learn the ratio of mean to median from a finished answer and the median of its size."""
+    def whole(self, seconds: float, median: float) -> float:
+        """Learn the ratio of mean to median from a finished answer and the median of its size; returns its own."""
         ratio = min(seconds / max(median, INSTANT), self._params.tail_cap)
         self.tail += self._params.tail_gain * (ratio - self.tail)
         self.seen += 1
+        return ratio
+
+    def hear(
+        self,
+        now: float,
+        kind: int,
+        reference: tuple[float, float, float, float],
+        count: float,
+        residual: float,
+        prompt: float,
+        answer: float,
+        busy: float,
+    ) -> None:
+        """Learn from another replica's round: `count` observations of a kind, with the means of what a `Ledger` sums.
+
+        One step whose noise is the noise of a mean; the run of surprises hears of it as of that many, up to the few
+        that complete one.
+        """
+        first, prefill, token, knee = reference
+        theirs = (0.0 if kind == GENERATION else first) + prompt * prefill + answer * token
+        told = residual + log(theirs * slowdown(busy, knee))
+        self._forget(now)
+        p0, p1, p2 = (0.0 if kind == GENERATION else self.first), prompt * self.prefill, answer * self.token
+        whole = p0 + p1 + p2
+        h0, h1, h2, h3 = p0 / whole, p1 / whole, p2 / whole, slope(busy, self.inverse_knee)
+        noise = self._noise[kind]
+        surprise = told - log(whole * slowdown(busy, self.inverse_knee))
+        reach, spread = self._reach(h0, h1, h2, h3)
+        for _ in range(min(int(count), HEARD)):
+            if self._runs(surprise / sqrt(spread + noise)):
+                reach, spread = self._reach(h0, h1, h2, h3)
+        total = spread + noise / count
+        clip = self._params.clip_sd * sqrt(total)
+        self._absorb(reach, min(max(surprise, -clip), clip) / total, total)
+        self._publish()
+
+    def hear_tail(self, count: float, total: float) -> None:
+        """Learn the tail from another replica's ratios of observed to median: how many, and their sum."""
+        if count:
+            kept = (1.0 - self._params.tail_gain) ** count
+            self.tail = kept * self.tail + (1.0 - kept) * total / count
+            self.seen += int(count)
+
+    def at_least(self, ratio: float) -> None:
+        """Learn that an answer of which no more is known would have taken so many medians or longer."""
+        if ratio > self.tail:
+            self.tail += self._params.tail_gain * (min(ratio, self._params.tail_cap) - self.tail)
 
     def doubt(self, now: float, prompt: float, answer: float) -> float:
         """Posterior s.d. of the log of the forecast for a request of this size, with what silence has added."""

@@ -13,10 +13,15 @@ the hang prove nothing about those after it.
 T is log-normal around the forecast made at dispatch, with the mean and variance of past log(T/forecast) of this
 deployment, which carry the uncertain length of the answer; a streamed request is watched only until its first token,
 whose time is forecast far better. No request adds more than 4 nats: stragglers exist.
+
+A request that was given up because another host was quicker (`hedge.py`) no longer waits, but what it waited in vain
+happened. Beyond the p95 its evidence stays, halved every 30 s: else a host that hangs, with each of its requests hedged
+away, would never be found out. One that lost by a hair leaves nothing.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import islice
 from math import erfc, log, sqrt
 from typing import TYPE_CHECKING
@@ -36,18 +41,26 @@ GAIN = 0.02
 STRANGER = 0.5
 """log² of doubt about a host with no answers yet, shared among the answers since. Doubled: hangs of new hosts are seen
 late; halved: a slow new host is taken for a hanging one."""
+GIVEN_UP = 16
+"""Youngest given-up requests that are remembered. Doubled: no difference; halved: still proof of any hang (3 nats
+each)."""
+GIVEN_UP_HALF_LIFE_S = 30.0
+"""s. Doubled: unlucky ones of an hour with one request a minute add up to a hang; halved: a host that gets a request
+every ten seconds is found to hang at the eighth instead of the fifth."""
 
 
 class Overdue:
     """The requests of one deployment that wait for a sign of life."""
 
-    __slots__ = ("_bias", "_params", "_variance", "fresh", "proven")
+    __slots__ = ("_bias", "_params", "_variance", "fresh", "given_up", "proven")
 
     def __init__(self, params: Params) -> None:
         self._params = params
         self._bias, self._variance = BIAS, VARIANCE
         self.fresh: dict[Ticket, None] = {}
         """In order of dispatch; only those younger than the youngest answer."""
+        self.given_up: deque[tuple[float, float, float]] = deque(maxlen=GIVEN_UP)
+        """(dispatched, given up, nats), in order of giving up; those dispatched before the youngest answer are void."""
         self.proven = float("-inf")
         """When the youngest request that showed life was dispatched."""
 
@@ -84,6 +97,15 @@ class Overdue:
         """This request ended, however it ended."""
         self.fresh.pop(ticket, None)
 
+    def give_up(self, ticket: Ticket, now: float) -> float:
+        """This request is waited for no longer: what it proved so far stays. Returns that, in nats."""
+        if ticket not in self.fresh:
+            return 0.0
+        nats = self.weigh(ticket, now)
+        if nats >= self._params.overdue_free:
+            self.given_up.append((ticket.started, now, nats))
+        return nats
+
     def calibrate(self, seconds: float, forecast: float) -> None:
         """An answer took `seconds` where `forecast` was expected."""
         off = log(max(seconds, INSTANT) / forecast)
@@ -93,7 +115,8 @@ class Overdue:
 
     def nats(self, now: float) -> float:
         """The evidence that the host hangs."""
-        return sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
+        waiting = sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
+        return waiting + self._remembered(now) if self.given_up else waiting
 
     def weigh(self, ticket: Ticket, now: float) -> float:
         """-log P(T > age) for one waiting request, cut at the cap."""
@@ -103,3 +126,7 @@ class Overdue:
         tail = 0.5 * erfc((log(age) - ticket.due) * ticket.sharpness)
         cap = self._params.overdue_cap
         return min(-log(tail), cap) if tail > 1e-9 else cap
+
+    def _remembered(self, now: float) -> float:
+        half_life = GIVEN_UP_HALF_LIFE_S
+        return sum(nats * 0.5 ** ((now - at) / half_life) for sent, at, nats in self.given_up if sent > self.proven)

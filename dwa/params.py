@@ -102,6 +102,9 @@ class Params:
     """s, shortest open time. Doubled: comes back a second later; halved: probes burn twice as much."""
     pause_max_s: float = 6.0
     """s, longest open time. Doubled: comes back 6 s later; halved: hanging probes cost double."""
+    pause_room: float = 10.0
+    """Most of that pause to which failed probes may let it grow, 2 s at least. Doubled: hosts that refuse at once are
+    back 2 s later; halved: probes of slow failures burn more."""
     pause_growth: float = 1.5
     """Growth of the open time with each failed probe. Doubled: at the ceiling at once; halved: shrinks, nonsense."""
     probe_share: float = 0.02
@@ -116,6 +119,9 @@ class Params:
     """Relative loss above the best at which a probe may wait. Doubled: losers are probed; halved: runners-up wait."""
     probe_dear_wait_s: float = 60.0
     """s such a probe waits. Doubled: a loser's recovery is known later; halved: its probes exceed 1 % of traffic."""
+    follow_s: float = 3.0
+    """s that replicas which were told of an open breaker wait longer than the one that opened it: two exchanges.
+    Doubled: back 2 s later where that one has no traffic; halved: several probes at once."""
     ramp_start: float = 0.25
     """Share of traffic admitted after a good probe. Doubled: a weak host falls over; halved: 2 answers more."""
     ramp_growth: float = 1.5

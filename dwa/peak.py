@@ -3,9 +3,9 @@
 The peak-EWMA of round trips, for the strategy `p2c_ewma`: one slow answer raises the mean to itself at once, after it
 quick ones bring it down with time constant τ. Of two deployments drawn at random the cheaper one is asked.
 
-Sources: Finagle, `loadbalancer/PeakEwma.scala` (the mean, the decay, the factor; τ = 10 s is its default); Mitzenmacher,
-"The Power of Two Choices in Randomized Load Balancing", 2001; Linkerd, `load-biaser` (a failure counts as a penalty of
-5 s instead of its own, deceptively short time).
+Sources: Finagle, `loadbalancer/PeakEwma.scala` (the mean, the decay, the factor); Linkerd, `load-biaser` (τ = 10 s, and
+a failure counts as a penalty of 5 s instead of its own, deceptively short time); Mitzenmacher, "The Power of Two
+Choices in Randomized Load Balancing", 2001.
 
 As there, silence decays the mean to nothing: who was not asked for long is asked again. What differs:
 - A failure costs an answer *and* the penalty: five seconds are an ordinary time for a language model, so the penalty
@@ -25,8 +25,8 @@ TAU_S = 10.0
 """s in which an old peak falls to a third. Doubled: a straggler keeps traffic away for half a minute; halved: between
 two answers of ten seconds everything is forgotten."""
 PENALTY_S = 5.0
-"""s a failure costs beside an answer. Doubled: one failure in a hundred empties a host; halved: a host of quick failures
-looks like a slow one."""
+"""s a failure costs beside an answer. Doubled: one failure in a hundred empties a host; halved: a host of quick
+failures looks like a slow one."""
 
 
 class PeakEwma:

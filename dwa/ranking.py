@@ -8,6 +8,7 @@ from dwa.candidate import Candidate
 from dwa.decision import Decision
 from dwa.params import Params
 from dwa.score import Judgement, Objective
+from dwa.slo import Priced
 from dwa.strategies import LOAD_BALANCED, Reason, odds
 from dwa.survey import Survey
 
@@ -89,8 +90,11 @@ class Ranking:
         if judgement is None:
             return told
         told["idle"], told["seconds"], told["costs"] = survey.idle, survey.seconds, survey.costs
-        told["quality"] = [candidate.quality for candidate in survey.candidates]
+        # Unweighed, it is in no loss: then what was configured is as good to tell as what was learned.
+        told["quality"] = judgement.qualities or [candidate.quality for candidate in survey.candidates]
         told["errors"], told["worth"], told["losses"] = judgement.errors, judgement.worth, judgement.losses
+        if isinstance(judgement, Priced):
+            told["misses"] = judgement.misses
         told["latency_unit"], told["quality_unit"] = judgement.latency_unit, judgement.quality
         told["temperature"], told["looks"] = self._params.temperature, self._params.explore_cap
         if survey.peaks:

@@ -22,6 +22,9 @@ from dwa.params import Params
 SPREAD_FLOOR = 0.02
 """Least e(1-e) in the disagreement test: with e near 0 a single failure would be many s.d. away. Doubled: brown-outs
 are believed an outcome later; halved: a single failure is one."""
+HEARD = 120
+"""Outcomes of another replica's round that are counted one by one: twice the memory of the slow mean. Doubled: no
+difference; halved: a busy replica's news count for half."""
 WASTE_S = 1.0
 """s. What a failure wastes before one was seen. Doubled or halved: forgotten after the first failures."""
 WASTE_GAIN = 0.3
@@ -49,6 +52,20 @@ class Reliability:
         """A failure after `seconds`; `caller_saw` when nothing could be tried elsewhere."""
         self._move(now, 0.0 if caller_saw else 1.0, 1.0 if caller_saw else 0.0)
         self.waste += WASTE_GAIN * (seconds - self.waste)
+
+    def hear(self, now: float, successes: int, failures: int, cuts: int, waste: float) -> None:
+        """Outcomes of another replica, in an even mix since their order is not told; `waste` seconds in all."""
+        count = successes + failures + cuts
+        bad, cut = 0.0, 0.0
+        for _ in range(min(count, HEARD)):
+            bad += failures / count
+            cut += cuts / count
+            failed, broke = bad >= 1.0, cut >= 1.0
+            bad -= failed
+            cut -= broke
+            self._move(now, float(failed), float(broke))
+        if failures + cuts:
+            self.waste += WASTE_GAIN * (waste / (failures + cuts) - self.waste)
 
     def rate(self, now: float) -> float:
         """Expected share of retryable failures at `now`."""

@@ -6,10 +6,11 @@ from typing import cast
 
 from dwa.breaker import CLOSED
 from dwa.deployment import Deployment
+from dwa.quality import Quality
 from dwa.stats import DeploymentStats
 
 
-def describe(deployment: Deployment, now: float, row: dict[str, object]) -> DeploymentStats:
+def describe(deployment: Deployment, now: float, row: dict[str, object], quality: Quality) -> DeploymentStats:
     """The stats row of one deployment; `row` is its line of a ranking's explanation."""
     tally, quota = deployment.tally, deployment.quota
     outcomes = tally.successes + tally.failures
@@ -35,6 +36,8 @@ def describe(deployment: Deployment, now: float, row: dict[str, object]) -> Depl
         expected_s=expected["seconds"] if expected else None,
         expected_cost=expected["cost"] if expected else None,
         error_rate=deployment.error,
+        quality=quality.of("", now, deployment.candidate),
+        votes=quality.votes(deployment.key, now),
         terms=cast("dict[str, float]", row["terms"]),
         quota={
             "remaining_requests": quota.remaining_requests,

@@ -17,15 +17,17 @@ References are those of the route's typical request at the median candidate (`re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from dwa.candidate import Candidate
 from dwa.explore import HALF
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
+    from dwa.slo import Slo
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Objective:
     cost: float
     errors: float
     quality: float = 0.0
+    slo: Slo | None = None
+    """What must be kept beside; then the weights are those under a shadow price (`slo.py`)."""
 
     def __post_init__(self) -> None:
         weights = (self.latency, self.cost, self.errors, self.quality)
@@ -61,7 +65,17 @@ PRESETS: Mapping[str, Objective] = {preset.name: preset for preset in (BALANCED,
 class Judgement:
     """The losses of one ranking, position by position, kept as computed so that the choice can be explained later."""
 
-    __slots__ = ("cost_unit", "errors", "latency_unit", "losses", "quality", "seconds", "worth")
+    __slots__ = (
+        "_learned",
+        "cost_unit",
+        "errors",
+        "latency_unit",
+        "losses",
+        "qualities",
+        "quality",
+        "seconds",
+        "worth",
+    )
 
     def __init__(
         self,
@@ -71,17 +85,23 @@ class Judgement:
         costs: list[float],
         references: tuple[float, float],
         failover_fails: float,
+        learned: Callable[[Candidate], float] | None = None,
     ) -> None:
+        """`learned` gives the quality of a candidate's answers, if the objective weighs it; None: as configured."""
         self.seconds = seconds
+        self._learned = learned or _configured
+        self.qualities: list[float] | None = None
         latency_unit = self.latency_unit = objective.latency / references[0]
         cost_unit = self.cost_unit = objective.cost / references[1]
         quality_unit = self.quality = objective.quality
         worth: list[float] = []
         errors: list[float] = []
         for d, s, c in zip(deployments, seconds, costs, strict=True):
-            own = latency_unit * s + cost_unit * c
-            worth.append(own + quality_unit * (1.0 - d.candidate.quality) if quality_unit else own)
+            worth.append(latency_unit * s + cost_unit * c)
             errors.append(d.error)
+        if quality_unit:
+            self.qualities = [self._learned(d.candidate) for d in deployments]
+            worth = [own + quality_unit * (1.0 - q) for own, q in zip(worth, self.qualities, strict=True)]
         self.worth, self.errors = worth, errors
         weight = objective.errors
         if len(seconds) == 1:
@@ -108,15 +128,21 @@ class Judgement:
     def add(self, deployment: Deployment, seconds: float, cost: float) -> None:
         """Append one that was not compared (a probe): its own worth, and its failures at the price of a retry."""
         worth = self.latency_unit * seconds + self.cost_unit * cost
-        worth += self.quality * (1.0 - deployment.candidate.quality)
+        if self.qualities is not None:
+            self.qualities.append(self._learned(deployment.candidate))
+            worth += self.quality * (1.0 - self.qualities[-1])
         self.worth.append(worth)
         self.errors.append(deployment.error)
         self.losses.append(worth + deployment.error * self.latency_unit * max(deployment.waste, seconds))
 
     def retract(self) -> None:
         """Undo the last `add`."""
-        for column in (self.worth, self.errors, self.losses):
+        for column in (self.worth, self.errors, self.losses, *([self.qualities] if self.qualities else [])):
             del column[-1]
+
+
+def _configured(candidate: Candidate) -> float:
+    return candidate.quality
 
 
 def _two_least(values: Sequence[float]) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """What was learned as plain values, and back: age in seconds becomes doubt.
 
 Latency goes on with the variance its age has grown, error rates as after that much silence, lengths and prices as they
-were (they belong to callers and contracts, not to the weather). Retry-After keeps its end. A breaker that was open
-comes back half open: one probe tells more than an old verdict. Sessions, pacing and in-flight counts are not kept:
-they are younger than any restart.
+were (they belong to callers and contracts, not to the weather), votes on answers by their half life. Retry-After keeps
+its end. A breaker that was open comes back half open: one probe tells more than an old verdict. Sessions, pacing and
+in-flight counts are not kept: they are younger than any restart.
 
 Everything is checked on the way in: a snapshot is a file that somebody may have edited.
 """
@@ -17,15 +17,17 @@ from typing import cast
 from dwa.breaker import CLOSED
 from dwa.deployment import Deployment
 from dwa.length import Lengths
+from dwa.quality import Quality
 
 VERSION = 1
 
 
-def dump(deployments: Mapping[str, Deployment], lengths: Lengths, now: float) -> dict[str, object]:
+def dump(deployments: Mapping[str, Deployment], lengths: Lengths, quality: Quality, now: float) -> dict[str, object]:
     """A JSON-able dict."""
     return {
         "version": VERSION,
         "lengths": lengths.snapshot(),
+        "quality": quality.snapshot(now),
         "deployments": {
             key: {
                 "latency": d.latency.snapshot(now),
@@ -43,14 +45,22 @@ def dump(deployments: Mapping[str, Deployment], lengths: Lengths, now: float) ->
 
 
 def load(
-    snapshot: Mapping[str, object], lengths: Lengths, meet: Callable[[str], Deployment], *, now: float, age: float
+    snapshot: Mapping[str, object],
+    lengths: Lengths,
+    quality: Quality,
+    meet: Callable[[str], Deployment],
+    *,
+    now: float,
+    age: float,
 ) -> None:
-    """Teach `lengths` and the deployments that `meet` gives for each key. ValueError when it is not ours."""
+    """Teach `lengths`, `quality` and the deployments that `meet` gives for each key. ValueError when it is not ours."""
     if snapshot.get("version") != VERSION or age < 0.0:
         raise ValueError(f"not a snapshot of version {VERSION}, or an age below zero")
     try:
         _check(snapshot)
         lengths.restore(cast("dict[str, list[list[object]]]", snapshot["lengths"]))
+        if "quality" in snapshot:  # older ones had no such section
+            quality.restore(cast("dict[str, object]", snapshot["quality"]), now, age)
         for key, row in cast("dict[str, dict[str, object]]", snapshot["deployments"]).items():
             _revive(meet(key), row, now, age)
     except (KeyError, TypeError, AttributeError) as missing:

@@ -122,6 +122,10 @@ class DeploymentStats:
     expected_s: float | None
     expected_cost: float | None
     error_rate: float
+    quality: float
+    """Of its answers, 0..1, over all routes: what was configured, moved by what people and the judge said."""
+    votes: float
+    """Weight of what they said, as of now."""
     terms: dict[str, float] = field(default_factory=dict[str, float])
     quota: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
     last_error: str | None = None

@@ -5,7 +5,7 @@ What each ending teaches:
     success        latency, reliability, length, price     throttled      the rate limit; no error, no latency
     failure        reliability and the breaker, and the    caller_error   nothing: the request was wrong by itself
                    seconds it wasted; never a latency:     cancelled      nothing: a caller who hangs up blames nobody
-                   failing fast is not being fast
+                   failing fast is not being fast          outrun         that it takes at least so long
 
 A ticket is a context manager; leaving it unsettled means the caller went away, so it counts as cancelled. A second
 ending is a mistake in the calling code and is refused loudly: counted, it would make the in-flight number drift, and a
@@ -22,6 +22,7 @@ from dwa.candidate import Candidate, Shape
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
+    from dwa.slo import Promise
 
 
 class AlreadySettledError(RuntimeError):
@@ -42,6 +43,7 @@ class Ticket:
         "first_at",
         "forecast",
         "look",
+        "promise",
         "shape",
         "sharpness",
         "started",
@@ -67,12 +69,14 @@ class Ticket:
         self.started = clock()
         self.answer = answer
         """Output tokens expected at dispatch."""
-        self.busy = deployment.in_flight + 1
-        """Requests in flight at dispatch, this one included."""
+        self.busy = deployment.crowd + 1
+        """Requests in flight at dispatch, this one and those of other replicas included."""
         self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
         self.first_at: float | None = None
         self.due = self.sharpness = 0.0
         self.look = False
+        self.promise: Promise | None = None
+        """What its objective's SLO is told of the ending."""
         deployment.dispatch(self)
 
     @property
@@ -89,27 +93,46 @@ class Ticket:
     def success(self, input_tokens: int, output_tokens: int, cost: float | None = None, cached_tokens: int = 0) -> None:
         """The whole answer is here. Tokens as the host counted them; `cost` in USD, None when not known."""
         self._settle()
-        self._deployment.succeeded(self, self._clock(), input_tokens, output_tokens, cost, cached_tokens)
+        now = self._clock()
+        self._deployment.succeeded(self, now, input_tokens, output_tokens, cost, cached_tokens)
+        if self.promise is not None:
+            self.promise.answered(now)
 
     def failure(self, kind: str, caller_saw: bool = False) -> None:
         """The host failed; `caller_saw` when it did so after the first bytes reached the caller."""
         self._settle()
         self._deployment.failed(self, self._clock(), kind, caller_saw=caller_saw)
+        if self.promise is not None:
+            self.promise.failed(caller_saw=caller_saw)
 
     def throttled(self, retry_after: float | None = None) -> None:
         """The host refused for its rate limit (429); `retry_after` in seconds if it said so."""
         self._settle()
         self._deployment.refused(self, self._clock(), retry_after)
+        if self.promise is not None:
+            self.promise.void()
 
     def caller_error(self) -> None:
         """The host rightly refused the request itself (400, 413, 422)."""
         self._settle()
         self._deployment.void(self, self._clock(), caller_error=True)
+        if self.promise is not None:
+            self.promise.void()
 
     def cancelled(self) -> None:
-        """The caller went away, or another attempt won."""
+        """The caller went away."""
         self._settle()
-        self._deployment.void(self, self._clock(), caller_error=False)
+        now = self._clock()
+        self._deployment.void(self, now, caller_error=False)
+        if self.promise is not None:
+            self.promise.left(now)
+
+    def outrun(self) -> None:
+        """Another attempt at the same request was quicker, and this one was given up."""
+        self._settle()
+        self._deployment.outrun(self, self._clock())
+        if self.promise is not None:
+            self.promise.void()
 
     def _settle(self) -> None:
         if self._settled:

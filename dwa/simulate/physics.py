@@ -3,7 +3,7 @@
 Laws: every request ends exactly once; a host's state is what its changes have made of it by the moment of dispatch;
 feedback reaches the policy at the event and not before; a request in flight when its host dies is still answered (it
 was taken), so old successes arrive after new failures, as they do in life. 400s end a request and blame nobody. At
-most three attempts, each at the next host of the first ranking; all time wasted counts.
+most so many attempts (three), each at the next host of the first ranking; all time wasted counts.
 
 The crowd is counted at dispatch and slows that one request: cheap, and the same law for every policy.
 
@@ -20,6 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 from dwa.candidate import Shape
+from dwa.simulate.exchange import Exchange
 from dwa.simulate.hosts import Host
 from dwa.simulate.policy import BAD, CUT, FAILED, OK, REFUSED, Attempt, Listing, Policy, Setting
 from dwa.simulate.traffic import ATTEMPTS, Request
@@ -60,6 +61,47 @@ class Line:
         """How much slower a request dispatched now is, with `more` in flight than there are."""
         return max(1.0, (self.in_flight + more) / self.host.knee)
 
+    def fate(self, attempt: Attempt, request: Request, now: float) -> tuple[float, float]:
+        """Decides how the attempt will end; returns when, and when its first token comes, in seconds from now."""
+        host, luck = self.host, request.luck[attempt.place]
+        if request.bad:
+            attempt.kind = BAD
+            return REJECT_S, inf
+        if host.limit < inf and not self._admits(attempt, now):
+            return REJECT_S, inf
+        if host.dead or host.hangs <= luck.fate < host.hangs + host.fails:
+            attempt.kind = FAILED
+            return host.fail_s, inf
+        crowd = self.crowd()
+        first = (host.first_token_s + request.prompt * host.prefill_s) * exp(host.first_sd * luck.first) * crowd
+        if luck.straggles < host.straggle:
+            first *= host.straggle_least + luck.factor * (host.straggle_most - host.straggle_least)
+        if luck.fate < host.hangs or first > FIRST_TIMEOUT_S:
+            attempt.kind = FAILED
+            return FIRST_TIMEOUT_S, inf
+        whole = first + request.answer * host.token_s * exp(host.token_sd * luck.writing) * crowd
+        if luck.fate > 1.0 - host.cuts or whole > WHOLE_TIMEOUT_S:
+            attempt.kind = CUT
+            attempt.cost = host.dollars(request.prompt, request.answer / 2)
+            return min((first + whole) / 2, WHOLE_TIMEOUT_S), first
+        attempt.kind = OK
+        attempt.answer = request.answer
+        attempt.cost = host.dollars(request.prompt, request.answer)
+        return whole, first
+
+    def _admits(self, attempt: Attempt, now: float) -> bool:
+        host = self.host
+        admitted = self.admit(now)
+        if host.headers == "remaining":
+            attempt.remaining = float(int(self.level))
+            attempt.limit = float(int(self.burst()))
+            attempt.reset_s = max(1.0 - self.level, 0.0) / host.limit
+        if not admitted:
+            attempt.kind = REFUSED
+            if host.headers == "retry_after":
+                attempt.retry_after = float(ceil((1.0 - self.level) / host.limit))
+        return admitted
+
 
 class Row(NamedTuple):
     """How one request ended."""
@@ -87,9 +129,19 @@ class World:
     yardstick: Yardstick
     replicas: int
     seconds: float
+    late_s: float | None = None
+    """How late replicas hear of each other; None: not at all."""
+    line: Callable[[Host], Line] = Line
+    """How a host of this world works: drawn from its parameters, or as a log was fitted (`recorded`)."""
+    attempts: int = ATTEMPTS
+    """Most attempts of a request; each has its luck in `Request.luck`."""
+    patience_s: float = WHOLE_TIMEOUT_S / 2
+    """s after which a request that failed is not tried again."""
+    hedged: bool = False
+    """Whether our own policy may send an overdue request to a second host (`hedging`)."""
 
 
-class _Journey:
+class Journey:
     """A request under way."""
 
     __slots__ = ("cost", "order", "policy", "request")
@@ -106,19 +158,20 @@ class Simulation:
 
     def __init__(self, world: World, make: Callable[[Setting, Sequence[Line]], Policy], seed: int) -> None:
         self._world = world
-        self.lines = [Line(host) for host in world.hosts]
+        self.lines = [world.line(host) for host in world.hosts]
         self._listings = [
             Listing(f"sim/{host.name}", host.price_in, host.price_out, host.quality, host.present)
             for host in world.hosts
         ]
         self.policies = [
             make(
-                Setting(self._listings, world.yardstick, Random(seed * 1009 + place), len(world.requests)),
+                Setting(self._listings, world.yardstick, Random(seed * 1009 + place), len(world.requests), place),
                 self.lines,
             )
             for place in range(world.replicas)
         ]
-        self._events: list[tuple[float, int, Attempt, _Journey, bool]] = []
+        self._exchange = Exchange(self.policies if world.late_s is not None else (), world.late_s or 0.0)
+        self._events: list[tuple[float, int, Attempt, Journey, int]] = []
         self._serial = 0
         self._next_change = 0
         self.rows: list[Row] = []
@@ -132,13 +185,15 @@ class Simulation:
                 step()
             self._advance(at)
             policy = policies[request.replica]
-            journey = _Journey(request, policy.rank(shape, at), policy)
+            journey = Journey(request, policy.rank(shape, at), policy)
             self._try(journey, shape, 0, at)
         while events:
             step()
         return self.rows
 
     def _advance(self, now: float) -> None:
+        while self._exchange.next_at <= now:
+            self._exchange.step()
         timeline = self._world.timeline
         changed = False
         while self._next_change < len(timeline) and timeline[self._next_change][0] <= now:
@@ -173,65 +228,24 @@ class Simulation:
         else:
             self._close(journey, now, attempt.place + 1, -1 if kind in (CUT, BAD) else attempt.host, seen=kind == CUT)
 
-    def _try(self, journey: _Journey, shape: Shape, place: int, now: float) -> None:
+    def _try(self, journey: Journey, shape: Shape, place: int, now: float) -> None:
         request, order = journey.request, journey.order
-        late = now - request.at > WHOLE_TIMEOUT_S / 2
-        if place >= ATTEMPTS or place >= len(order) or late:
+        late = now - request.at > self._world.patience_s
+        if place >= self._world.attempts or place >= len(order) or late:
             self._close(journey, now, place, -1, seen=True)
             return
         attempt = Attempt(order[place], place, shape, now)
         line = self.lines[attempt.host]
         line.in_flight += 1
         journey.policy.begin(attempt, now)
-        wait, first_s = self._fate(attempt, line, request, now)
+        wait, first_s = line.fate(attempt, request, now)
         self._serial += 1
         if shape.stream and first_s < wait:
             heappush(self._events, (now + first_s, self._serial, attempt, journey, True))
             self._serial += 1
         heappush(self._events, (now + wait, self._serial, attempt, journey, False))
 
-    def _fate(self, attempt: Attempt, line: Line, request: Request, now: float) -> tuple[float, float]:
-        """Decides how the attempt will end; returns when, and when its first token comes, in seconds from now."""
-        host, luck = line.host, request.luck[attempt.place]
-        if request.bad:
-            attempt.kind = BAD
-            return REJECT_S, inf
-        if host.limit < inf and not self._admitted(attempt, line, now):
-            return REJECT_S, inf
-        if host.dead or host.hangs <= luck.fate < host.hangs + host.fails:
-            attempt.kind = FAILED
-            return host.fail_s, inf
-        crowd = line.crowd()
-        first = (host.first_token_s + request.prompt * host.prefill_s) * exp(host.first_sd * luck.first) * crowd
-        if luck.straggles < host.straggle:
-            first *= host.straggle_least + luck.factor * (host.straggle_most - host.straggle_least)
-        if luck.fate < host.hangs or first > FIRST_TIMEOUT_S:
-            attempt.kind = FAILED
-            return FIRST_TIMEOUT_S, inf
-        whole = first + request.answer * host.token_s * exp(host.token_sd * luck.writing) * crowd
-        if luck.fate > 1.0 - host.cuts or whole > WHOLE_TIMEOUT_S:
-            attempt.kind = CUT
-            attempt.cost = host.dollars(request.prompt, request.answer / 2)
-            return min((first + whole) / 2, WHOLE_TIMEOUT_S), first
-        attempt.kind = OK
-        attempt.answer = request.answer
-        attempt.cost = host.dollars(request.prompt, request.answer)
-        return whole, first
-
-    def _admitted(self, attempt: Attempt, line: Line, now: float) -> bool:
-        host = line.host
-        admitted = line.admit(now)
-        if host.headers == "remaining":
-            attempt.remaining = float(int(line.level))
-            attempt.limit = float(int(line.burst()))
-            attempt.reset_s = max(1.0 - line.level, 0.0) / host.limit
-        if not admitted:
-            attempt.kind = REFUSED
-            if host.headers == "retry_after":
-                attempt.retry_after = float(ceil((1.0 - line.level) / host.limit))
-        return admitted
-
-    def _close(self, journey: _Journey, now: float, attempts: int, served: int, *, seen: bool) -> None:
+    def _close(self, journey: Journey, now: float, attempts: int, served: int, *, seen: bool) -> None:
         request = journey.request
         seconds = now - request.at
         quality = self.lines[served].host.quality if served >= 0 else 1.0

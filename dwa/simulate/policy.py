@@ -6,15 +6,16 @@ does not see the length of an answer before its end, nor anything of the hosts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from random import Random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dwa.balancer import Balancer
 from dwa.candidate import Candidate, Shape
 from dwa.params import Params
+from dwa.sharing import Told
 from dwa.simulate.truth import Yardstick
 from dwa.ticket import Ticket
 
@@ -41,6 +42,8 @@ class Setting:
     rng: Random
     requests: int
     """About how many there will be: bandits tune themselves to their horizon."""
+    replica: int = 0
+    """Which of several gateways it is."""
 
     def attempt_loss(self, attempt: Attempt, now: float) -> float:
         """What one attempt lost; a failure is charged a typical answer elsewhere."""
@@ -117,6 +120,23 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Hedger(Policy, Protocol):
+    """A policy that may ask a second host when an attempt is overdue."""
+
+    def hedge_at(self, attempt: Attempt, now: float) -> float:
+        """When to ask `may_hedge`: asked at dispatch, and after each refusal."""
+        ...
+
+    def may_hedge(self, attempt: Attempt, host: int, now: float) -> bool:
+        """Whether this host is to be asked too."""
+        ...
+
+    def outrun(self, attempt: Attempt, now: float) -> None:
+        """Another attempt was quicker, and this one is given up."""
+        ...
+
+
 Maker = Callable[[Setting], Policy]
 
 
@@ -128,10 +148,21 @@ class Ours:
         self._strategy = strategy
         self._now = 0.0
         self.balancer = Balancer(params, clock=lambda: self._now, rng=setting.rng)
+        self._replica = self.balancer.join(str(setting.replica))
         self._candidates: list[Candidate] = []
         self._present: list[Candidate] = []
         self._places: dict[str, int] = {}
         self.relisted(0.0)
+
+    def tell(self, now: float) -> Told:
+        """What other replicas should know; all have the same clock."""
+        self._now = now
+        return self._replica.tell(0.0)
+
+    def hear(self, others: Mapping[str, Told], now: float) -> None:
+        """What they said."""
+        self._now = now
+        self._replica.hear(others, 0.0)
 
     def relisted(self, now: float) -> None:
         """Prices and presence are facts of the configuration."""
@@ -155,7 +186,8 @@ class Ours:
     def begin(self, attempt: Attempt, now: float) -> None:
         """A ticket per attempt."""
         self._now = now
-        attempt.note = self.balancer.begin(self._candidates[attempt.host], attempt.shape)
+        objective = self._setting.yardstick.objective
+        attempt.note = self.balancer.begin(self._candidates[attempt.host], attempt.shape, None, objective)
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """Passed on."""
@@ -186,3 +218,26 @@ class Ours:
             ticket.caller_error()
         else:
             ticket.failure(kind, caller_saw=kind == CUT)
+
+
+class Hedging(Ours):
+    """The same, hedging."""
+
+    def hedge_at(self, attempt: Attempt, now: float) -> float:
+        """When the balancer says."""
+        self._now = now
+        assert isinstance(attempt.note, Ticket)
+        return self.balancer.hedge_at(attempt.note)
+
+    def may_hedge(self, attempt: Attempt, host: int, now: float) -> bool:
+        """Whether the balancer allows it."""
+        self._now = now
+        assert isinstance(attempt.note, Ticket)
+        objective = self._setting.yardstick.objective
+        return self.balancer.may_hedge(attempt.note, self._candidates[host], objective)
+
+    def outrun(self, attempt: Attempt, now: float) -> None:
+        """The ticket's ending."""
+        self._now = now
+        assert isinstance(attempt.note, Ticket)
+        attempt.note.outrun()

@@ -14,16 +14,17 @@ from multiprocessing import get_context
 from random import Random
 
 from dwa.params import Params
+from dwa.simulate.hedging import HedgedSimulation
 from dwa.simulate.measure import gap_closed, interval, jain, quantile, time_to_leave, time_to_return
 from dwa.simulate.oracle import Oracle
 from dwa.simulate.physics import Line, Row, Simulation, World
-from dwa.simulate.policy import Ours, Policy, Setting
+from dwa.simulate.policy import Hedging, Ours, Policy, Setting
 from dwa.simulate.rivals import RIVALS
 from dwa.simulate.scenarios import SCENARIOS, Scenario, roles
 from dwa.simulate.truth import typical
 
-OURS, ORACLE, CHANCE = "dwa", "oracle", "random"
-POLICIES: tuple[str, ...] = (OURS, *RIVALS, ORACLE)
+OURS, HEDGED, ORACLE, CHANCE = "dwa", "dwa_hedged", "oracle", "random"
+POLICIES: tuple[str, ...] = (OURS, HEDGED, *RIVALS, ORACLE)
 DEAR = 1.1
 """A first choice counts as exploration when its true expected loss is so many times the best one's."""
 
@@ -51,6 +52,8 @@ def builder(name: str, params: Params | None = None) -> Callable[[Setting, Seque
     """What makes the policy of that name. ValueError for a name that is none."""
     if name == OURS:
         return lambda setting, _: Ours(setting, params)
+    if name == HEDGED:
+        return lambda setting, _: Hedging(setting, params)
     if name == ORACLE:
         return Oracle
     if name not in RIVALS:
@@ -61,7 +64,10 @@ def builder(name: str, params: Params | None = None) -> Callable[[Setting, Seque
 
 def play(world: World, policy: str, seed: int, params: Params | None = None) -> list[Row]:
     """One run, rows in order of arrival; the same every time."""
-    return sorted(Simulation(world, builder(policy, params), seed).run())
+    if policy == OURS and world.hedged:
+        policy = HEDGED
+    simulate = HedgedSimulation if policy == HEDGED else Simulation
+    return sorted(simulate(world, builder(policy, params), seed).run())
 
 
 def numbers(scenario: Scenario, world: World, rows: Sequence[Row]) -> Numbers:

@@ -1,7 +1,7 @@
 """Several gateways in front of the same hosts, each with its own balancer and its share of the traffic.
 
-They share no state here: the balancer of this package does not exchange any yet (mechanism 10 of the design), so these
-scenarios ask what eight lonely replicas lose. The bars beside them were set for replicas that do exchange.
+They share what they know once a second (mechanism 10 of the design), as rivals of one process cannot; in the last two
+scenarios they hear of it late, or not at all.
 """
 
 from __future__ import annotations
@@ -20,17 +20,40 @@ MANY = (
         traffic=Traffic(rate=40.0),
         seconds=120.0,
         replicas=8,
+        late_s=0.0,
         bar=91,
     ),
     Scenario(
         "eight_replicas_outage",
-        "The same, and the best host dies for forty seconds: each gateway has to find out alone.",
+        "The same, and the best host dies for forty seconds: do all leave once one has noticed?",
+        hosts=tuple(replace(host, knee=60.0) for host in FIVE),
+        changes=(Change(50.0, "1st", {"dead": True}), Change(90.0, "1st", {"dead": False})),
+        traffic=Traffic(rate=40.0),
+        seconds=140.0,
+        replicas=8,
+        late_s=0.0,
+        watch=Watch("1st", 50.0, 90.0),
+        bar=93,
+    ),
+    Scenario(
+        "eight_replicas_late",
+        "The same outage, and all news of other gateways is five seconds old.",
+        hosts=tuple(replace(host, knee=60.0) for host in FIVE),
+        changes=(Change(50.0, "1st", {"dead": True}), Change(90.0, "1st", {"dead": False})),
+        traffic=Traffic(rate=40.0),
+        seconds=140.0,
+        replicas=8,
+        late_s=5.0,
+        watch=Watch("1st", 50.0, 90.0),
+    ),
+    Scenario(
+        "eight_alone",
+        "The same outage without any exchange: each gateway has to find out by itself.",
         hosts=tuple(replace(host, knee=60.0) for host in FIVE),
         changes=(Change(50.0, "1st", {"dead": True}), Change(90.0, "1st", {"dead": False})),
         traffic=Traffic(rate=40.0),
         seconds=140.0,
         replicas=8,
         watch=Watch("1st", 50.0, 90.0),
-        bar=93,
     ),
 )

@@ -95,18 +95,19 @@ def test_one_probe_at_a_time() -> None:
     assert breaker.probe_free(20.0)
 
 
-def test_a_failed_probe_pauses_for_longer_up_to_a_ceiling() -> None:
+@pytest.mark.parametrize(("pause", "ceiling"), [(0.0, 2.0), (0.4, 4.0), (1.0, 6.0)])
+def test_a_failed_probe_pauses_for_longer_up_to_a_ceiling_by_what_it_burns(pause: float, ceiling: float) -> None:
     breaker = opened(10.0)
     pauses: list[float] = []
     for _ in range(8):
         now = breaker.reopens_at
         breaker.wake(now)
         breaker.dispatched(now)
-        assert outcome(breaker, now + 0.1, now, failed=True)
-        pauses.append(breaker.reopens_at - now - 0.1)
+        assert breaker.outcome(now + 0.1, now, failed=True, usual=0.01, pause=pause)
+        pauses.append(round(breaker.reopens_at - now - 0.1, 9))
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(1.5)
-    assert pauses[-1] == pytest.approx(6.0)
+    assert pauses[-1] == pytest.approx(ceiling)
     assert breaker.openings == 1
 
 

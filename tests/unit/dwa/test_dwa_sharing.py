@@ -1,0 +1,220 @@
+"""Replicas that tell each other: nothing counts twice, nothing lost, the broken left together, no herd."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from dwa_world import Host, World
+
+from dwa import Candidate
+from dwa.deployment import Deployment
+from dwa.sharing import FRESH_S, ROUNDS, Replica
+
+
+class Fleet:
+    """Worlds of the same hosts on one clock, which exchange when told to."""
+
+    def __init__(self, count: int, names: str = "abc") -> None:
+        self.worlds = [World([Host(Candidate(f"{name}/m")) for name in names], seed=place) for place in range(count)]
+        self.replicas = [world.balancer.join(f"r{place}") for place, world in enumerate(self.worlds)]
+        for world in self.worlds:
+            world.rank()
+        self.exchange()
+
+    @property
+    def now(self) -> float:
+        return self.worlds[0].now
+
+    def wait(self, seconds: float) -> None:
+        for world in self.worlds:
+            world.now += seconds
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """What all say, through a serialisation."""
+        return {one.name: json.loads(json.dumps(one.tell(100.0))) for one in self.replicas}
+
+    def exchange(self) -> None:
+        told = self.told()
+        for one in self.replicas:
+            one.hear(told, 100.0)
+
+
+def host(world: World, key: str) -> Deployment:
+    return world.balancer._deployments[key]
+
+
+def test_what_one_learns_of_a_speed_the_others_believe() -> None:
+    fleet = Fleet(2)
+    fleet.worlds[0].teach("a/m", 8.0, 30)
+    before = host(fleet.worlds[1], "a/m").latency.median(1000, 100, 1)
+    fleet.wait(30 * 8.0)
+    fleet.exchange()
+    mine, theirs = (host(world, "a/m").latency.median(1000, 100, 1) for world in fleet.worlds)
+    assert before < 4.0
+    assert mine == pytest.approx(8.0, rel=0.1)
+    assert theirs == pytest.approx(8.0, rel=0.15)
+
+
+def test_a_round_heard_again_changes_nothing() -> None:
+    fleet = Fleet(2)
+    fleet.worlds[0].teach("a/m", 3.0, 10)
+    told = fleet.told()
+    listener = fleet.replicas[1]
+    listener.hear(told, 100.0)
+    once = host(fleet.worlds[1], "a/m")
+    state, sent, rate = list(once.latency.state), once.sent, once.reliability.rate(fleet.now)
+    listener.hear(told, 100.0)
+    assert (once.latency.state, once.sent, once.reliability.rate(fleet.now)) == (state, sent, rate)
+
+
+@pytest.mark.parametrize(("lost", "heard"), [(ROUNDS - 1, True), (ROUNDS, False)])
+def test_lost_exchanges_lose_nothing_for_as_long_as_rounds_are_told(lost: int, heard: bool) -> None:
+    fleet = Fleet(2)
+    fleet.worlds[0].teach("a/m", 3.0, 10)
+    for _ in range(lost):
+        fleet.told()
+    fleet.exchange()
+    assert (host(fleet.worlds[1], "a/m").sent == 10) is heard
+
+
+def test_a_breaker_that_opens_here_is_open_everywhere_and_one_probes_first() -> None:
+    fleet = Fleet(8)
+    fleet.worlds[3].fail("a/m", 0.1, 3)
+    fleet.exchange()
+    assert [host(world, "a/m").breaker.state for world in fleet.worlds] == ["open"] * 8
+    assert all("a/m" in world.rank().excluded for world in fleet.worlds)
+    first = host(fleet.worlds[3], "a/m").breaker.reopens_at
+    assert all(
+        host(world, "a/m").breaker.reopens_at > first + 1.0 for place, world in enumerate(fleet.worlds) if place != 3
+    )
+
+
+def test_evidence_adds_up_across_replicas() -> None:
+    """No one of them has proof; together they have."""
+    fleet = Fleet(3)
+    for world in fleet.worlds:
+        world.fail("a/m", 0.1, 1)
+    assert {host(world, "a/m").breaker.state for world in fleet.worlds} == {"closed"}
+    fleet.exchange()
+    assert {host(world, "a/m").breaker.state for world in fleet.worlds} == {"open"}
+
+
+def test_a_recovery_seen_by_one_lets_all_back_in() -> None:
+    fleet = Fleet(4)
+    fleet.worlds[0].fail("a/m", 0.1, 3)
+    fleet.exchange()
+    fleet.wait(2.0)
+    for world in fleet.worlds:
+        world.rank()
+    prober = fleet.worlds[0]
+    prober.begin("a/m").success(1000, 100)
+    fleet.exchange()
+    assert [host(world, "a/m").breaker.state for world in fleet.worlds] == ["ramp"] * 4
+
+
+def test_an_older_transition_does_not_overrule_a_newer_one() -> None:
+    fleet = Fleet(2)
+    fleet.worlds[0].fail("a/m", 0.1, 3)
+    old = fleet.told()
+    fleet.wait(0.5)
+    fleet.worlds[1].fail("a/m", 0.1, 3)
+    fleet.wait(2.0)
+    fleet.worlds[1].rank()
+    fleet.worlds[1].begin("a/m").success(1000, 100)
+    fleet.replicas[1].hear(old, 100.0)
+    assert host(fleet.worlds[1], "a/m").breaker.state == "ramp"
+
+
+def test_the_crowd_of_others_counts_and_is_forgotten_with_them() -> None:
+    fleet = Fleet(3)
+    for _ in range(20):
+        fleet.worlds[0].begin("a/m")
+    fleet.exchange()
+    seen = host(fleet.worlds[1], "a/m")
+    assert seen.crowd == 20
+    assert fleet.worlds[1].begin("a/m").busy >= 21
+    fleet.wait(FRESH_S + 0.1)
+    silent = fleet.told()
+    del silent["r0"]
+    fleet.replicas[1].hear(silent, 100.0)
+    assert seen.crowd == 1
+    assert set(fleet.replicas[1].peers) == {"r2"}
+
+
+def test_between_two_exchanges_others_are_taken_to_do_as_we_do() -> None:
+    fleet = Fleet(5)
+    fleet.exchange()
+    mine = host(fleet.worlds[0], "a/m")
+    for _ in range(3):
+        fleet.worlds[0].begin("a/m")
+    assert mine.crowd == 3 + 4 * 3
+
+
+def test_a_retry_after_holds_for_all() -> None:
+    fleet = Fleet(2)
+    fleet.worlds[0].begin("a/m").throttled(30.0)
+    fleet.exchange()
+    assert "rate_limited" in fleet.worlds[1].rank().excluded["a/m"]
+
+
+def test_a_reset_reaches_all_who_were_there_once() -> None:
+    fleet = Fleet(3)
+    for world in fleet.worlds:
+        world.teach("a/m", 5.0, 10)
+    fleet.exchange()
+    fleet.worlds[0].balancer.reset("a")
+    fleet.replicas[0].announce_reset("a")
+    fleet.exchange()
+    assert all("a/m" not in world.balancer._deployments for world in fleet.worlds)
+    for world in fleet.worlds:
+        world.rank()
+        world.teach("a/m", 5.0, 3)
+    fleet.exchange()
+    assert all("a/m" in world.balancer._deployments for world in fleet.worlds)
+    newcomer = World([Host(Candidate("a/m"))])
+    newcomer.teach("a/m", 5.0, 3)
+    late = newcomer.balancer.join("late")
+    late.hear(fleet.told(), 100.0)
+    assert "a/m" in newcomer.balancer._deployments
+
+
+def test_who_was_restarted_under_the_same_name_is_heard_again() -> None:
+    fleet = Fleet(2)
+    for _ in range(5):
+        fleet.exchange()
+    reborn = World([Host(Candidate("a/m"))])
+    reborn.now = fleet.now
+    again = reborn.balancer.join("r0")
+    reborn.rank()
+    again.tell(100.0)
+    reborn.teach("a/m", 2.0, 4)
+    fleet.replicas[1].hear({"r0": again.tell(100.0)}, 100.0)
+    assert host(fleet.worlds[1], "a/m").sent == 4
+
+
+def test_another_version_or_an_unknown_host_is_passed_over() -> None:
+    fleet = Fleet(1, "a")
+    other = World([Host(Candidate("z/m"))])
+    stranger = other.balancer.join("z")
+    other.rank()
+    stranger.tell(100.0)
+    other.teach("z/m", 1.0, 3)
+    foreign = {**stranger.tell(100.0), "version": 99}
+    fleet.replicas[0].hear({"z": stranger.tell(100.0), "y": foreign}, 100.0)
+    assert list(fleet.worlds[0].balancer._deployments) == ["a/m"]
+    assert list(fleet.replicas[0].peers) == ["z"]
+
+
+def test_alone_nothing_is_different() -> None:
+    lonely, joined = (World([Host(Candidate(f"{name}/m")) for name in "abc"]) for _ in range(2))
+    replica: Replica = joined.balancer.join("only")
+    rng = Random(5)
+    for _ in range(50):
+        key, seconds = rng.choice(["a/m", "b/m", "c/m"]), rng.random() * 3
+        for world in (lonely, joined):
+            world.rank()
+            world.teach(key, seconds)
+        replica.hear({"only": replica.tell(0.0)}, 0.0)
+    assert lonely.weights() == joined.weights()
