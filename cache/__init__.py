@@ -1,17 +1,25 @@
-"""Answers kept for the next time the same question is asked: keys, stores and single-flight. Knows no gateway."""
+"""What processes keep and share. Knows no gateway.
 
+Answers for the next time the same question is asked, single-flight, and a board of notes among replicas.
+"""
+
+from cache.board import Board, FolderBoard, News
 from cache.flight import Abandoned, Broadcast, Flights
 from cache.keys import Verdict, key_of, prefix_of
 from cache.memory import MemoryStore
-from cache.redis import RedisStore
+from cache.redis import RedisBoard, RedisStore
 from cache.store import CacheStats, Store
 
 __all__ = [
     "Abandoned",
+    "Board",
     "Broadcast",
     "CacheStats",
     "Flights",
+    "FolderBoard",
     "MemoryStore",
+    "News",
+    "RedisBoard",
     "RedisStore",
     "Store",
     "Verdict",

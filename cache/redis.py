@@ -1,4 +1,4 @@
-"""Answers in Redis, shared by every process. The only file that imports redis.
+"""Answers in Redis, shared by every process, and the board of replicas. The only file that imports redis.
 
 Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seconds; after a failure the store answers
 "miss" at once for a pause that doubles from 0.5 s to 10 s, then one command tries again.
@@ -7,6 +7,7 @@ Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
@@ -16,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from cache.board import EXPIRES, News
 from cache.store import CacheStats
 
 T = TypeVar("T")
@@ -41,18 +43,7 @@ class RedisStore:
         namespace: str = "steelyard:cache:",
     ) -> None:
         """Connect lazily to `url`; a command, with waiting for a connection, takes at most `timeout` seconds."""
-        options = {} if db is None else {"db": db}
-        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis types it loosely
-            url,
-            max_connections=max_connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            # Retrying inside the client would multiply the wait that `timeout` promises to bound.
-            retry=Retry(NoBackoff(), 0),
-            **options,
-        )
-        self._redis = Redis(connection_pool=pool)
+        self._redis = Redis(connection_pool=_pool(url, timeout=timeout, max_connections=max_connections, db=db))
         self._namespace = namespace
         self._clock = clock
         self._timeout = timeout
@@ -154,6 +145,96 @@ class RedisStore:
             self._stats.last_error = None
             self._resume_at = 0.0
             self._pause = _FIRST_PAUSE
+
+
+class RedisBoard:
+    """One hash of a Redis database: a field per writer, each with the time of Redis at which it was pinned.
+
+    An exchange is one round trip. Times are Redis's own, so that replicas need not agree on theirs.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], float],
+        timeout: float = 0.5,
+        db: int | None = None,
+        key: str = "steelyard:replicas",
+    ) -> None:
+        """Connect lazily to `url`; an exchange takes at most `timeout` seconds of `clock`'s."""
+        self._redis = Redis(connection_pool=_pool(url, timeout=timeout, max_connections=2, db=db))
+        self._clock = clock
+        self._timeout = timeout
+        self._key = key
+        #: Redis's clock minus ours: a note is pinned before its exchange tells the time.
+        self._ahead: float | None = None
+
+    async def exchange(self, name: str, note: bytes) -> News | None:
+        """See `Board`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                if self._ahead is None:
+                    await self._trip(None)
+                rows = await self._trip((name, b"%.3f " % (self._clock() + (self._ahead or 0.0)) + note))
+        except (RedisError, OSError, TimeoutError):
+            self._ahead = None
+            return None
+        now = self._clock() + (self._ahead or 0.0)
+        notes: dict[str, bytes] = {}
+        gone: list[bytes] = []
+        for field, value in rows.items():
+            at, _, text = value.partition(b" ")
+            if now - float(at) > EXPIRES:
+                gone.append(field)
+            elif field != name.encode():
+                notes[field.decode()] = text
+        if gone:
+            await self._forget(*gone)
+        return News(now, notes)
+
+    async def _trip(self, pinned: tuple[str, bytes] | None) -> dict[bytes, bytes]:
+        """Pin, and learn everybody's notes and the time."""
+        began = self._clock()
+        pipe = self._redis.pipeline(transaction=False)
+        if pinned is not None:
+            name, note = pinned
+            pipe.hset(self._key, name, note)  # pyright: ignore[reportArgumentType] - takes bytes as well
+            pipe.expire(self._key, int(EXPIRES))
+        pipe.hgetall(self._key)
+        pipe.time()  # pyright: ignore[reportUnknownMemberType] - redis types it loosely
+        *_, rows, (seconds, micros) = await pipe.execute()
+        # The middle of the round trip: Redis read its clock somewhere within.
+        self._ahead = seconds + micros / 1e6 - (began + self._clock()) / 2
+        return cast("dict[bytes, bytes]", rows)
+
+    async def remove(self, name: str) -> None:
+        """See `Board`."""
+        await self._forget(name.encode())
+
+    async def _forget(self, *fields: bytes) -> None:
+        with contextlib.suppress(RedisError, OSError, TimeoutError):  # it expires by itself
+            async with asyncio.timeout(self._timeout):
+                await self._redis.hdel(self._key, *cast("tuple[str, ...]", fields))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+
+def _pool(url: str, *, timeout: float, max_connections: int, db: int | None) -> BlockingConnectionPool:
+    options = {} if db is None else {"db": db}
+    return BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis types it loosely
+        url,
+        max_connections=max_connections,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        # Retrying inside the client would multiply the wait that `timeout` promises to bound.
+        retry=Retry(NoBackoff(), 0),
+        **options,
+    )
 
 
 def _escaped(text: str) -> str:

@@ -16,7 +16,7 @@ the same seed make the same choices. Not thread-safe: one event loop, one balanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from dwa.affinity import Affinity
@@ -291,9 +291,17 @@ class Balancer:
         now = self._clock()
         load(snapshot, self._lengths, self._quality, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
 
-    def join(self, name: str) -> Replica:
-        """This balancer as one of several in front of the same hosts; `name` is nobody else's."""
-        return Replica(name, self._deployments, self._traffic, self.reset, clock=self._clock)
+    def join(self, name: str, candidates: Iterable[Candidate] = ()) -> Replica:
+        """This balancer as one of several in front of the same hosts; `name` is nobody else's.
+
+        What others tell of `candidates` is learned before the first of our own requests.
+        """
+        known = {candidate.key: candidate for candidate in candidates}
+
+        def meet(key: str) -> Deployment | None:
+            return self._meet(known[key]) if key in known else None
+
+        return Replica(name, self._deployments, self._traffic, meet, self.reset, clock=self._clock)
 
     # --- parts -------------------------------------------------------------------------------------------------
 

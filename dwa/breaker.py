@@ -22,8 +22,8 @@ the same breaker through `hang`.
 
 The pause is what keeps failed probes, each wasting t_fail seconds, below a share β of the traffic's own waiting
 (λ requests a second of L seconds each): pause = t_fail / (β·λ·L), within [1 s, 6 s], growing x1.5 with each failed
-probe, up to ten times that. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up with cold caches, met
-by its whole traffic at once, goes down again.
+probe, up to ten times that. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up
+with cold caches, met by its whole traffic at once, goes down again.
 """
 
 from __future__ import annotations

@@ -40,9 +40,12 @@ halved: one in five, and the purse is empty when it matters."""
 SHARE = 0.05
 """Hedges per attempt that may be hedged, and their dollars per dollar of those. Doubled: an overload grows by a tenth
 before it is seen; halved: half of the ordinary stragglers of a healthy host are waited for."""
-BURST = 3.0
-"""Hedges, and typical attempts' dollars, that may be saved up. Doubled: twice as many second requests into the first
-second of an overload; halved: of two that are stuck together one waits."""
+BURST = 5.0
+"""Hedges that may be saved up: as many as prove a hang (14 nats of at least 3 each). Doubled: twice as many second
+requests into the first second of an overload; halved: of those who meet a hang before it is known, half wait."""
+BURST_USD = 20.0
+"""Typical attempts' cost that may be saved up: so many hedges at hosts four times as dear. Doubled: an overload may
+cost some cents more; halved: dear hosts save fewer callers."""
 STUCK = 0.02
 """Share of first tokens that are stuck: one in fifty, as `Params.overdue_cap` has it. Doubled: hedges at the p95, often
 in vain; halved: waits for the p99."""
@@ -92,21 +95,24 @@ class Hedges:
         """Whether `other` is to be asked too; then it is paid for."""
         if now < ticket.started + promised_s(ticket) or ticket.first_at is not None:
             return False
-        if self.requests < 1.0 or self.usd < 0.0 or not _healthy(other, ticket, now):
+        # Who looks whether a broken host is back does so for all: there are few of them, and they do not pay.
+        probes = own.breaker.probe_sent == ticket.started
+        if not probes and (self.requests < 1.0 or self.usd < 0.0):
             return False
-        if not _worth(ticket, own, other, now, objective, known):
+        if not _healthy(other, ticket, now) or not _worth(ticket, own, other, now, objective, known):
             return False
-        self.requests -= 1.0
-        self.usd -= _bill(other, ticket)
+        if not probes:
+            self.requests -= 1.0
+            self.usd -= _bill(other, ticket)
         return True
 
     def _earn(self, cost: float) -> None:
         if self._typical is None:
             self._typical = cost
-            self.usd = BURST * cost
+            self.usd = BURST_USD * cost
         self._typical += TYPICAL_GAIN * (cost - self._typical)
         self.requests = min(self.requests + SHARE, BURST)
-        self.usd = min(self.usd + SHARE * cost, BURST * self._typical)
+        self.usd = min(self.usd + SHARE * cost, BURST_USD * self._typical)
 
 
 def promised_s(ticket: Ticket) -> float:

@@ -47,6 +47,7 @@ class Replica:
         "_deployments",
         "_forget",
         "_heard",
+        "_meet",
         "_past",
         "_resets",
         "_round",
@@ -60,17 +61,23 @@ class Replica:
         name: str,
         deployments: Mapping[str, Deployment],
         traffic: Traffic,
+        meet: Callable[[str], Deployment | None],
         forget: Callable[[str | None], int],
         *,
         clock: Callable[[], float],
     ) -> None:
-        """Speak as `name`, which nobody else may have, for these deployments; `forget` resets one, or (None) all."""
+        """Speak as `name`, which nobody else may have, for these deployments.
+
+        `meet` makes one that others have met and we have not, or None when it is none of ours; `forget` resets one, or
+        (None) all.
+        """
         self.name = name
         self.peers: dict[str, float] = {}
         """Who was heard of, and how many seconds ago they spoke."""
         self._clock = clock
         self._deployments = deployments
         self._traffic = traffic
+        self._meet = meet
         self._forget = forget
         self._round = count(1)
         self._past: deque[tuple[int, dict[str, list[object]]]] = deque(maxlen=ROUNDS)
@@ -142,8 +149,9 @@ class Replica:
             if number > last:
                 last = number
                 for key, row in rows.items():
-                    if key in self._deployments:
-                        _learn(self._deployments[key], row, now, offset)
+                    deployment = self._deployments.get(key) or self._meet(key)
+                    if deployment is not None:
+                        _learn(deployment, row, now, offset)
         for number, what in cast("list[tuple[int, str | None]]", told["resets"]):
             # Whoever has just come has nothing to forget that is older than itself.
             if number > reset and known:

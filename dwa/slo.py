@@ -27,7 +27,8 @@ Why these departures from the textbook:
 
 What counts is what the caller waits for: from the beginning of the request to the last token of the answer that came,
 failed attempts and pauses included. A failure that is retried is no miss, it only takes its time; a failure the caller
-sees is an error and no latency; a caller that hangs up after x is a miss, before that it is nothing.
+sees is an error and no latency, and so is a deadline that passed after x; a caller that hangs up after x is a miss,
+before that it is nothing. Of a stream counts its end, so a caller that reads slowly makes it slow.
 
 What it does not promise:
 - A share over any window: about the last thousand requests, in a world that stands still meanwhile. The first some

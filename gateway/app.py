@@ -26,11 +26,13 @@ from litestar.types import Receive, Scope, Send
 from gateway.api import access, errors, openapi
 from gateway.api.chat import CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
+from gateway.api.feedback import Feedback
 from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
 from gateway.api.models import Models
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.records import Database
+from gateway.api.replay import Replay
 from gateway.api.routing import Catalog, Dwa
 from gateway.api.sessions import Sessions
 from gateway.errors import GatewayError
@@ -75,7 +77,7 @@ def create_app(
     monotonic: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
     rng: random.Random | None = None,
-    metrics_dir: str | None = None,
+    shared_dir: str | None = None,
 ) -> Application:
     """The gateway for these settings.
 
@@ -84,7 +86,7 @@ def create_app(
         monotonic: seconds, for durations.
         wall: Unix seconds, for dates.
         rng: chance, for choices and identifiers; seeded by the system when absent.
-        metrics_dir: the folder in which the workers of one machine share their metrics.
+        shared_dir: the folder in which the workers of one machine share their metrics and what they learn.
     """
     secret = settings.auth.secret_key
     parts = Parts(
@@ -93,7 +95,7 @@ def create_app(
         wall=wall,
         rng=rng or random.Random(),
         salt=secret.reveal().encode()[:64] if secret else secrets.token_bytes(32),
-        metrics_dir=metrics_dir,
+        shared_dir=shared_dir,
         version=VERSION,
     )
     ingress = Ingress(
@@ -123,7 +125,7 @@ def _litestar(parts: Parts) -> Litestar:
             await parts.stop()
 
     return Litestar(
-        route_handlers=[Health, Models, Catalog, Dwa, Sessions, Database, document],
+        route_handlers=[Health, Models, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
         state=State({"parts": parts}),
         dependencies={"gateway": Provide(access.parts, sync_to_thread=False)},
         exception_handlers={

@@ -15,11 +15,12 @@ from gateway.catalog import Asked, Catalog, Resolution
 from gateway.errors import BadRequest, DeadlineExceeded
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
+from gateway.governance.keys import Principal
 from providers.chat import Json
 
 
 class Defaults(Struct, frozen=True):
-    """What applies when neither request nor route says otherwise; `timeout` in seconds."""
+    """What applies when neither request, route nor key says otherwise; `timeout` in seconds."""
 
     strategy: str
     objective: str
@@ -110,7 +111,7 @@ class Preparing:
         shape = Shape(
             wanted.asked.input_tokens, wanted.output_cap, route=exchange.requested_model, stream=exchange.stream
         )
-        choosing = self.choosing(exchange, resolution, shape, wishes.objective)
+        choosing = self.choosing(exchange, resolution, shape, wishes.objective, exchange.caller)
         if wishes.drop_params is not None:
             wanted.work.drop = wishes.drop_params
         elif route is not None:
@@ -122,18 +123,32 @@ class Preparing:
         return Prepared(resolution, choosing, plan, deadline, max(deadline, exchange.began + self._defaults.timeout))
 
     def choosing(
-        self, exchange: Exchange | None, resolution: Resolution, shape: Shape, objective: str | None
+        self,
+        exchange: Exchange | None,
+        resolution: Resolution,
+        shape: Shape,
+        objective: str | None,
+        caller: Principal | None,
     ) -> Choosing:
-        """How candidates are ordered: the caller's word before the route's before the gateway's."""
+        """How candidates are ordered: the request's word before the route's before the key's before the gateway's.
+
+        A route is what the caller asked for by name, this once; his key is only who he is, whatever he asks for.
+        """
         route = resolution.route
         wishes = exchange.preferences if exchange else None
-        strategy = (wishes and wishes.strategy) or (route and route.strategy) or self._defaults.strategy
+        defaults = self._defaults
+        strategy = (
+            (wishes and wishes.strategy)
+            or (route and route.strategy)
+            or (caller and caller.strategy)
+            or defaults.strategy
+        )
         if strategy not in self._strategies:
             raise BadRequest(
                 f"Unknown strategy '{strategy[:100]}'. Use one of: {', '.join(sorted(self._strategies))}.",
                 param="strategy",
             )
-        name = objective or (route and route.objective) or self._defaults.objective
+        name = objective or (route and route.objective) or (caller and caller.objective) or defaults.objective
         try:
             chosen = self._objectives(name, wishes.weights if wishes else None)
         except ValueError as exc:

@@ -44,6 +44,8 @@ class Answer(Struct):
     finish_reason: str | None
     dropped: tuple[str, ...]
     headers: Mapping[str, str]
+    #: Where it had to be decoded anyway.
+    reply: ChatReply | None = None
 
 
 class Opened(Struct):
@@ -78,7 +80,7 @@ class Chat(Struct):
         reply = dialect.decode(received.body)
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
-        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers)
+        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers, reply)
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""

@@ -76,6 +76,10 @@ class Route(Struct, frozen=True):
     cache: bool | None = None
     cache_ttl: float | None = None
     drop_params: bool = False
+    #: Its answers may be graded by the judge.
+    judge: bool = True
+    #: A request whose answer is overdue may be sent to a second deployment as well.
+    hedge: bool = False
 
 
 class Asked(Struct, frozen=True):

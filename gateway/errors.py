@@ -8,9 +8,11 @@ GatewayError                    status  type                    source
 ├── NotFound                    404     not_found_error         caller
 ├── WrongMethod                 405     invalid_request_error   caller
 ├── DeadlineExceeded            408     timeout_error           gateway
+├── Conflict                    409     invalid_request_error   caller
 ├── TooLarge                    413     invalid_request_error   caller
 ├── ProviderRejected            400     invalid_request_error   provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
+├── AlreadyReplaying            429     rate_limit_error        gateway
 ├── Busy                        503     overloaded_error        gateway
 └── ProvidersFailed             by what they did                provider
 """
@@ -86,6 +88,12 @@ class WrongMethod(GatewayError):
     status, type, code, source = 405, "invalid_request_error", "method_not_allowed", "caller"
 
 
+class Conflict(GatewayError):
+    """That cannot be done with what is there."""
+
+    status, type, code, source = 409, "invalid_request_error", "conflict", "caller"
+
+
 class TooLarge(GatewayError):
     """The request body is too large."""
 
@@ -102,6 +110,12 @@ class Busy(GatewayError):
     """The gateway cannot serve this right now."""
 
     status, type, code, source = 503, "overloaded_error", "service_unavailable", "gateway"
+
+
+class AlreadyReplaying(GatewayError):
+    """A replay is being worked out; one runs at a time. Ask again when it has ended."""
+
+    status, type, code, source = 429, "rate_limit_error", "replay_running", "gateway"
 
 
 class ProvidersFailed(GatewayError):

@@ -10,13 +10,15 @@ from typing import Any
 from msgspec import Struct, field
 
 from dwa import Ranking
+from gateway.governance.keys import Principal
 from providers.chat import ChatChunk, Usage
 
 
 class Attempt(Struct):
     """One call of a deployment.
 
-    `outcome` is `ok`, `cancelled`, or the fault's kind; `started` counts from the exchange's beginning.
+    `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind; `started` counts from the
+    exchange's beginning.
     """
 
     provider: str
@@ -63,6 +65,8 @@ class Exchange(Struct):
     requested_model: str
     stream: bool
     preferences: Preferences
+    #: Whose key it came with; None: nobody's, so that only the gateway's own defaults hold.
+    caller: Principal | None = None
     route: str | None = None
     provider: str | None = None
     model: str | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
 from gateway.exchange import Attempt, Exchange
+from gateway.racing import Lane, Won, hedged
 from providers.dialect import Call, Inexpressible
 from providers.errors import Fault, Throttled, TimedOut
 
@@ -51,17 +52,9 @@ class Choosing(Struct, frozen=True):
     sticky: str | None = None
 
 
-class Won(Struct, Generic[T]):
-    """The deployment that answered, its open ticket, and the answer."""
-
-    deployment: Deployment
-    ticket: Ticket
-    attempt: Attempt
-    answer: T
-
-
 Encode = Callable[[Deployment], Call]
 Dispatch = Callable[[Deployment, Call, Ticket, Attempt], Awaitable[T]]
+Discard = Callable[[Won[T]], Awaitable[None]]
 
 
 class Failover:
@@ -83,15 +76,19 @@ class Failover:
         choosing: Choosing,
         encode: Encode,
         dispatch: Dispatch[T],
+        discard: Discard[T],
         *,
         deadline: float,
     ) -> Won[T]:
         """The first answer that is one. `deadline` is on the monotonic clock.
 
+        On a route that hedges two may answer: `discard` lets go of the one that nobody needs, and settles its ticket.
+
         Raises:
             GatewayError: nobody answered; with every attempt and the soonest time to try again.
         """
-        run = _Run(self, exchange, choosing, encode, dispatch, deadline)
+        run = _Run(self, exchange, choosing, encode, dispatch, discard, deadline)
+        run.hedges = resolution.route is not None and resolution.route.hedge
         everyone = [deployment for tier in resolution.tiers for deployment in tier]
         try:
             for tier in resolution.tiers:
@@ -109,8 +106,11 @@ class Failover:
                     return won
         except GatewayError as error:
             error.attempts = told(exchange)
+            self._unanswered(error, choosing, exchange.began)
             raise
-        raise run.verdict()
+        verdict = run.verdict()
+        self._unanswered(verdict, choosing, exchange.began)
+        raise verdict
 
     def rank(self, deployments: Sequence[Deployment], choosing: Choosing) -> Ranking:
         """The order to try them in."""
@@ -122,9 +122,27 @@ class Failover:
             sticky=choosing.sticky,
         )
 
-    def begin(self, candidate: Candidate, choosing: Choosing) -> Ticket:
-        """A ticket for one attempt."""
-        return self._balancer.begin(candidate, choosing.shape, choosing.sticky)
+    def begin(self, candidate: Candidate, choosing: Choosing, began: float) -> Ticket:
+        """A ticket for one attempt for a caller who waits since `began`."""
+        return self._balancer.begin(candidate, choosing.shape, choosing.sticky, choosing.objective, began)
+
+    def hedge_at(self, ticket: Ticket) -> float:
+        """When, on the clock, to ask whether a second deployment may be asked."""
+        return self._balancer.hedge_at(ticket)
+
+    def may_hedge(self, ticket: Ticket, candidate: Candidate, choosing: Choosing) -> bool:
+        """Whether this one may; then it is paid for."""
+        return self._balancer.may_hedge(ticket, candidate, choosing.objective)
+
+    def _unanswered(self, error: GatewayError, choosing: Choosing, began: float) -> None:
+        """Tell an objective with an SLO of a failure that none of the tickets knows: another could have come."""
+        slo = choosing.objective.slo
+        if slo is None:
+            return
+        # A caller in more of a hurry than the SLO has not been failed by anybody.
+        late = isinstance(error, DeadlineExceeded) and self.now() - began > slo.seconds
+        if late or isinstance(error, ProvidersFailed):
+            self._balancer.unanswered(choosing.objective)
 
 
 class _Run(Generic[T]):
@@ -137,6 +155,7 @@ class _Run(Generic[T]):
         choosing: Choosing,
         encode: Encode,
         dispatch: Dispatch[T],
+        discard: Discard[T],
         deadline: float,
     ) -> None:
         self._failover = failover
@@ -144,7 +163,10 @@ class _Run(Generic[T]):
         self._choosing = choosing
         self._encode = encode
         self._dispatch = dispatch
+        self.discard = discard
         self._deadline = deadline
+        self.hedges = False
+        self._asked: Mapping[str, Deployment] = {}
         self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
@@ -168,6 +190,9 @@ class _Run(Generic[T]):
                     self._excluded[one.key] = self._clock() + ranking.retry_after
         if ranking.excluded:
             self._resort += ranking.resort
+        if self.hedges:
+            self._asked = by_key
+            return await hedged(self, ranking.candidates)
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded
@@ -186,6 +211,15 @@ class _Run(Generic[T]):
         return None
 
     async def _attempt(self, deployment: Deployment) -> Won[T] | None:
+        lane = self._lane(deployment)
+        if lane is None:
+            return None
+        try:
+            return await self.run(lane)
+        finally:
+            self._exchange.upstream_seconds += lane.attempt.seconds
+
+    def _lane(self, deployment: Deployment) -> Lane | None:
         try:
             call = self._encode(deployment)
         except Inexpressible as exc:
@@ -193,25 +227,67 @@ class _Run(Generic[T]):
             return None
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
-        ticket = self._failover.begin(deployment.candidate, self._choosing)
+        ticket = self._failover.begin(deployment.candidate, self._choosing, self._exchange.began)
+        return Lane(deployment, call, ticket, attempt, started)
+
+    async def run(self, lane: Lane) -> Won[T] | None:
+        """The answer, or None when it failed and another may be asked. Raises a `GatewayError`."""
+        deployment, ticket, attempt = lane.deployment, lane.ticket, lane.attempt
         try:
-            answer = await self._dispatch(deployment, call, ticket, attempt)
+            answer = await self._dispatch(deployment, lane.call, ticket, attempt)
         except Fault as fault:
-            self._note(attempt, started)
-            self._settle(ticket, attempt, deployment, fault, started)
+            self._note(lane)
+            self._settle(ticket, attempt, deployment, fault, lane.started)
             return None
         except BaseException:
-            ticket.cancelled()
-            self._note(attempt, started)
+            self.leave(lane)
             raise
-        self._note(attempt, started)
+        self._note(lane)
         attempt.outcome = "ok"
         return Won(deployment, ticket, attempt, answer)
 
-    def _note(self, attempt: Attempt, started: float) -> None:
-        attempt.seconds = self._clock() - started
-        self._exchange.upstream_seconds += attempt.seconds
-        self._exchange.attempts.append(attempt)
+    def leave(self, lane: Lane) -> None:
+        """Nobody waits for it any longer: the caller has gone, or another was quicker."""
+        if lane.over:
+            return
+        if lane.outrun:
+            lane.attempt.outcome = "hedged"
+            lane.ticket.outrun()
+        else:
+            lane.ticket.cancelled()
+        self._note(lane)
+
+    def _note(self, lane: Lane) -> None:
+        lane.over = True
+        lane.attempt.seconds = self._clock() - lane.started
+        self._exchange.attempts.append(lane.attempt)
+
+    # Side by side (`racing`)
+
+    def now(self) -> float:
+        """Seconds on the clock of deadlines."""
+        return self._clock()
+
+    def enter(self, candidate: Candidate) -> Lane | None:
+        """An attempt at this one; None when its dialect cannot express the request. Raises at the deadline."""
+        if self._clock() >= self._deadline:
+            raise DeadlineExceeded
+        return self._lane(self._asked[candidate.key])
+
+    def hedge_at(self, ticket: Ticket) -> float:
+        """When to ask whether a second one may be asked."""
+        return self._failover.hedge_at(ticket)
+
+    def may_hedge(self, ticket: Ticket, candidate: Candidate) -> bool:
+        """Whether this one may; then it is paid for."""
+        return self._failover.may_hedge(ticket, candidate, self._choosing)
+
+    def raced(self, seconds: float, won: Won[T] | None) -> None:
+        """Two attempts at once are waited for once; and whoever answered is told of last."""
+        self._exchange.upstream_seconds += seconds
+        if won is not None:
+            attempts = self._exchange.attempts
+            attempts[:] = [*(one for one in attempts if one is not won.attempt), won.attempt]
 
     def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault, started: float) -> None:
         attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code

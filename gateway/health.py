@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from cache import CacheStats, Store
 from dwa import Balancer
 from gateway.catalog import Catalog
+from gateway.fleet import Fleet
 from gateway.records import Records
 
 #: States of a deployment in which the DWA sends it nothing.
@@ -18,12 +19,13 @@ _OUT = ("open", "half_open", "rate_limited")
 class Health:
     """Asks every service when asked."""
 
-    def __init__(self, catalog: Catalog, balancer: Balancer, store: Store, records: Records) -> None:
+    def __init__(self, catalog: Catalog, balancer: Balancer, store: Store, records: Records, fleet: Fleet) -> None:
         """Look after these."""
         self._catalog = catalog
         self._balancer = balancer
         self._store = store
         self._records = records
+        self._fleet = fleet
 
     async def services(self) -> tuple[str, dict[str, Any]]:
         """The status in one word, and each service's own."""
@@ -52,10 +54,11 @@ class Health:
         because = {key: f"{row.state}, last error: {row.last_error or 'none'}" for key, row in out.items()}
         active = {one.provider for one in self._catalog.deployments if one.key not in out}
         away = sorted(set(self._catalog.providers) - active)
+        fleet = {"replicas": len(self._fleet.peers) + 1, "sharing": self._fleet.shared and self._fleet.reachable}
         if not active:
-            return {"status": "unhealthy", "active_providers": [], "excluded": away, "because": because}
-        status = "degraded" if away else "healthy"
-        return {"status": status, "active_providers": sorted(active), "excluded": away, "because": because}
+            return {"status": "unhealthy", "active_providers": [], "excluded": away, "because": because, **fleet}
+        status = "degraded" if away or not self._fleet.reachable else "healthy"
+        return {"status": status, "active_providers": sorted(active), "excluded": away, "because": because, **fleet}
 
     def _log(self) -> dict[str, Any]:
         stats = self._records.log.stats()

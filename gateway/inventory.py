@@ -63,4 +63,6 @@ def _route(route: RouteSettings, by_key: Mapping[str, Deployment]) -> Route:
         route.cache.enabled,
         route.cache.ttl,
         route.drop_params,
+        judge=route.judge,
+        hedge=route.hedge,
     )

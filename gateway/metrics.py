@@ -107,6 +107,9 @@ class Metrics:
             "steelyard_dwa_available", "1 while the deployment may be chosen.", *_DEPLOYMENT, workers="livemin"
         )
         self.in_flight = self._gauge("steelyard_in_flight", "Calls under way.", *_DEPLOYMENT)
+        self._count_beside_requests()
+
+    def _count_beside_requests(self) -> None:
         self.cache_events = self._gauge(
             "steelyard_cache_events", "Cache hits, misses, writes, evictions and errors since start.", "event"
         )
@@ -115,6 +118,14 @@ class Metrics:
             "steelyard_log_rows", "Request log rows since start: written, spilled, replayed, dropped.", "state"
         )
         self.log_queue = self._gauge("steelyard_log_queue", "Request log rows waiting in memory.")
+        self.feedback = self._counter(
+            "steelyard_feedback_total", "New votes on answers, by whose they are: caller or judge.", "source"
+        )
+        self.judged = self._counter(
+            "steelyard_judge_total",
+            "Answers sampled for the judge: graded, unreadable, unfit, dropped, over_budget or failed.",
+            "outcome",
+        )
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` set the gauges whenever somebody looks."""

@@ -11,22 +11,29 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
-from cache import MemoryStore, RedisStore, Store
-from dwa import Balancer, Objective
+from cache import Board, FolderBoard, MemoryStore, RedisBoard, RedisStore, Store
+from dwa import Balancer, Objective, Slo, cheapest_under
 from dwa.strategies import STRATEGIES
 from gateway import logs
 from gateway.asking import Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
 from gateway.failover import Failover, RetryPolicy
-from gateway.governance.keys import Principals
+from gateway.fleet import Fleet
+from gateway.governance.keys import Principal, Principals
 from gateway.health import Health
+from gateway.identity import new_id
 from gateway.inventory import catalog_of
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.quality.feedback import Feedback
+from gateway.quality.judge import CONCURRENCY, Judge
+from gateway.quality.sampling import Sampling
 from gateway.records import Records
+from gateway.replaying import Replays
 from gateway.sessions import Sessions
 from gateway.settings.sections import CacheSettings, RedisSettings
 from gateway.settings.tree import Settings
@@ -51,7 +58,7 @@ class Parts:
         wall: Callable[[], float],
         rng: random.Random,
         salt: bytes,
-        metrics_dir: str | None,
+        shared_dir: str | None,
         version: str,
     ) -> None:
         """Wire the parts; nothing is opened before `start`."""
@@ -60,45 +67,37 @@ class Parts:
         self.monotonic, self.wall, self.rng = monotonic, wall, rng
         self.catalog: Catalog = catalog_of(settings, DIALECTS)
         self.balancer = Balancer(clock=monotonic, rng=rng)
-        self.metrics = Metrics(shared_dir=metrics_dir)
+        self.metrics = Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
         self.principals = Principals(
-            [(key.name, key.key.reveal()) for key in settings.keys],
+            [
+                (Principal(key.name, strategy=key.strategy, objective=key.objective), key.key.reveal())
+                for key in settings.keys
+            ],
             settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
             open_to_all=settings.auth.allow_anonymous,
             salt=salt,
         )
         self.store = _store(settings.cache, settings.redis, monotonic)
+        board = _board(settings, shared_dir, monotonic, wall)
+        everyone = [one.candidate for one in self.catalog.deployments]
+        name = new_id("node", wall(), rng)
+        self.fleet = Fleet(name, self.balancer, everyone, self.store, board, monotonic=monotonic)
         kept = settings.cache
         self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in))
         self.records = Records(settings)
+        self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
+        self.feedback = Feedback(
+            self.records, self.balancer, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
+        )
+        self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
-        self.pipeline = Pipeline(
-            catalog=self.catalog,
-            preparing=Preparing(
-                self.catalog, self.cache, self.defaults, self.objectives, strategies=frozenset(STRATEGIES)
-            ),
-            balancer=self.balancer,
-            failover=Failover(
-                self.balancer,
-                RetryPolicy(rounds=settings.requests.retries, first_pause=settings.requests.backoff),
-                monotonic=monotonic,
-                rng=rng,
-            ),
-            cache=self.cache,
-            transport=self.transport,
-            sinks=Sinks(
-                # The log first: whether it took the record is part of the answer.
-                [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)],
-                failed=lambda name: self.metrics.sink_failures(name).inc(),
-            ),
-            monotonic=monotonic,
-        )
+        self.pipeline = self._pipeline()
         self.metrics.before_scrape(self._refresh_gauges)
-        self.health = Health(self.catalog, self.balancer, self.store, self.records)
+        self.health = Health(self.catalog, self.balancer, self.store, self.records, self.fleet)
         self.started_at = monotonic()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,8 +105,10 @@ class Parts:
     def objectives(self, name: str, weights: dict[str, float] | None) -> Objective:
         """An objective by name or by weights. Raises `ValueError` for neither a preset nor a configured one."""
         if weights is not None:
-            return Objective(name, **weights)
+            return Objective(name, weights["latency"], weights["cost"], weights["errors"], weights["quality"])
         if own := self.settings.objectives.get(name):
+            if (slo := own.slo) is not None:
+                return cheapest_under(name, Slo(slo.seconds, slo.share, slo.errors))
             return Objective(name, own.latency, own.cost, own.errors, own.quality)
         return Objective.of(name)
 
@@ -117,6 +118,10 @@ class Parts:
         recalling = self._spawn(self.snapshots.recall())
         self._spawn(self.records.migrate_until_done())
         self._spawn(self.snapshots.keep())
+        self._spawn(self.fleet.run())
+        if self.judge is not None:
+            for _ in range(CONCURRENCY):
+                self._spawn(self.judge.work())
         if self.metrics.shared:
             self._spawn(self._keep_gauges_fresh())
         # Usually the database is there and this is done at once; a slow one must not hold up the first answer.
@@ -131,9 +136,50 @@ class Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.close)
+            stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self.snapshots.save)
+
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(
+            catalog=self.catalog,
+            preparing=Preparing(
+                self.catalog, self.cache, self.defaults, self.objectives, strategies=frozenset(STRATEGIES)
+            ),
+            balancer=self.balancer,
+            failover=Failover(
+                self.balancer,
+                RetryPolicy(rounds=self.settings.requests.retries, first_pause=self.settings.requests.backoff),
+                monotonic=self.monotonic,
+                rng=self.rng,
+            ),
+            cache=self.cache,
+            transport=self.transport,
+            sinks=Sinks(
+                # The log first: whether it took the record is part of the answer.
+                [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)],
+                failed=lambda name: self.metrics.sink_failures(name).inc(),
+            ),
+            monotonic=self.monotonic,
+            sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
+        )
+
+    def _judge(self) -> Judge | None:
+        wanted = self.settings.judge
+        if wanted.model is None:
+            return None
+        return Judge(
+            wanted.model,
+            wanted.budget_usd,
+            pipeline=lambda: self.pipeline,
+            feedback=self.feedback,
+            records=self.records,
+            wall=self.wall,
+            monotonic=self.monotonic,
+            rng=self.rng,
+            counted=lambda outcome: self.metrics.judged(outcome).inc(),
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -168,6 +214,18 @@ def _ended(task: asyncio.Task[None]) -> None:
     """A background task that dies is a defect that nobody would notice."""
     if not task.cancelled() and (defect := task.exception()) is not None:
         _log.error("a background task ended", exc_info=defect)
+
+
+def _board(
+    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], wall: Callable[[], float]
+) -> Board | None:
+    """Where replicas find each other: in Redis, else in the folder of this machine's workers."""
+    redis = settings.redis
+    if not settings.dwa.share:
+        return None
+    if redis.url is not None:
+        return RedisBoard(redis.url.reveal(), clock=monotonic, db=redis.db)
+    return FolderBoard(Path(shared_dir), wall=wall) if shared_dir else None
 
 
 def _store(cache: CacheSettings, redis: RedisSettings, clock: Callable[[], float]) -> Store:

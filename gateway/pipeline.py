@@ -26,7 +26,9 @@ from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import Asked, Catalog, Deployment
 from gateway.errors import DeadlineExceeded, GatewayError, StreamBroken
 from gateway.exchange import Attempt, Exchange
-from gateway.failover import Failover, told
+from gateway.failover import Failover, Won, told
+from gateway.governance.keys import Principal
+from gateway.quality.sampling import Sampling
 from gateway.sinks import Sinks
 from providers.dialect import Call
 from providers.errors import Fault
@@ -69,8 +71,9 @@ class Pipeline:
         transport: Transport,
         sinks: Sinks,
         monotonic: Callable[[], float],
+        sampling: Sampling | None = None,
     ) -> None:
-        """Wire the stages."""
+        """Wire the stages; `sampling` draws answers for the judge, when there is one."""
         self._catalog = catalog
         self._preparing = preparing
         self._balancer = balancer
@@ -79,6 +82,7 @@ class Pipeline:
         self._transport = transport
         self._sinks = sinks
         self._now = monotonic
+        self._sampling = sampling
 
     async def reply(self, ask: Ask) -> Kept:
         """A whole answer. Raises a `GatewayError`."""
@@ -104,13 +108,15 @@ class Pipeline:
         pieces = self._relay(ask)
         return Streamed(ask.exchange, await anext(pieces, b""), pieces)
 
-    def preview(self, name: str, asked: Asked, shape: Shape, objective: str | None) -> Ranking:
-        """How the DWA would order the candidates of a request like this, now; nothing is learned or spent by asking.
+    def preview(
+        self, name: str, asked: Asked, shape: Shape, objective: str | None, caller: Principal | None
+    ) -> Ranking:
+        """How the DWA would order the candidates of a caller's request, now; nothing is learned or spent by asking.
 
         Raises a `GatewayError`.
         """
         resolution = self._catalog.resolve(name, asked)
-        choosing = self._preparing.choosing(None, resolution, shape, objective)
+        choosing = self._preparing.choosing(None, resolution, shape, objective, caller)
         candidates = [one.candidate for one in resolution.tiers[0]]
         return self._balancer.preview(candidates, shape, choosing.objective)
 
@@ -150,8 +156,11 @@ class Pipeline:
         async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Answer:
             return await work.whole(self._transport, deployment, call, deadline, created=int(exchange.created))
 
+        async def discard(spare: Won[Answer]) -> None:
+            settling.spared(exchange, spare, spare.answer.usage)
+
         won = await self._failover.first_good(
-            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, deadline=deadline
+            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, discard, deadline=deadline
         )
         answer = won.answer
         settling.chosen(exchange, won.deployment, answer.dropped)
@@ -159,6 +168,8 @@ class Pipeline:
         settling.learn_quota(self._balancer, won.deployment, answer.headers)
         if exchange.request_body is not None:
             exchange.response_body = answer.body
+        if self._sampling is not None:
+            self._sampling.whole(ask, prepared.resolution.route, won.deployment, answer)
         kept = settling.kept(exchange, [answer.body])
         await self._cache.keep(prepared.plan, kept)
         return kept, exchange
@@ -237,10 +248,12 @@ class Pipeline:
             return opened
 
         won = await self._failover.first_good(
-            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, deadline=deadline
+            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, settling.unheard, deadline=deadline
         )
         opened = won.answer
-        meter = settling.Meter(ask.wanted.asked.input_tokens, int(exchange.created), exchange.said)
+        heard = self._sampling.listen(ask, prepared.resolution.route) if self._sampling is not None else None
+        said = exchange.said if heard is None else heard
+        meter = settling.Meter(ask.wanted.asked.input_tokens, int(exchange.created), said)
         sent: list[bytes] = []
         async with opened.closing:
             try:
@@ -267,6 +280,8 @@ class Pipeline:
                     settling.abandoned(exchange, won, meter, self._now())
                 raise
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
+        if self._sampling is not None and heard is not None:
+            self._sampling.streamed(ask, won.deployment, heard)
         if plan.key is not None and sent:
             await self._cache.keep(plan, settling.kept(exchange, sent))
 

@@ -125,6 +125,10 @@ class Records:
         """Totals since a moment, in Unix seconds."""
         return await exchanges.stats(self.database, since)
 
+    async def spent(self, key_name: str, since: float) -> float:
+        """USD that a key's requests have cost since a moment in Unix seconds. Raises `StoreUnavailable`."""
+        return float(await exchanges.spent(self.database, key_name, since))
+
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
         """Keep what the DWA knows. Raises `StoreUnavailable`."""
         await snapshots.save_snapshot(self.database, snapshots.Snapshot(at, state, weights))

@@ -61,6 +61,20 @@ def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) ->
     won.ticket.cancelled()
 
 
+def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:
+    """A whole answer that nobody needs any more, since another came first: it is paid for, and it was good."""
+    spare.attempt.usage = usage
+    spare.attempt.cost = spare.deployment.price.of(usage)
+    exchange.cost += spare.attempt.cost
+    spare.ticket.success(usage.input_tokens, usage.output_tokens, spare.attempt.cost, usage.cached_tokens)
+
+
+async def unheard(spare: Won[Opened]) -> None:
+    """A stream that nobody will hear, since another began first: its call is closed."""
+    spare.ticket.outrun()
+    await spare.answer.closing.aclose()
+
+
 def _bill(exchange: Exchange, won: Won[T], usage: Usage, now: float) -> None:
     attempt = won.attempt
     attempt.usage = usage

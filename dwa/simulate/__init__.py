@@ -6,6 +6,7 @@
     scenarios, rivals what is to be withstood, and who else tries
     measure, runs     gap closed, with intervals; scenario x policy x seed
     plot, report      for people
+    recorded          a gateway's own log as a world: what would have happened under another strategy
 
 Standard library only, like `dwa`. Limits: hosts are independent of each other, slow down only by their crowd, and
 have no prompt caches; nothing here says how a real provider behaves tomorrow.

@@ -242,6 +242,7 @@ def _open(
         requested_model="",
         stream=False,
         preferences=wishes,
+        caller=principal,
     )
 
 

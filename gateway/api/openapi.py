@@ -18,7 +18,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gateway.api.answers import catalog, dwa, health, models, records, sessions
+from gateway.api.answers import catalog, dwa, feedback, health, models, records, replay, sessions
 from gateway.api.answers.formats import CHAT_COMPLETION, EMBEDDINGS, MESSAGE
 from gateway.api.answers.orchestrate import OrchestrateAnswer
 from gateway.api.orchestrate import OrchestrateRequest
@@ -99,8 +99,22 @@ _ANTHROPIC_ERROR: dict[str, Any] = {
         "request_id": {"type": "string"},
     },
 }
+#: What a POST to an address answers with beyond what Litestar knows of.
+_FURTHER = {
+    "/api/llm/dwa/simulate": {
+        "404": "Nothing that can be replayed is recorded in the period.",
+        "408": "The deadline passed before the replay had ended.",
+        "429": "A replay is being worked out already; see `Retry-After`.",
+        "503": "The database is not available right now.",
+    },
+    "/api/feedback": {
+        "404": "There is no such request, or it is not yours.",
+        "409": "No deployment answered the request.",
+        "503": "The database is not available right now.",
+    },
+}
 _PUBLIC = ("/health", "/openapi.json")
-_ANSWERS = (catalog, dwa, health, models, records, sessions)
+_ANSWERS = (catalog, dwa, feedback, health, models, records, replay, sessions)
 
 
 def describe(document: OpenAPI) -> None:
@@ -117,7 +131,8 @@ def describe(document: OpenAPI) -> None:
     for path, item in paths.items():
         for operation in (item.get, item.post, item.delete):
             if operation is not None:
-                _tell_errors(operation, public=path.startswith(_PUBLIC))
+                further = _FURTHER.get(path, {}) if operation is item.post else {}
+                _tell_errors(operation, public=path.startswith(_PUBLIC), further=further)
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, streams=False)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
@@ -132,12 +147,14 @@ def _tell_meanings(known: dict[str, Any]) -> None:
             known[name].description = getdoc(vars(module)[name])
 
 
-def _tell_errors(operation: Operation, *, public: bool) -> None:
+def _tell_errors(operation: Operation, *, public: bool, further: dict[str, str]) -> None:
     """Litestar documents its own error shape, which the exception handlers replace by ours."""
     responses = operation.responses if operation.responses is not None else {}
     failures = {status for status in responses if status.startswith(("4", "5"))} - {"503"}
     for status in failures if public else failures | {"401", "403"}:
         text = _ERRORS.get(status, "This key may not do that.")
+        responses[status] = OpenAPIResponse(text, content=_error("GatewayError"))
+    for status, text in further.items():
         responses[status] = OpenAPIResponse(text, content=_error("GatewayError"))
     operation.responses = responses
 

@@ -89,6 +89,6 @@ class Database(Controller):
         """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
         start = prefix_of(model) if model is not None else (prefix or "")
         try:
-            return ClearedAnswer(await gateway.store.clear(start))
+            return ClearedAnswer(await gateway.fleet.clear(start))
         except ConnectionError as exc:
             raise Busy(str(exc), retry_after=5.0) from exc

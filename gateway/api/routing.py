@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct, convert
 
-from dwa import Shape
+from dwa import Shape, sentence
 from gateway.api.access import Gateway, admin, caller, principal_of
 from gateway.api.answers.catalog import (
     ModelAnswer,
@@ -32,6 +32,7 @@ from gateway.api.answers.dwa import (
     WeightsAt,
     deployment,
     explanation,
+    slo,
 )
 from gateway.api.times import unix
 from gateway.catalog import AUTO, Asked, Deployment
@@ -93,12 +94,13 @@ class Dwa(Controller):
 
     @get("/stats", summary="Statistics, weight and score per deployment")
     async def stats(self, gateway: Gateway) -> DwaStats:
-        """Strategy, objective, and a row per deployment that has been ranked."""
+        """Strategy, objective, a row per deployment that has been ranked, and one per objective with an SLO in use."""
         objective = gateway.objectives(gateway.defaults.objective, None)
         return DwaStats(
             strategy=gateway.defaults.strategy,
             objective=objective.name,
             deployments=[deployment(row) for row in gateway.balancer.stats(objective)],
+            slos=[slo(row) for row in gateway.balancer.slos()],
         )
 
     @post("/reset", summary="Forget what was learned", guards=[admin], status_code=HTTP_200_OK)
@@ -108,13 +110,14 @@ class Dwa(Controller):
         known = {*gateway.catalog.providers, *gateway.catalog.by_key}
         if target is not None and target not in known:
             raise NotFound(f"There is no provider '{target}'. Known are: {', '.join(gateway.catalog.providers)}.")
-        gateway.balancer.reset(target)
+        gateway.fleet.reset(target)
         return ResetAnswer(target or "all")
 
     @get("/best-provider", summary="Rank the candidates of a request, with reasons")
     async def best_provider(
         self,
         gateway: Gateway,
+        request: Request[object, object, State],
         model: FromQuery[str] = AUTO,
         objective: FromQuery[str | None] = None,
         input_tokens: Annotated[int, QueryParameter(ge=1)] = 500,
@@ -123,13 +126,14 @@ class Dwa(Controller):
         """What would be chosen now, for a request of this size."""
         asked = Asked(frozenset(), input_tokens, output_tokens or 0)
         shape = Shape(input_tokens, output_tokens, route=model)
-        ranking = gateway.pipeline.preview(model, asked, shape, objective)
+        ranking = gateway.pipeline.preview(model, asked, shape, objective, principal_of(request))
         return RankingAnswer(
             model=model,
             objective=ranking.objective.name,
             strategy=ranking.strategy,
             best=ranking.candidates[0].key if ranking.candidates else None,
             reason=ranking.reason,
+            summary=sentence(ranking.decision(), planned=True),
             ranking=convert(ranking.explain(), list[Candidate]),
             retry_after=ranking.retry_after,
         )

@@ -35,6 +35,7 @@ from dwa.simulate import (
     pool,
     write,
 )
+from gateway.cli.replay import replay
 
 Results = dict[str, dict[str, Pooled]]
 """Scenario → policy → what the seeds say together."""
@@ -42,7 +43,10 @@ Results = dict[str, dict[str, Pooled]]
 
 @click.group()
 def dwa() -> None:
-    """Simulate the balancer against an oracle and the rivals."""
+    """Simulate the balancer against an oracle and the rivals, or replay what was recorded."""
+
+
+dwa.add_command(replay)
 
 
 @dwa.command()

@@ -54,15 +54,15 @@ class Server(uvicorn.Server):
 class Worker:
     """Makes the application in a worker process; travels there with its settings."""
 
-    def __init__(self, settings: Settings, metrics_dir: str | None) -> None:
+    def __init__(self, settings: Settings, shared_dir: str | None) -> None:
         """Make the application of `settings`."""
         self._settings = settings
-        self._metrics_dir = metrics_dir
+        self._shared_dir = shared_dir
 
     def __call__(self) -> Any:
         """The application."""
         logs.configure(self._settings.log.level)
-        app = create_app(self._settings, metrics_dir=self._metrics_dir)
+        app = create_app(self._settings, shared_dir=self._shared_dir)
         # What is alive now lives as long as the process. Left to the collector, it would be walked again and again
         # while requests wait: 40 ms for each full collection.
         gc.collect()
@@ -92,13 +92,13 @@ def serve(host: str | None, port: str | None, workers: str | None, config: Path 
             running = stack.enter_context(simulator.start(cast))
             settings = with_simulator(settings, cast, running.url)
         _greet(settings, simulated=simulated)
-        metrics_dir = _metrics_dir(stack) if settings.server.workers > 1 else None
-        _run(Worker(settings, metrics_dir), settings, listening)
+        shared_dir = _shared_dir(stack) if settings.server.workers > 1 else None
+        _run(Worker(settings, shared_dir), settings, listening)
 
 
-def _metrics_dir(stack: ExitStack) -> str:
-    """A folder for the workers' metrics, gone with this process."""
-    folder = tempfile.mkdtemp(prefix="steelyard-metrics-")
+def _shared_dir(stack: ExitStack) -> str:
+    """A folder for what the workers share, gone with this process."""
+    folder = tempfile.mkdtemp(prefix="steelyard-workers-")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     share_with_workers(_METRICS_DIR, folder)
     return folder
@@ -119,7 +119,7 @@ def _greet(settings: Settings, *, simulated: bool) -> None:
         rights = "" if settings.keys or settings.auth.admin_key else ", administration included"
         console.print(f"No key is asked for: {who} may use it{rights}.")
     if settings.server.workers > 1 and settings.redis.url is None:
-        console.print("Without REDIS_URL each worker keeps a cache of its own; clearing it reaches one of them.")
+        console.print("Without REDIS_URL each worker keeps a cache of its own, and answers a question it has not seen.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

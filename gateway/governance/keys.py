@@ -16,10 +16,15 @@ from gateway.errors import Forbidden, Unauthorized
 
 
 class Principal(Struct, frozen=True):
-    """Who asks. `name` is the tenant: caches and records are kept apart by it."""
+    """Who asks. `name` is the tenant: caches and records are kept apart by it.
+
+    `strategy` and `objective` choose providers where neither request nor route says; None: the gateway's own.
+    """
 
     name: str
     admin: bool = False
+    strategy: str | None = None
+    objective: str | None = None
 
 
 ANONYMOUS = "anonymous"
@@ -29,18 +34,18 @@ class Principals:
     """Everyone who may ask."""
 
     def __init__(
-        self, keys: Iterable[tuple[str, str]], admin_key: str | None, *, open_to_all: bool, salt: bytes
+        self, keys: Iterable[tuple[Principal, str]], admin_key: str | None, *, open_to_all: bool, salt: bytes
     ) -> None:
-        """Accept `keys` (name, key) and the admin key; with none at all, everyone.
+        """Accept `keys` and the admin key; with none at all, everyone.
 
         Args:
-            keys: the name and the key of each caller.
+            keys: each caller and its key.
             admin_key: the key that also opens administrative routes; without any key at all they are open to all.
             open_to_all: answer callers without a key although there are keys.
             salt: 16 to 64 random bytes, drawn at start.
         """
         self._salt = salt
-        self._known = {self._digest(key): Principal(name) for name, key in keys}
+        self._known = {self._digest(key): principal for principal, key in keys}
         if admin_key is not None:
             self._known[self._digest(admin_key)] = Principal("admin", admin=True)
         # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.

@@ -6,8 +6,6 @@ import ipaddress
 import ssl
 from collections.abc import Mapping
 
-import msgspec
-
 from dwa import PRESETS
 from gateway.settings.build import Builder, Where
 from gateway.settings.names import suggestion
@@ -60,6 +58,7 @@ def check_whole(settings: Settings, builder: Builder) -> None:
     """What can only be judged with everything in view: objectives, keys, and who may listen where."""
     _check_objectives(settings, builder)
     _check_keys(settings, builder)
+    _check_judge(settings, builder)
     keyless = not settings.keys and not settings.auth.admin_key and not settings.auth.allow_anonymous
     if keyless and not is_loopback(settings.server.host) and not any(map(builder.failed_below, (("keys",), ("auth",)))):
         builder.blame(
@@ -84,17 +83,31 @@ def _check_objectives(settings: Settings, builder: Builder) -> None:
     for name, objective in settings.objectives.items():
         if name in PRESETS:
             builder.blame(("objectives", name), "is a preset. Give your own objective another name.")
-        if not any(msgspec.structs.astuple(objective)):
+        weights = (objective.latency, objective.cost, objective.errors, objective.quality)
+        if objective.slo is not None and any(weights):
+            told = "has weights and an slo, under which it is the cheapest that keeps it. Leave one of them out."
+            builder.blame(("objectives", name), told)
+        if objective.slo is None and not any(weights) and not builder.failed_below(("objectives", name)):
             builder.blame(("objectives", name), "all weights are 0, so nothing would be better than anything.")
     named: list[tuple[Where, str | None]] = [(("dwa", "objective"), settings.dwa.objective)]
     named += [(("routes", name, "objective"), route.objective) for name, route in settings.routes.items()]
+    named += [(("keys", index, "objective"), key.objective) for index, key in enumerate(settings.keys)]
     for where, objective in named:
         if objective is not None and objective not in known:
             builder.blame(where, f"there is no objective '{objective}'. {suggestion(objective, known)}")
 
 
-#: Callers without a key of their own: another of that name would share their cache and records.
-_TENANTS = ("admin", "anonymous")
+def _check_judge(settings: Settings, builder: Builder) -> None:
+    model = settings.judge.model
+    served = [(name, one.name) for name, provider in settings.providers.items() for one in provider.models]
+    known = [AUTO, *settings.routes, *(f"{name}/{one}" for name, one in served), *(one for _, one in served)]
+    # Without providers there will be the simulator's, whose models are its own.
+    if model is not None and settings.providers and model not in known and not builder.failed_below(("providers",)):
+        builder.blame(("judge", "model"), f"there is no model or route '{model}'. {suggestion(model, known)}")
+
+
+#: Callers without a key of their own, and the judge: another of that name would share their cache and records.
+_TENANTS = ("admin", "anonymous", "judge")
 
 
 def _check_keys(settings: Settings, builder: Builder) -> None:

@@ -128,10 +128,11 @@ def _bounds(kind: Kind) -> str:
     low = next((m.ge for m in kind.metas if m.ge is not None), None)
     above = next((m.gt for m in kind.metas if m.gt is not None), None)
     high = next((m.le for m in kind.metas if m.le is not None), None)
+    below = next((m.lt for m in kind.metas if m.lt is not None), None)
     if low is not None and high is not None:
         return f" from {low:g} to {high:g}"
     if above is not None:
-        return f" above {above:g}"
+        return f" above {above:g}" + (f" and below {below:g}" if below is not None else "")
     return f", {low:g} or more" if low is not None else ""
 
 

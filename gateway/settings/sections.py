@@ -15,7 +15,9 @@ from msgspec import Meta, Struct, field
 
 from gateway.settings.secrets import Secret, SecretUrl
 
-Strategy = Literal["load_balanced", "round_robin", "random", "priority", "weighted", "least_busy", "latency", "cost"]
+Strategy = Literal[
+    "load_balanced", "round_robin", "random", "priority", "weighted", "least_busy", "latency", "cost", "p2c_ewma"
+]
 #: `deterministic`: answers to requests at temperature 0.
 CacheWhen = Literal["never", "deterministic", "always"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -141,6 +143,28 @@ class Dwa(Struct, frozen=True, kw_only=True):
         Meta(min_length=1),
         option("DWA_OBJECTIVE", "What it aims at: balanced, fastest, cheapest, reliable, or one of `objectives`."),
     ] = "balanced"
+    share: Annotated[
+        bool, option("DWA_SHARE", "Share what is learned with replicas on the same Redis, and among workers.")
+    ] = True
+
+
+class Judge(Struct, frozen=True, kw_only=True):
+    """A model that grades a sample of the answers, for objectives that weigh quality. Without a model there is none."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "STEELYARD_JUDGE_MODEL",
+            "Model or route that grades answers. It is sent questions and answers of all callers, but those of routes "
+            "with `judge: false`.",
+        ),
+    ] = None
+    sample: Annotated[
+        float, Meta(ge=0, le=1), option("STEELYARD_JUDGE_SAMPLE", "Share of the chat answers that it grades.")
+    ] = 0.02
+    budget_usd: Annotated[
+        NonNegative, option("STEELYARD_JUDGE_BUDGET_USD", "Most that its grades may cost a day (UTC), in USD.")
+    ] = 1.0
 
 
 class Requests(Struct, frozen=True, kw_only=True):

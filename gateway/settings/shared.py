@@ -12,6 +12,7 @@ from gateway.settings.sections import (
     CacheSettings,
     Database,
     Dwa,
+    Judge,
     Log,
     Metrics,
     NonNegative,
@@ -25,21 +26,40 @@ from gateway.settings.sections import (
     Tls,
 )
 
+Share = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Slo(Struct, frozen=True, kw_only=True):
+    """What must be kept: a share of the answers whole within so many seconds, and at most so many errors."""
+
+    seconds: Seconds
+    share: Share = 0.95
+    errors: Share = 0.01
+
 
 class Objective(Struct, frozen=True, kw_only=True):
-    """Weights of an objective of your own: what a second, a dollar, a failure and bad quality are worth."""
+    """An objective of your own: what a second, a dollar, a failure and bad quality are worth.
+
+    Or, instead of weights, an SLO: then it is the cheapest that keeps it.
+    """
 
     latency: NonNegative = 0.0
     cost: NonNegative = 0.0
     errors: NonNegative = 0.0
     quality: NonNegative = 0.0
+    slo: Slo | None = None
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """A caller's key from the configuration; `name` is what logs and records show."""
+    """A caller's key from the configuration; `name` is what logs and records show.
+
+    `strategy` and `objective` hold for its requests, unless they or their route say otherwise.
+    """
 
     name: str
     key: Secret
+    strategy: Strategy | None = None
+    objective: str | None = None
 
 
 class RouteCache(Struct, frozen=True, kw_only=True):
@@ -58,6 +78,10 @@ class Route(Struct, frozen=True, kw_only=True):
     fallback: tuple[str, ...] = ()
     cache: RouteCache = RouteCache()
     drop_params: bool = False
+    #: Whether the judge, when there is one, may grade its answers.
+    judge: bool = True
+    #: Whether a request whose answer is overdue may be sent to a second target as well.
+    hedge: bool = False
 
 
 class Sections(Struct, frozen=True, kw_only=True):
@@ -69,6 +93,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()
     dwa: Dwa = Dwa()
+    judge: Judge = Judge()
     requests: Requests = Requests()
     timeout: Timeouts = Timeouts()
     tls: Tls = Tls()

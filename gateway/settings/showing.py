@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
             fields = {name: _plain(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
             return {**fields, "price": price}
         case Struct():
-            return {name: _plain(item) for name, item in msgspec.structs.asdict(value).items()}
+            return {name: _plain(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
         case frozenset():
             return sorted(cast("frozenset[str]", value))
         case tuple():

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Column, ColumnElement, RowMapping, case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.engine import Database
+from gateway.store.paging import cursor_of, position
 from gateway.store.record import AttemptRecord, ExchangeRecord
 from gateway.store.tables import UtcDateTime, attempts, bodies, exchanges
 from gateway.store.text import scrubbed
@@ -93,7 +94,7 @@ async def recent(database: Database, filters: Filters, cursor: str | None = None
     """
     query = select(*_LISTED).where(*_conditions(filters))
     if cursor is not None:
-        at, last = _position(cursor)
+        at, last = position(cursor)
         moment = literal(at, UtcDateTime())
         # The first condition follows from the second; it is what lets the (filter, created_at) indexes start there.
         query = query.where(_X.created_at <= moment, tuple_(_X.created_at, _X.id) < tuple_(moment, literal(last)))
@@ -102,7 +103,7 @@ async def recent(database: Database, filters: Filters, cursor: str | None = None
         rows = (await connection.execute(query)).mappings().all()
         tried = await _attempts(connection, [row["id"] for row in rows[:limit]])
     items = [_record(row, tried.get(row["id"], [])) for row in rows[:limit]]
-    return Page(items, _cursor(rows[limit - 1]) if len(rows) > limit else None)
+    return Page(items, cursor_of(rows[limit - 1]["created_at"], rows[limit - 1]["id"]) if len(rows) > limit else None)
 
 
 async def get(database: Database, identity: str) -> ExchangeRecord | None:
@@ -155,24 +156,17 @@ async def stats(database: Database, since: float) -> LogTotals:
     return LogTotals(_sum(shares), shares, duration, ttft)
 
 
-class _Position(NamedTuple):
-    at: datetime
-    id: str
+async def spent(database: Database, key_name: str, since: float) -> Decimal:
+    """USD that a key's exchanges created at or after `since` (Unix seconds) have cost.
 
-
-def _cursor(row: RowMapping) -> str:
-    return f"{row['created_at'].isoformat()}~{row['id']}"
-
-
-def _position(cursor: str) -> _Position:
-    moment, mark, identity = cursor.partition("~")
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None or not mark or not identity:
-        raise ValueError("not a cursor of this listing")
-    return _Position(at, scrubbed(identity))
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = select(func.sum(_X.cost_usd)).where(
+        _X.key_name == scrubbed(key_name), _X.created_at >= datetime.fromtimestamp(since, UTC)
+    )
+    async with database.read() as connection:
+        return (await connection.execute(query)).scalar_one() or Decimal(0)
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:

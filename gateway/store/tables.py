@@ -212,6 +212,30 @@ keys = Table(
     UniqueConstraint("hash"),
 )
 
+#: One vote per request, source and metric. It goes with its request, so that who deletes one deletes what was said of
+#: it. `weight` is what the DWA counted it with; null when it never heard of it.
+feedback = Table(
+    "feedback",
+    metadata,
+    _text("id"),
+    Column("created_at", UtcDateTime(), nullable=False),
+    Column("updated_at", UtcDateTime(), nullable=False),
+    Column("request_id", String(), ForeignKey("exchanges.id", ondelete="CASCADE"), nullable=False),
+    _text("tenant"),
+    _text("source"),
+    _text("metric"),
+    Column("score", _DOUBLE, nullable=False),
+    _text("comment", null=True),
+    _text("provider"),
+    _text("model"),
+    _text("route"),
+    Column("weight", _DOUBLE),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("request_id", "source", "metric"),
+    Index(None, "created_at", "id"),
+    Index(None, "tenant", "created_at"),
+)
+
 dwa_snapshots = Table(
     "dwa_snapshots",
     metadata,

@@ -106,6 +106,8 @@ def fits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
         return all(fits(document, schema["items"], one) for one in value)
     if not isinstance(value, dict):
         return True
+    if "properties" not in schema:
+        return all(fits(document, schema["additionalProperties"], one) for one in value.values())
     fields = schema["properties"]
     return (
         value.keys() <= fields.keys()

@@ -114,7 +114,9 @@ def test_fallback_keeps_to_the_order_for_one_model(frail: World) -> None:
     assert [one["provider"] for one in found["metadata"]["attempts"]] == order
 
 
-@pytest.mark.parametrize("strategy", ["round_robin", "random", "priority", "weighted", "least_busy", "latency", "cost"])
+@pytest.mark.parametrize(
+    "strategy", ["round_robin", "random", "priority", "weighted", "least_busy", "latency", "cost", "p2c_ewma"]
+)
 def test_every_strategy_answers_and_is_named(world: World, strategy: str) -> None:
     body = world.orchestrate(prompt=fresh(), strategy=strategy).json
     assert body["metadata"]["strategy"] == strategy

@@ -241,6 +241,8 @@ def test_the_best_provider_leads_its_ranking(frail: World) -> None:
     assert sum(row["weight"] for row in found["ranking"]) == pytest.approx(1)
     assert found["objective"] == "cheapest"
     assert found["reason"]
+    assert found["summary"].startswith(f"{found['best']} would be chosen ")
+    assert "under the objective cheapest is " in found["summary"]
     assert frail.get("/api/llm/dwa/best-provider?model=nobody").status == 404
 
 
@@ -274,6 +276,10 @@ def test_a_failed_first_provider_is_explained(frail: World) -> None:
     assert tried == order[: len(tried)]
     assert decision["reason"] == answer.headers["x-steelyard-reason"]
     assert decision["strategy"] == "load_balanced"
+    assert told["summary"].startswith(f"{order[0]} was chosen ")
+    for one in failed:
+        assert f"{one['provider']}/{one['model']} could not serve the request (HTTP 500) after " in told["summary"]
+    assert "then sim-local/sim-chat answered after " in told["summary"]
     for row in decision["candidates"]:
         if row["loss"] is not None:
             assert sum(row["terms"].values()) == pytest.approx(row["loss"])
@@ -284,6 +290,7 @@ def test_an_answer_from_the_cache_is_explained_as_one(frail: World) -> None:
     answers = [frail.chat(said, OPENAI, temperature=0) for _ in range(2)]
     told = frail.get(f"/api/llm/dwa/explain/{answers[1].headers['x-steelyard-request-id']}").json
     assert (told["cache"], told["attempts"], told["decision"]) == ("hit", [], None)
+    assert told["summary"].startswith(f"Nobody was asked: the answer was in the cache, from {OPENAI}. ")
 
 
 def test_a_record_is_there_at_once(frail: World) -> None:

@@ -187,3 +187,14 @@ async def test_percentiles_are_somebodys_wait(database: Database, rows: int, exp
     await _log(database, *(exchange(n, ttft_s=float(n)) for n in range(1, rows + 1)))
     ttft = (await exchanges.stats(database, DAY)).ttft_s
     assert (ttft.p50, ttft.p95, ttft.p99) == expected
+
+
+async def test_what_a_key_has_spent_since_a_moment_is_exact(database: Database) -> None:
+    await _log(
+        database,
+        exchange(1, key_name="judge", cost_usd=7.0),
+        *(exchange(n, key_name="judge", cost_usd=0.1) for n in range(2, 5)),
+        exchange(5, key_name="other", cost_usd=9.0),
+    )
+    assert await exchanges.spent(database, "judge", DAY + 2) == Decimal("0.3")
+    assert await exchanges.spent(database, "nobody", DAY) == Decimal(0)

@@ -21,7 +21,8 @@ def principals(
     open_to_all: bool = False,
     salt: bytes = SALT,
 ) -> Principals:
-    return Principals(keys, admin_key, open_to_all=open_to_all, salt=salt)
+    named = [(Principal(name), key) for name, key in keys]
+    return Principals(named, admin_key, open_to_all=open_to_all, salt=salt)
 
 
 @pytest.mark.parametrize("open_to_all", [True, False])
@@ -104,6 +105,13 @@ def test_every_key_finds_its_own_principal_and_no_other_text_finds_one(keys: lis
     if guess not in {key for _, key in keys}:
         with pytest.raises(GatewayError):
             everyone.find(guess)
+
+
+def test_a_key_brings_along_how_its_caller_is_served() -> None:
+    ann = Principal("ann", strategy="cost", objective="cheapest")
+    everyone = Principals([(ann, "key-of-ann")], "key-of-admin", open_to_all=True, salt=SALT)
+    assert everyone.find("key-of-ann") == ann
+    assert (everyone.find(None).strategy, everyone.find("key-of-admin").objective) == (None, None)
 
 
 @pytest.mark.parametrize("salt", [b"x" * 16, b"x" * 64])

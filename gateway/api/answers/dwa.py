@@ -4,8 +4,9 @@ from datetime import datetime
 
 from msgspec import Struct, convert
 
-from dwa import Decision, DeploymentStats
+from dwa import Decision, DeploymentStats, SloStats, sentence
 from gateway.api.answers.records import AttemptAnswer
+from gateway.api.answers.telling import became
 from gateway.records import ExchangeRecord
 
 
@@ -29,7 +30,8 @@ class DeploymentAnswer(Struct):
     """A deployment: counts, times in seconds, money in USD, rates, weights and scores 0..1.
 
     `weight` is its share of the traffic of a typical request, `score` the best expected loss over its own, `terms` what
-    that loss is made of, `quota` what its host has left, and `last_error_age` is seconds.
+    that loss is made of, `quality` what its answers are worth by configuration and feedback, `votes` the weight of that
+    feedback as of now, `quota` what its host has left, and `last_error_age` is seconds.
     """
 
     provider: str
@@ -49,6 +51,8 @@ class DeploymentAnswer(Struct):
     score: float | None
     terms: dict[str, float]
     error_rate: float
+    quality: float
+    votes: float
     expected: Expectation
     state: str
     in_flight: int
@@ -57,12 +61,37 @@ class DeploymentAnswer(Struct):
     last_error_age: float | None
 
 
+class ShadowPrices(Struct):
+    """What one more miss is worth, in costs of a typical request."""
+
+    latency: float
+    errors: float
+
+
+class SloAnswer(Struct):
+    """An objective with an SLO that was used: what was promised, and what it took.
+
+    Promised are `share` of the answers within `seconds` and at most `errors` of the requests; `within` and `failed` are
+    these shares as observed over about the last 200, null before the first. `requests` counts those that ended.
+    """
+
+    objective: str
+    seconds: float
+    share: float
+    errors: float
+    within: float | None
+    failed: float | None
+    requests: int
+    prices: ShadowPrices
+
+
 class DwaStats(Struct):
-    """The configured strategy and objective, and every deployment that has been ranked."""
+    """The configured strategy and objective, every deployment that has been ranked, and every SLO in use."""
 
     strategy: str
     objective: str
     deployments: list[DeploymentAnswer]
+    slos: list[SloAnswer]
 
 
 class ResetAnswer(Struct):
@@ -96,13 +125,17 @@ class Candidate(Struct):
 
 
 class RankingAnswer(Struct):
-    """Who would be chosen: `best` is the first, null when all are excluded; `retry_after` in seconds."""
+    """Who would be chosen: `best` is the first, null when all are excluded; `retry_after` in seconds.
+
+    `summary` says it in plain English.
+    """
 
     model: str
     objective: str
     strategy: str
     best: str | None
     reason: str
+    summary: str
     ranking: list[Candidate]
     retry_after: float | None
 
@@ -132,13 +165,17 @@ class DecisionAnswer(Struct):
 
 
 class Explanation(Struct):
-    """Why a request went where it went; `answered_by` is `provider/model`, `decision` null when nobody was ranked."""
+    """Why a request went where it went; `answered_by` is `provider/model`, `decision` null when nobody was ranked.
+
+    `summary` says it in plain English: the decision, and what became of the request.
+    """
 
     request_id: str
     requested_model: str
     answered_by: str | None
     outcome: str
     cache: str
+    summary: str
     attempts: list[AttemptAnswer]
     decision: DecisionAnswer | None
 
@@ -164,6 +201,8 @@ def deployment(row: DeploymentStats) -> DeploymentAnswer:
         score=row.score,
         terms=row.terms,
         error_rate=row.error_rate,
+        quality=row.quality,
+        votes=row.votes,
         expected=Expectation(row.expected_s, row.expected_cost),
         state=row.state,
         in_flight=row.in_flight,
@@ -173,16 +212,34 @@ def deployment(row: DeploymentStats) -> DeploymentAnswer:
     )
 
 
+def slo(row: SloStats) -> SloAnswer:
+    """How an objective keeps its promise, for people."""
+    return SloAnswer(
+        objective=row.objective,
+        seconds=row.slo.seconds,
+        share=row.slo.share,
+        errors=row.slo.errors,
+        within=row.within,
+        failed=row.failed,
+        requests=row.requests,
+        prices=ShadowPrices(row.latency_price, row.error_price),
+    )
+
+
 def explanation(record: ExchangeRecord) -> Explanation:
     """The decision on a request, and what became of it."""
+    made = convert(record.decision, Decision) if record.decision is not None else None
+    attempts = convert(record.attempts, list[AttemptAnswer], from_attributes=True)
+    rest = became(record, attempts)
     return Explanation(
         request_id=record.id,
         requested_model=record.requested_model,
         answered_by=f"{record.provider}/{record.model}" if record.provider else None,
         outcome=record.outcome,
         cache=record.cache,
-        attempts=convert(record.attempts, list[AttemptAnswer], from_attributes=True),
-        decision=_decision(convert(record.decision, Decision)) if record.decision is not None else None,
+        summary=f"{sentence(made)} {rest}" if made is not None else rest,
+        attempts=attempts,
+        decision=_decision(made) if made is not None else None,
     )
 
 

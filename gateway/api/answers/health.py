@@ -38,12 +38,18 @@ class CacheHealth(Struct):
 
 
 class DwaHealth(Struct):
-    """Who is sent requests now, and who is not; `because` says of each deployment that is not, why."""
+    """Who is sent requests now, and who is not; `because` says of each deployment that is not, why.
+
+    `replicas` counts the gateways that share what they learn, this one included; `sharing` is false where there is
+    nothing to share over, or it does not answer (then `status` is degraded).
+    """
 
     status: Condition
     active_providers: list[str]
     excluded: list[str]
     because: dict[str, str]
+    replicas: int
+    sharing: bool
 
 
 class LogHealth(Struct):

@@ -48,7 +48,7 @@ class OrchestrateResult(Struct):
 
 
 class OrchestrateAttempt(Struct):
-    """One call of a deployment; `outcome` is `ok`, `cancelled` or the fault's kind."""
+    """One call of a deployment; `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind."""
 
     provider: str
     model: str

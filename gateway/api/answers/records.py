@@ -12,8 +12,8 @@ from gateway.records import ExchangeRecord, LogTotals, Totals
 class AttemptAnswer(Struct):
     """One call of a deployment.
 
-    `seq` counts from 0, `outcome` is `ok`, `cancelled` or the fault's kind. `started_s` (since the request came),
-    `seconds` and `ttft_s` (to the first token, null without a stream) are seconds.
+    `seq` counts from 0, `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind.
+    Seconds: `started_s` since the request came, `seconds`, and `ttft_s` to the first token, null without a stream.
     """
 
     seq: int

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from gateway_world import Ledger, deployment, exchange
-from paused_time import START
+from paused_time import PausedLoop
 
-from dwa import BALANCED, Shape, Ticket
-from gateway.catalog import Deployment, Resolution
+from dwa import BALANCED, Balancer, Shape, Ticket
+from gateway.catalog import Deployment, Resolution, Route
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt
 from gateway.failover import Choosing, Failover, RetryPolicy, Won
@@ -34,17 +34,24 @@ class Scene:
         timeout: float = 60.0,
         seed: int = 1,
         timeouts: Timeouts | None = None,
+        hedge: bool = False,
     ) -> None:
         self.balancer = Ledger()
         self.failover = Failover(
             self.balancer, policy, monotonic=asyncio.get_running_loop().time, rng=random.Random(seed)
         )
+        self.hedge = hedge
+        if hedge:
+            for key in (f"{name}/m" for tier in tiers for name in tier):
+                _teach(self.balancer, key)
         self.exchange = exchange()
         self.deadline = self.exchange.began + timeout
         #: Who was given the request to put in its dialect, and who was called then.
         self.encoded: list[str] = []
         self.calls: list[str] = []
         self.times: list[float] = []
+        #: Answers that came too late to be needed.
+        self.discarded: list[str] = []
         self.scripts: dict[str, list[Step]] = {}
         made: dict[str, Deployment] = {}
         for script in (item for tier in tiers for item in tier.items()):
@@ -66,7 +73,7 @@ class Scene:
     async def dispatch(self, one: Deployment, call: Call, _ticket: Ticket, _attempt: Attempt) -> str:
         assert call.body == one.key.encode(), "sent what was made for another"
         self.calls.append(one.provider)
-        self.times.append(asyncio.get_running_loop().time() - START)
+        self.times.append(asyncio.get_running_loop().time() - self.exchange.began)
         step = self._step(one)
         if isinstance(step, BaseException):
             raise step
@@ -77,12 +84,18 @@ class Scene:
         return steps.pop(0) if len(steps) > 1 else steps[0]
 
     async def run(self) -> Won[str]:
-        choosing = Choosing(Shape(100), "priority", BALANCED)
+        choosing = Choosing(Shape(100, stream=self.hedge), "priority", BALANCED)
+        route = Route("r", (), hedge=True) if self.hedge else None
+        resolution = Resolution(self.tiers, route)
         won = await self.failover.first_good(
-            self.exchange, Resolution(self.tiers), choosing, self.encode, self.dispatch, deadline=self.deadline
+            self.exchange, resolution, choosing, self.encode, self.dispatch, self.discard, deadline=self.deadline
         )
         won.ticket.success(10, 10)
         return won
+
+    async def discard(self, spare: Won[str]) -> None:
+        self.discarded.append(spare.answer)
+        spare.ticket.success(10, 10)
 
     async def fails(self) -> GatewayError:
         with pytest.raises(GatewayError) as caught:
@@ -91,6 +104,18 @@ class Scene:
 
     def outcomes(self) -> list[tuple[str, str]]:
         return [(one.provider, one.outcome) for one in self.exchange.attempts]
+
+
+def _teach(balancer: Balancer, key: str) -> None:
+    """Forty streams: the first token after 0.2 s, the end a second later."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, PausedLoop), "teaching takes time, which must not pass"
+    for _ in range(40):
+        ticket = Balancer.begin(balancer, deployment(key).candidate, Shape(100, stream=True))
+        loop.now += 0.2
+        ticket.first_token()
+        loop.now += 1.0
+        ticket.success(100, 100)
 
 
 def takes(seconds: float, end: BaseException | str = "late") -> Callable[[], Awaitable[str]]:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.api.chat import CHAT_COMPLETIONS
 from gateway.api.ingress import Ingress, Surface
-from gateway.governance.keys import Principals
+from gateway.governance.keys import Principal, Principals
 from gateway.pipeline import Pipeline
 from gateway.sessions import Sessions
 
@@ -47,7 +47,7 @@ class Door:
         self.turned_away: list[tuple[str, int]] = []
         self.ingress = Ingress(
             pipeline,
-            Principals(keys, None, open_to_all=False, salt=b"x" * 16),
+            Principals([(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16),
             cast("Sessions", sessions),
             body_limit=2**20,
             request_id_header="X-Request-Id",

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from cache import CacheStats, MemoryStore, Store
-from dwa import Balancer, Candidate, Objective, Shape, Ticket
+from dwa import BALANCED, Balancer, Candidate, Objective, Shape, Ticket
 from dwa.strategies import STRATEGIES
 from gateway.api.chat import CHAT_COMPLETIONS
 from gateway.api.ingress import Incoming, Surface
@@ -79,34 +79,38 @@ class Noted:
     """A ticket that remembers how it ended; ending twice is refused by the real one inside."""
 
     def __init__(self, ticket: Ticket) -> None:
-        self._ticket = ticket
+        self.real = ticket
         self.key = ticket.key
         self.endings: list[tuple[object, ...]] = []
         self.first_tokens = 0
 
     def first_token(self) -> None:
         self.first_tokens += 1
-        self._ticket.first_token()
+        self.real.first_token()
 
     def success(self, prompt: int, answer: int, cost: float | None = None, cached: int = 0) -> None:
         self.endings.append(("success", prompt, answer, cost, cached))
-        self._ticket.success(prompt, answer, cost, cached)
+        self.real.success(prompt, answer, cost, cached)
 
     def failure(self, kind: str, caller_saw: bool = False) -> None:
         self.endings.append(("failure", kind, caller_saw))
-        self._ticket.failure(kind, caller_saw)
+        self.real.failure(kind, caller_saw)
 
     def throttled(self, retry_after: float | None = None) -> None:
         self.endings.append(("throttled", retry_after))
-        self._ticket.throttled(retry_after)
+        self.real.throttled(retry_after)
 
     def caller_error(self) -> None:
         self.endings.append(("caller_error",))
-        self._ticket.caller_error()
+        self.real.caller_error()
 
     def cancelled(self) -> None:
         self.endings.append(("cancelled",))
-        self._ticket.cancelled()
+        self.real.cancelled()
+
+    def outrun(self) -> None:
+        self.endings.append(("outrun",))
+        self.real.outrun()
 
 
 class Ledger(Balancer):
@@ -116,15 +120,32 @@ class Ledger(Balancer):
         super().__init__(clock=asyncio.get_running_loop().time, rng=random.Random(1))
         self.tickets: list[Noted] = []
 
-    def begin(self, candidate: Candidate, shape: Shape, sticky: str | None = None) -> Ticket:
-        ticket = Noted(super().begin(candidate, shape, sticky))
+    def begin(
+        self,
+        candidate: Candidate,
+        shape: Shape,
+        sticky: str | None = None,
+        objective: Objective | None = None,
+        began: float | None = None,
+    ) -> Ticket:
+        ticket = Noted(super().begin(candidate, shape, sticky, objective, began))
         self.tickets.append(ticket)
         return cast("Ticket", ticket)
+
+    def hedge_at(self, ticket: Ticket) -> float:
+        return super().hedge_at(_real(ticket))
+
+    def may_hedge(self, ticket: Ticket, candidate: Candidate, objective: Objective = BALANCED) -> bool:
+        return super().may_hedge(_real(ticket), candidate, objective)
 
     def endings(self) -> list[tuple[object, ...]]:
         """Each ticket's key and its one ending."""
         assert all(len(ticket.endings) == 1 for ticket in self.tickets), "a ticket ends exactly once"
         return [(ticket.key, *ticket.endings[0]) for ticket in self.tickets]
+
+
+def _real(ticket: Ticket) -> Ticket:
+    return ticket.real if isinstance(ticket, Noted) else ticket
 
 
 class Answer:
@@ -364,7 +385,9 @@ class World:
 
 def objectives(name: str, weights: dict[str, float] | None) -> Objective:
     """As the gateway's parts make them."""
-    return Objective(name, **weights) if weights is not None else Objective.of(name)
+    if weights is None:
+        return Objective.of(name)
+    return Objective(name, weights["latency"], weights["cost"], weights["errors"], weights["quality"])
 
 
 async def drain(pieces: AsyncIterator[bytes]) -> list[bytes]:

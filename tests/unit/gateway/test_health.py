@@ -14,6 +14,7 @@ from paused_time import paused
 from cache import CacheStats, Store
 from dwa import Balancer, Shape
 from gateway.catalog import Catalog
+from gateway.fleet import Fleet
 from gateway.health import Health
 from gateway.records import Records
 from gateway.store.request_log import LogStats
@@ -61,6 +62,7 @@ class Scene:
             self.balancer,
             cast("Store", Cache(self.services)),
             cast("Records", self.services),
+            cast("Fleet", self.services),
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:

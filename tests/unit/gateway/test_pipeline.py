@@ -252,7 +252,7 @@ async def test_embeddings_pass_through_the_same_stages() -> None:
 async def test_a_preview_asks_nobody_and_spends_nothing() -> None:
     world = World([deployment("a/m"), deployment("b/m")])
     ask = world.ask()
-    ranking = world.pipeline.preview("m", ask.wanted.asked, Shape(100), None)
+    ranking = world.pipeline.preview("m", ask.wanted.asked, Shape(100), None, None)
     assert {one.key for one in ranking.candidates} == {"a/m", "b/m"}
     assert (world.closed, world.balancer.tickets, world.upstreams.asked) == ([], [], [])
 

@@ -40,12 +40,17 @@ def test_check_lists_every_problem_and_exits_with_1(run):
 
 def test_show_is_yaml_with_origins_and_without_secrets(run, tmp_path: Path):
     (tmp_path / ".env").write_text("STEELYARD_PORT=9000\n")
-    (tmp_path / "steelyard.yaml").write_text("keys: [{name: web, key: hunter2-hunter2}]\n")
+    (tmp_path / "steelyard.yaml").write_text(
+        "keys: [{name: web, key: hunter2-hunter2}, {name: batch, key: hunter3-hunter3, strategy: cost}]\n"
+    )
     result = run("show", OPENAI_API_KEY="sk-0123456789-0123456789", LOG_LEVEL="debug")
     assert result.exit_code == 0
     shown = yaml.safe_load(result.stdout)
     assert shown["server"]["port"] == 9000
-    assert shown["keys"] == [{"name": "web", "key": "********"}]
+    assert shown["keys"] == [
+        {"name": "web", "key": "********"},
+        {"name": "batch", "key": "********", "strategy": "cost"},
+    ]
     assert shown["providers"]["openai"]["api_key"] == "********6789"
     assert shown["providers"]["openai"]["models"][0]["price"]["input"] > 0
     lines = {line.split(":")[0].strip(): line for line in result.stdout.splitlines()}
@@ -64,7 +69,7 @@ def test_show_reads_the_named_file(run, tmp_path: Path):
     (tmp_path / "steelyard.yaml").write_text("server: {port: 9001}\n")
     shown = yaml.safe_load(run("show", "--config", str(other)).stdout)
     assert shown["server"]["port"] == 9000
-    assert shown["objectives"] == {"mine": {"latency": 0.0, "cost": 1.0, "errors": 0.0, "quality": 0.0}}
+    assert shown["objectives"] == {"mine": {"latency": 0.0, "cost": 1.0, "errors": 0.0, "quality": 0.0, "slo": None}}
 
 
 def test_what_show_prints_without_configuration_is_valid_yaml_of_all_sections(run):

@@ -114,6 +114,21 @@ def test_keys_in_the_environment_replace_those_of_the_file(tmp_path: Path):
     assert [(key.name, key.key.reveal()) for key in settings.keys] == [("web", "key-of-web"), ("key-2", "just-a-key==")]
 
 
+def test_a_key_may_have_a_strategy_and_an_objective_of_its_own(tmp_path: Path):
+    config = written(
+        tmp_path,
+        """
+objectives: {patient: {cost: 1}}
+keys:
+  - {name: batch, key: key-of-batch, strategy: p2c_ewma, objective: patient}
+  - {name: web, key: key-of-web, objective: fastest}
+  - {name: plain, key: key-of-plain}
+""",
+    )
+    chosen = [(key.name, key.strategy, key.objective) for key in load({}, config=config).keys]
+    assert chosen == [("batch", "p2c_ewma", "patient"), ("web", None, "fastest"), ("plain", None, None)]
+
+
 def test_without_any_key_callers_are_anonymous_and_with_one_they_are_not():
     assert load({}).anonymous
     assert not load({"STEELYARD_API_KEYS": "a:some-key"}).anonymous
