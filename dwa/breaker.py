@@ -140,9 +140,7 @@ class Breaker:
             self._climb(now)
         return False
 
-    def adopt(
-        self, state: str, changed_at: float, reopens_at: float, now: float, *, hung: bool, probing: bool
-    ) -> bool:
+    def adopt(self, state: str, changed_at: float, reopens_at: float, now: float, *, hung: bool, probing: bool) -> bool:
         """Follow another replica's transition if it is the later one; True when that changed ours.
 
         Whoever opened it probes first: those who follow wait `follow_s` longer, and while a probe is under way, so that

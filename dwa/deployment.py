@@ -209,7 +209,7 @@ class Deployment:
     def spoke(self, ticket: Ticket, now: float) -> None:
         """The first token is here."""
         seconds = now - ticket.started
-        self.overdue.alive(ticket)
+        self._lives(ticket, now)
         self.latency.first_token(now, seconds, ticket.shape.input_tokens, ticket.busy)
         if self.ledger is not None:
             self.ledger.timed(FIRST, seconds, ticket.shape.input_tokens, 0.0, ticket.busy)
@@ -231,7 +231,7 @@ class Deployment:
         self.reliability.success(now)
         if self.ledger is not None:
             self.ledger.success(ticket.started)
-        youngest = self.overdue.alive(ticket)
+        youngest = self._lives(ticket, now)
         self.quota.answered()
         breaker = self.breaker
         if breaker.outcome(now, ticket.started, failed=False, usual=self.reliability.usual(), pause=0.0):
@@ -302,14 +302,11 @@ class Deployment:
 
     def outrun(self, ticket: Ticket, now: float) -> None:
         """Given up because another was quicker: blames no failure, and proves that it would have taken longer."""
-        nats = self.overdue.give_up(ticket, now)
+        nats = self.overdue.give_up(ticket, now, keep=self.breaker.state in (CLOSED, RAMP))
         self._end(ticket)
         if nats >= self._params.probe_overdue and self.breaker.probe_sent == ticket.started:
             self.breaker.probe_lost(now, self.pause())
-        else:
-            self._free_probe(ticket)
-        if ticket.first_at is None:
-            learn_longer(self.latency, ticket, now)
+        self._free_probe(ticket)
         self.tally.cancelled += 1
         self.review(now)
 
@@ -341,6 +338,7 @@ class Deployment:
     def broke(self) -> None:
         """The breaker opened: it takes the incident over."""
         self.reliability.forgive()
+        self.overdue.given_up.clear()
         self.on_change()
 
     def _relent(self, now: float) -> None:
@@ -375,6 +373,13 @@ class Deployment:
                 ledger.timed(GENERATION, now - ticket.first_at, 0.0, answer, ticket.busy)
             return latency.generation(now, now - ticket.first_at, answer, ticket.busy)
         return 0.0
+
+    def _lives(self, ticket: Ticket, now: float) -> bool:
+        """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
+        youngest = self.overdue.alive(ticket)
+        for slow, at in self.overdue.proved() if self.overdue.given_up else ():
+            learn_longer(self.latency, slow, at - slow.started, now)
+        return youngest
 
     def _learn_price(self, candidate: Candidate, prompt: int, answer: int, cost: float | None, cached: int) -> None:
         if cost is None:

@@ -2,22 +2,23 @@
 
     overdue    t ≥ exp(due + 1.645·sd): the p95 that this deployment promised when it was asked (`overdue.py`)
     P(stuck)   = π / (π + P(T > t)), π the share of stragglers x e^(what else is overdue there, in nats)
-    wait(t)    = P·s + (1-P)·E[T - t | T > t]: s = max(5, t - 5) medians if stuck, else the rest of a log-normal
+    wait(t)    = P·s + (1-P)·E[T - t | T > t]: s = max(5, t - 10) medians if stuck, else the rest of a log-normal
     other(t)   = P·m + (1-P)·m', with m what the other host takes, load included, and m' that for a long answer
     worth      w_lat·saving/L_ref > w_cost·extra/C_ref: the objective's own rate of exchange for seconds and dollars
 
 So a long prompt at a dear host is waited for longer than a short one, and nothing is asked twice that the objective
 would not pay for. T is the first token of a stream, else the whole answer; that one is late mostly because it is long,
 and then it will be long elsewhere too (m' = (t + rest)·m/forecast), so whole answers are hedged late, when only a hang
-explains the silence.
+explains the silence (s = t).
 
 Bounded, because hedging adds load when load is the trouble: a purse of hedges and one of dollars fill by a share of the
 attempts that may be hedged and of what those are expected to cost. And never towards a host that is suspicious itself
 (requests overdue there, breaker not closed, rate limited, full): when everything is slow nobody is asked twice, and the
 first seconds, before the others are known to be slow too, cost no more than what the purses hold.
 
-Limits: the purses are of one process. What is charged is the forecast of the second answer, whole: what a provider
-bills for a call that is broken off is not told.
+Limits: the purses are of one process. Under an SLO seconds are worth the objective's weight, not the shadow price, and
+where that is nothing nobody is asked twice. What is charged is the forecast of the second answer, whole: what a
+provider bills for a call that is broken off is not told.
 """
 
 from __future__ import annotations
@@ -120,12 +121,12 @@ def promised_s(ticket: Ticket) -> float:
     return exp(ticket.due + Z95 * _spread(ticket))
 
 
-def learn_longer(latency: LatencyModel, ticket: Ticket, now: float) -> None:
-    """Teach that an attempt given up at `now` would have taken longer, where that is longer than thought.
+def learn_longer(latency: LatencyModel, ticket: Ticket, age: float, now: float) -> None:
+    """Teach that an attempt given up at this age would have taken longer, where that is longer than thought.
 
-    Its age is a lower bound; taken for the time itself it errs towards the host, and never against it.
+    The age is a lower bound; taken for the time itself it errs towards the host.
     """
-    age, prompt = now - ticket.started, ticket.shape.input_tokens
+    prompt = ticket.shape.input_tokens
     if ticket.shape.stream:
         typical = exp(ticket.due)
         if age > typical:

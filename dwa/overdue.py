@@ -16,7 +16,8 @@ whose time is forecast far better. No request adds more than 4 nats: stragglers 
 
 A request that was given up because another host was quicker (`hedge.py`) no longer waits, but what it waited in vain
 happened. Beyond the p95 its evidence stays, halved every 30 s: else a host that hangs, with each of its requests hedged
-away, would never be found out. One that lost by a hair leaves nothing.
+away, would never be found out. One that lost by a hair is no evidence. What was given up says how slow the host is only
+when a younger request has been answered and no breaker opened meanwhile: a hang is the breaker's business.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Overdue:
         self._bias, self._variance = BIAS, VARIANCE
         self.fresh: dict[Ticket, None] = {}
         """In order of dispatch; only those younger than the youngest answer."""
-        self.given_up: deque[tuple[float, float, float]] = deque(maxlen=GIVEN_UP)
-        """(dispatched, given up, nats), in order of giving up; those dispatched before the youngest answer are void."""
+        self.given_up: deque[tuple[Ticket, float, float]] = deque(maxlen=GIVEN_UP)
+        """(request, when, nats), in order of giving up; those dispatched before the youngest answer are `proved`."""
         self.proven = float("-inf")
         """When the youngest request that showed life was dispatched."""
 
@@ -97,14 +98,23 @@ class Overdue:
         """This request ended, however it ended."""
         self.fresh.pop(ticket, None)
 
-    def give_up(self, ticket: Ticket, now: float) -> float:
-        """This request is waited for no longer: what it proved so far stays. Returns that, in nats."""
+    def give_up(self, ticket: Ticket, now: float, *, keep: bool) -> float:
+        """This request is waited for no longer; returns what it proved so far, in nats, to `keep` or not."""
         if ticket not in self.fresh:
             return 0.0
         nats = self.weigh(ticket, now)
-        if nats >= self._params.overdue_free:
-            self.given_up.append((ticket.started, now, nats))
+        if keep:
+            self.given_up.append((ticket, now, nats))
         return nats
+
+    def proved(self) -> list[tuple[Ticket, float]]:
+        """Take out those given up that were no symptoms, as a younger one was answered: (request, when)."""
+        found = [(ticket, at) for ticket, at, _ in self.given_up if ticket.started <= self.proven]
+        if found:
+            left = [one for one in self.given_up if one[0].started > self.proven]
+            self.given_up.clear()
+            self.given_up.extend(left)
+        return found
 
     def calibrate(self, seconds: float, forecast: float) -> None:
         """An answer took `seconds` where `forecast` was expected."""
@@ -128,5 +138,9 @@ class Overdue:
         return min(-log(tail), cap) if tail > 1e-9 else cap
 
     def _remembered(self, now: float) -> float:
-        half_life = GIVEN_UP_HALF_LIFE_S
-        return sum(nats * 0.5 ** ((now - at) / half_life) for sent, at, nats in self.given_up if sent > self.proven)
+        half_life, free = GIVEN_UP_HALF_LIFE_S, self._params.overdue_free
+        return sum(
+            nats * 0.5 ** ((now - at) / half_life)
+            for ticket, at, nats in self.given_up
+            if nats >= free and ticket.started > self.proven
+        )

@@ -45,7 +45,7 @@ class Params:
     """Ratio at which a straggler is cut in the mean. Doubled: one freak decides; halved: real tails look cheaper."""
 
     # --- reliability -------------------------------------------------------------------------------------------
-    error_prior: float = 0.01
+    error_prior: float = 0.005
     """Failures per request expected of a stranger. Doubled: strangers cost more; halved: a first failure shocks."""
     error_gain: float = 1 / 60
     """Weight of one outcome in the slow mean. Doubled: one failure in a hundred flips near-equals; halved: what the

@@ -74,7 +74,7 @@ class Faded:
         return (LEAN * wider + fade * self.total) / (LEAN + fade * self.weight)
 
 
-class Ledger:
+class Holdings:
     """How much of the evidence each name holds; the least recent is dropped."""
 
     __slots__ = ("_used",)
@@ -108,8 +108,8 @@ class Ratings:
 
     def __init__(self, votes: Faded) -> None:
         self.votes = votes
-        self.sources = Ledger()
-        self.crowds = Ledger()
+        self.sources = Holdings()
+        self.crowds = Holdings()
 
 
 class Quality:
@@ -165,10 +165,10 @@ class Quality:
             booked = [(rated.sources, source, SOURCE_CAP)]
             if crowd is not None:
                 booked.append((rated.crowds, crowd, CROWD_CAP))
-        for ledger, name, cap in booked:
-            weight *= max(1.0 - ledger.used(name, now) / cap, 0.0)
-        for ledger, name, _ in booked:
-            ledger.book(name, weight, now)
+        for held, name, cap in booked:
+            weight *= max(1.0 - held.used(name, now) / cap, 0.0)
+        for held, name, _ in booked:
+            held.book(name, weight, now)
         rated.votes.add(now, weight, weight * score)
         pair = self._pairs.pop((route, key), None) or Faded(now)
         self._pairs[route, key] = pair
@@ -217,9 +217,9 @@ class Quality:
         for key, row in list(cast("dict[str, dict[str, object]]", saved["deployments"]).items())[-DEPLOYMENTS:]:
             weight, total = cast("list[float]", row["votes"])
             rated = self._deployments[key] = Ratings(Faded(now, weight * fade, total * fade))
-            for ledger, name in ((rated.sources, "sources"), (rated.crowds, "crowds")):
+            for held, name in ((rated.sources, "sources"), (rated.crowds, "crowds")):
                 for source, used in cast("dict[str, float]", row[name]).items():
-                    ledger.book(source, used * fade, now)
+                    held.book(source, used * fade, now)
         for route, key, weight, total in cast("list[tuple[str, str, float, float]]", saved["routes"])[-PAIRS:]:
             self._pairs[route, key] = Faded(now, weight * fade, total * fade)
 

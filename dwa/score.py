@@ -7,7 +7,8 @@ One number, the expected loss of sending *this* request there, in shares of what
 needs no normalising against a best or worst of the day, and adding a bad candidate changes nothing.
 
 A failure that may be retried costs the time it wasted and the next best choice. Three guards keep that honest:
-- t_fail is at least the time of an answer: what the caller waits for grows by that much, however quick the error was.
+- t_fail is at least half the time of an answer: an error that comes at once is still a request that was not answered.
+  The whole time was tried; hosts that failed quickly one time in three were left where they still were the best.
 - The next best is never a gain, (J_alt - J)⁺: else a dear host would look better for failing over to a cheap one.
 - The next one fails too with at least 10 %: failures share causes. With no alternative it is certain that the caller
   sees it.
@@ -106,13 +107,13 @@ class Judgement:
         weight = objective.errors
         if len(seconds) == 1:
             only = deployments[0]
-            retry = latency_unit * max(only.waste, seconds[0])
+            retry = latency_unit * max(only.waste, 0.5 * seconds[0])
             self.losses = [worth[0] + only.error * (retry + weight) + weight * only.cut]
             return
         first, second = _two_least(worth)
         again = weight * max(errors[first], failover_fails)
         self.losses = [
-            own + d.error * (latency_unit * (d.waste if d.waste > s else s) + again) + weight * d.cut
+            own + d.error * (latency_unit * (d.waste if d.waste > 0.5 * s else 0.5 * s) + again) + weight * d.cut
             for d, own, s in zip(deployments, worth, seconds, strict=True)
         ]
         # Only the best has a next best that is worse than itself, and one that fails at its own rate.
@@ -133,7 +134,7 @@ class Judgement:
             worth += self.quality * (1.0 - self.qualities[-1])
         self.worth.append(worth)
         self.errors.append(deployment.error)
-        self.losses.append(worth + deployment.error * self.latency_unit * max(deployment.waste, seconds))
+        self.losses.append(worth + deployment.error * self.latency_unit * max(deployment.waste, 0.5 * seconds))
 
     def retract(self) -> None:
         """Undo the last `add`."""

@@ -137,8 +137,6 @@ class World:
     """Most attempts of a request; each has its luck in `Request.luck`."""
     patience_s: float = WHOLE_TIMEOUT_S / 2
     """s after which a request that failed is not tried again."""
-    hedged: bool = False
-    """Whether our own policy may send an overdue request to a second host (`hedging`)."""
 
 
 class Journey:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 
 from dwa.simulate.rivals import WEAKNESSES
-from dwa.simulate.runs import CHANCE, ORACLE, OURS, Pooled
+from dwa.simulate.runs import CHANCE, HEDGED, ORACLE, OURS, OWN, Pooled
 from dwa.simulate.scenarios import FAMILIES, SCENARIOS, Scenario
 
 INTRODUCTION = """\
@@ -37,9 +37,10 @@ COLUMNS = (
 )
 
 
-def write(results: Mapping[str, Mapping[str, Pooled]], seeds: range) -> str:
-    """The document. `results` maps scenario → policy → numbers, of these seeds."""
-    parts = [INTRODUCTION, f"Seeds {seeds.start} to {seeds.stop - 1}, requests in all {_requests(results):,}.\n"]
+def write(results: Mapping[str, Mapping[str, Pooled]], seeds: range, rivals: range) -> str:
+    """The document. `results` maps scenario → policy → numbers, of these seeds and for the rivals of those."""
+    told = f"Seeds {seeds.start} to {seeds.stop - 1}, for the rivals up to {rivals.stop - 1}"
+    parts = [INTRODUCTION, f"{told}; requests in all {_requests(results):,}.\n"]
     parts.append("## Ours, the bar, and the best rival\n")
     parts += _summary(results)
     parts.append("\n## What each rival gives away\n")
@@ -58,7 +59,7 @@ def write(results: Mapping[str, Mapping[str, Pooled]], seeds: range) -> str:
 
 def best_rival(found: Mapping[str, Pooled]) -> Pooled | None:
     """The rival that closed most."""
-    rivals = [one for name, one in found.items() if name not in (OURS, ORACLE, CHANCE)]
+    rivals = [one for name, one in found.items() if name not in (*OWN, ORACLE, CHANCE)]
     return max(rivals, key=lambda one: one.gap) if rivals else None
 
 
@@ -82,7 +83,10 @@ def _requests(results: Mapping[str, Mapping[str, Pooled]]) -> int:
 
 
 def _summary(results: Mapping[str, Mapping[str, Pooled]]) -> list[str]:
-    parts = ["| scenario | bar | ours | best rival | its gap | verdict |", "| --- | ---: | ---: | --- | ---: | --- |"]
+    parts = [
+        "| scenario | bar | ours | hedged | best rival | its gap | verdict |",
+        "| --- | ---: | ---: | ---: | --- | ---: | --- |",
+    ]
     for name, found in results.items():
         scenario, rival = SCENARIOS[name], best_rival(found)
         if OURS not in found:
@@ -90,10 +94,10 @@ def _summary(results: Mapping[str, Mapping[str, Pooled]]) -> list[str]:
         ours = found[OURS]
         bar = "" if scenario.bar is None else f"{scenario.bar:g}"
         shown = f"{name} (hold-out)" if scenario.holdout else name
+        hedged = f"{100 * found[HEDGED].gap:.1f}" if HEDGED in found else ""
         other = ("", "") if rival is None else (rival.policy, f"{100 * rival.gap:.1f}")
-        parts.append(
-            f"| {shown} | {bar} | {percent(ours)} | {other[0]} | {other[1]} | {verdict(scenario, ours, rival)} |"
-        )
+        judged = verdict(scenario, ours, rival)
+        parts.append(f"| {shown} | {bar} | {percent(ours)} | {hedged} | {other[0]} | {other[1]} | {judged} |")
     return parts
 
 

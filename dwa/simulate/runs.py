@@ -24,7 +24,8 @@ from dwa.simulate.scenarios import SCENARIOS, Scenario, roles
 from dwa.simulate.truth import typical
 
 OURS, HEDGED, ORACLE, CHANCE = "dwa", "dwa_hedged", "oracle", "random"
-POLICIES: tuple[str, ...] = (OURS, HEDGED, *RIVALS, ORACLE)
+OWN = (OURS, HEDGED)
+POLICIES: tuple[str, ...] = (*OWN, *RIVALS, ORACLE)
 DEAR = 1.1
 """A first choice counts as exploration when its true expected loss is so many times the best one's."""
 
@@ -64,8 +65,6 @@ def builder(name: str, params: Params | None = None) -> Callable[[Setting, Seque
 
 def play(world: World, policy: str, seed: int, params: Params | None = None) -> list[Row]:
     """One run, rows in order of arrival; the same every time."""
-    if policy == OURS and world.hedged:
-        policy = HEDGED
     simulate = HedgedSimulation if policy == HEDGED else Simulation
     return sorted(simulate(world, builder(policy, params), seed).run())
 

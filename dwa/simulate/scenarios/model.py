@@ -41,8 +41,6 @@ class Scenario:
     objective: Objective = BALANCED
     seconds: float = 400.0
     replicas: int = 1
-    hedged: bool = False
-    """Whether our own policy hedges here."""
     late_s: float | None = None
     """How late replicas hear of each other, beyond the second between two exchanges; None: not at all."""
     spread: float = 0.15
@@ -65,7 +63,7 @@ class Scenario:
         requests = self.traffic.requests(length, self.replicas, rng)
         shapes = [(one, Sized(one.prompt, stream=one.stream, kind=one.kind)) for one in requests]
         timeline = self._timeline(hosts, yardstick)
-        return World(tuple(hosts), timeline, shapes, yardstick, self.replicas, length, self.late_s, hedged=self.hedged)
+        return World(tuple(hosts), timeline, shapes, yardstick, self.replicas, length, self.late_s)
 
     def _moved(self, host: Host, rng: Random) -> Host:
         if not self.spread:

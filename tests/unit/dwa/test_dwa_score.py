@@ -37,7 +37,7 @@ def test_fast_failure_costs_more_than_slow_success() -> None:
     world = pair()
     for key in ("a/m", "b/m"):
         world.teach(key, 1.0, 60)
-    world.teach("a/m", 2.5)
+    world.teach("a/m", 1.3)
     world.fail("b/m", 0.02)
     weights = world.weights()
     assert weights["b/m"] < weights["a/m"]

@@ -31,6 +31,8 @@ class Services:
         self.trouble: str | None = None
         self.written = UP
         self.log = self
+        self.shared, self.reachable = False, True
+        self.peers: dict[str, float] = {}
 
     async def ping(self) -> bool:
         return self.works

@@ -34,15 +34,15 @@ def test_the_plot_survives_a_run_without_requests() -> None:
 def test_the_document_has_every_scenario_and_policy_it_was_given() -> None:
     names = ("equals", "outage_fast")
     results = {name: pool({seed: compare(name, (OURS, "envoy"), seed, 20.0) for seed in (1, 2)}) for name in names}
-    text = write(results, range(1, 3))
+    text = write(results, range(1, 3), range(1, 2))
     for name in names:
         assert f"### {name}\n" in text
         assert SCENARIOS[name].asks in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = {line.count("|") for line in rows}
-    assert widths == {4, 7, 13}
+    assert widths == {4, 8, 13}
     assert sum(line.startswith("| **dwa** |") for line in rows) == 2
-    assert "Seeds 1 to 2" in text
+    assert "Seeds 1 to 2, for the rivals up to 1;" in text
 
 
 def test_a_verdict_names_a_missed_bar_and_a_better_rival() -> None:
