@@ -10,6 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -190,6 +191,18 @@ class Beside:
         return self.answer
 
 
+def working() -> bool:
+    """Whether a replay's process is there. To ask for another replay instead might take the place of the first."""
+    return any("spawn_main" in " ".join(_command(one)) for one in psutil.Process().children())
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # it has just ended
+
+
 def busy(world: World) -> bool:
     """Whether a second replay is turned away."""
     answer = world.post(PATH, {"strategy": "cost", "seeds": 1, "limit": 1}, key=BOB_KEY)
@@ -202,7 +215,8 @@ def busy(world: World) -> bool:
 
 def test_others_are_served_while_a_replay_is_worked_out_and_a_second_one_is_not(recorded: World) -> None:
     replay = Beside(recorded)
-    until(lambda: busy(recorded))
+    until(working)
+    assert busy(recorded)
     served = 0
     while replay.answer is None:
         assert recorded.get("/api/health", ALICE_KEY).status == 200
@@ -217,7 +231,8 @@ def test_a_caller_who_hangs_up_ends_his_replay(recorded: World) -> None:
     connection = HTTPConnection("127.0.0.1", recorded.serving.port, timeout=20)
     headers = {"authorization": f"Bearer {ALICE_KEY}"}
     connection.request("POST", PATH, json.dumps({"strategy": "random", "seeds": 20}), headers)
-    until(lambda: busy(recorded))
+    until(working)
+    assert busy(recorded)
     connection.close()
     until(lambda: not busy(recorded))
 
