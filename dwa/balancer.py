@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import cast
 
 from dwa.affinity import Affinity
 from dwa.candidate import Candidate, Shape
@@ -55,6 +56,7 @@ class Balancer:
         "_deployments",
         "_explorer",
         "_hedges",
+        "_joined",
         "_lengths",
         "_params",
         "_quality",
@@ -79,6 +81,7 @@ class Balancer:
         self._explorer = Explorer(self._params, self._traffic)
         self._hedges = Hedges()
         self._turn = 0
+        self._joined = False
 
     def rank(
         self,
@@ -246,8 +249,8 @@ class Balancer:
     ) -> dict[str, float]:
         """Probability of each key to be tried first; sums to one. All zero when every one waits for Retry-After."""
         rows = self.preview(candidates, shape, objective).explain()
-        found = {str(row["key"]): row["weight"] for row in rows}
-        return {candidate.key: _number(found.get(candidate.key)) for candidate in candidates}
+        found = {row["key"]: cast("float", row["weight"]) for row in rows}
+        return {candidate.key: found.get(candidate.key, 0.0) for candidate in candidates}
 
     def stats(self, objective: Objective = BALANCED) -> list[DeploymentStats]:
         """Every deployment ever met, as compared for a request of typical size; in order of first appearance."""
@@ -297,6 +300,9 @@ class Balancer:
         What others tell of `candidates` is learned before the first of our own requests.
         """
         known = {candidate.key: candidate for candidate in candidates}
+        self._joined = True
+        for deployment in self._deployments.values():
+            deployment.share()
 
         def meet(key: str) -> Deployment | None:
             return self._meet(known[key]) if key in known else None
@@ -317,6 +323,8 @@ class Balancer:
                 affinity=self._affinity,
                 on_change=self._explorer.excite,
             )
+            if self._joined:
+                deployment.share()
         return deployment
 
     def _survey(
@@ -389,7 +397,3 @@ class Balancer:
             seed=uniform,
             retry_after=max(survey.soonest() - now, 0.0),
         )
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, float) else 0.0

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dwa.affinity import HIT_GAIN, Affinity
+from dwa.bill import learned
 from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
 from dwa.candidate import Candidate
 from dwa.explore import Traffic
@@ -33,11 +34,6 @@ UNLIMITED = 1 << 30
 OUTLIVED = 2.0
 """Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
 of busy hosts; halved: failures of uneven duration excuse each other."""
-PRICE_GAIN = 0.2
-"""Weight of one bill in the price factor. Bills have no noise. Doubled: two answers instead of five to see a price that
-the table does not know; halved: ten."""
-PRICE_BOUND = 10.0
-"""Largest factor, and its inverse the smallest, that a bill may have: beyond it the bill or the table is a mistake."""
 
 
 class Deployment:
@@ -133,6 +129,10 @@ class Deployment:
         self.first = self.prefill = self.token = self.crowding = 0.0
         self.error = self.cut = self.waste = 0.0
         self.publish(now)
+
+    def share(self) -> None:
+        """From now on others are told what happens here."""
+        self.ledger = Ledger(self.latency)
 
     def adopt(self, candidate: Candidate) -> None:
         """The configuration changed: prices and limits count from now on, what was learned stays."""
@@ -382,14 +382,9 @@ class Deployment:
         return youngest
 
     def _learn_price(self, candidate: Candidate, prompt: int, answer: int, cost: float | None, cached: int) -> None:
-        if cost is None:
-            return
-        self.tally.cost += cost
-        price_cached = candidate.price_in if candidate.price_cached is None else candidate.price_cached
-        listed = (prompt - cached) * candidate.price_in + cached * price_cached + answer * candidate.price_out
-        if listed > 0.0:
-            ratio = min(max(cost / listed, 1.0 / PRICE_BOUND), PRICE_BOUND)
-            self.price += PRICE_GAIN * (ratio - self.price)
+        if cost is not None:
+            self.tally.cost += cost
+            self.price = learned(self.price, candidate, prompt, answer, cost, cached)
 
     def _remember(self, ticket: Ticket, prompt: int, cached: int, now: float) -> None:
         sticky = ticket.sticky or ""

@@ -25,7 +25,6 @@ from typing import Any, cast
 from dwa.breaker import HALF_OPEN
 from dwa.deployment import Deployment
 from dwa.explore import Traffic
-from dwa.ledger import Ledger
 
 VERSION = 1
 EVERY_S = 1.0
@@ -127,7 +126,6 @@ class Replica:
         for key, d in self._deployments.items():
             ledger = d.ledger
             if ledger is None:
-                d.ledger = Ledger(d.latency)
                 continue
             if ledger.sent or ledger.successes or ledger.failures or ledger.cuts:
                 outcomes = [[at + offset, failed] for at, failed in ledger.outcomes]

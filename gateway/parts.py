@@ -89,7 +89,7 @@ class Parts:
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
         self.feedback = Feedback(
-            self.records, self.balancer, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
+            self.records, self.fleet, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
         )
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)

@@ -163,7 +163,13 @@ class Simulation:
         ]
         self.policies = [
             make(
-                Setting(self._listings, world.yardstick, Random(seed * 1009 + place), len(world.requests), place),
+                Setting(
+                    self._listings,
+                    world.yardstick,
+                    Random(seed * 1009 + place),
+                    len(world.requests),
+                    None if world.late_s is None else place,
+                ),
                 self.lines,
             )
             for place in range(world.replicas)

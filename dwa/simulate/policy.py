@@ -42,8 +42,8 @@ class Setting:
     rng: Random
     requests: int
     """About how many there will be: bandits tune themselves to their horizon."""
-    replica: int = 0
-    """Which of several gateways it is."""
+    replica: int | None = None
+    """Which of several gateways that share what they know; None: nobody shares."""
 
     def attempt_loss(self, attempt: Attempt, now: float) -> float:
         """What one attempt lost; a failure is charged a typical answer elsewhere."""
@@ -148,7 +148,7 @@ class Ours:
         self._strategy = strategy
         self._now = 0.0
         self.balancer = Balancer(params, clock=lambda: self._now, rng=setting.rng)
-        self._replica = self.balancer.join(str(setting.replica))
+        self._replica = self.balancer.join(str(setting.replica)) if setting.replica is not None else None
         self._candidates: list[Candidate] = []
         self._present: list[Candidate] = []
         self._places: dict[str, int] = {}
@@ -157,12 +157,13 @@ class Ours:
     def tell(self, now: float) -> Told:
         """What other replicas should know; all have the same clock."""
         self._now = now
-        return self._replica.tell(0.0)
+        return self._replica.tell(0.0) if self._replica is not None else {}
 
     def hear(self, others: Mapping[str, Told], now: float) -> None:
         """What they said."""
         self._now = now
-        self._replica.hear(others, 0.0)
+        if self._replica is not None:
+            self._replica.hear(others, 0.0)
 
     def relisted(self, now: float) -> None:
         """Prices and presence are facts of the configuration."""

@@ -7,8 +7,6 @@ and never teaches one twice.
 
 A source is the caller together with the end user it named for the request (`user`); the caller as a whole is the crowd
 of its users. An answer from the cache, or shared with whoever asked first, is a vote on the deployment that wrote it.
-
-Limits: each process teaches its own DWA what it is told itself.
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ from hashlib import blake2b
 
 from msgspec.structs import replace
 
-from dwa import Balancer
 from dwa.quality import JUDGE
 from gateway.errors import BadRequest, Conflict, NotFound
+from gateway.fleet import Fleet
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.records import ExchangeRecord, Records
@@ -41,15 +39,15 @@ class Feedback:
     def __init__(
         self,
         records: Records,
-        balancer: Balancer,
+        dwa: Fleet,
         *,
         wall: Callable[[], float],
         rng: random.Random,
         heard: Callable[[str], None],
     ) -> None:
-        """Keep votes beside `records`, teach `balancer`; `heard` is told of each new one: `caller` or `judge`."""
+        """Keep votes beside `records`, teach `dwa`; `heard` is told of each new one: `caller` or `judge`."""
         self._records = records
-        self._balancer = balancer
+        self._dwa = dwa
         self._wall = wall
         self._rng = rng
         self._heard = heard
@@ -138,7 +136,7 @@ class Feedback:
         )
 
     async def _taught(self, vote: Vote, record: ExchangeRecord, source: str, crowd: str | None) -> Vote:
-        weight = self._balancer.rate(
+        weight = self._dwa.rate(
             f"{vote.provider}/{vote.model}",
             vote.route,
             vote.score,
@@ -152,7 +150,7 @@ class Feedback:
 
     def _revised(self, earlier: Vote, vote: Vote) -> Vote:
         if earlier.weight and earlier.score != vote.score:
-            self._balancer.revise(
+            self._dwa.revise(
                 f"{earlier.provider}/{earlier.model}",
                 earlier.route,
                 vote.score - earlier.score,
