@@ -51,6 +51,7 @@ class Breaker:
         "_pause",
         "changed_at",
         "hung",
+        "mark",
         "opened_at",
         "openings",
         "probe_sent",
@@ -69,6 +70,8 @@ class Breaker:
         self.hung = False
         self.opened_at = self.reopens_at = 0.0
         self.since = self.changed_at = float("-inf")
+        self.mark = ""
+        """The name of its last transition among replicas, by which one that comes back is known; "" while untold."""
         self.probe_sent: float | None = None
         self._leased_until = 0.0
         self._pause = 0.0
@@ -140,17 +143,21 @@ class Breaker:
             self._climb(now)
         return False
 
-    def adopt(self, state: str, changed_at: float, reopens_at: float, now: float, *, hung: bool, probing: bool) -> bool:
+    def adopt(
+        self, state: str, mark: str, changed_at: float, reopens_at: float, now: float, *, hung: bool, probing: bool
+    ) -> bool:
         """Follow another replica's transition if it is the later one; True when that changed ours.
 
-        Whoever opened it probes first: those who follow wait `follow_s` longer, and while a probe is under way, so that
-        its result reaches them before they send one of their own.
+        One that was heard before comes again from everybody who followed it, and by clocks that differ by a little: it
+        is known by its mark, or all would put off their probes for ever. Whoever opened it probes first: those who
+        follow wait `follow_s` longer, and while a probe is under way, so that its result reaches them before they send
+        one of their own.
         """
         patience = self._params.follow_s
         if probing and self.state in (OPEN, HALF_OPEN) and self.probe_sent is None:
             self.state = OPEN
             self.reopens_at = max(self.reopens_at, now + patience)
-        if changed_at <= self.changed_at:
+        if mark == self.mark or changed_at <= self.changed_at:
             return False
         shut = self.state in (OPEN, HALF_OPEN)
         if state in (OPEN, HALF_OPEN):
@@ -165,7 +172,7 @@ class Breaker:
             changed = shut
             if shut:
                 self._recover(now, changed_at)
-        self.changed_at = changed_at
+        self.changed_at, self.mark = changed_at, mark
         return changed
 
     # --- admission ---------------------------------------------------------------------------------------------
@@ -220,7 +227,7 @@ class Breaker:
             self.hung = False
             self.openings += 1
             self.opened_at = now
-        self.state, self.ramp, self.changed_at = OPEN, 0.0, now
+        self.state, self.ramp, self.changed_at, self.mark = OPEN, 0.0, now, ""
         self.reopens_at = now + self._pause
         self.probe_sent = None
         self._clear(0.0)
@@ -232,11 +239,11 @@ class Breaker:
         self.ramp *= self._params.ramp_growth
         if self.ramp < 1.0:
             return False
-        self.state, self.ramp, self.changed_at = CLOSED, 1.0, now
+        self.state, self.ramp, self.changed_at, self.mark = CLOSED, 1.0, now, ""
         return True
 
     def _recover(self, now: float, dispatched: float) -> None:
-        self.state, self.ramp, self.changed_at = RAMP, self._params.ramp_start, now
+        self.state, self.ramp, self.changed_at, self.mark = RAMP, self._params.ramp_start, now, ""
         self.since = dispatched
         self.reopens_at = now
         self._pause = 0.0 if self._pause <= self._params.pause_min_s else self._pause / self._params.pause_growth

@@ -46,6 +46,7 @@ class Replica:
         "_deployments",
         "_forget",
         "_heard",
+        "_marks",
         "_meet",
         "_past",
         "_resets",
@@ -79,6 +80,7 @@ class Replica:
         self._meet = meet
         self._forget = forget
         self._round = count(1)
+        self._marks = count(1)
         self._past: deque[tuple[int, dict[str, list[object]]]] = deque(maxlen=ROUNDS)
         self._heard: dict[str, tuple[int, int]] = {}
         self._resets: deque[tuple[int, str | None]] = deque(maxlen=ROUNDS)
@@ -96,7 +98,7 @@ class Replica:
             "version": VERSION,
             "at": now + offset,
             "rate": self._traffic.rate,
-            "hosts": {key: _state(d, offset) for key, d in self._deployments.items()},
+            "hosts": {key: self._state(d, offset) for key, d in self._deployments.items()},
             "rounds": list(self._past),
             "resets": list(self._resets),
         }
@@ -134,6 +136,15 @@ class Replica:
             ledger.turn()
         return rows
 
+    def _state(self, d: Deployment, offset: float) -> list[object]:
+        breaker = d.breaker
+        if not breaker.mark:
+            breaker.mark = f"{self.name}.{next(self._marks)}"
+        probing = breaker.state == HALF_OPEN and breaker.probe_sent is not None
+        changed, reopens = max(breaker.changed_at, 0.0) + offset, breaker.reopens_at + offset
+        retry = d.quota.retry_at + offset
+        return [d.in_flight, breaker.state, breaker.mark, changed, reopens, breaker.hung, probing, retry]
+
     # --- hearing -----------------------------------------------------------------------------------------------
 
     def _catch_up(self, name: str, told: Told, now: float, offset: float) -> None:
@@ -161,20 +172,13 @@ class Replica:
         d.peers = len(states)
         d.elsewhere = sum(state[0] for state in states)
         d.mirrored = d.in_flight
-        for _, breaker, changed, reopens, hung, probing, retry in states:
+        for _, breaker, mark, changed, reopens, hung, probing, retry in states:
             if retry - offset > max(now, d.quota.retry_at):
                 d.quota.hold(retry - offset)
-            if d.breaker.adopt(breaker, changed - offset, reopens - offset, now, hung=hung, probing=probing):
+            if d.breaker.adopt(breaker, mark, changed - offset, reopens - offset, now, hung=hung, probing=probing):
                 d.reliability.forgive()
                 d.on_change()
         d.publish(now)
-
-
-def _state(d: Deployment, offset: float) -> list[object]:
-    breaker = d.breaker
-    probing = breaker.state == HALF_OPEN and breaker.probe_sent is not None
-    reopens, retry = breaker.reopens_at + offset, d.quota.retry_at + offset
-    return [d.in_flight, breaker.state, breaker.changed_at + offset, reopens, breaker.hung, probing, retry]
 
 
 def _learn(d: Deployment, row: list[Any], now: float, offset: float) -> None:

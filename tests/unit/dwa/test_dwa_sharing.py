@@ -218,3 +218,17 @@ def test_alone_nothing_is_different() -> None:
             world.teach(key, seconds)
         replica.hear({"only": replica.tell(0.0)}, 0.0)
     assert lonely.weights() == joined.weights()
+
+
+def test_an_opening_heard_again_by_jittering_clocks_puts_off_no_probe() -> None:
+    fleet = Fleet(4)
+    fleet.worlds[0].fail("a/m", 0.1, 3)
+    fleet.exchange()
+    first = host(fleet.worlds[0], "a/m").breaker.reopens_at
+    jitter = Random(3)
+    for _ in range(4):
+        fleet.wait(0.2)
+        told = fleet.told()
+        for one in fleet.replicas:
+            one.hear(told, 100.0 + jitter.uniform(-0.01, 0.01))
+    assert host(fleet.worlds[0], "a/m").breaker.reopens_at == first
