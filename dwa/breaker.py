@@ -35,6 +35,7 @@ from math import log
 from dwa.params import Params
 
 CLOSED, OPEN, HALF_OPEN, RAMP = "closed", "open", "half_open", "ramp"
+NEVER = float("-inf")
 RATE_FLOOR, RATE_CEILING = 0.02, 0.4
 """Bounds of e in the test: below, two failures would do; above, failing would stop being evidence at all."""
 
@@ -69,7 +70,7 @@ class Breaker:
         self.openings = 0
         self.hung = False
         self.opened_at = self.reopens_at = 0.0
-        self.since = self.changed_at = float("-inf")
+        self.since = self.changed_at = NEVER
         self.mark = ""
         """The name of its last transition among replicas, by which one that comes back is known; "" while untold."""
         self.probe_sent: float | None = None

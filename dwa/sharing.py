@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, cast
 
-from dwa.breaker import HALF_OPEN
+from dwa.breaker import HALF_OPEN, NEVER
 from dwa.deployment import Deployment
 from dwa.explore import Traffic
 
@@ -138,7 +138,7 @@ class Replica:
 
     def _state(self, d: Deployment, offset: float) -> list[object]:
         breaker = d.breaker
-        if not breaker.mark:
+        if not breaker.mark and breaker.changed_at > NEVER:
             breaker.mark = f"{self.name}.{next(self._marks)}"
         probing = breaker.state == HALF_OPEN and breaker.probe_sent is not None
         changed, reopens = max(breaker.changed_at, 0.0) + offset, breaker.reopens_at + offset
@@ -175,6 +175,9 @@ class Replica:
         for _, breaker, mark, changed, reopens, hung, probing, retry in states:
             if retry - offset > max(now, d.quota.retry_at):
                 d.quota.hold(retry - offset)
+            # One that has never changed has no mark: it is no news, however long its replica has been there.
+            if not mark:
+                continue
             if d.breaker.adopt(breaker, mark, changed - offset, reopens - offset, now, hung=hung, probing=probing):
                 d.reliability.forgive()
                 d.on_change()

@@ -110,7 +110,7 @@ class Catalog:
         for deployment in deployments:
             names.setdefault(deployment.model, []).append(deployment)
             names.setdefault(deployment.key, []).append(deployment)
-            if deployment.chats:
+            if deployment.chats and deployment.model != AUTO:
                 names.setdefault(AUTO, []).append(deployment)
         self._names = {name: tuple(found) for name, found in names.items()}
         self.by_key = {deployment.key: deployment for deployment in deployments}

@@ -1,11 +1,12 @@
-"""Settings → deployments and routes: what the catalog is made of."""
+"""Settings → deployments, routes and objectives: what can be asked for, and what for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dwa import Candidate
+from dwa import PRESETS, Candidate, Objective, Slo, cheapest_under
 from gateway.catalog import Catalog, Deployment, Price, Route
+from gateway.settings import shared
 from gateway.settings.tree import ModelSettings, ProviderSettings, RouteSettings, Settings
 from providers.client import Endpoint
 from providers.dialect import Dialect, Target
@@ -21,6 +22,17 @@ def catalog_of(settings: Settings, dialects: Mapping[str, Dialect]) -> Catalog:
     ]
     by_key = {one.key: one for one in deployments}
     return Catalog(deployments, [_route(route, by_key) for route in settings.routes.values()])
+
+
+def objectives_of(settings: Settings) -> dict[str, Objective]:
+    """Every objective by name: the presets, and those of the settings."""
+    return {**PRESETS, **{name: _objective(name, own) for name, own in settings.objectives.items()}}
+
+
+def _objective(name: str, own: shared.Objective) -> Objective:
+    if own.slo is not None:
+        return cheapest_under(name, Slo(own.slo.seconds, own.slo.share, own.slo.errors))
+    return Objective(name, own.latency, own.cost, own.errors, own.quality)
 
 
 def _deployment(provider: ProviderSettings, model: ModelSettings, dialect: Dialect) -> Deployment:

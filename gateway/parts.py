@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import Board, FolderBoard, MemoryStore, RedisBoard, RedisStore, Store
-from dwa import Balancer, Objective, Slo, cheapest_under
+from dwa import Balancer, Objective
 from dwa.strategies import STRATEGIES
 from gateway import logs
 from gateway.asking import Defaults, Preparing
@@ -26,7 +26,7 @@ from gateway.fleet import Fleet
 from gateway.governance.keys import Principal, Principals
 from gateway.health import Health
 from gateway.identity import new_id
-from gateway.inventory import catalog_of
+from gateway.inventory import catalog_of, objectives_of
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
@@ -66,6 +66,7 @@ class Parts:
         self.version = version
         self.monotonic, self.wall, self.rng = monotonic, wall, rng
         self.catalog: Catalog = catalog_of(settings, DIALECTS)
+        self._objectives = objectives_of(settings)
         self.balancer = Balancer(clock=monotonic, rng=rng)
         self.metrics = Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
@@ -106,11 +107,7 @@ class Parts:
         """An objective by name or by weights. Raises `ValueError` for neither a preset nor a configured one."""
         if weights is not None:
             return Objective(name, weights["latency"], weights["cost"], weights["errors"], weights["quality"])
-        if own := self.settings.objectives.get(name):
-            if (slo := own.slo) is not None:
-                return cheapest_under(name, Slo(slo.seconds, slo.share, slo.errors))
-            return Objective(name, own.latency, own.cost, own.errors, own.quality)
-        return Objective.of(name)
+        return self._objectives.get(name) or Objective.of(name)
 
     async def start(self) -> None:
         """Open what must be open; what is away is tried again in the background."""

@@ -22,11 +22,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dwa import PRESETS, Candidate, Objective
+from dwa import Candidate, Objective
 from dwa.simulate.recorded import Asked, Outcome, Recorded
 from dwa.simulate.recorded import replay as replayed
 from gateway.catalog import Catalog
 from gateway.errors import AlreadyReplaying, DeadlineExceeded
+from gateway.inventory import objectives_of
 from gateway.settings.tree import Settings
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
@@ -94,12 +95,8 @@ class Pipe(Protocol):
 
 def question_of(settings: Settings, catalog: Catalog, period: Period, asked: Asked) -> Question:
     """The question, with today's deployments and objectives."""
-    own = {
-        name: Objective(name, one.latency, one.cost, one.errors, one.quality)
-        for name, one in settings.objectives.items()
-    }
     known = {key: one.candidate for key, one in catalog.by_key.items()}
-    return Question(period, asked, known, {**PRESETS, **own})
+    return Question(period, asked, known, objectives_of(settings))
 
 
 def work_out(url: str, question: Question, tell: Tell) -> Outcome | None:

