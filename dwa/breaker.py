@@ -28,8 +28,9 @@ with cold caches, met by its whole traffic at once, goes down again.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from math import log
 
 from dwa.params import Params
@@ -45,7 +46,8 @@ class Breaker:
 
     __slots__ = (
         "_carried",
-        "_evidence",
+        "_dispatched",
+        "_failed",
         "_failures",
         "_leased_until",
         "_params",
@@ -76,7 +78,9 @@ class Breaker:
         self.probe_sent: float | None = None
         self._leased_until = 0.0
         self._pause = 0.0
-        self._evidence: list[tuple[float, bool]] = []
+        # The outcomes that are weighed: when each was dispatched, in that order, and whether it failed.
+        self._dispatched = array("d")
+        self._failed = bytearray()
         self._failures = 0
         self._carried = 0.0
         self.streak = 0
@@ -109,7 +113,11 @@ class Breaker:
         if not self._failures:
             return total
         up, down = self._steps(usual)
-        for _, failed in sorted([*self._evidence, *((at, False) for at in alive)]) if alive else self._evidence:
+        outcomes: Iterable[int] = self._failed
+        if alive:
+            seen = zip(self._dispatched, self._failed, strict=True)
+            outcomes = (failed for _, failed in sorted([*seen, *((at, 0) for at in alive)]))
+        for failed in outcomes:
             total = total + up if failed else max(0.0, total - down)
         return total
 
@@ -252,7 +260,8 @@ class Breaker:
         self._clear(self._params.breaker_limit / 2)
 
     def _clear(self, carried: float) -> None:
-        self._evidence.clear()
+        del self._dispatched[:]
+        self._failed.clear()
         self._failures = 0
         self._carried = carried
 
@@ -262,11 +271,16 @@ class Breaker:
         return log(broken / rate), log((1.0 - rate) / (1.0 - broken))
 
     def _insert(self, dispatched: float, failed: bool, usual: float) -> None:
-        insort(self._evidence, (dispatched, failed))
+        times = self._dispatched
+        # Of the same instant the failures come last, whatever came first.
+        place = bisect_right(times, dispatched) if failed else bisect_left(times, dispatched)
+        times.insert(place, dispatched)
+        self._failed.insert(place, failed)
         self._failures += failed
-        if len(self._evidence) <= self._params.evidence:
+        if len(times) <= self._params.evidence:
             return
-        _, oldest = self._evidence.pop(0)
+        del times[0]
+        oldest = self._failed.pop(0)
         self._failures -= oldest
         if oldest or self._carried:
             up, down = self._steps(usual)

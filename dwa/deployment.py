@@ -77,7 +77,7 @@ class Deployment:
         "tally",
         "token",
         "turn",
-        "waste",
+        "twice_waste",
     )
 
     def __init__(
@@ -127,7 +127,7 @@ class Deployment:
         self.guarded = False
         self.review_at = now
         self.first = self.prefill = self.token = self.crowding = 0.0
-        self.error = self.cut = self.waste = 0.0
+        self.error = self.cut = self.twice_waste = 0.0
         self.publish(now)
 
     def share(self) -> None:
@@ -149,7 +149,7 @@ class Deployment:
         self.crowding = charged(self.crowd + 1, latency.inverse_knee)
         self.error = self.reliability.rate(now)
         self.cut = self.reliability.cut
-        self.waste = self.reliability.waste
+        self.twice_waste = 2.0 * self.reliability.waste
         self.guarded = self.quota.active or self.breaker.state != CLOSED
 
     @property

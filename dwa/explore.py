@@ -69,7 +69,8 @@ class Traffic:
         self._count = self._count * exp((self._at - now) / RATE_WINDOW_S) + 1.0
         self._at = now
         # Until one window has passed the count is divided by what has passed, or a start would look like a lull.
-        self.rate = self._count / min(RATE_WINDOW_S, now - self._began + 1.0)
+        passed = now - self._began + 1.0
+        self.rate = self._count / (passed if passed < RATE_WINDOW_S else RATE_WINDOW_S)
 
     @property
     def everywhere(self) -> float:
@@ -94,7 +95,8 @@ class Explorer:
 
     def earn(self) -> None:
         """A request came."""
-        self.purse = min(self.purse + self._params.explore_cap, self._params.explore_burst)
+        saved, full = self.purse + self._params.explore_cap, self._params.explore_burst
+        self.purse = saved if saved < full else full
 
     def excite(self) -> None:
         """The world changed somewhere."""

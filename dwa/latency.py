@@ -19,7 +19,7 @@ Why these departures from the textbook:
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import cast
 
 from dwa.load import slope, slowdown
@@ -34,6 +34,7 @@ NOISE_FLOOR, NOISE_CEILING = 0.005, 1.0
 HEARD = 4
 """Observations of another replica's round that count as a run: as many as complete one. Doubled: no difference;
 halved: a change that others have seen for sure is believed a second later."""
+Triangle = tuple[float, float, float, float, float, float, float, float, float, float]
 INSTANT = 1e-3
 """s. Shorter times are clock resolution; their logarithm would be a wild surprise."""
 
@@ -60,10 +61,10 @@ class LatencyModel:
 
     def __init__(self, params: Params, *, first_token_s: float, token_s: float, knee: float, now: float) -> None:
         self._params = params
-        self.state = [log(first_token_s), log(params.prefill_s), log(token_s), -log(knee)]
-        self.covariance = [[0.0] * SIZE for _ in range(SIZE)]
-        for i, sd in enumerate((params.prior_sd, params.prior_sd, params.prior_sd, params.knee_sd)):
-            self.covariance[i][i] = sd * sd
+        self.state = (log(first_token_s), log(params.prefill_s), log(token_s), -log(knee))
+        own, crowd = params.prior_sd * params.prior_sd, params.knee_sd * params.knee_sd
+        self.covariance: Triangle = (own, 0.0, 0.0, 0.0, own, 0.0, 0.0, own, 0.0, crowd)
+        """log², the upper triangle row by row: a covariance is symmetric, and this is updated with every answer."""
         self._noise = list(NOISE)
         self._at = now
         self._slower = self._faster = 0.0
@@ -148,10 +149,9 @@ class LatencyModel:
 
     def doubt(self, now: float, prompt: float, answer: float) -> float:
         """Posterior s.d. of the log of the forecast for a request of this size, with what silence has added."""
-        parts = (self.first, prompt * self.prefill, answer * self.token)
-        whole = sum(parts)
-        shares = [part / whole for part in parts]
-        spread = sum(shares[i] * shares[j] * self.covariance[i][j] for i in range(SIZE - 1) for j in range(SIZE - 1))
+        p0, p1, p2 = self.first, prompt * self.prefill, answer * self.token
+        whole = p0 + p1 + p2
+        _, spread = self._reach(p0 / whole, p1 / whole, p2 / whole, 0.0)
         return sqrt(max(spread, 0.0) + self._params.drift * (now - self._at))
 
     def noise(self, kind: int) -> float:
@@ -160,21 +160,21 @@ class LatencyModel:
 
     def _learn(self, now: float, seconds: float, parts: tuple[float, float, float], busy: int, kind: int) -> float:
         self._forget(now)
-        whole = parts[0] + parts[1] + parts[2]
-        h0, h1, h2 = parts[0] / whole, parts[1] / whole, parts[2] / whole
-        h3 = slope(busy, self.inverse_knee)
+        p0, p1, p2 = parts
+        whole = p0 + p1 + p2
+        h0, h1, h2, h3 = p0 / whole, p1 / whole, p2 / whole, slope(busy, self.inverse_knee)
         noise = self._noise[kind]
-        surprise = log(max(seconds, INSTANT) / (whole * slowdown(busy, self.inverse_knee)))
+        surprise = log((seconds if seconds > INSTANT else INSTANT) / (whole * slowdown(busy, self.inverse_knee)))
         reach, spread = self._reach(h0, h1, h2, h3)
         score = surprise / sqrt(spread + noise)
         if self._runs(score):
             reach, spread = self._reach(h0, h1, h2, h3)
-        width = sqrt(spread + noise)
-        clip = self._params.clip_sd * width
-        step = min(max(surprise, -clip), clip) / (spread + noise)
-        self._absorb(reach, step, spread + noise)
-        excess = min(surprise * surprise, clip * clip) - spread
-        noise += self._params.noise_gain * (max(excess, 0.0) - noise)
+        total = spread + noise
+        clip = self._params.clip_sd * sqrt(total)
+        cut = clip if surprise > clip else -clip if surprise < -clip else surprise
+        self._absorb(reach, cut / total, total)
+        excess = cut * cut - spread
+        noise += self._params.noise_gain * ((excess if excess > 0.0 else 0.0) - noise)
         self._noise[kind] = min(max(noise, NOISE_FLOOR), NOISE_CEILING)
         self._publish()
         return score
@@ -184,32 +184,45 @@ class LatencyModel:
         if passed <= 0.0:
             return
         self._at = now
-        growth = self._params.drift * passed
-        ceiling = self._params.prior_sd * self._params.prior_sd
-        for i in range(SIZE - 1):
-            row = self.covariance[i]
-            if row[i] < ceiling:
-                row[i] = min(row[i] + growth, ceiling)
+        self._raise(self._params.drift * passed, self._params.prior_sd * self._params.prior_sd)
 
-    def _reach(self, h0: float, h1: float, h2: float, h3: float) -> tuple[list[float], float]:
+    def _raise(self, doubt: float, ceiling: float) -> None:
+        """Add doubt about A, F and B, of each up to the ceiling at which nothing is known of it."""
+        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
+        self.covariance = (
+            *(a if a >= ceiling else min(a + doubt, ceiling), ab, ac, ad),
+            *(b if b >= ceiling else min(b + doubt, ceiling), bc, bd),
+            *(c if c >= ceiling else min(c + doubt, ceiling), cd),
+            d,
+        )
+
+    def _reach(self, h0: float, h1: float, h2: float, h3: float) -> tuple[tuple[float, float, float, float], float]:
         """P·h and h·P·h."""
-        reach = [p0 * h0 + p1 * h1 + p2 * h2 + p3 * h3 for p0, p1, p2, p3 in self.covariance]
-        return reach, reach[0] * h0 + reach[1] * h1 + reach[2] * h2 + reach[3] * h3
+        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
+        r0 = a * h0 + ab * h1 + ac * h2 + ad * h3
+        r1 = ab * h0 + b * h1 + bc * h2 + bd * h3
+        r2 = ac * h0 + bc * h1 + c * h2 + cd * h3
+        r3 = ad * h0 + bd * h1 + cd * h2 + d * h3
+        return (r0, r1, r2, r3), r0 * h0 + r1 * h1 + r2 * h2 + r3 * h3
 
-    def _absorb(self, reach: list[float], step: float, total: float) -> None:
+    def _absorb(self, reach: tuple[float, float, float, float], step: float, total: float) -> None:
         r0, r1, r2, r3 = reach
         s0, s1, s2, s3 = self.state
-        self.state = [s0 + r0 * step, s1 + r1 * step, s2 + r2 * step, s3 + r3 * step]
-        shares = (r0 / total, r1 / total, r2 / total, r3 / total)
-        self.covariance = [
-            [p0 - share * r0, p1 - share * r1, p2 - share * r2, p3 - share * r3]
-            for share, (p0, p1, p2, p3) in zip(shares, self.covariance, strict=True)
-        ]
+        self.state = (s0 + r0 * step, s1 + r1 * step, s2 + r2 * step, s3 + r3 * step)
+        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
+        k0, k1, k2 = r0 / total, r1 / total, r2 / total
+        self.covariance = (
+            *(a - k0 * r0, ab - k0 * r1, ac - k0 * r2, ad - k0 * r3),
+            *(b - k1 * r1, bc - k1 * r2, bd - k1 * r3),
+            *(c - k2 * r2, cd - k2 * r3),
+            d - r3 / total * r3,
+        )
 
     def _runs(self, score: float) -> bool:
         """Whether this surprise completes a run that means the world changed; then the doubt is already raised."""
         params = self._params
-        cut = min(max(score, -params.clip_sd), params.clip_sd)
+        clip = params.clip_sd
+        cut = clip if score > clip else -clip if score < -clip else score
         slower, faster = self._slower + cut - params.run_slack_sd, self._faster - cut - params.run_slack_sd
         self._slower = slower if slower > 0.0 else 0.0
         self._faster = faster if faster > 0.0 else 0.0
@@ -217,15 +230,15 @@ class LatencyModel:
             return False
         self._slower = self._faster = 0.0
         self.changes += 1
-        for i in range(SIZE - 1):
-            self.covariance[i][i] += params.run_inflate
+        self._raise(params.run_inflate, inf)
         return True
 
     def snapshot(self, now: float) -> dict[str, object]:
-        """Plain numbers, enough to go on later."""
+        """Plain numbers, enough to go on later; the covariance as whole rows."""
+        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
         return {
             "state": list(self.state),
-            "covariance": [list(row) for row in self.covariance],
+            "covariance": [[a, ab, ac, ad], [ab, b, bc, bd], [ac, bc, c, cd], [ad, bd, cd, d]],
             "noise": list(self._noise),
             "tail": self.tail,
             "seen": self.seen,
@@ -237,12 +250,14 @@ class LatencyModel:
 
         ValueError when it has another size.
         """
-        state = [float(x) for x in cast("list[float]", row["state"])]
-        covariance = [[float(x) for x in line] for line in cast("list[list[float]]", row["covariance"])]
+        state = tuple(float(x) for x in cast("list[float]", row["state"]))
+        rows = [[float(x) for x in line] for line in cast("list[list[float]]", row["covariance"])]
         noise = [float(x) for x in cast("list[float]", row["noise"])]
-        if [len(line) for line in (state, noise, *covariance)] != [SIZE, len(NOISE), *[SIZE] * SIZE]:
+        if [len(line) for line in (state, noise, *rows)] != [SIZE, len(NOISE), *[SIZE] * SIZE]:
             raise ValueError("snapshot of a latency model of another size")
-        self.state, self.covariance, self._noise = state, covariance, noise
+        triangle = tuple(x for i, line in enumerate(rows) for x in line[i:])
+        self.state, self.covariance = cast("tuple[float, float, float, float]", state), cast("Triangle", triangle)
+        self._noise = noise
         self.tail = cast("float", row["tail"])
         self.seen = cast("int", row["seen"])
         self._at = now - age - cast("float", row["idle_s"])

@@ -53,7 +53,7 @@ def lateness(d: Deployment, median: float, left: float, known: float, length: fl
     spread = sqrt(max(known + length, NARROW * NARROW))
     strays = min(max(d.latency.tail - exp(0.5 * known), 0.0) / (STRAGGLER - 1.0), 1.0)
     late = _beyond(median, left, spread, strays)
-    return late + d.error * (_beyond(median, left - d.waste, spread, strays) - late)
+    return late + d.error * (_beyond(median, left - 0.5 * d.twice_waste, spread, strays) - late)
 
 
 def _beyond(median: float, left: float, spread: float, strays: float) -> float:

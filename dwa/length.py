@@ -40,7 +40,7 @@ class Lengths:
             known = (LEAN * known + own[0] * own[1]) / (LEAN + own[0])
         if shape.output_tokens is not None and shape.output_tokens < known:
             known = float(shape.output_tokens)
-        return max(known, 1.0)
+        return known if known > 1.0 else 1.0
 
     def learn(self, shape: Shape, output_tokens: int) -> None:
         """An answer of `output_tokens` came to a request of this shape."""

@@ -71,6 +71,8 @@ class Ranking:
         A breaker opens on evidence that a host is broken, and spares its callers a failed attempt; when all the others
         have just failed too there is nothing left to spare.
         """
+        if not self._survey.blocked:
+            return []
         ranked = {candidate.key for candidate in self.candidates}
         return [candidate for candidate in self._survey.held_back() if candidate.key not in ranked]
 

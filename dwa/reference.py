@@ -44,7 +44,7 @@ class References:
             known = (here, there, 0)
         reference_s, reference_cost, count = known
         count += 1
-        gain = max(1.0 / count, LEARN)
+        gain = 1.0 / count if count * LEARN < 1.0 else LEARN
         reference_s += gain * (here - reference_s)
         reference_cost += gain * (there - reference_cost)
         self._routes[route] = (reference_s, reference_cost, count)
@@ -54,4 +54,4 @@ class References:
 def median_of(seconds: Sequence[float], costs: Sequence[float]) -> tuple[float, float]:
     """Medians of the candidates; where the median costs nothing (local models), the mean; without any prices, one."""
     count = len(seconds)
-    return max(sorted(seconds)[count >> 1], TINY), sorted(costs)[count >> 1] or sum(costs) / count or 1.0
+    return sorted(seconds)[count >> 1] or TINY, sorted(costs)[count >> 1] or sum(costs) / count or 1.0

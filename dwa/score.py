@@ -95,11 +95,8 @@ class Judgement:
         latency_unit = self.latency_unit = objective.latency / references[0]
         cost_unit = self.cost_unit = objective.cost / references[1]
         quality_unit = self.quality = objective.quality
-        worth: list[float] = []
-        errors: list[float] = []
-        for d, s, c in zip(deployments, seconds, costs, strict=True):
-            worth.append(latency_unit * s + cost_unit * c)
-            errors.append(d.error)
+        worth = [latency_unit * s + cost_unit * c for s, c in zip(seconds, costs)]  # noqa: B905 - the hot loop
+        errors = [d.error for d in deployments]
         if quality_unit:
             self.qualities = [self._learned(d.candidate) for d in deployments]
             worth = [own + quality_unit * (1.0 - q) for own, q in zip(worth, self.qualities, strict=True)]
@@ -107,19 +104,21 @@ class Judgement:
         weight = objective.errors
         if len(seconds) == 1:
             only = deployments[0]
-            retry = latency_unit * max(only.waste, 0.5 * seconds[0])
+            retry = 0.5 * latency_unit * max(only.twice_waste, seconds[0])
             self.losses = [worth[0] + only.error * (retry + weight) + weight * only.cut]
             return
         first, second = _two_least(worth)
-        again = weight * max(errors[first], failover_fails)
+        fails = errors[first]
+        again = weight * (fails if fails > failover_fails else failover_fails)
+        half = 0.5 * latency_unit
         self.losses = [
-            own + d.error * (latency_unit * (d.waste if d.waste > 0.5 * s else 0.5 * s) + again) + weight * d.cut
-            for d, own, s in zip(deployments, worth, seconds, strict=True)
+            own + d.error * (half * (s if s > d.twice_waste else d.twice_waste) + again) + weight * d.cut
+            for d, own, s in zip(deployments, worth, seconds)  # noqa: B905 - the hot loop
         ]
         # Only the best has a next best that is worse than itself, and one that fails at its own rate.
         retry = worth[second] - worth[first]
         retry += weight * max(errors[second], failover_fails) - again
-        self.losses[first] += errors[first] * retry
+        self.losses[first] += fails * retry
 
     def hopes(self) -> list[float]:
         """What each loss would lose if its latency halved and its failures ended."""
@@ -134,7 +133,8 @@ class Judgement:
             worth += self.quality * (1.0 - self.qualities[-1])
         self.worth.append(worth)
         self.errors.append(deployment.error)
-        self.losses.append(worth + deployment.error * self.latency_unit * max(deployment.waste, 0.5 * seconds))
+        wasted = 0.5 * max(deployment.twice_waste, seconds)
+        self.losses.append(worth + deployment.error * self.latency_unit * wasted)
 
     def retract(self) -> None:
         """Undo the last `add`."""

@@ -7,6 +7,7 @@ hide today.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import log
@@ -14,7 +15,9 @@ from math import log
 BINS = 90
 SMALLEST_S = 0.005
 GROWTH = 1.15
-FADE_AT = 2000.0
+FADE_AT = 2000
+WHOLE = 16
+"""What one answer counts, so that it can be halved four times; FADE_AT of them fit two bytes."""
 _LOG_GROWTH = log(GROWTH)
 
 
@@ -24,20 +27,21 @@ class Histogram:
     __slots__ = ("_bins", "_count", "_sum")
 
     def __init__(self) -> None:
-        self._bins = [0.0] * BINS
-        self._count = 0.0
+        self._bins = array("H", bytes(2 * BINS))
+        self._count = 0
         self._sum = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
         place = int(log(seconds / SMALLEST_S) / _LOG_GROWTH) + 1 if seconds > SMALLEST_S else 0
-        self._bins[min(place, BINS - 1)] += 1.0
-        self._count += 1.0
-        self._sum += seconds
-        if self._count >= FADE_AT:
-            self._bins = [count / 2 for count in self._bins]
-            self._count /= 2
-            self._sum /= 2
+        self._bins[place if place < BINS else BINS - 1] += WHOLE
+        self._count += WHOLE
+        self._sum += seconds * WHOLE
+        if self._count >= FADE_AT * WHOLE:
+            mean = self._sum / self._count
+            self._bins = array("H", [count >> 1 for count in self._bins])
+            self._count = sum(self._bins)
+            self._sum = mean * self._count
 
     def quantile(self, share: float) -> float | None:
         """Seconds that `share` of the durations stay under; None without any."""

@@ -68,10 +68,13 @@ class Survey:
     ) -> None:
         """Fill the lists. `prompt` and `answer` in tokens; `meet` makes the deployment of one not known yet."""
         self.now = now
-        kept, deployments = self.candidates, self.deployments
+        deployments = self.deployments
         idle, seconds, costs = self.idle, self.seconds, self.costs
         for candidate in candidates:
-            d = known.get(candidate.key) or meet(candidate)
+            try:
+                d = known[candidate.key]
+            except KeyError:
+                d = meet(candidate)
             if d.candidate is not candidate:
                 d.adopt(candidate)
             if now >= d.review_at:
@@ -80,12 +83,12 @@ class Survey:
                 continue
             plain = d.first + prompt * d.prefill + answer * d.token
             if now >= d.look_at:
-                self.due.append(len(kept))
-            kept.append(candidate)
+                self.due.append(len(deployments))
             deployments.append(d)
             idle.append(plain)
             seconds.append(plain * d.crowding)
             costs.append((prompt * candidate.price_in + answer * candidate.price_out) * d.price)
+        self.candidates = [d.candidate for d in deployments] if self.excluded else list(candidates)
 
     def add(self, d: Deployment, prompt: int, answer: float) -> None:
         """Append one that the pass left out (a probe, a last resort)."""
@@ -147,7 +150,7 @@ class Survey:
             why, until = "at_max_concurrency", now
         if not why:
             if d.breaker.state == RAMP:
-                self.ramping.append((len(self.candidates), d.breaker.ramp))
+                self.ramping.append((len(self.deployments), d.breaker.ramp))
             return False
         if why == "half_open" and self.probe is None and d.breaker.probe_free(now):
             self.probe = d

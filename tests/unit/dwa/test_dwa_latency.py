@@ -70,7 +70,7 @@ def test_doubt_never_exceeds_the_prior() -> None:
     latency = taught(50, 0.4, 1e-4, 1 / 90, streamed=False)
     latency.total(1e9, 2.0, 1000, 150, 1)
     latency.total(2e9, 2.0, 1000, 150, 1)
-    assert latency.covariance[0][0] < 1.0
+    assert latency.covariance[0] < 1.0
 
 
 def test_heavy_tail_raises_the_mean_above_the_median() -> None:

@@ -64,7 +64,7 @@ def test_a_round_heard_again_changes_nothing() -> None:
     listener = fleet.replicas[1]
     listener.hear(told, 100.0)
     once = host(fleet.worlds[1], "a/m")
-    state, sent, rate = list(once.latency.state), once.sent, once.reliability.rate(fleet.now)
+    state, sent, rate = once.latency.state, once.sent, once.reliability.rate(fleet.now)
     listener.hear(told, 100.0)
     assert (once.latency.state, once.sent, once.reliability.rate(fleet.now)) == (state, sent, rate)
 

@@ -142,3 +142,20 @@ def test_the_price_factor_ignores_free_and_absurd_bills() -> None:
     assert expected is not None
     assert expected < 10 * (1000 * 1e-6 + 500 * 4e-6)
     assert row(world, "free/m").expected_cost == 0.0
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_recovering_host_gets_a_quarter_first_wherever_it_is_listed(place: int) -> None:
+    world = World([Host(Candidate(f"{name}/m", 1e-6, 4e-6)) for name in "abc"])
+    back = f"{'abc'[place]}/m"
+    for key in world.hosts:
+        world.teach(key, 1.0 if key == back else 2.0, 30)
+    world.fail(back, 0.1, 4)
+    world.now += 10.0
+    while row(world, back).state != "half_open":
+        world.rank()
+        world.now += 0.1
+    world.begin(back).success(1000, 100, None)
+    assert row(world, back).state == "ramp"
+    firsts = [world.rank().candidates[0].key for _ in range(400)]
+    assert 0.15 < firsts.count(back) / 400 < 0.35
