@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +170,15 @@ class Told:
         return self.headers.get("x-steelyard-provider", "")
 
     @property
+    def number(self) -> int:
+        """Of a crowd's question."""
+        return int(self.asked.strip(".").rpartition(" ")[2])
+
+    @property
+    def reason(self) -> str:
+        return self.headers.get("x-steelyard-reason", "")
+
+    @property
     def attempts(self) -> int:
         return int(self.headers.get("x-steelyard-attempts", "0"))
 
@@ -255,19 +264,21 @@ async def callers(*, at_once: int = 0) -> AsyncGenerator[aiohttp.ClientSession]:
 class Crowd:
     """Callers that keep coming, each with a question of its own: both SDKs' dialects, whole answers and streams."""
 
-    url: str
+    #: The gateways that are asked, four questions each in turn; may be replaced while they come.
+    urls: Sequence[str]
     session: aiohttp.ClientSession
     streams: bool
     answers: list[Told] = field(default_factory=list[Told])
-    _asked: int = 0
+    #: How many questions were asked; the last one was "question <this>.".
+    asked: int = 0
     _running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     async def keep_coming(self, pace: float, at_most: int) -> None:
         """`pace` requests a second, 100 at once, until cancelled."""
-        while self._asked < at_most:
+        while self.asked < at_most:
             if len(self._running) < 100:
-                self._asked += 1
-                task = asyncio.create_task(self._one(self._asked))
+                self.asked += 1
+                task = asyncio.create_task(self._one(self.asked))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             await asyncio.sleep(1 / pace)
@@ -275,7 +286,8 @@ class Crowd:
     async def _one(self, number: int) -> None:
         dialect = "anthropic" if number % 4 >= 2 else "openai"
         stream = self.streams and number % 2 == 1
-        self.answers.append(await ask(self.session, self.url, f"question {number}.", dialect=dialect, stream=stream))
+        url = self.urls[number // 4 % len(self.urls)]
+        self.answers.append(await ask(self.session, url, f"question {number}.", dialect=dialect, stream=stream))
 
     async def more(self, number: int) -> list[Told]:
         """Wait until that many more have been answered: those."""
@@ -294,10 +306,10 @@ class Crowd:
 
 
 @asynccontextmanager
-async def a_crowd(url: str, *, pace: float = 50, at_most: int = 1000, streams: bool = True) -> AsyncGenerator[Crowd]:
+async def a_crowd(*urls: str, pace: float = 50, at_most: int = 1000, streams: bool = True) -> AsyncGenerator[Crowd]:
     """Load in the background. At the end nobody new comes, and everybody gets an answer."""
     async with callers() as session:
-        crowd = Crowd(url, session, streams)
+        crowd = Crowd(urls, session, streams)
         coming = asyncio.create_task(crowd.keep_coming(pace, at_most))
         try:
             yield crowd

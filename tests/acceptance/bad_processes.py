@@ -50,6 +50,8 @@ def configuration(running: simulator.Running, cast: Simulation) -> dict[str, Any
                     }
                     for model in one.models
                 ],
+                # Whoever runs it says what it can take.
+                **({"max_concurrency": one.knee.in_flight} if one.knee is not None else {}),
             }
             for one in cast.providers
         }

@@ -1,104 +1,124 @@
-"""Several gateways in front of the same providers: what one finds out all know, over Redis and among workers.
-
-Only one of them gets the traffic by which a fault is noticed, so whatever the others know they were told.
-"""
+"""Several gateways in front of the same providers: what one finds out all know, over Redis and among workers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
-
-import aiohttp
 
 from providers import simulator
-from tests.acceptance.bad_days import PATIENCE, a_crowd, ask, callers, eventually, four, look, until_seen
-from tests.acceptance.bad_processes import Program, a_program, configuration
+from providers.simulator import Knee, Lengths, Model, Provider, Simulation, Speed
+from tests.acceptance.bad_days import MODEL, PATIENCE, Crowd, a_crowd, ask, callers, eventually, four, look, until_seen
+from tests.acceptance.bad_fleets import Condition, Fleet, a_fleet
+from tests.acceptance.bad_processes import a_program, configuration
 from tests.stores.cache.cache_world import Server
 
 EIGHT = 8
-Condition = Callable[[Any], object]
+#: Requests in flight that the second best takes.
+ROOM = 10
 
 
-class Fleet:
-    """Processes, and the providers they share."""
-
-    def __init__(self, programs: Sequence[Program], running: simulator.Running, session: aiohttp.ClientSession) -> None:
-        self.programs = programs
-        self.running = running
-        self.session = session
-
-    async def health(self, wanted: Condition) -> None:
-        """Wait until every process says so of its DWA."""
-        pages = [f"{program.url}/api/health" for program in self.programs]
-        await asyncio.gather(
-            *(until_seen(self.session, page, lambda found: wanted(found["services"]["dwa"])) for page in pages)
+def best_second_third() -> Simulation:
+    """Alike but in speed; the second best serves ROOM at a time, and all the worse the more come."""
+    speeds = {"alfa": 0.1, "bravo": 0.3, "charlie": 0.45}
+    return Simulation(
+        providers=tuple(
+            Provider(
+                name=name,
+                dialect="openai",
+                models=(
+                    Model(
+                        name=MODEL, speed=Speed(first_token_s=seconds, sigma=0.15), lengths=Lengths(median_tokens=16)
+                    ),
+                ),
+                knee=Knee(in_flight=ROOM, slowdown=0.2) if name == "bravo" else None,
+            )
+            for name, seconds in speeds.items()
         )
-
-    async def knows(self, program: Program, wanted: Condition, provider: str = "alfa") -> None:
-        """Wait until the statistics of one process say so of a provider."""
-
-        def told(found: Any) -> bool:
-            return any(row["provider"] == provider and wanted(row) for row in found["deployments"])
-
-        await until_seen(self.session, f"{program.url}/api/llm/dwa/stats", told)
+    )
 
 
-@asynccontextmanager
-async def a_fleet(folder: Path, count: int, redis: Server) -> AsyncGenerator[Fleet]:
-    """Gateways with a configuration and a database each, and one Redis."""
-    with ExitStack() as stack:
-        running = stack.enter_context(simulator.start(four()))
-        programs = [
-            stack.enter_context(a_program(folder / str(number), configuration(running, four()), REDIS_URL=redis.url()))
-            for number in range(count)
-        ]
-        await asyncio.gather(*(asyncio.to_thread(program.start) for program in programs))
-        async with callers() as session:
-            yield Fleet(programs, running, session)
+async def most_in_flight(fleet: Fleet, provider: str, crowd: Crowd, requests: int) -> int:
+    """At a provider, while that many requests come."""
+    last, most = crowd.asked + requests, 0
+    while crowd.asked < last:
+        most = max(most, fleet.running.state()[provider]["counters"]["in_flight"])
+        await asyncio.sleep(0.005)
+    return most
 
 
-async def test_eight_gateways_leave_what_one_found_broken_and_return_with_it(redis: Server, tmp_path: Path) -> None:
-    async with a_fleet(tmp_path, EIGHT, redis) as fleet:
+async def acquainted(fleet: Fleet) -> None:
+    """Everybody has asked everyone, as a fleet has that is at work: whole answers and streams."""
+    for url in fleet.urls:
+        for stream in (False, True):
+            names = [provider.name for provider in best_second_third().providers]
+            asked = (ask(fleet.session, url, "Hello.", model=f"{name}/{MODEL}", stream=stream) for name in names)
+            assert all(one.good for one in await asyncio.gather(*asked))
+
+
+async def left_for_good(fleet: Fleet, crowd: Crowd, noticed: float) -> None:
+    """Whoever comes from now on meets the broken one only as a probe. Prints how long it took to get so far."""
+    last = crowd.asked
+    await crowd.more(90)
+    later = [one for one in crowd.answers if one.number > last]
+    assert len(later) > 30
+    assert all(one.provider != "alfa" for one in later)
+    assert all(one.attempts == 1 for one in later if one.reason != "half_open_probe")
+    tried = await fleet.tried("alfa", noticed, {one.id for one in later})
+    vain = [at - noticed for at, reason in tried if reason != "half_open_probe"]
+    print(
+        f"left by all {max(vain, default=0.0):.2f} s after the first had noticed; {len(vain)} more went there in vain"
+    )
+
+
+async def only_the_first_is_asked(fleet: Fleet, crowd: Crowd) -> None:
+    """From now on, the others having answered what they were asked."""
+    last, crowd.urls = crowd.asked, fleet.urls[:1]
+    await eventually(lambda: sum(one.number <= last for one in crowd.answers) == last)
+
+
+async def test_eight_gateways_leave_together_without_a_stampede_and_outlive_their_redis(
+    redis: Server, tmp_path: Path
+) -> None:
+    async with a_fleet(tmp_path, EIGHT, redis, best_second_third()) as fleet:
         await fleet.health(lambda dwa: dwa["replicas"] == EIGHT and dwa["sharing"])
-        async with a_crowd(fleet.programs[0].url, pace=30) as crowd:
-            await eventually(lambda: sum(one.provider == "alfa" for one in crowd.answers) >= 20)
-            # The seven never had a request, and know the favourite all the same.
-            for program in fleet.programs[1:]:
-                await fleet.knows(program, lambda row: row["requests"] == 0 and row["weight"] > 0.5)
-            fleet.running.control("alfa", "down")
-            await fleet.health(lambda dwa: "alfa" in dwa["excluded"])
-            first = [await ask(fleet.session, program.url, "after.") for program in fleet.programs[1:]]
-            assert all(one.good and one.provider != "alfa" and one.attempts == 1 for one in first)
+        await acquainted(fleet)
+        async with a_crowd(*fleet.urls, pace=60, at_most=20_000) as crowd:
+            await eventually(lambda: sum(one.provider == "alfa" for one in crowd.answers[-100:]) > 90)
+            # Each of the eight would have room at the second best for all that it has to send; together they have not.
+            noticed, most = await asyncio.gather(fleet.leave("alfa"), most_in_flight(fleet, "bravo", crowd, 100))
+            print(f"{most} in flight at the second best, which takes {ROOM}")
+            assert 0 < most <= 2 * ROOM
+            await left_for_good(fleet, crowd, noticed)
             fleet.running.control("alfa")
             await fleet.health(lambda dwa: "alfa" in dwa["active_providers"])
-        assert not crowd.bad
 
-
-async def test_redis_dies_and_comes_back_and_everybody_goes_on(redis: Server, tmp_path: Path) -> None:
-    async with a_fleet(tmp_path, 3, redis) as fleet:
-        await fleet.health(lambda dwa: dwa["replicas"] == 3 and dwa["sharing"])
-        async with a_crowd(fleet.programs[0].url, pace=30) as crowd:
             redis.kill()
             await fleet.health(lambda dwa: dwa["replicas"] == 1 and not dwa["sharing"] and dwa["status"] == "degraded")
-            await crowd.more(20)
+            await crowd.more(100)
             # Alone they find out alone.
+            await only_the_first_is_asked(fleet, crowd)
             fleet.running.control("alfa", "down")
-            page = f"{fleet.programs[0].url}/api/health"
-            await until_seen(fleet.session, page, lambda found: "alfa" in found["services"]["dwa"]["excluded"])
-            other = await look(fleet.session, f"{fleet.programs[1].url}/api/health")
-            assert "alfa" not in other["services"]["dwa"]["excluded"]
+            first, *others = [f"{url}/api/health" for url in fleet.urls]
+            await until_seen(fleet.session, first, lambda found: "alfa" in found["services"]["dwa"]["excluded"])
+            for page in others:
+                assert "alfa" not in (await look(fleet.session, page))["services"]["dwa"]["excluded"]
             redis.start()
-            await fleet.health(lambda dwa: dwa["replicas"] == 3 and dwa["sharing"] and "alfa" in dwa["excluded"])
+            await fleet.health(lambda dwa: dwa["replicas"] == EIGHT and dwa["sharing"] and "alfa" in dwa["excluded"])
+            fleet.running.control("alfa")
+            await fleet.health(lambda dwa: "alfa" in dwa["active_providers"])
+
+            # The seven, whom nobody asks, know by being told.
+            await left_for_good(fleet, crowd, await fleet.leave("alfa"))
+            told = [await ask(fleet.session, url, "after.") for url in fleet.urls[1:]]
+            assert all(one.good and one.provider != "alfa" for one in told)
+            assert all(one.attempts == 1 for one in told if one.reason != "half_open_probe")
         assert not crowd.bad
 
 
 async def test_a_gateway_that_leaves_is_missed_at_once_and_one_that_is_killed_soon(
     redis: Server, tmp_path: Path
 ) -> None:
-    async with a_fleet(tmp_path, 3, redis) as fleet:
+    async with a_fleet(tmp_path, 3, redis, four()) as fleet:
         await fleet.health(lambda dwa: dwa["replicas"] == 3)
         fleet.programs[2].terminate()
         assert await fleet.programs[2].ended() == 0
