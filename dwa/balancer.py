@@ -284,15 +284,15 @@ class Balancer:
 
     def snapshot(self) -> dict[str, object]:
         """All that was learned, as plain JSON-able values; times are ages, so that it may be restored on any clock."""
-        return dump(self._deployments, self._lengths, self._quality, self._clock())
+        return dump(self._deployments, self._lengths, self._quality, self._slos, self._clock())
 
     def restore(self, snapshot: dict[str, object], age_seconds: float) -> None:
         """Go on from a snapshot taken `age_seconds` ago: age becomes doubt. ValueError for a foreign format.
 
         Deployments are known by key; a candidate's prices come with the first ranking.
         """
-        now = self._clock()
-        load(snapshot, self._lengths, self._quality, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
+        now, parts = self._clock(), (self._lengths, self._quality, self._slos)
+        load(snapshot, *parts, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
 
     def join(self, name: str, candidates: Iterable[Candidate] = ()) -> Replica:
         """This balancer as one of several in front of the same hosts; `name` is nobody else's.
@@ -307,7 +307,7 @@ class Balancer:
         def meet(key: str) -> Deployment | None:
             return self._meet(known[key]) if key in known else None
 
-        return Replica(name, self._deployments, self._traffic, meet, self.reset, clock=self._clock)
+        return Replica(name, self._deployments, self._traffic, self._slos, meet, self.reset, clock=self._clock)
 
     # --- parts -------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,11 @@ class Ledger:
         self.outcomes: deque[tuple[float, bool]] = deque(maxlen=OUTCOMES)
         """(time of dispatch, failed), in order of arrival."""
 
+    @property
+    def empty(self) -> bool:
+        """Nothing happened in this round."""
+        return not (self.sent or self.successes or self.failures or self.cuts or any(row[0] for row in self.times))
+
     def timed(self, kind: int, seconds: float, prompt: float, answer: float, busy: int) -> None:
         """An observation of this kind; tokens that play no part in the kind are 0."""
         first, prefill, token, knee = self.reference

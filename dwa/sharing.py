@@ -3,6 +3,7 @@
     tell:  per host: in flight, breaker, Retry-After; and its last rounds, each a `Ledger`
     hear:  n residuals of mean r  →  one Kalman step with noise/n;  failures, cuts, tail  →  as if they were ours;
            outcomes  →  the breaker's evidence, by time of dispatch;  the latest transition of a breaker wins
+    promises kept and missed under an SLO  →  one shadow price (`price.py`)
 
 Law: a round is numbered and heard once, so nothing counts twice; it is told `ROUNDS` times, so an exchange that was
 lost loses nothing. Who is not heard of for `FRESH_S` no longer counts as present. Alone, a replica behaves as if this
@@ -25,8 +26,9 @@ from typing import Any, cast
 from dwa.breaker import HALF_OPEN, NEVER
 from dwa.deployment import Deployment
 from dwa.explore import Traffic
+from dwa.slo import Constraints
 
-VERSION = 1
+VERSION = 2
 EVERY_S = 1.0
 """s between two exchanges. Doubled: a broken host is left by the others two seconds later; halved: twice the trips."""
 ROUNDS = 5
@@ -51,6 +53,7 @@ class Replica:
         "_past",
         "_resets",
         "_round",
+        "_slos",
         "_traffic",
         "name",
         "peers",
@@ -61,6 +64,7 @@ class Replica:
         name: str,
         deployments: Mapping[str, Deployment],
         traffic: Traffic,
+        slos: Constraints,
         meet: Callable[[str], Deployment | None],
         forget: Callable[[str | None], int],
         *,
@@ -77,11 +81,12 @@ class Replica:
         self._clock = clock
         self._deployments = deployments
         self._traffic = traffic
+        self._slos = slos
         self._meet = meet
         self._forget = forget
         self._round = count(1)
         self._marks = count(1)
-        self._past: deque[tuple[int, dict[str, list[object]]]] = deque(maxlen=ROUNDS)
+        self._past: deque[tuple[int, dict[str, list[object]], dict[str, list[object]]]] = deque(maxlen=ROUNDS)
         self._heard: dict[str, tuple[int, int]] = {}
         self._resets: deque[tuple[int, str | None]] = deque(maxlen=ROUNDS)
 
@@ -93,12 +98,13 @@ class Replica:
         """What the others should know. Ends the round."""
         now = self._clock()
         number = next(self._round)
-        self._past.append((number, self._written(offset)))
+        self._past.append((number, self._written(offset), self._slos.turn()))
         return {
             "version": VERSION,
             "at": now + offset,
             "rate": self._traffic.rate,
             "hosts": {key: self._state(d, offset) for key, d in self._deployments.items()},
+            "slos": self._slos.stand(),
             "rounds": list(self._past),
             "resets": list(self._resets),
         }
@@ -120,6 +126,8 @@ class Replica:
         for key, d in self._deployments.items():
             states = [told["hosts"][key] for told in fresh.values() if key in told["hosts"]]
             self._present(d, states, now, offset)
+        # After their rounds, or whoever is new here would count those twice.
+        self._slos.agree([told["slos"] for told in fresh.values()])
 
     # --- telling -----------------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class Replica:
             ledger = d.ledger
             if ledger is None:
                 continue
-            if ledger.sent or ledger.successes or ledger.failures or ledger.cuts:
+            if not ledger.empty:
                 outcomes = [[at + offset, failed] for at, failed in ledger.outcomes]
                 counts = [ledger.successes, ledger.failures, ledger.cuts, ledger.waste, ledger.sent]
                 rows[key] = [ledger.reference, ledger.times, ledger.ratios, counts, d.sent_at + offset, outcomes]
@@ -151,12 +159,13 @@ class Replica:
         """Rounds not heard yet. Of one who was unknown, all: they are younger than whatever we could have learned."""
         known = name in self._heard
         last, reset = self._heard.get(name, (0, 0))
-        rounds = cast("list[tuple[int, dict[str, list[Any]]]]", told["rounds"])
+        rounds = cast("list[tuple[int, dict[str, list[Any]], dict[str, list[Any]]]]", told["rounds"])
         if rounds and rounds[-1][0] < last:
             last = 0  # it was restarted under its old name
-        for number, rows in rounds:
+        for number, rows, promises in rounds:
             if number > last:
                 last = number
+                self._slos.hear(promises)
                 for key, row in rows.items():
                     deployment = self._deployments.get(key) or self._meet(key)
                     if deployment is not None:

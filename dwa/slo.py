@@ -32,12 +32,12 @@ before that it is nothing. Of a stream counts its end, so a caller that reads sl
 
 What it does not promise:
 - A share over any window: about the last thousand requests, in a world that stands still meanwhile. The first some
-  ten misses are how the price is learned; after a restart they are made again.
+  ten misses are how the price is learned; after a long rest some of them are made again.
 - Anything where nobody can keep it; it is no deadline, no request is cut at x, and none is ranked by its own urgency:
   a retry is not sent to a faster host because time is short.
 - Every kind of request alike: the share is that of all requests under the objective, long and short.
 - Spread: what is allowed to be missed is spent where it saves most, and that is always the same slow host.
-- Replicas hold their prices apart; each keeps the promise for its own requests.
+- Any one replica: they hold one price (`price.py`), and the share is kept over the requests of all of them.
 - A calm mix: errors of the forecast only shift the price, since misses are counted and not forecast; but where the
   forecast moves, as that of a host does that is seldom asked, the traffic moves with it, and the mix is right in the
   mean only.
@@ -46,40 +46,21 @@ What it does not promise:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import expm1, inf, log, log1p
-from typing import TYPE_CHECKING
+from math import inf, log
+from typing import TYPE_CHECKING, Any
 
 from dwa.latency import INSTANT
 from dwa.lateness import explained, lateness
+from dwa.price import Price, PriceState
 from dwa.score import Judgement, Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dwa.candidate import Candidate, Shape
     from dwa.deployment import Deployment
     from dwa.ticket import Ticket
 
-AIM = 0.8
-"""Share of the allowed misses that is aimed at. Doubled: the promise is broken; halved: half of what may be saved."""
-STEP = 0.001
-"""η·allowed, log(1 + μ) that a request may move when misses are as rare as allowed: 35 misses of 5 % until a miss is
-worth a typical request. Doubled: one miss moves the price by more than the draw's band (swings); halved: 70 misses."""
-STEP_MOST = 0.1
-"""Largest η, log(1 + μ) per miss. Doubled: of a promise of 99.9 % each miss raises the price by a fifth; halved: a
-promise of 99 % is learned in seven failures instead of fourteen."""
-CEILING = 100.0
-"""Bound of μ, in costs of a typical request per miss. Doubled: no difference but to hosts a hundred times as dear;
-halved: a host fifty times as dear is not taken to save half of the misses."""
-WINDOW = 200
-"""Finished requests over which shares are observed. Doubled: slack is noticed after twice as many; halved: luck is
-taken for slack, and the price given up too early."""
-SLACK = 0.5
-"""Share of the aim below which a constraint is clearly slack, if it is foreseen to be. Doubled: every lucky moment of a
-host that is better than it looks lowers the price, which costs misses; halved: hardly ever, with 200 requests."""
-RELEASE = 1 / 200
-"""Share of log(1 + μ) given up per request while slack. Doubled: forgets in a lull what it learned; halved: from the
-bound it takes 1600 requests instead of 800 to come down to what a typical request costs."""
 LENGTH_GAIN = 0.02
 """Weight of one squared surprise in `length`. Doubled: one essay widens every forecast; halved: 100 answers until it
 is known."""
@@ -88,6 +69,8 @@ LENGTH_CUT = 3.0
 five times as long as usual are thought impossible."""
 LENGTH_PRIOR = 0.1
 """log², before anything was learned. Doubled or halved: the first answers are misjudged."""
+Row = list[Any]
+"""Plain values, as they come out of any serialisation."""
 OBJECTIVES = 64
 """Objectives remembered. Doubled: more memory; halved: a gateway with many relearns the oldest."""
 TIE_LATENCY, TIE_ERRORS = 0.02, 1.0
@@ -125,7 +108,7 @@ class SloStats:
     failed: float | None
     """Share of the requests that failed, likewise."""
     requests: int
-    """Finished requests in all."""
+    """Finished requests in all, those of other replicas included."""
 
 
 def cheapest_under(name: str, slo: Slo) -> Objective:
@@ -133,67 +116,61 @@ def cheapest_under(name: str, slo: Slo) -> Objective:
     return Objective(name, TIE_LATENCY, 1.0, TIE_ERRORS, slo=slo)
 
 
-class Price:
-    """The shadow price of one constraint."""
-
-    __slots__ = ("_aim", "_foreseen", "_level", "_owed", "_step", "count", "misses")
-
-    def __init__(self, allowed: float) -> None:
-        self._aim = AIM * allowed
-        self._step = min(STEP / allowed, STEP_MOST)
-        self._foreseen = 1.0
-        self._level = 0.0
-        """log(1 + μ) by what has finished."""
-        self._owed = 0.0
-        """Σ over what is in flight of forecast - aim."""
-        self.count = 0
-        self.misses = 0.0
-        """Share over the window."""
-
-    @property
-    def value(self) -> float:
-        """μ, with what is in flight at its forecast."""
-        level = self._level + self._step * self._owed
-        return expm1(min(level, log1p(CEILING))) if level > 0.0 else 0.0
-
-    def foresee(self, forecast: float) -> None:
-        """A request comes that whoever is cheapest would miss with this probability."""
-        self._foreseen += (forecast - self._foreseen) / WINDOW
-
-    def book(self, forecast: float) -> None:
-        """A request leaves that will be missed with this probability."""
-        self._owed += forecast - self._aim
-
-    def strike(self, forecast: float) -> None:
-        """It is no longer in flight."""
-        self._owed -= forecast - self._aim
-
-    def finished(self, missed: float) -> None:
-        """A request was missed (1.0) or not (0.0)."""
-        self.count += 1
-        self.misses += (missed - self.misses) / min(self.count, WINDOW)
-        level = self._level + self._step * (missed - self._aim)
-        if self.misses < SLACK * self._aim and self._foreseen < self._aim:
-            level *= 1.0 - RELEASE
-        self._level = min(max(level, 0.0), log1p(CEILING))
-
-
 class Constraint:
     """What one objective has learned: two prices and the scatter of its answers. Constant memory."""
 
-    __slots__ = ("errors", "latency", "length", "slo")
+    __slots__ = ("_round", "errors", "latency", "length", "slo")
 
     def __init__(self, slo: Slo) -> None:
         self.slo = slo
         self.latency = Price(1.0 - slo.share)
         self.errors = Price(slo.errors)
         self.length = LENGTH_PRIOR
+        self._round = [0.0, 0.0]
+        """Answers since `turn`, and Σ of their squared surprises."""
 
     def learn_length(self, surprise: float, known: float) -> None:
         """An answer took e^surprise of its forecast; `known` is the log² that its host explains."""
         cut = min(abs(surprise), LENGTH_CUT)
-        self.length += LENGTH_GAIN * (cut * cut - known - self.length)
-        self.length = max(self.length, 0.0)
+        square = cut * cut - known
+        self._round[0] += 1.0
+        self._round[1] += square
+        self._hear_length(1.0, square)
+
+    def turn(self) -> Row:
+        """What happened here since the last turn."""
+        answers, self._round = self._round, [0.0, 0.0]
+        return [self.latency.turn(), self.errors.turn(), answers]
+
+    def hear(self, row: Row) -> None:
+        """What happened at another replica in one of its turns."""
+        latency, errors, (answers, squares) = row
+        self.latency.hear(*latency)
+        self.errors.hear(*errors)
+        if answers:
+            self._hear_length(answers, squares)
+
+    def agree(self, others: Sequence[Row]) -> None:
+        """Come nearer to what other replicas hold it to be, by their `state`; whoever is new takes it from them."""
+        prices = [PriceState(*latency) for latency, _, _ in others]
+        if self.latency.agree(prices):
+            self.length = others[max(range(len(prices)), key=lambda i: prices[i].seen)][2]
+        self.errors.agree([PriceState(*errors) for _, errors, _ in others])
+
+    @property
+    def state(self) -> Row:
+        """How it stands."""
+        return [self.latency.state, self.errors.state, self.length]
+
+    def restore(self, state: Row, age: float) -> None:
+        """Go on from how it stood `age` seconds ago."""
+        latency, errors, self.length = state
+        self.latency.restore(PriceState(*latency), age)
+        self.errors.restore(PriceState(*errors), age)
+
+    def _hear_length(self, answers: float, squares: float) -> None:
+        kept = (1.0 - LENGTH_GAIN) ** answers
+        self.length = max(kept * self.length + (1.0 - kept) * squares / answers, 0.0)
 
 
 class Promise:
@@ -249,10 +226,12 @@ class Promise:
 class Constraints:
     """What every SLO objective has learned, by name. Memory bounded: the oldest is dropped."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_epoch", "_known")
 
     def __init__(self) -> None:
         self._known: dict[str, Constraint] = {}
+        self._epoch = 0
+        """Times that all was forgotten, here or at those whom we follow: who has forgotten less is behind."""
 
     def of(self, name: str, slo: Slo) -> Constraint:
         """As it stands; a blank one, not kept, when nothing was learned or the promise has changed."""
@@ -269,6 +248,52 @@ class Constraints:
     def forget(self) -> None:
         """Drop all; promises in flight end in the forgotten past."""
         self._known = {}
+        self._epoch += 1
+
+    def turn(self) -> dict[str, Row]:
+        """What happened here since the last turn, by objective, for other replicas to `hear`."""
+        rows = {name: [_promised(one.slo), one.turn()] for name, one in self._known.items()}
+        return {name: row for name, row in rows.items() if any(count for count, _ in row[1])}
+
+    def hear(self, rows: Mapping[str, Row]) -> None:
+        """What happened at another replica in one of its turns."""
+        for name, (slo, row) in rows.items():
+            if (constraint := self._same(name, slo)) is not None:
+                constraint.hear(row)
+
+    def stand(self) -> Row:
+        """How all stand, for other replicas to `agree` with."""
+        return [self._epoch, self.snapshot()]
+
+    def agree(self, others: Iterable[Row]) -> None:
+        """Come nearer to how they stand with the other replicas, of which none is left out who is there."""
+        found: dict[str, list[Row]] = {name: [] for name in self._known}
+        for epoch, standing in others:
+            if epoch < self._epoch:
+                continue  # it has not yet heard that all is to be forgotten
+            self._epoch = epoch
+            for name, (slo, state) in standing.items():
+                if self._same(name, slo) is not None:
+                    found.setdefault(name, []).append(state)
+        for name, states in found.items():
+            if name in self._known:
+                self._known[name].agree(states)
+
+    def snapshot(self) -> dict[str, Row]:
+        """How all stand, as plain values."""
+        return {name: [_promised(one.slo), one.state] for name, one in self._known.items()}
+
+    def restore(self, saved: Mapping[str, Row], age: float) -> None:
+        """Go on from a snapshot taken `age` seconds ago. TypeError or ValueError when it is damaged."""
+        for name, (slo, state) in saved.items():
+            self.meet(name, Slo(*slo)).restore(state, age)
+
+    def _same(self, name: str, slo: Row) -> Constraint | None:
+        """Ours of this name; None when it promises something else, as while a new configuration is rolled out."""
+        known, promise = self._known.get(name), Slo(*slo)
+        if known is None:
+            return self.meet(name, promise)
+        return known if known.slo == promise else None
 
     def stats(self) -> list[SloStats]:
         """Of every objective that was used, in order of first use."""
@@ -284,6 +309,10 @@ class Constraints:
             )
             for name, one in self._known.items()
         ]
+
+
+def _promised(slo: Slo) -> Row:
+    return [slo.seconds, slo.share, slo.errors]
 
 
 class Priced(Judgement):

@@ -1,9 +1,9 @@
 """What was learned as plain values, and back: age in seconds becomes doubt.
 
 Latency goes on with the variance its age has grown, error rates as after that much silence, lengths and prices as they
-were (they belong to callers and contracts, not to the weather), votes on answers by their half life. Retry-After keeps
-its end. A breaker that was open comes back half open: one probe tells more than an old verdict. Sessions, pacing and
-in-flight counts are not kept: they are younger than any restart.
+were (they belong to callers and contracts, not to the weather), votes on answers and the shadow prices of SLOs by their
+half lives. Retry-After keeps its end. A breaker that was open comes back half open: one probe tells more than an old
+verdict. Sessions, pacing and in-flight counts are not kept: they are younger than any restart.
 
 Everything is checked on the way in: a snapshot is a file that somebody may have edited.
 """
@@ -18,16 +18,20 @@ from dwa.breaker import CLOSED
 from dwa.deployment import Deployment
 from dwa.length import Lengths
 from dwa.quality import Quality
+from dwa.slo import Constraints
 
 VERSION = 1
 
 
-def dump(deployments: Mapping[str, Deployment], lengths: Lengths, quality: Quality, now: float) -> dict[str, object]:
+def dump(
+    deployments: Mapping[str, Deployment], lengths: Lengths, quality: Quality, slos: Constraints, now: float
+) -> dict[str, object]:
     """A JSON-able dict."""
     return {
         "version": VERSION,
         "lengths": lengths.snapshot(),
         "quality": quality.snapshot(now),
+        "slos": slos.snapshot(),
         "deployments": {
             key: {
                 "latency": d.latency.snapshot(now),
@@ -48,12 +52,13 @@ def load(
     snapshot: Mapping[str, object],
     lengths: Lengths,
     quality: Quality,
+    slos: Constraints,
     meet: Callable[[str], Deployment],
     *,
     now: float,
     age: float,
 ) -> None:
-    """Teach `lengths`, `quality` and the deployments that `meet` gives for each key. ValueError when it is not ours."""
+    """Teach all these, and the deployments that `meet` gives for each key. ValueError when it is not ours."""
     if snapshot.get("version") != VERSION or age < 0.0:
         raise ValueError(f"not a snapshot of version {VERSION}, or an age below zero")
     try:
@@ -61,6 +66,8 @@ def load(
         lengths.restore(cast("dict[str, list[list[object]]]", snapshot["lengths"]))
         if "quality" in snapshot:  # older ones had no such section
             quality.restore(cast("dict[str, object]", snapshot["quality"]), now, age)
+        if "slos" in snapshot:  # likewise
+            slos.restore(cast("dict[str, list[object]]", snapshot["slos"]), age)
         for key, row in cast("dict[str, dict[str, object]]", snapshot["deployments"]).items():
             _revive(meet(key), row, now, age)
     except (KeyError, TypeError, AttributeError) as missing:

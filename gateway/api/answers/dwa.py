@@ -73,6 +73,7 @@ class SloAnswer(Struct):
 
     Promised are `share` of the answers within `seconds` and at most `errors` of the requests; `within` and `failed` are
     these shares as observed over about the last 200, null before the first. `requests` counts those that ended.
+    All of it is that of all replicas, as far as they hear of each other.
     """
 
     objective: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -11,6 +12,7 @@ from math import exp
 from random import Random
 
 from dwa import BALANCED, Balancer, Candidate, Objective, Params, Ranking, Shape, Ticket
+from dwa.deployment import Deployment
 
 
 @dataclass
@@ -114,3 +116,37 @@ class World:
 def pair(*, price_out: float = 4e-6) -> World:
     """Two hosts, alike but for the output price of the second."""
     return World([Host(Candidate("a/m", 1e-6, 4e-6)), Host(Candidate("b/m", 1e-6, price_out))])
+
+
+class Fleet:
+    """Worlds of the same hosts on one clock, which exchange when told to."""
+
+    def __init__(self, count: int, names: str = "abc", *, worlds: Sequence[World] = ()) -> None:
+        self.worlds = worlds or [
+            World([Host(Candidate(f"{name}/m")) for name in names], seed=place) for place in range(count)
+        ]
+        self.replicas = [world.balancer.join(f"r{place}") for place, world in enumerate(self.worlds)]
+        for world in self.worlds:
+            world.rank()
+        self.exchange()
+
+    @property
+    def now(self) -> float:
+        return self.worlds[0].now
+
+    def wait(self, seconds: float) -> None:
+        for world in self.worlds:
+            world.now += seconds
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """What all say, through a serialisation."""
+        return {one.name: json.loads(json.dumps(one.tell(100.0))) for one in self.replicas}
+
+    def exchange(self) -> None:
+        told = self.told()
+        for one in self.replicas:
+            one.hear(told, 100.0)
+
+
+def host(world: World, key: str) -> Deployment:
+    return world.balancer._deployments[key]

@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from random import Random
 
 import pytest
-from dwa_world import Host, World
+from dwa_world import Fleet, Host, World, host
 
 from dwa import Candidate
-from dwa.deployment import Deployment
 from dwa.sharing import FRESH_S, ROUNDS, Replica
-
-
-class Fleet:
-    """Worlds of the same hosts on one clock, which exchange when told to."""
-
-    def __init__(self, count: int, names: str = "abc") -> None:
-        self.worlds = [World([Host(Candidate(f"{name}/m")) for name in names], seed=place) for place in range(count)]
-        self.replicas = [world.balancer.join(f"r{place}") for place, world in enumerate(self.worlds)]
-        for world in self.worlds:
-            world.rank()
-        self.exchange()
-
-    @property
-    def now(self) -> float:
-        return self.worlds[0].now
-
-    def wait(self, seconds: float) -> None:
-        for world in self.worlds:
-            world.now += seconds
-
-    def told(self) -> dict[str, dict[str, object]]:
-        """What all say, through a serialisation."""
-        return {one.name: json.loads(json.dumps(one.tell(100.0))) for one in self.replicas}
-
-    def exchange(self) -> None:
-        told = self.told()
-        for one in self.replicas:
-            one.hear(told, 100.0)
-
-
-def host(world: World, key: str) -> Deployment:
-    return world.balancer._deployments[key]
 
 
 def test_what_one_learns_of_a_speed_the_others_believe() -> None:
@@ -55,6 +21,17 @@ def test_what_one_learns_of_a_speed_the_others_believe() -> None:
     assert before < 4.0
     assert mine == pytest.approx(8.0, rel=0.1)
     assert theirs == pytest.approx(8.0, rel=0.15)
+
+
+def test_a_first_token_is_told_though_nothing_else_happened_meanwhile() -> None:
+    fleet = Fleet(2)
+    ticket = fleet.worlds[0].begin("a/m")
+    fleet.exchange()
+    before = host(fleet.worlds[1], "a/m").latency.first
+    fleet.wait(3.0)
+    ticket.first_token()
+    fleet.exchange()
+    assert host(fleet.worlds[1], "a/m").latency.first > 1.5 * before
 
 
 def test_a_round_heard_again_changes_nothing() -> None:

@@ -17,7 +17,8 @@ from dwa import BALANCED, Balancer, Candidate, Objective, Params, Shape, Slo, Sl
 from dwa.deployment import Deployment
 from dwa.latency import LatencyModel
 from dwa.lateness import explained
-from dwa.slo import CEILING, OBJECTIVES, Price
+from dwa.price import CEILING, Price
+from dwa.slo import OBJECTIVES
 
 FIVE = cheapest_under("prompt", Slo(5.0))
 CHEAP, DEAR = Candidate("cheap/m", 1e-6, 4e-6), Candidate("dear/m", 5e-6, 20e-6)
