@@ -378,7 +378,7 @@ class Deployment:
         """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
         youngest = self.overdue.alive(ticket)
         for slow, at in self.overdue.proved() if self.overdue.given_up else ():
-            learn_longer(self.latency, slow, at - slow.started, now)
+            learn_longer(self.latency, self.ledger, slow, at - slow.started, now)
         return youngest
 
     def _learn_price(self, candidate: Candidate, prompt: int, answer: int, cost: float | None, cached: int) -> None:

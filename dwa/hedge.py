@@ -16,9 +16,10 @@ attempts that may be hedged and of what those are expected to cost. And never to
 (requests overdue there, breaker not closed, rate limited, full): when everything is slow nobody is asked twice, and the
 first seconds, before the others are known to be slow too, cost no more than what the purses hold.
 
-Limits: the purses are of one process. Under an SLO seconds are worth the objective's weight, not the shadow price, and
-where that is nothing nobody is asked twice. What is charged is the forecast of the second answer, whole: what a
-provider bills for a call that is broken off is not told.
+Limits: the purses are of one process, and so is the evidence for a hang that a given-up attempt leaves (`overdue.py`):
+others learn of the hang when the breaker opens. Under an SLO seconds are worth the objective's weight, not the shadow
+price, and where that is nothing nobody is asked twice. What is charged is the forecast of the second answer, whole:
+what a provider bills for a call that is broken off is not told.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from math import erfc, exp, log, sqrt
 from typing import TYPE_CHECKING
 
 from dwa.breaker import CLOSED
+from dwa.latency import FIRST, TOTAL
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
     from dwa.latency import LatencyModel
+    from dwa.ledger import Ledger
     from dwa.reference import References
     from dwa.score import Objective
     from dwa.ticket import Ticket
@@ -121,23 +124,28 @@ def promised_s(ticket: Ticket) -> float:
     return exp(ticket.due + Z95 * _spread(ticket))
 
 
-def learn_longer(latency: LatencyModel, ticket: Ticket, age: float, now: float) -> None:
+def learn_longer(latency: LatencyModel, ledger: Ledger | None, ticket: Ticket, age: float, now: float) -> None:
     """Teach that an attempt given up at this age would have taken longer, where that is longer than thought.
 
-    The age is a lower bound; taken for the time itself it errs towards the host.
+    The age is a lower bound; taken for the time itself it errs towards the host. So it is told to other replicas too.
     """
-    prompt = ticket.shape.input_tokens
-    if ticket.shape.stream:
-        typical = exp(ticket.due)
-        if age > typical:
-            latency.at_least(1.0 + (age - typical) / ticket.forecast)
-            latency.first_token(now, age, prompt, ticket.busy)
+    prompt, busy = ticket.shape.input_tokens, ticket.busy
+    # How long an answer would have been is not known: it may have been one of the longest in twenty.
+    typical = exp(ticket.due) if ticket.shape.stream else promised_s(ticket)
+    if age <= typical:
         return
-    # How long the answer would have been is not known: it may have been one of the longest in twenty.
-    longer = age / promised_s(ticket)
-    if longer > 1.0:
-        latency.at_least(longer)
-        latency.total(now, ticket.forecast * longer, prompt, ticket.answer, ticket.busy)
+    if ticket.shape.stream:
+        ratio = latency.at_least(1.0 + (age - typical) / ticket.forecast)
+        latency.first_token(now, age, prompt, busy)
+        if ledger is not None:
+            ledger.timed(FIRST, age, prompt, 0.0, busy)
+    else:
+        ratio, seconds = latency.at_least(age / typical), ticket.forecast * age / typical
+        latency.total(now, seconds, prompt, ticket.answer, busy)
+        if ledger is not None:
+            ledger.timed(TOTAL, seconds, prompt, ticket.answer, busy)
+    if ledger is not None and ratio:
+        ledger.whole(ratio)
 
 
 def _spread(ticket: Ticket) -> float:

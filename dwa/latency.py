@@ -142,10 +142,16 @@ class LatencyModel:
             self.tail = kept * self.tail + (1.0 - kept) * total / count
             self.seen += int(count)
 
-    def at_least(self, ratio: float) -> None:
-        """Learn that an answer of which no more is known would have taken so many medians or longer."""
-        if ratio > self.tail:
-            self.tail += self._params.tail_gain * (min(ratio, self._params.tail_cap) - self.tail)
+    def at_least(self, ratio: float) -> float:
+        """Learn that an answer of which no more is known would have taken so many medians or longer.
+
+        Returns the ratio that was learned from, as `whole` does; 0 when it is no more than expected of any.
+        """
+        if ratio <= self.tail:
+            return 0.0
+        ratio = min(ratio, self._params.tail_cap)
+        self.tail += self._params.tail_gain * (ratio - self.tail)
+        return ratio
 
     def doubt(self, now: float, prompt: float, answer: float) -> float:
         """Posterior s.d. of the log of the forecast for a request of this size, with what silence has added."""

@@ -7,7 +7,7 @@ from math import exp
 from random import Random
 
 import pytest
-from dwa_world import Host, World
+from dwa_world import Fleet, Host, World
 
 from dwa import BALANCED, FASTEST, Candidate, DeploymentStats, Objective, Shape, Ticket
 from dwa.hedge import BURST, BURST_USD, SHARE
@@ -255,6 +255,28 @@ def test_who_is_left_behind_counts_as_that_slow_at_least_and_no_slower_than_if_i
             ticket.success(100, 100, None)
         expected[ending] = row(world, "a/m").expected_s or 0.0
     assert 0.0 < expected["in time"] < expected["outrun"] <= expected["answered"] * 1.001
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_was_outrun_tells_other_replicas_that_the_host_is_slower(streamed: bool) -> None:
+    expected: dict[int, float] = {}
+    for outrun in (0, 4):
+        fleet = Fleet(2, worlds=[taught(), taught()])
+        here, there = fleet.worlds
+        shape = Shape(100, stream=streamed)
+        for _ in range(outrun):
+            ticket = here.balancer.begin(here.hosts["a/m"].candidate, shape)
+            here.now += 6 * WHOLE_S
+            ticket.outrun()
+        # The answer that proves that it was slow, and no hang.
+        ticket = here.balancer.begin(here.hosts["a/m"].candidate, shape)
+        here.now += WHOLE_S
+        ticket.success(100, 100, None)
+        there.now = here.now
+        fleet.exchange()
+        expected[outrun] = row(there, "a/m").expected_s or 0.0
+        assert expected[outrun] <= (row(here, "a/m").expected_s or 0.0) * 1.001
+    assert expected[4] > 1.03 * expected[0]
 
 
 def test_a_hang_says_nothing_of_how_slow_a_host_is() -> None:
