@@ -110,7 +110,7 @@ class Balancer:
         reason: Reason
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
-        references, size = self._references.learn(shape.route, survey.seconds, survey.costs)
+        references, size = self._references.learn(shape.route, *survey.everyone(shape.input_tokens, answer))
         judgement = self._judge(survey, objective, references, shape, answer, now)
         if isinstance(judgement, Priced):
             judgement.foresee()
@@ -229,7 +229,7 @@ class Balancer:
         survey = self._survey(candidates, shape, answer, now, sticky)
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, 0.0, LOAD_BALANCED, objective)
-        references = self._references.of(shape.route, survey.seconds, survey.costs)
+        references = self._references.of(shape.route, *survey.everyone(shape.input_tokens, answer))
         judgement = self._judge(survey, objective, references, shape, answer, now)
         order = sorted(range(len(judgement.losses)), key=judgement.losses.__getitem__)
         reason: Reason = "best_performance" if len(order) > 1 else "only_candidate"
@@ -382,7 +382,7 @@ class Balancer:
         judgement = None
         order: list[int] = []
         if survey.candidates:
-            references = self._references.of(shape.route, survey.seconds, survey.costs)
+            references = self._references.of(shape.route, *survey.everyone(shape.input_tokens, answer))
             judgement = self._judge(survey, objective, references, shape, answer, now)
             losses = judgement.losses
             order = sorted(range(len(losses)), key=lambda i: (*places[i], losses[i]))

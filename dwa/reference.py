@@ -6,7 +6,10 @@ instead looks fair and is not: a long prompt with a short answer would be charge
 prompt, and traffic could lower both its seconds and its bill by swapping two requests. Per route, because a route of
 large models has other dollars and seconds than a route of small ones.
 
-The median candidate, because one absurdly slow or dear candidate must not change what the others are worth.
+The median candidate, because one absurdly slow or dear candidate must not change what the others are worth. Of all
+candidates and idle, because the rate of exchange must not move with the hour: taken from those that happen to be free,
+under the load they have, a crowd made its own seconds cheap just when they were many, and a refusal or an open breaker
+changed what a dollar is worth. (Where two of five hosts were at their knees, traffic was driven to the cheap and slow.)
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ class References:
         self._routes: dict[str, tuple[float, float, int]] = {}
 
     def of(self, route: str, seconds: Sequence[float], costs: Sequence[float]) -> tuple[float, float]:
-        """(L_ref, C_ref); those of this request where the route is new. Both above zero."""
+        """(L_ref, C_ref); those of this request where the route is new. Both above zero.
+
+        `seconds` (idle) and `costs` of this request at every candidate.
+        """
         known = self._routes.get(route)
         return median_of(seconds, costs) if known is None else (known[0], known[1])
 

@@ -111,6 +111,17 @@ class Survey:
                 if self.probe is d:
                     self.probe = None
 
+    def everyone(self, prompt: int, answer: float) -> tuple[list[float], list[float]]:
+        """Idle seconds and costs of all candidates, the excluded ones too: what `reference` makes its medians of."""
+        if not self.excluded:
+            return self.idle, self.costs
+        idle, costs = self.idle.copy(), self.costs.copy()
+        for d, _, _ in self.blocked:
+            if d.key in self.excluded:
+                idle.append(d.first + prompt * d.prefill + answer * d.token)
+                costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
+        return idle, costs
+
     def retract(self) -> None:
         """Undo the last `add`."""
         del self.candidates[-1], self.deployments[-1], self.idle[-1], self.seconds[-1], self.costs[-1]

@@ -86,6 +86,24 @@ def test_terms_sum_to_the_loss_and_score_is_relative_to_the_best(name: str) -> N
     assert scores == sorted(scores, reverse=True)  # pyright: ignore[reportArgumentType, reportCallIssue] - floats
 
 
+def test_neither_load_nor_a_block_moves_the_rate_of_exchange() -> None:
+    world = World([Host(Candidate(f"{name}/m", 1e-6, 4e-6)) for name in "abc"])
+    for seconds, key in enumerate(world.hosts, 1):
+        world.teach(key, float(seconds), 20)
+
+    def rate() -> float:
+        return world.balancer.preview(world.candidates, Shape(1000)).decision().latency_unit
+
+    idle = rate()
+    crowd = [world.begin(key) for key in world.hosts for _ in range(100)]
+    assert rate() == idle
+    for ticket in crowd:
+        ticket.cancelled()
+    world.begin("a/m").throttled(60.0)
+    assert "a/m" in world.balancer.preview(world.candidates, Shape(1000)).excluded
+    assert rate() == idle
+
+
 def test_quality_decides_where_it_weighs() -> None:
     world = World([Host(Candidate("good/m", 1e-6, 4e-6)), Host(Candidate("poor/m", 1e-6, 4e-6, quality=0.2))])
     objective = Objective("quality", 0.2, 0.2, 1.0, 2.0)
