@@ -7,7 +7,7 @@ limited.
     begin:  a ticket; its ending teaches the deployment it belongs to                      O(1)
 
 The balancer only composes; each mechanism is a module of its own with its formula and its reasons: `latency`,
-`reliability`, `load`, `overdue`, `breaker`, `quota`, `share`, `explore`, `affinity`, `length`, put together per
+`reliability`, `load`, `overdue`, `breaker`, `quota`, `toll`, `share`, `explore`, `affinity`, `length`, put together per
 deployment in `deployment` and into one number in `score`.
 
 Clock and randomness are handed in and used in a fixed order (one uniform number per ranking), so the same calls with
@@ -110,7 +110,10 @@ class Balancer:
         reason: Reason
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
-        references, size = self._references.learn(shape.route, *survey.everyone(shape.input_tokens, answer))
+        idle, costs = survey.idle, survey.costs
+        if survey.excluded:
+            idle, costs = survey.everyone(shape.input_tokens, answer)
+        references, size = self._references.learn(shape.route, idle, costs)
         judgement = self._judge(survey, objective, references, shape, answer, now)
         if isinstance(judgement, Priced):
             judgement.foresee()
@@ -347,17 +350,15 @@ class Balancer:
     ) -> Judgement:
         learned = self._quality.on(shape.route, now) if objective.quality else None
         fails = self._params.failover_fails
-        found, seconds, costs = survey.deployments, survey.seconds, survey.costs
+        parts = objective, survey.deployments, survey.seconds, survey.costs, references, fails, learned
         if objective.slo is None:
-            return Judgement(objective, found, seconds, costs, references, fails, learned)
-        constraint = self._slos.of(objective.name, objective.slo)
-        return Priced(
-            *(objective, found, seconds, costs, references, fails, learned),
-            constraint=constraint,
-            shape=shape,
-            answer=answer,
-            now=now,
-        )
+            judgement = Judgement(*parts)
+        else:
+            constraint = self._slos.of(objective.name, objective.slo)
+            judgement = Priced(*parts, constraint=constraint, shape=shape, answer=answer, now=now)
+        if survey.tolls:
+            judgement.levy(survey.tolls, objective)
+        return judgement
 
     def _last_resort(
         self,

@@ -36,6 +36,8 @@ class Decision:
     losses: list[float] = field(default_factory=list[float])
     misses: list[float] = field(default_factory=list[float])
     """The part of it that is the price of missing an SLO; empty without one."""
+    tolls: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    """(position, the part of it that is charged for scarce quota)."""
     latency_unit: float = 0.0
     """Loss per second."""
     quality_unit: float = 0.0
@@ -70,9 +72,10 @@ class Decision:
         return min(self.losses) / loss if loss > 0.0 else 1.0
 
     def terms(self, place: int) -> dict[str, float]:
-        """The named parts of one loss; they sum to it."""
+        """The named parts of one loss; they sum to it. `load` is what others lose, by the crowd or the quota used."""
         latency = self.latency_unit * self.idle[place]
         load = self.latency_unit * self.seconds[place] - latency
+        load += sum(toll for i, toll in self.tolls if i == place)
         if self.misses:
             latency += self.misses[place]
         missing = self.quality_unit * (1.0 - self.quality[place])

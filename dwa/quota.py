@@ -10,6 +10,8 @@ Three sources, best first:
    and the cap grows back as CUBIC does: quickly to just below w, slowly past it, then faster to find a raised limit.
    A refusal straight after the pause doubles the next pause.
 
+Near the limit each request pays a toll (`toll.py`), so that what is admitted goes to those who gain most by it.
+
 A refusal is neither an error nor a latency: the host is well and says so quickly. Refusals of requests dispatched
 before the last decrease are one refusal: ten in flight at the limit must not cut the cap ten times.
 """
@@ -19,9 +21,13 @@ from __future__ import annotations
 from math import exp
 
 from dwa.params import Params
+from dwa.toll import Toll
 
 RATE_FLOOR = 0.05
 """1/s. Least cap: a request every 20 s, or the way back up would never be found."""
+
+SCARCE_S = 1.0
+"""s of each wait that count as an empty bucket. Doubled: tolls twice as high after refusals; halved: half as high."""
 
 
 class Quota:
@@ -44,6 +50,7 @@ class Quota:
         "requests_reset_at",
         "retry_at",
         "tokens_reset_at",
+        "toll",
     )
 
     def __init__(self, params: Params) -> None:
@@ -60,6 +67,8 @@ class Quota:
         self._cut_at = float("-inf")
         self._level = self._level_at = 0.0
         self._admitted = self._admitted_at = 0.0
+        self.toll: Toll | None = None
+        """What a request is charged for what it takes from others; None while there is no cap."""
 
     def cap(self, now: float) -> float | None:
         """Requests per second it is paced at; None when no refusal taught one or it has outgrown its use."""
@@ -103,6 +112,8 @@ class Quota:
         refused = 1.0 / window  # this one was counted when sent and was not admitted
         rate = self._admitted * exp((self._admitted_at - now) / window) - refused
         ceiling = self.cap(now)
+        self.toll = self.toll or Toll()
+        self.toll.rest(now)
         self._peak = max(rate if ceiling is None else min(rate, ceiling), RATE_FLOOR)
         self._cut_at = now
         self._level, self._level_at = 0.0, max(self.retry_at, self.paused_until, now)
@@ -141,6 +152,7 @@ class Quota:
 
     def verdict(self, now: float, tokens: int) -> tuple[str, float]:
         """Why a request of about `tokens` must wait, and until when; ("", now) when it may go."""
+        cap = self._refill(now)
         if now < self.retry_at:
             return "rate_limited", self.retry_at
         if now < self.paused_until:
@@ -151,7 +163,6 @@ class Quota:
         ):
             if left is not None and left < needed and now < reset_at:
                 return "quota_spent", reset_at
-        cap = self._refill(now)
         if cap is not None and self._level < 1.0:
             return "paced", now + (1.0 - self._level) / cap
         if cap is None and now >= max(self.requests_reset_at, self.tokens_reset_at):
@@ -160,12 +171,22 @@ class Quota:
         return "", now
 
     def _refill(self, now: float) -> float | None:
-        cap = self.cap(now)
-        if cap is None or now <= self._level_at:
+        cap, toll = self.cap(now), self.toll
+        if cap is None or toll is None:
+            return cap
+        if now <= self._level_at:
+            # Turned away is scarce, whatever time it takes: a wait of a minute says no more than one of a second.
+            if now <= self._cut_at + SCARCE_S:
+                toll.adjust(now, 0.0)
+            else:
+                toll.rest(now)
             return cap
         # A bucket of one second's worth: Poisson arrivals come in clumps, and hosts count per second at the finest.
-        self._level = min(self._level + (now - self._level_at) * cap, max(1.0, cap))
+        full = max(1.0, cap)
+        self._level = min(self._level + (now - self._level_at) * cap, full)
         self._level_at = now
+        toll.adjust(now, self._level / full)
         if self._level >= cap > 4 * self._admitted + 1:
             self._peak = None  # far above what is asked of it: the cap no longer limits anything
+            self.toll = None
         return cap

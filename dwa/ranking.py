@@ -95,6 +95,8 @@ class Ranking:
         # Unweighed, it is in no loss: then what was configured is as good to tell as what was learned.
         told["quality"] = judgement.qualities or [candidate.quality for candidate in survey.candidates]
         told["errors"], told["worth"], told["losses"] = judgement.errors, judgement.worth, judgement.losses
+        if survey.tolls:
+            told["tolls"] = [(i, toll * self.objective.typical) for i, toll in survey.tolls]
         if isinstance(judgement, Priced):
             told["misses"] = judgement.misses
         told["latency_unit"], told["quality_unit"] = judgement.latency_unit, judgement.quality

@@ -13,6 +13,8 @@ A failure that may be retried costs the time it wasted and the next best choice.
 - The next one fails too with at least 10 %: failures share causes. With no alternative it is certain that the caller
   sees it.
 
+A host whose rate limit is scarce has a toll on top (`toll.py`), so that its quota goes to those who gain most by it.
+
 References are those of the route's typical request at the median candidate (`reference.py`).
 """
 
@@ -47,6 +49,11 @@ class Objective:
         weights = (self.latency, self.cost, self.errors, self.quality)
         if not all(0.0 <= weight < float("inf") for weight in weights) or not sum(weights):
             raise ValueError("objective weights must be finite, not negative, and not all zero")
+
+    @property
+    def typical(self) -> float:
+        """What a typical request loses at the median candidate by its seconds and its cost."""
+        return self.latency + self.cost
 
     @classmethod
     def of(cls, name: str) -> Objective:
@@ -119,6 +126,12 @@ class Judgement:
         retry = worth[second] - worth[first]
         retry += weight * max(errors[second], failover_fails) - again
         self.losses[first] += fails * retry
+
+    def levy(self, tolls: Sequence[tuple[int, float]], objective: Objective) -> None:
+        """Charge for scarce quota: (position, toll in typical losses)."""
+        for i, toll in tolls:
+            self.worth[i] += toll * objective.typical
+            self.losses[i] += toll * objective.typical
 
     def hopes(self) -> list[float]:
         """What each loss would lose if its latency halved and its failures ended."""

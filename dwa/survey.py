@@ -32,6 +32,7 @@ class Survey:
         "probe",
         "ramping",
         "seconds",
+        "tolls",
         "warm",
     )
 
@@ -47,6 +48,8 @@ class Survey:
         """Positions at which a look may be due."""
         self.ramping: list[tuple[int, float]] = []
         """(position, admitted share) of the recovering ones."""
+        self.tolls: list[tuple[int, float]] = []
+        """(position, toll) of those whose quota is scarce, in typical losses."""
         self.probe: Deployment | None = None
         self.warm: int | None = None
         self.now = 0.0
@@ -113,8 +116,6 @@ class Survey:
 
     def everyone(self, prompt: int, answer: float) -> tuple[list[float], list[float]]:
         """Idle seconds and costs of all candidates, the excluded ones too: what `reference` makes its medians of."""
-        if not self.excluded:
-            return self.idle, self.costs
         idle, costs = self.idle.copy(), self.costs.copy()
         for d, _, _ in self.blocked:
             if d.key in self.excluded:
@@ -162,6 +163,9 @@ class Survey:
         if not why:
             if d.breaker.state == RAMP:
                 self.ramping.append((len(self.deployments), d.breaker.ramp))
+            toll = d.quota.toll
+            if toll is not None and toll.price > 0.0:
+                self.tolls.append((len(self.deployments), toll.price))
             return False
         if why == "half_open" and self.probe is None and d.breaker.probe_free(now):
             self.probe = d
