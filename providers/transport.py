@@ -1,29 +1,16 @@
-"""The upstream HTTP client: the only file that imports one. Timeouts, bounds, and foreign exceptions → faults.
+"""The upstream HTTP client: timeouts, bounds, and whatever goes wrong → faults. The only door to `providers.http`.
 
 Law: whatever ends a call (its caller, a clock, a bound) closes the upstream connection at once, and nothing of it
 stays behind; every failure leaves here as one of `providers.errors`, naming host and port, never a header or a query.
 
-Why aiohttp. `python -m bench.transport_compare`, 2026-11, one run, uvloop 0.23, Python 3.11, client and upstream on
-one core each of a shared machine; JSON of 700 bytes, streams of 60 events:
+Why a client of our own, over a parser that is not (httptools): the call was a third of what a request costs. Figures
+of `python -m bench.transport_compare` are in that file's docstring; pyreqwest is as fast, but a call cancelled before
+its response headers keeps its upstream connection while the provider works on it: each hedge, caller that hung up and
+first-byte timeout would go on being generated and billed. It also takes the connect timeout once per client, and tells
+refused, reset and unknown host apart only in English. aiohttp does all that right, in 2.5 times the CPU.
 
-                                       aiohttp 3.14.5               pyreqwest 0.15.1
-                                       plain          TLS           plain           TLS
-    JSON calls/s, 1 | 32 at a time     4,301 | 10,336 4,548 | 14,583 7,390 | 37,758 6,554 | 37,638
-    p50 | p99 ms, 32 at a time         2.23 | 10.21   2.15 | 2.84    0.80 | 1.57    0.82 | 1.50
-    CPU s per 1,000 JSON calls         0.081          0.068          0.026          0.026
-    events/s, 1 | 32 streams           84,590|155,417 102,763|141,805 70,508|167,085 68,824|139,988
-    200 cancelled in mid-stream        closed, 19 ms  closed, 29 ms  closed, 7 ms   closed, 11 ms
-    200 cancelled before the head      closed, 15 ms  closed, 27 ms  all stay open  all stay open
-
-What tipped it is cancellation, against the raw speed: a pyreqwest call cancelled before its response headers keeps
-its upstream connection while the provider works on it, even after `close()`. Each hedge, caller that hung up and
-first-byte timeout would go on being generated and billed. It also takes the connect timeout once per client, and
-tells refused, reset and unknown host apart only in English. What this file adds to aiohttp is about 10 µs a call.
-
-Roads not taken: aiohttp's `trust_env`, which visits a thread twice per call and adds credentials from `~/.netrc`: the
-proxies are asked of `urllib` once instead (`egress`). Asking for gzip: for a few kB of JSON it costs more than it
-saves, and it delays streams; a body that comes compressed all the same is decoded, in bounded steps, and the bounds
-count decoded bytes.
+Roads not taken: asking for gzip. For a few kB of JSON it costs more than it saves, and it delays streams; a body that
+comes compressed all the same is decoded, in bounded steps, and the bounds count decoded bytes.
 
 Limits: HTTP/1.1. A body without length that ends with the connection cannot be told from a broken one: the dialects
 know by their terminal event. Waiting for a free connection counts as connecting.
@@ -32,51 +19,32 @@ know by their terminal event. Waiting for a free connection counts as connecting
 from __future__ import annotations
 
 import asyncio
-import socket
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from io import BytesIO
-from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from providers.egress import Proxies, host_and_port, tls_context
-from providers.errors import Cut, Fault, Garbled, Misconfigured, TimedOut, Unreachable
+from providers.errors import Cut, Fault, Garbled, Misconfigured, Phase, TimedOut, Unreachable
+from providers.http.connection import BrokenError, Connection, NotHttpError, Reply
+from providers.http.decoding import Decoder
+from providers.http.dialing import Dialer, DialError
+from providers.http.pool import Pool
+from providers.http.target import Target, head_of, target_of
 
 MiB = 1024 * 1024
 
-#: aiohttp warns of larger `bytes` bodies; as a file it writes them in pieces and lets other calls in between.
-_LARGE_BODY = 1 * MiB
 #: A pooled connection the provider had closed already says so within a round trip, which takes less than this many
 #: seconds. One that breaks later may have been worked on: sending the call again could bill it twice.
 _STALE_WITHIN = 1.0
-#: What the client raises. ValueError is how it rejects a malformed URL or header.
-_FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
-#: Most specific first.
-_UNREACHABLE: tuple[tuple[type[Exception], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "its name could not be resolved"),
-    (aiohttp.ClientConnectorCertificateError, "its TLS certificate was not accepted"),
-    (aiohttp.ClientSSLError, "the TLS handshake failed"),
-    (aiohttp.ClientProxyConnectionError, "the proxy could not be reached"),
-    (aiohttp.ClientHttpProxyError, "the proxy refused to connect to it"),
-    (aiohttp.ClientConnectorError, "no connection could be made"),
-    (aiohttp.ServerDisconnectedError, "it closed the connection before it answered"),
-    (aiohttp.ClientPayloadError, "its answer broke off"),
-    (aiohttp.ClientConnectionError, "the connection broke"),
-    (OSError, "the connection broke"),
-)
+#: Heads and URLs that are remembered; there are as many as endpoints and their models. Beyond, all are made again.
+_REMEMBERED = 1024
 
 Headers = Sequence[tuple[str, str]] | Mapping[str, str]
-
-#: Filled by the socket factory when the current call had to dial: an empty list means a pooled connection.
-_DIALLED: ContextVar[list[bool]] = ContextVar("_DIALLED")
 
 
 class Timeouts(Struct, frozen=True):
@@ -92,61 +60,72 @@ class Timeouts(Struct, frozen=True):
     total: float = 600.0
 
     def __post_init__(self) -> None:
-        """Refuse 0 and NaN, which the client would take for "no timeout"."""
+        """Refuse 0 and NaN."""
         if not all(seconds > 0 for seconds in (self.connect, self.first_byte, self.idle, self.total)):
             raise ValueError("Every timeout must be above zero.")
 
 
 class _Course(Struct):
-    """What the faults of one call speak of."""
+    """The clocks of one call, and what its faults speak of."""
 
     url: str
     timeouts: Timeouts
     #: Seconds this call had: the earlier of `timeouts.total` and its caller's deadline.
     total: float
+    #: When they are over, on the loop's clock.
+    ends: float
     #: The first byte of the body came.
     begun: bool = False
     #: A chunk was handed to the caller.
     passed_on: bool = False
 
-    def fault(self, exc: Exception) -> Fault:
-        """Translate what the client raised."""
-        if isinstance(exc, aiohttp.ConnectionTimeoutError):
-            return TimedOut("connect", self.timeouts.connect)
-        if isinstance(exc, aiohttp.ServerTimeoutError):
-            phase, seconds = ("idle", self.timeouts.idle) if self.begun else ("first_byte", self.timeouts.first_byte)
-            return TimedOut(phase, seconds)
-        if isinstance(exc, TimeoutError):
+    def late(self, phase: Phase, now: float) -> TimedOut:
+        """A clock ran out: the call's own, or else that of its phase."""
+        # The loop's clock may stand a little before the time it was set to.
+        if now >= self.ends - 0.002:
             return TimedOut("total", self.total)
+        return TimedOut(phase, getattr(self.timeouts, phase))
+
+    def fault(self, exc: Exception) -> Fault:
+        """Translate what went wrong on the wire."""
         where = host_and_port(self.url)
-        for foreign, sentence in _UNREACHABLE:
-            if isinstance(exc, foreign):
-                message = f"{where} is unreachable: {sentence}."
-                return Cut(message) if self.passed_on else Unreachable(message)
-        if isinstance(exc, ValueError | aiohttp.NonHttpUrlClientError):
+        if isinstance(exc, DialError):
+            return Unreachable(f"{where} is unreachable: {exc}.")
+        if isinstance(exc, ValueError):
             return Misconfigured(f"The URL or a header of the request to {where} is malformed.")
+        if isinstance(exc, BrokenError | OSError):
+            if self.passed_on:
+                return Cut(f"{where} is unreachable: its answer broke off.")
+            when = "its answer broke off" if self.begun else "it closed the connection before it answered"
+            return Unreachable(f"{where} is unreachable: {when}.")
         return Cut(f"{where} broke off its answer.") if self.passed_on else Garbled(f"{where} did not answer in HTTP.")
 
 
 class Answer:
     """An upstream answer whose body is still to be read, once: whole with `read`, or piece by piece with `chunks`."""
 
-    def __init__(self, response: aiohttp.ClientResponse, course: _Course, max_body: int, max_stream: int) -> None:
+    def __init__(self, connection: Connection, reply: Reply, course: _Course, max_body: int, max_stream: int) -> None:
         """Made by `Transport.open` only."""
-        self.status = response.status
+        self.status = reply.status
         #: Lower-case names; of a decoded body, without the two that described its encoded form.
-        self.headers = _headers(response)
-        self._response = response
-        self._content = response.content
+        self.headers = _headers(reply)
+        self._connection = connection
+        self._reply = reply
         self._course = course
         self._max_body = max_body
         self._max_stream = max_stream
+        self._decoder: Decoder | None = None
+        encoding = self.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            self._decoder = Decoder(encoding)
+            del self.headers["content-encoding"]
+            self.headers.pop("content-length", None)
 
     async def read(self) -> bytes:
         """The whole body. Raises `Unreachable` when it breaks off, `Garbled` when it is larger than `max_body`."""
         parts: list[bytes] = []
         size = 0
-        oversized = (self._response.content_length or 0) > self._max_body
+        oversized = self._announced() > self._max_body
         while not oversized and (data := await self.more()):
             parts.append(data)
             size += len(data)
@@ -164,25 +143,42 @@ class Answer:
 
     async def more(self) -> bytes:
         """What has arrived, or else the next to arrive; empty at the end of the body."""
+        if self._decoder is None:
+            return await self._raw()
         try:
-            if self._content.exception() is None:
-                data = await self._content.readany()
-            else:
-                # What arrived before a break comes first: it may hold the terminal event. aiohttp would drop it.
-                data = self._content._read_nowait(-1)  # pyright: ignore[reportPrivateUsage] # no public way
-                data = data or await self._content.readany()
-        except _FOREIGN as exc:
+            while not (data := self._decoder.step()):
+                coded = await self._raw()
+                if not coded:
+                    self._decoder.finish()
+                    return b""
+                self._decoder.feed(coded)
+        except zlib.error as exc:
             raise self._course.fault(exc) from exc
-        if not self._course.begun:
-            self._course.begun = True
-            self._count_idle()
         return data
 
-    def _count_idle(self) -> None:
-        connection = self._response.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = self._course.timeouts.idle
-            connection.protocol.start_timeout()
+    async def _raw(self) -> bytes:
+        reply, course = self._reply, self._course
+        while not reply.parts:
+            if reply.done:
+                return b""
+            # What arrived before a break comes first: it may hold the terminal event.
+            if reply.error is not None:
+                raise course.fault(reply.error) from reply.error
+            phase: Phase = "idle" if course.begun else "first_byte"
+            clock = asyncio.get_running_loop().time
+            until = min(clock() + getattr(course.timeouts, phase), course.ends)
+            if not await self._connection.wait(until):
+                raise course.late(phase, clock())
+        course.begun = True
+        if len(reply.parts) == 1:
+            return self._connection.take(reply)
+        return b"".join([self._connection.take(reply) for _ in range(len(reply.parts))])
+
+    def _announced(self) -> int:
+        try:
+            return int(self.headers.get("content-length", "0"))
+        except ValueError:
+            return 0
 
 
 class _Chunks:
@@ -226,7 +222,7 @@ class Transport:
         trust_env: bool = True,
         user_agent: str = "steelyard",
     ) -> None:
-        """Open nothing yet: the client is made by the first call, inside its event loop.
+        """Open nothing yet.
 
         Args:
             max_body: bytes of an answer read whole, decoded.
@@ -241,16 +237,13 @@ class Transport:
         """
         self.max_body = max_body
         self.max_stream = max_stream
-        self._connections = connections
-        self._connections_per_endpoint = connections_per_endpoint
-        self._keep_alive = keep_alive
-        self._tls = tls_context(verify=verify, ca_file=ca_file)
-        self.proxies = Proxies(trust_env=trust_env)
-        self._headers = {"accept-encoding": "identity", "user-agent": user_agent}
-        self._client: aiohttp.ClientSession | None = None
-        self._closed = False
-        #: Being read. aiohttp's own `close` would leave their readers waiting for their next timeout.
-        self.in_use: set[aiohttp.ClientResponse] = set()
+        self._proxies = Proxies(trust_env=trust_env)
+        self._defaults = (("accept-encoding", "identity"), ("user-agent", user_agent))
+        dialer = Dialer(tls_context(verify=verify, ca_file=ca_file))
+        self.pool = Pool(dialer.dial, most=connections, most_per_peer=connections_per_endpoint, keep_s=keep_alive)
+        self.closed = False
+        self._targets: dict[str, Target] = {}
+        self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
 
     def open(
         self,
@@ -274,39 +267,31 @@ class Transport:
             timeouts: each raises `TimedOut` with its phase.
             deadline: a time of the event loop's clock; the earlier of it and `timeouts.total` ends the call.
         """
-        return _Opening(self, method, url, headers, body, timeouts, deadline)
+        return _Opening(self, method, url, headers, body or b"", timeouts, deadline)
 
     async def close(self) -> None:
         """Close every connection, those in use too: their calls fail as `Unreachable` or `Cut`. May be repeated."""
-        self._closed = True
-        for response in tuple(self.in_use):
-            if not response.closed:
-                response.close()
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        self.closed = True
+        self.pool.close()
 
-    def client(self) -> aiohttp.ClientSession:
-        """The one client, made at its first use."""
-        if self._client is None:
-            if self._closed:
-                raise RuntimeError("This transport was closed.")
-            self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self._tls,
-                    limit=self._connections,
-                    limit_per_host=self._connections_per_endpoint,
-                    keepalive_timeout=self._keep_alive,
-                    # The system's own lookup, hosts file included, also where aiodns happens to be installed.
-                    resolver=aiohttp.ThreadedResolver(),
-                    ttl_dns_cache=30,
-                    socket_factory=_dial,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
-                skip_auto_headers=("content-type",),
-            )
-        return self._client
+    def target(self, url: str) -> Target:
+        """Where `url` leads. Raises ValueError when it is malformed."""
+        target = self._targets.get(url)
+        if target is None:
+            if len(self._targets) >= _REMEMBERED:
+                self._targets.clear()
+            target = self._targets[url] = target_of(url, self._proxies.of(url))
+        return target
+
+    def head(self, method: str, url: str, target: Target, headers: Headers) -> bytes:
+        """The head of a request, but for the length of its body. Raises ValueError when it is malformed."""
+        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+        known = self._heads.get((method, url, pairs))
+        if known is None:
+            if len(self._heads) >= _REMEMBERED:
+                self._heads.clear()
+            known = self._heads[method, url, pairs] = head_of(method, target, (*pairs, *self._defaults))
+        return known
 
 
 @dataclass(eq=False, repr=False)  # a repr would show the headers, and with them the key
@@ -317,76 +302,93 @@ class _Opening(AbstractAsyncContextManager[Answer]):
     method: str
     url: str
     headers: Headers
-    body: bytes | None
+    body: bytes
     timeouts: Timeouts
     deadline: float | None
-    response: aiohttp.ClientResponse | None = None
+    connection: Connection | None = None
+    reply: Reply | None = None
 
     async def __aenter__(self) -> Answer:
+        if self.transport.closed:
+            raise RuntimeError("This transport was closed.")
         clock = asyncio.get_running_loop().time
         start = clock()
         total = self.timeouts.total
         if self.deadline is not None:
             total = min(total, self.deadline - start)
-        course = _Course(self.url, self.timeouts, max(total, 0.0))
+        course = _Course(self.url, self.timeouts, max(total, 0.0), start + total)
+        if total <= 0:
+            raise TimedOut("total", 0.0)
         try:
-            try:
-                response = await self._send(total)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as exc:
-                passed = clock() - start
-                if not self._was_stale(exc, passed):
-                    raise
-                response = await self._send(total - passed)
-        except _FOREIGN as exc:
+            return await self._answered(course)
+        except (DialError, NotHttpError, OSError, ValueError, BrokenError) as exc:
+            self._leave()
             raise course.fault(exc) from exc
-        self.response = response
-        self.transport.in_use.add(response)
-        return Answer(response, course, self.transport.max_body, self.transport.max_stream)
+        except BaseException:
+            self._leave()
+            raise
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.response is not None:
-            self.transport.in_use.discard(self.response)
-            if not self.response.closed:
-                self.response.close()
+        self._leave()
 
-    async def _send(self, total: float) -> aiohttp.ClientResponse:
-        if total <= 0:
-            raise TimeoutError
-        _DIALLED.set([])
-        body = self.body
-        return await self.transport.client().request(
-            self.method,
-            self.url,
-            headers=self.headers,
-            data=body if body is None or len(body) <= _LARGE_BODY else BytesIO(body),
-            allow_redirects=False,
-            proxy=self.transport.proxies.of(self.url),
-            # Without the threshold, clocks above 5 s would be rounded up to whole seconds.
-            timeout=aiohttp.ClientTimeout(
-                total, self.timeouts.connect, sock_read=self.timeouts.first_byte, ceil_threshold=inf
-            ),
+    def _leave(self) -> None:
+        if self.connection is not None and self.reply is not None and not self.reply.done:
+            self.connection.abort()
+
+    async def _answered(self, course: _Course) -> Answer:
+        transport = self.transport
+        target = transport.target(self.url)
+        head = b"%s\r\ncontent-length: %d\r\n\r\n" % (
+            transport.head(self.method, self.url, target, self.headers),
+            len(self.body),
         )
+        while True:
+            connection = transport.pool.idle(target.peer)
+            used = connection is not None
+            if connection is None:
+                connection, used = await self._connected(target, course)
+            if connection.closed:
+                if used:
+                    continue
+                raise BrokenError
+            self.connection = connection
+            reply = self.reply = connection.ask(head, self.body)
+            sent_at = asyncio.get_running_loop().time()
+            if await self._head_of(connection, reply, course):
+                return Answer(connection, reply, course, transport.max_body, transport.max_stream)
+            if not used or reply.begun or asyncio.get_running_loop().time() - sent_at >= _STALE_WITHIN:
+                raise reply.error or BrokenError
 
-    def _was_stale(self, exc: Exception, passed: float) -> bool:
-        # aiohttp itself retries the idempotent methods. Its message is a parsed head when one had begun to arrive.
-        answered = isinstance(exc, aiohttp.ServerDisconnectedError) and not isinstance(exc.message, str)
-        return self.method == "POST" and not _DIALLED.get() and not answered and passed < _STALE_WITHIN
+    async def _connected(self, target: Target, course: _Course) -> tuple[Connection, bool]:
+        clock = asyncio.get_running_loop().time
+        until = min(clock() + self.timeouts.connect, course.ends)
+        try:
+            async with asyncio.timeout_at(until):
+                return await self.transport.pool.fresh(target.peer)
+        except TimeoutError:
+            raise course.late("connect", clock()) from None
+
+    async def _head_of(self, connection: Connection, reply: Reply, course: _Course) -> bool:
+        """Whether it came; False when the connection broke before."""
+        clock = asyncio.get_running_loop().time
+        if len(self.body) > MiB and not await connection.send_rest(reply, self.body, course.ends):
+            raise course.late("total", clock())
+        until = min(clock() + self.timeouts.first_byte, course.ends)
+        while not reply.head:
+            if isinstance(reply.error, NotHttpError):
+                raise reply.error
+            if reply.error is not None:
+                return False
+            if not await connection.wait(until):
+                raise course.late("first_byte", clock())
+        return True
 
 
-def _dial(address: tuple[Any, ...]) -> socket.socket:
-    _DIALLED.get().append(True)
-    family, kind, protocol = address[:3]
-    return socket.socket(family, kind, protocol)
-
-
-def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+def _headers(reply: Reply) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in response.headers.items():
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    if headers.get("content-encoding", "identity") != "identity":
-        del headers["content-encoding"]
-        headers.pop("content-length", None)
+    for raw, coded in reply.headers:
+        name, value = raw.decode("latin-1"), coded.decode("utf-8", "surrogateescape")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

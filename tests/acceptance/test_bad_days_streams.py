@@ -212,7 +212,7 @@ def is_quiet(day: Day) -> bool:
     parts = day.serving.app.parts
     return (
         not day.busy()
-        and not parts.transport.in_use
+        and not parts.transport.pool.busy
         and not parts.cache.replies
         and not parts.cache.streams
         and all(row.in_flight == 0 for row in parts.balancer.stats())

@@ -20,8 +20,8 @@ MAY_IMPORT = {
 }
 #: Third party → its doors: a file, or a folder with a slash at its end.
 DOORS = {
-    "aiohttp": ("providers/transport.py",),
-    "pyreqwest": ("providers/transport.py",),
+    "httptools": ("providers/http/connection.py",),
+    "aiohappyeyeballs": ("providers/http/dialing.py",),
     "redis": ("cache/redis.py",),
     "litestar": ("gateway/app.py", "gateway/api/"),
     "sqlalchemy": ("gateway/store/", "migrations/"),

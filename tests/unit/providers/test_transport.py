@@ -478,7 +478,7 @@ async def test_what_arrived_before_a_break_is_handed_on_first() -> None:
     async with upstream(answer) as up, transport() as it, call(it, up.url) as answer_:
         await asyncio.wait_for(up.asked.wait(), 10)
         async with asyncio.timeout(10):
-            while answer_._content.exception() is None:  # noqa: ASYNC110 - aiohttp has no event for it
+            while answer_._reply.error is None:  # noqa: ASYNC110 - the loop has no event for it
                 await asyncio.sleep(0)
         with pytest.raises(Cut):
             await collect(answer_, got)
@@ -677,7 +677,7 @@ async def test_closing_cuts_a_stream_in_use(waiting: bool) -> None:
 async def test_an_answer_that_had_arrived_survives_closing() -> None:
     async with upstream(say_ok) as up, transport() as it, call(it, up.url) as got:
         async with asyncio.timeout(10):
-            while not got._response.closed:  # noqa: ASYNC110 - aiohttp has no event for it
+            while not got._reply.done:  # noqa: ASYNC110 - the loop has no event for it
                 await asyncio.sleep(0)
         await it.close()
         assert await got.read() == b"ok"
