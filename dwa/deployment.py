@@ -16,7 +16,7 @@ from dwa.affinity import HIT_GAIN, Affinity
 from dwa.bill import learned
 from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
 from dwa.candidate import Candidate
-from dwa.explore import Traffic
+from dwa.explore import TYPICAL_PROMPT, Traffic
 from dwa.hedge import learn_longer
 from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 from dwa.ledger import Ledger
@@ -165,6 +165,9 @@ class Deployment:
         self.review_at = now + params.review_s
         nats = self.overdue.nats(now) if self.overdue.fresh or self.overdue.given_up else 0.0
         self.slow = 1.0 + max(0.0, nats - params.overdue_free) / params.overdue_scale
+        if self.latency.seen < params.early_limit and self.overdue.fresh:
+            doubt = self.latency.doubt(now, TYPICAL_PROMPT, params.output_tokens)
+            self.slow = max(self.slow, self.overdue.slower(self.latency, doubt, now))
         if breaker.state in (CLOSED, RAMP):
             if nats >= params.overdue_limit:
                 breaker.hang(now, self.pause())

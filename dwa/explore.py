@@ -13,8 +13,10 @@ can wait a little for a *small* request, which costs a fraction and tells nearly
   nobody is forgotten.
 - Looks are paid from a purse that fills by 1 % per request. A change anywhere (a breaker moved, a run of surprises)
   fills it up: where one thing changed others may have.
-- Strangers get 4 looks at once, and one every half second up to 12 answers while their bad start may have been bad
-  luck; unless price alone makes them hopeless. A look that surprises by 1.5 s.d. brings two more at once.
+- Strangers get 4 looks at once, in turns, so that the answers of all come back early; and one more whenever none is
+  under way, up to 12 answers, while their bad start may have been bad luck; unless price alone makes them hopeless. A
+  look that surprises by 1.5 s.d. brings two more at once. (One more every half second, under way or not, was tried:
+  whoever is slow to answer got the most of them.)
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ NEAR = 1.03
 SMALL = 0.6
 """Size, in typical requests, that a look accepts when it is just due, growing with the delay. Doubled: takes any
 request; halved: waits too long."""
+TYPICAL_PROMPT = 500.0
+"""Prompt tokens of the request whose forecast is called doubtful or not. Doubled or halved: no difference."""
 RETRY_S = 0.2
 """s until an unaffordable look is considered again. Doubled or halved: no difference."""
 RATE_WINDOW_S = 20.0
@@ -119,10 +123,13 @@ class Explorer:
         """
         chosen: int | None = None
         most = 0.0
+        fewest = 0
         for i in due:
             urgency = self._urgency(now, deployments[i], losses[i], hopes[i], best, size)
-            if urgency > most:
-                chosen, most = i, urgency
+            # Of several that are urgent the one least seen: a turn each tells more than four turns of one.
+            turn = deployments[i].sent
+            if urgency > most or (urgency == most > 0.0 and turn < fewest):
+                chosen, most, fewest = i, urgency, turn
         if chosen is not None:
             self._pay(now, deployments[chosen])
         return chosen
@@ -143,7 +150,8 @@ class Explorer:
             if deployment.sent < params.early_looks:
                 return inf
             if self._unproven(now, deployment, loss, hope, best):
-                return inf if now - deployment.sent_at >= params.early_every_s else 0.0
+                rested = now - deployment.sent_at >= params.early_every_s
+                return inf if rested and not deployment.in_flight else 0.0
         if loss <= best * NEAR:
             deployment.look_at = now + RETRY_S
             return 0.0
@@ -169,5 +177,5 @@ class Explorer:
         latency = deployment.latency
         if latency.seen >= self._params.early_limit:
             return False
-        doubt = latency.doubt(now, 500.0, self._params.output_tokens)
+        doubt = latency.doubt(now, TYPICAL_PROMPT, self._params.output_tokens)
         return loss - 2.0 * hope * min(doubt, 1.0) < best

@@ -18,12 +18,18 @@ A request that was given up because another host was quicker (`hedge.py`) no lon
 happened. Beyond the p95 its evidence stays, halved every 30 s: else a host that hangs, with each of its requests hedged
 away, would never be found out. One that lost by a hair is no evidence. What was given up says how slow the host is only
 when a younger request has been answered and no breaker opened meanwhile: a hang is the breaker's business.
+
+Of a stranger silence tells more (`slower`). Its speed is a guess of s.d. 0.7 in the log, and until its first answers
+are back requests are sent blind, by price alone; the cheap one is often the slow one, and its answers, which would say
+so, are the last to come. So its speed is what the guess and the silence make most likely together:
+argmax m of -m²/2s² + Σ log P(T > age | m), s² the model's own doubt. With every answer s² shrinks, and this with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
-from math import erfc, log, sqrt
+from math import erfc, exp, log, pi, sqrt
 from typing import TYPE_CHECKING
 
 from dwa.latency import FIRST, INSTANT, LatencyModel
@@ -44,9 +50,13 @@ late; halved: a slow new host is taken for a hanging one."""
 EARLY = -1.5
 """s.d. times √2 before its due time: until then a request says less than 0.02 nats. Doubled: more work for nothing;
 halved: a dozen requests a little early are a nat that is missed."""
+NEWTON = 3
+"""Steps to the most likely speed of a stranger. Doubled: no difference; halved: some percent off."""
 GIVEN_UP = 16
 """Youngest given-up requests that are remembered. Doubled: no difference; halved: still proof of any hang (3 nats
 each)."""
+TINY_TAIL = 1e-9
+"""Probability below which a wait is as good as endless. Doubled or halved: no difference."""
 GIVEN_UP_HALF_LIFE_S = 30.0
 """s. Doubled: unlucky ones of an hour with one request a minute add up to a hang; halved: a host that gets a request
 every ten seconds is found to hang at the eighth instead of the fifth."""
@@ -129,6 +139,21 @@ class Overdue:
         waiting = sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
         return waiting + self._remembered(now) if self.given_up else waiting
 
+    def slower(self, latency: LatencyModel, doubt: float, now: float) -> float:
+        """How many times slower than `latency` believes the host most likely is, for it is silent; 1 at least.
+
+        `doubt` is the s.d. of the log of that belief. Streams are left out: they are watched until their first token,
+        which says nothing of the rest.
+        """
+        sd = sqrt(self._variance)
+        marks: list[float] = []
+        for ticket in islice(self.fresh, WATCHED):
+            age = now - ticket.started
+            if age > 0.0 and not ticket.shape.stream:
+                usual = latency.median(ticket.shape.input_tokens, ticket.answer, ticket.busy)
+                marks.append((log(age / usual) - self._bias) / sd)
+        return exp(max(_most_likely(marks, doubt / sd) * sd, 0.0)) if marks else 1.0
+
     def weigh(self, ticket: Ticket, now: float) -> float:
         """-log P(T > age) for one waiting request, cut at the cap."""
         age = now - ticket.started
@@ -139,7 +164,7 @@ class Overdue:
             return 0.0
         tail = 0.5 * erfc(behind)
         cap = self._params.overdue_cap
-        return min(-log(tail), cap) if tail > 1e-9 else cap
+        return min(-log(tail), cap) if tail > TINY_TAIL else cap
 
     def _remembered(self, now: float) -> float:
         half_life, free = GIVEN_UP_HALF_LIFE_S, self._params.overdue_free
@@ -148,3 +173,19 @@ class Overdue:
             for ticket, at, nats in self.given_up
             if nats >= free and ticket.started > self.proven
         )
+
+
+def _most_likely(marks: Sequence[float], doubt: float) -> float:
+    """The shift, in s.d. of one answer, that maximises -shift²/2·doubt² + Σ log P(Z > mark - shift), Z normal."""
+    precision = 1.0 / (doubt * doubt)
+    shift = 0.0
+    for _ in range(NEWTON):
+        slope, bend = -shift * precision, precision
+        for mark in marks:
+            z = mark - shift
+            tail = max(0.5 * erfc(z / sqrt(2.0)), TINY_TAIL)
+            hazard = exp(-z * z / 2.0) / (sqrt(2.0 * pi) * tail)
+            slope += hazard
+            bend += hazard * (hazard - z)
+        shift += slope / bend
+    return shift

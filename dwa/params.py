@@ -161,7 +161,8 @@ class Params:
     """Answers up to which a stranger whose luck may have been bad is looked at soon. Doubled: wasted on losers;
     halved: an unlucky good one waits for its turn."""
     early_every_s: float = 0.5
-    """s between these. Doubled: the good one is adopted later; halved: before the answer of the last look is in."""
+    """s between these at least; the last must be answered, too. Doubled: the good one is adopted later; halved: quick
+    failures are repeated."""
     bonus_looks: int = 2
     """Looks that a pleasant surprise brings. Doubled: luck is chased; halved: an improvement is confirmed later."""
     surprise_sd: float = 1.5
