@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dwa import Balancer, Candidate, Shape, Ticket
+from dwa.decision import Decision
 from dwa.toll import MOST, PROPORTIONAL, Toll
 
 
@@ -64,8 +65,8 @@ def test_time_at_rest_does_not_count() -> None:
 LONG, SHORT = Shape(4_000), Shape(400)
 
 
-def busy() -> tuple[Balancer, list[Candidate], Counter[tuple[str, Shape]]]:
-    """A bargain that admits two of ten requests a second beside a dearer host, and who was answered where.
+def busy() -> tuple[Counter[tuple[str, Shape]], list[Decision]]:
+    """A bargain that admits two of ten requests a second beside a dearer host: who was answered where, the decisions.
 
     One prompt in ten is long and gains ten times as much by the lower price.
     """
@@ -75,6 +76,7 @@ def busy() -> tuple[Balancer, list[Candidate], Counter[tuple[str, Shape]]]:
     answered: Counter[tuple[str, Shape]] = Counter()
     waiting: deque[tuple[float, Ticket, Shape]] = deque()
     level = 4.0
+    decisions: list[Decision] = []
     rng = Random(8)
     for turn in range(3_000):
         now = turn / 10
@@ -83,7 +85,9 @@ def busy() -> tuple[Balancer, list[Candidate], Counter[tuple[str, Shape]]]:
             ticket.success(shape.input_tokens, 100, None)
         level = min(level + 0.2, 4.0)
         shape = LONG if rng.random() < 0.1 else SHORT
-        for candidate in balancer.rank([bargain, usual], shape).candidates:
+        ranking = balancer.rank([bargain, usual], shape)
+        decisions.append(ranking.decision())
+        for candidate in ranking.candidates:
             ticket = balancer.begin(candidate, shape)
             if candidate is bargain and level < 1.0:
                 ticket.throttled(1.0)
@@ -92,11 +96,11 @@ def busy() -> tuple[Balancer, list[Candidate], Counter[tuple[str, Shape]]]:
             waiting.append((now + 1.0, ticket, shape))
             answered[candidate.key, shape] += turn >= 1_000
             break
-    return balancer, [bargain, usual], answered
+    return answered, decisions
 
 
 def test_scarce_quota_goes_to_those_who_gain_most() -> None:
-    _, _, answered = busy()
+    answered, _ = busy()
     long, short = ({key: answered[key, shape] for key in ("bargain/m", "usual/m")} for shape in (LONG, SHORT))
     assert long["bargain/m"] > 2 * long["usual/m"], "first come, first served would give them one in five"
     used = (long["bargain/m"] + short["bargain/m"]) / 200.0
@@ -104,8 +108,8 @@ def test_scarce_quota_goes_to_those_who_gain_most() -> None:
 
 
 def test_it_is_part_of_the_loss_and_told_as_load() -> None:
-    balancer, candidates, _ = busy()
-    decision = balancer.preview(candidates, SHORT).decision()
+    _, decisions = busy()
+    decision = next(one for one in reversed(decisions) if one.tolls)
     place = decision.keys.index("bargain/m")
     assert [at for at, toll in decision.tolls if toll > 0.0] == [place]
     for i, loss in enumerate(decision.losses):
