@@ -1,4 +1,4 @@
-"""Which HTTP client should carry the gateway's upstream calls? The candidates, measured side by side in one run.
+"""Which HTTP client should carry the gateway's upstream calls? Others beside ours, side by side in one run.
 
 A fast upstream (a hand-written asyncio protocol, its own process and core) answers `/json` with about 700 bytes and
 `/sse` with 60 events, one write each; `/endless` begins a stream and never ends it, `/silent` never answers. Each
@@ -8,7 +8,7 @@ the upstream see its connections closed, and does the client work afterwards?
 
 Compare figures within one run only: on a shared machine they drift by a third. CPU per request drifts least.
 
-    python -m bench.transport_compare            # all candidates, under a minute
+    python -m bench.transport_compare            # all that are installed, under a minute
     python -m bench.transport_compare aiohttp    # some of them
 """
 
@@ -171,7 +171,7 @@ class Pyreqwest(Candidate):
 
 
 class Gateway(Candidate):
-    """`providers.transport`: what is left of the chosen client's speed behind our timeouts, bounds and faults."""
+    """`providers.transport`, with its timeouts, bounds and faults."""
 
     def __init__(self, transport: Any, timeouts: Any) -> None:
         self._transport = transport
