@@ -1,153 +1,344 @@
-"""A closed-loop HTTP/1.1 load generator: so many connections, each sending its next request when it has its answer.
+"""The load generator: closed loop (each caller asks again when answered) or open (callers come when they come).
 
-Written on asyncio protocols because a client library would cost more than the server that is measured. It reads just
-enough of HTTP: a status, and a body by Content-Length or in chunks. Runs in a process of its own.
+Written on asyncio protocols because a client library would cost more than the server that is measured. In the open
+loop a latency counts from the time at which the request was meant to be sent: a server that stalls is charged for all
+who would have asked meanwhile, not only for the one who did (no coordinated omission). Runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import cast
+from collections import Counter, deque
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple, cast
 
+import msgspec
 import uvloop
 
+from bench.arithmetic import arrivals, percentiles
+from bench.framing import Garbled, Reading, post
+from bench.orders import Order, Request, Summary
+from bench.ticking import Ticker
+from bench.workloads import UNIQUE
 
-@dataclass
-class Result:
-    """What came of one run. Seconds; `errors` counts answers other than 200 and broken connections."""
-
-    seconds: float = 0.0
-    errors: int = 0
-    latencies: list[float] = field(default_factory=list[float])
-    first_bytes: list[float] = field(default_factory=list[float])
-
-    def summary(self) -> dict[str, float]:
-        """Requests per second and percentiles in milliseconds."""
-        done = sorted(self.latencies)
-        first = sorted(self.first_bytes)
-        return {
-            "requests": len(done),
-            "errors": self.errors,
-            "per_second": len(done) / self.seconds if self.seconds else 0.0,
-            "p50_ms": _percentile(done, 0.50) * 1000,
-            "p95_ms": _percentile(done, 0.95) * 1000,
-            "p99_ms": _percentile(done, 0.99) * 1000,
-            "p99_9_ms": _percentile(done, 0.999) * 1000,
-            "first_byte_p50_ms": _percentile(first, 0.50) * 1000,
-        }
+now = time.monotonic
+#: Connections of an open loop: beyond it callers wait, and their waiting counts. A stalled gateway must not make
+#: the generator run out of file descriptors.
+MOST = 900
+#: Seconds that the last answers of a run are waited for.
+PATIENCE = 20.0
+#: Seconds until a caller whose connection could not be made tries again.
+PAUSE = 0.05
 
 
-def _percentile(values: list[float], share: float) -> float:
-    return values[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+class Shot(NamedTuple):
+    """A request to be sent. `meant` is when; its answer must end in `ends`."""
+
+    data: bytes
+    ends: bytes
+    meant: float
+    hang_up: bool
 
 
-class Connection(asyncio.Protocol):
-    """One caller."""
+class Magazine:
+    """Makes the requests of an order."""
 
-    def __init__(self, request: bytes, result: Result, until: float, done: asyncio.Future[None]) -> None:
-        self._request = request
-        self._result = result
-        self._until = until
-        self._done = done
-        self._buffer = b""
-        self._left = -1
-        self._chunked = False
-        self._sent = 0.0
-        self._first = 0.0
+    def __init__(self, order: Order) -> None:
+        self._parts = [self._split(order.port, request) for request in order.requests]
+        self._shares = list(itertools.accumulate(request.share for request in order.requests))
+        self._hang_up = order.hang_up
+        self._random = Random(order.seed)
+        self._numbers = itertools.count(time.time_ns())
+
+    def shot(self, meant: float) -> Shot:
+        """The next one."""
+        chosen = self._parts[0]
+        if len(self._parts) > 1:
+            chosen = self._random.choices(self._parts, cum_weights=self._shares)[0]
+        data, rest, ends = chosen
+        if rest is not None:
+            data = b"%s%012x%s" % (data, next(self._numbers) & 0xFFFFFFFFFFFF, rest)
+        return Shot(data, ends, meant, self._hang_up > 0 and self._random.random() < self._hang_up)
+
+    @staticmethod
+    def _split(port: int, request: Request) -> tuple[bytes, bytes | None, bytes]:
+        body = request.body.encode()
+        before, found, rest = body.partition(UNIQUE.encode())
+        head = post(port, request.path, len(body), request.headers)
+        return head + before, rest if found else None, request.ends.encode()
+
+
+class Tally:
+    """What came of the requests that were meant to be sent after `counted_from`."""
+
+    def __init__(self, counted_from: float) -> None:
+        self.counted_from = counted_from
+        self.answered = self.hung_up = 0
+        self.errors: Counter[str] = Counter()
+        self.latencies: list[float] = []
+        self.firsts: list[float] = []
+        self.lates: list[float] = []
+
+    def well(self, shot: Shot, sent: float, first: float, end: float) -> None:
+        """Count an answer."""
+        self.answered += 1
+        if shot.meant >= self.counted_from:
+            self.latencies.append(end - shot.meant)
+            self.firsts.append(first - shot.meant)
+            self.lates.append(sent - shot.meant)
+
+    def summary(self, until: float) -> Summary:
+        """All of it, the counted time having ended at `until`."""
+        return Summary(
+            requests=len(self.latencies),
+            answered=self.answered,
+            per_second=len(self.latencies) / (until - self.counted_from),
+            errors=dict(self.errors),
+            hung_up=self.hung_up,
+            latency=percentiles(self.latencies),
+            first=percentiles(self.firsts),
+            late=percentiles(self.lates),
+        )
+
+
+class Caller(asyncio.Protocol):
+    """One connection, with at most one request on it."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self._transport: asyncio.Transport
+        self._reading: Reading | None = None
+        self._shot: Shot
+        self._sent = self._first = 0.0
+
+    def ask(self, shot: Shot) -> None:
+        """Send a request."""
+        self._shot, self._reading, self._first = shot, Reading(), 0.0
+        self._sent = now()
+        self._transport.write(shot.data)
+
+    def leave(self) -> None:
+        """Hang up."""
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._send()
+        self._loop.free(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._first:
-            self._first = time.perf_counter()
-        if self._left >= 0 and not self._chunked:
-            self._left -= len(data)
-        else:
-            self._buffer += data
-            if self._left < 0 and not self._head():
-                return
-        if self._chunked:
-            if not self._buffer.endswith(b"0\r\n\r\n"):
-                return
-        elif self._left > 0:
+        reading = self._reading
+        if reading is None:
             return
-        self._answered()
+        try:
+            reading.feed(data)
+        except Garbled as exc:
+            self._wrong(str(exc))
+            return
+        if reading.begun and not self._first:
+            self._first = now()
+            if self._shot.hang_up and reading.status == 200:
+                self._reading = None
+                self._loop.tally.hung_up += 1
+                self._loop.ended()
+                self.leave()
+                return
+        if reading.over:
+            self._answered(reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._done.done():
-            self._result.errors += 1
-            self._done.set_result(None)
+        reading = self._reading
+        if reading is not None:
+            if reading.closed():
+                self._answered(reading)
+            else:
+                self._wrong("cut" if reading.status else "no answer")
+        self._loop.lost(self)
 
-    def _head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return False
-        head = self._buffer[:end].lower()
-        if not head.startswith(b"http/1.1 200"):
-            self._result.errors += 1
-        body = self._buffer[end + 4 :]
-        if b"transfer-encoding: chunked" in head:
-            self._chunked, self._left = True, 0
-            self._buffer = body
-            return True
-        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-        self._left = length - len(body)
-        self._buffer = b""
-        return True
-
-    def _send(self) -> None:
-        self._left, self._chunked, self._buffer, self._first = -1, False, b"", 0.0
-        self._sent = time.perf_counter()
-        self._transport.write(self._request)
-
-    def _answered(self) -> None:
-        now = time.perf_counter()
-        self._result.latencies.append(now - self._sent)
-        self._result.first_bytes.append(self._first - self._sent)
-        if now >= self._until:
-            self._done.set_result(None)
-            self._transport.close()
+    def _answered(self, reading: Reading) -> None:
+        end = now()
+        if reading.status != 200:
+            self._loop.tally.errors[f"status {reading.status}"] += 1
+        elif not reading.tail.endswith(self._shot.ends):
+            self._loop.tally.errors["ended early"] += 1
         else:
-            self._send()
+            self._loop.tally.well(self._shot, self._sent, self._first or end, end)
+        self._reading = None
+        self._loop.ended()
+        if self._transport.is_closing():
+            return
+        if reading.keeps:
+            self._loop.free(self)
+        else:
+            self._transport.close()
+
+    def _wrong(self, kind: str) -> None:
+        self._reading = None
+        self._loop.tally.errors[kind] += 1
+        self._loop.ended()
+        self._transport.abort()
 
 
-async def closed_loop(port: int, request: bytes, concurrency: int, seconds: float) -> Result:
-    """Drive 127.0.0.1:`port` with `concurrency` connections for `seconds`."""
-    loop = asyncio.get_running_loop()
-    result = Result()
-    began = time.perf_counter()
-    ends: list[asyncio.Future[None]] = []
-    for _ in range(concurrency):
-        end: asyncio.Future[None] = loop.create_future()
-        ends.append(end)
-        await loop.create_connection(
-            lambda end=end: Connection(request, result, began + seconds, end), "127.0.0.1", port
+class Loop:
+    """Who asks when: what both loops share."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.magazine = Magazine(order)
+        self.began = now()
+        self.until = self.began + order.warm_up + order.seconds
+        self.tally = Tally(self.began + order.warm_up)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connect(self) -> None:
+        """Begin a connection; it reports itself as free."""
+        task = asyncio.create_task(self._connect())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _connect(self) -> None:
+        while not self.over.done():
+            try:
+                await asyncio.get_running_loop().create_connection(lambda: Caller(self), "127.0.0.1", self.order.port)
+            except OSError:
+                self.tally.errors["no connection"] += 1
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    def finish(self) -> None:
+        """The run is over."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def free(self, caller: Caller) -> None:
+        """A caller has nothing to wait for."""
+        raise NotImplementedError
+
+    def lost(self, caller: Caller) -> None:
+        """A caller has no connection any more."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """A request came to its end, whatever it was."""
+
+
+class Closed(Loop):
+    """So many callers, each asking again as soon as it is answered."""
+
+    def start(self) -> None:
+        """Let them all connect."""
+        self._left = self.order.concurrency
+        for _ in range(self.order.concurrency):
+            self.connect()
+
+    def free(self, caller: Caller) -> None:
+        at = now()
+        if at < self.until:
+            caller.ask(self.magazine.shot(at))
+            return
+        caller.leave()
+
+    def lost(self, caller: Caller) -> None:
+        if now() < self.until:
+            self.connect()
+            return
+        self._left -= 1
+        if self._left == 0:
+            self.finish()
+
+
+class Open(Loop):
+    """Requests at their times, on whichever connection is free."""
+
+    def start(self) -> None:
+        """Set the clock to the first."""
+        self._idle: list[Caller] = []
+        self._waiting: deque[Shot] = deque()
+        self._connections = 0
+        self._going = 0
+        self._times: Iterator[float] = arrivals(
+            self.order.rate, self.order.warm_up + self.order.seconds, self.order.seed
         )
-    await asyncio.gather(*ends)
-    result.seconds = time.perf_counter() - began
-    return result
+        self._next: float | None = next(self._times, None)
+        self.ticker = Ticker(self._due)
+        self._arm()
+
+    def free(self, caller: Caller) -> None:
+        if self._waiting:
+            caller.ask(self._waiting.popleft())
+        else:
+            self._idle.append(caller)
+
+    def lost(self, caller: Caller) -> None:
+        self._connections -= 1
+        if caller in self._idle:
+            self._idle.remove(caller)
+        if self._waiting and not self.over.done():
+            self._more()
+
+    def ended(self) -> None:
+        self._going -= 1
+        self._settle()
+
+    def _arm(self) -> None:
+        if self._next is not None:
+            self.ticker.at(self.began + self._next)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._next is None and self._going == 0:
+            self.finish()
+
+    def _due(self) -> None:
+        while self._next is not None and (meant := self.began + self._next) <= now():
+            self._send(self.magazine.shot(meant))
+            self._next = next(self._times, None)
+        self._arm()
+
+    def _send(self, shot: Shot) -> None:
+        self._going += 1
+        if self._idle:
+            self._idle.pop().ask(shot)
+            return
+        self._waiting.append(shot)
+        if self._connections < MOST:
+            self._more()
+
+    def _more(self) -> None:
+        self._connections += 1
+        self.connect()
+
+    @property
+    def unanswered(self) -> int:
+        """Requests still under way."""
+        return self._going
 
 
-def post(port: int, path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """The bytes of one request."""
-    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"]
-    lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+async def run(order: Order) -> Summary:
+    """Carry an order out."""
+    loop = Open(order) if order.rate else Closed(order)
+    loop.start()
+    try:
+        await asyncio.wait_for(loop.over, order.warm_up + order.seconds + PATIENCE)
+    except TimeoutError:
+        loop.tally.errors["no answer in time"] += loop.unanswered if isinstance(loop, Open) else order.concurrency
+    for task in loop.tasks:
+        task.cancel()
+    if isinstance(loop, Open):
+        loop.ticker.close()
+    # An open loop's rate is that of its schedule; a closed one ends with its last answer.
+    return loop.tally.summary(loop.until if order.rate else max(loop.until, now()))
 
 
 def main() -> None:
-    """Read one order as JSON from standard input, drive, write the summary as JSON."""
-    order = json.load(sys.stdin)
-    request = post(order["port"], order["path"], order["body"].encode(), order["headers"])
-    result = uvloop.run(closed_loop(order["port"], request, order["concurrency"], order["seconds"]))
-    json.dump({**result.summary(), "order": {name: order[name] for name in ("path", "concurrency")}}, sys.stdout)
+    """Read an order from standard input, carry it out, write its summary."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(order))))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ from typing import Any, cast
 
 import uvloop
 
+from bench.certificate import certificate_in
+
 SECONDS = 1.5  # per figure: long enough for some thousand calls, short enough for the whole table in a minute
 EVENTS = 60
 CANCELLED = 200
@@ -311,27 +313,6 @@ async def rates(label: str, client: Candidate, url: str) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- main
-
-
-def certificate_in(folder: Path) -> tuple[str, str]:
-    """A self-signed certificate for 127.0.0.1, by the `openssl` command."""
-    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    leaf = ["-addext", "basicConstraints=critical,CA:FALSE"]
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    subprocess.run([*made, *name, *leaf, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return certificate, key
 
 
 def pin(core: int) -> None:

@@ -1,0 +1,22 @@
+"""What a gateway tells of itself at `/metrics`."""
+
+from __future__ import annotations
+
+from bench.gateway import HEADERS
+from bench.processes import get
+
+
+def of(port: int, name: str, **labels: str) -> float:
+    """The sum of a metric's values whose labels are at least these; an absent metric is an error."""
+    status, text = get(port, "/metrics", HEADERS)
+    if status != 200:
+        raise RuntimeError(f"/metrics answered {status}.")
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    found = [
+        float(line.rpartition(" ")[2])
+        for line in text.decode().splitlines()
+        if line.startswith((name + " ", name + "{")) and all(one in line for one in wanted)
+    ]
+    if not found:
+        raise RuntimeError(f"/metrics has no {name} with {labels}.")
+    return sum(found)
