@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench dwa-bench clean
+.PHONY: help setup run test check fmt bench bench-peers soak dwa-bench clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,22 @@ fmt: .venv/developing ## format and mend what can be mended
 bench: .venv/developing ## measure the gateway with everything on, against its upstream alone
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
+	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \
+		$(PYTHON) -m venv .bench-peers/litellm && \
+		.bench-peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'; } || true
+	@test -d .bench-peers/portkey/node_modules/@portkey-ai/gateway || { echo "Installing Portkey …"; \
+		npm install --silent --no-audit --no-fund --prefix .bench-peers/portkey @portkey-ai/gateway; } || true
+	@$(BIN)/python -m bench.peers $(ARGS)
+
+soak: .venv/developing ## half an hour at half load with hang-ups and failures: does anything grow? (ARGS="--minutes 3")
+	@$(BIN)/python -m bench.soak $(ARGS)
+
 dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
 	@$(BIN)/steelyard dwa report --seeds 20 --out docs/dwa-results.md $(ARGS)
 
 clean: ## remove the environment and caches
-	@rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .bench-peers .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'

@@ -81,7 +81,7 @@ class Reading:
         end = len(data) if self._state == _UNTIL_CLOSED else min(len(data), at + self._left)
         # The line break that ends a chunk is counted in `_left`, and is no part of the body.
         mark = 2 if self._state == _CHUNK else 0
-        content = end - max(0, mark - (self._left - (end - at)))
+        content = end - max(0, mark - (self._left - (end - at))) if mark else end
         if content > at:
             self.begun = True
             self.size += content - at

@@ -36,7 +36,7 @@ PAUSE = 0.05
 
 
 class Shot(NamedTuple):
-    """A request to be sent. `meant` is when; its answer must end in `ends`."""
+    """A request to be sent. `meant` is when; its answer must end in `ends`, blank lines apart."""
 
     data: bytes
     ends: bytes
@@ -122,11 +122,13 @@ class Caller(asyncio.Protocol):
         self._transport.write(shot.data)
 
     def leave(self) -> None:
-        """Hang up."""
+        """Hang up; what is under way is no error of the server's."""
+        self._reading = None
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._loop.callers.add(self)
         self._loop.free(self)
 
     def data_received(self, data: bytes) -> None:
@@ -141,15 +143,15 @@ class Caller(asyncio.Protocol):
         if reading.begun and not self._first:
             self._first = now()
             if self._shot.hang_up and reading.status == 200:
-                self._reading = None
                 self._loop.tally.hung_up += 1
-                self._loop.ended()
                 self.leave()
+                self._loop.ended()
                 return
         if reading.over:
             self._answered(reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._loop.callers.discard(self)
         reading = self._reading
         if reading is not None:
             if reading.closed():
@@ -162,7 +164,7 @@ class Caller(asyncio.Protocol):
         end = now()
         if reading.status != 200:
             self._loop.tally.errors[f"status {reading.status}"] += 1
-        elif not reading.tail.endswith(self._shot.ends):
+        elif not reading.tail.rstrip().endswith(self._shot.ends):
             self._loop.tally.errors["ended early"] += 1
         else:
             self._loop.tally.well(self._shot, self._sent, self._first or end, end)
@@ -192,6 +194,7 @@ class Loop:
         self.until = self.began + order.warm_up + order.seconds
         self.tally = Tally(self.began + order.warm_up)
         self.tasks: set[asyncio.Task[None]] = set()
+        self.callers: set[Caller] = set()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connect(self) -> None:
@@ -215,6 +218,17 @@ class Loop:
         if not self.over.done():
             self.over.set_result(None)
 
+    async def close(self) -> None:
+        """Let go of every connection."""
+        self.over.cancel()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for caller in self.callers:
+            caller.leave()
+        while self.callers:  # noqa: ASYNC110 - an aborted connection is lost at the loop's next turn
+            await asyncio.sleep(0)
+
     def free(self, caller: Caller) -> None:
         """A caller has nothing to wait for."""
         raise NotImplementedError
@@ -225,6 +239,11 @@ class Loop:
 
     def ended(self) -> None:
         """A request came to its end, whatever it was."""
+
+    @property
+    def unanswered(self) -> int:
+        """Requests under way."""
+        raise NotImplementedError
 
 
 class Closed(Loop):
@@ -251,6 +270,10 @@ class Closed(Loop):
         if self._left == 0:
             self.finish()
 
+    @property
+    def unanswered(self) -> int:
+        return self._left
+
 
 class Open(Loop):
     """Requests at their times, on whichever connection is free."""
@@ -265,7 +288,7 @@ class Open(Loop):
             self.order.rate, self.order.warm_up + self.order.seconds, self.order.seed
         )
         self._next: float | None = next(self._times, None)
-        self.ticker = Ticker(self._due)
+        self._ticker = Ticker(self._due)
         self._arm()
 
     def free(self, caller: Caller) -> None:
@@ -287,7 +310,7 @@ class Open(Loop):
 
     def _arm(self) -> None:
         if self._next is not None:
-            self.ticker.at(self.began + self._next)
+            self._ticker.at(self.began + self._next)
         self._settle()
 
     def _settle(self) -> None:
@@ -315,8 +338,11 @@ class Open(Loop):
 
     @property
     def unanswered(self) -> int:
-        """Requests still under way."""
         return self._going
+
+    async def close(self) -> None:
+        self._ticker.close()
+        await super().close()
 
 
 async def run(order: Order) -> Summary:
@@ -326,13 +352,11 @@ async def run(order: Order) -> Summary:
     try:
         await asyncio.wait_for(loop.over, order.warm_up + order.seconds + PATIENCE)
     except TimeoutError:
-        loop.tally.errors["no answer in time"] += loop.unanswered if isinstance(loop, Open) else order.concurrency
-    for task in loop.tasks:
-        task.cancel()
-    if isinstance(loop, Open):
-        loop.ticker.close()
+        loop.tally.errors["no answer in time"] += loop.unanswered
     # An open loop's rate is that of its schedule; a closed one ends with its last answer.
-    return loop.tally.summary(loop.until if order.rate else max(loop.until, now()))
+    ended = loop.until if order.rate else max(loop.until, now())
+    await loop.close()
+    return loop.tally.summary(ended)
 
 
 def main() -> None:

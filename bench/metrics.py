@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bench.gateway import HEADERS
 from bench.processes import get
 
@@ -20,3 +22,10 @@ def of(port: int, name: str, **labels: str) -> float:
     if not found:
         raise RuntimeError(f"/metrics has no {name} with {labels}.")
     return sum(found)
+
+
+def values_of(port: int, name: str, label: str) -> list[str]:
+    """The values that a metric's label has."""
+    _, text = get(port, "/metrics", HEADERS)
+    found = re.findall(rf'^{name}\{{[^}}]*\b{label}="([^"]*)"', text.decode(), re.MULTILINE)
+    return sorted(set(found))

@@ -32,7 +32,7 @@ def start_upstream(stack: ExitStack, folder: Path, certificate: str, key: str) -
         f"listen 127.0.0.1:{plain} backlog=1024;\n"
         f"listen 127.0.0.1:{tls} ssl backlog=1024;\nssl_certificate {certificate};\nssl_certificate_key {key};\n"
     )
-    return _start(stack, folder, listen + _locations(folder), "") or (plain, tls)
+    return _start(stack, folder, listen + locations(folder), "") or (plain, tls)
 
 
 def start_proxy(stack: ExitStack, folder: Path, whole: int, streams: int) -> tuple[int, subprocess.Popen[bytes]] | str:
@@ -87,7 +87,7 @@ def _configuration(folder: Path, before: str, server: str) -> str:
     )
 
 
-def _locations(folder: Path) -> str:
+def locations(folder: Path) -> str:
     """One place for each whole answer: in the configuration when short, else in a file.
 
     A file is for GET only, so a POST is sent there as an error is sent to its page.

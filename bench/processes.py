@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 import psutil
 
 #: Seconds that a server may take to start: LiteLLM takes half a minute on a busy machine.
 PATIENCE = 120.0
+
+
+def end_kindly() -> None:
+    """Let SIGTERM end us as Ctrl-C does, so that what was started is stopped."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 class NotStarted(Exception):

@@ -9,12 +9,12 @@ from typing import Any
 #: In a body: replaced by a number that no other request has, so that no cache knows the question.
 UNIQUE = "############"
 _ASKED = "Weigh this, please. "
-DONE = "data: [DONE]\n\n"
+DONE = "data: [DONE]"
 
 
 def _chat(size: int, model: str = "bench", **more: Any) -> dict[str, Any]:
     """An OpenAI request of about `size` bytes."""
-    text = (_ASKED * (size // len(_ASKED) + 1))[: max(len(_ASKED), size - 80)]
+    text = (_ASKED * (size // len(_ASKED) + 1))[: size - 59]
     return {"model": model, "messages": [{"role": "user", "content": text}], **more}
 
 
@@ -27,7 +27,7 @@ class Workload:
     body: dict[str, Any]
     answer: str = "chat"
     path: str = "/v1/chat/completions"
-    #: How the body must end, as the caller sees it; for streams, where an early end would look fast.
+    #: How the body must end, blank lines apart; for streams, where an early end would look fast.
     ends: str = ""
     #: It is the cache that answers; in Redis when `redis`.
     cached: bool = False
