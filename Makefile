@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help setup run test check fmt bench bench-peers soak dwa-bench clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/developing ## install everything that running, testing and checking need
 

@@ -24,7 +24,7 @@ from bench import gateway, metrics, options, table, upstreams
 from bench.certificate import certificate_in
 from bench.measure import Leg, Row, as_json
 from bench.options import Options
-from bench.processes import end_kindly, keep_off_measured_core
+from bench.processes import keep_off_measured_core, prepare
 from bench.workloads import BY_NAME, WORKLOADS, Workload
 
 console = Console(stderr=True)
@@ -102,7 +102,7 @@ def recorded(one: gateway.Gateway) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write JSON."""
     asked = options.parse(arguments)
-    end_kindly()
+    prepare()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="steelyard-bench-")))

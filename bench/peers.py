@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,10 +33,10 @@ from bench.orders import Order, Request, drive
 from bench.processes import (
     NotStarted,
     cost,
-    end_kindly,
     free_port,
     keep_off_measured_core,
     on_measured_core,
+    prepare,
     until_ready,
 )
 from bench.upstreams import Upstream
@@ -183,7 +184,9 @@ def _process(stack: ExitStack, folder: Path, command: list[str], port: int, path
     return process.pid
 
 
-def _sample(peer: Peer, workload: Workload, concurrency: int, turn: int, seconds: float, straight: float) -> Sample:
+def _sample(
+    peer: Peer, workload: Workload, concurrency: int, turn: int, seconds: float, straight: float | None
+) -> Sample:
     answer = workload.answer
     request = Request(
         path=peer.before[answer] + workload.path,
@@ -209,17 +212,18 @@ def _sample(peer: Peer, workload: Workload, concurrency: int, turn: int, seconds
         p50_ms=p50,
         p99_ms=found.latency["p99"],
         first_ms=found.first["p50"],
-        added_ms=None if p50 is None else p50 - straight,
+        added_ms=None if p50 is None or straight is None else p50 - straight,
         cpu_us=(after.cpu - before.cpu) / found.answered * 1e6 if found.answered else None,
         rss_mb=after.rss / 2**20,
     )
 
 
-def _straight(upstream: Upstream, workload: Workload, concurrency: int, seconds: float) -> float:
+def _straight(upstream: Upstream, workload: Workload, concurrency: int, seconds: float) -> float | None:
     request = Request(path=f"/{workload.answer}/v1/straight", body=workload.encoded)
     port = upstream.port(workload.answer)
-    found = drive(Order(port=port, requests=(request,), seconds=seconds / 2, concurrency=concurrency))
-    return found.latency["p50"] or 0.0
+    warm_up = min(1.0, seconds / 3)
+    found = drive(Order(port=port, requests=(request,), seconds=seconds, warm_up=warm_up, concurrency=concurrency))
+    return found.latency["p50"]
 
 
 def measure(asked: Options, peers: Sequence[Peer], upstream: Upstream) -> list[Sample]:
@@ -258,12 +262,13 @@ def lines(samples: Sequence[Sample]) -> list[tuple[str, ...]]:
                 for one in mine
                 if one.per_second
             ]
-            failed = sum(sum(one.errors.values()) for one in mine)
+            failed = sum((Counter(one.errors) for one in mine), Counter[str]())
+            errors = ", ".join(f"{number} × {kind}" for kind, number in failed.items())
             found.append(
                 (
                     workload,
                     str(concurrency),
-                    name + (f" ({failed} errors)" if failed else ""),
+                    name + (f" ({errors})" if errors else ""),
                     f"{median([one.per_second for one in mine]):,.0f}",
                     "–" if name == OURS or not ratios else f"{median(ratios):.2f}",
                     *(_middle(mine, field) for field in ("p50_ms", "p99_ms", "first_ms", "added_ms")),
@@ -282,7 +287,7 @@ def _middle(samples: Sequence[Sample], field: str, digits: int = 2) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start what there is, measure, print, write JSON."""
     asked = parse(arguments)
-    end_kindly()
+    prepare()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="steelyard-peers-")))
         notes = [keep_off_measured_core()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -19,11 +20,20 @@ import psutil
 
 #: Seconds that a server may take to start: LiteLLM takes half a minute on a busy machine.
 PATIENCE = 120.0
+#: Open files per process: some times what 512 callers take.
+DESCRIPTORS = 8192
 
 
-def end_kindly() -> None:
-    """Let SIGTERM end us as Ctrl-C does, so that what was started is stopped."""
+def prepare() -> None:
+    """Let SIGTERM end us as Ctrl-C does, so that what was started is stopped, and let everybody open more files.
+
+    512 callers with as many upstream connections need more than the usual 1,024.
+    """
     signal.signal(signal.SIGTERM, _exit)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
+        most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:

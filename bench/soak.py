@@ -34,7 +34,7 @@ from bench.arithmetic import median
 from bench.certificate import certificate_in
 from bench.gateway import HEADERS, Gateway
 from bench.orders import Order, Request, Summary, drive
-from bench.processes import end_kindly, keep_off_measured_core
+from bench.processes import keep_off_measured_core, prepare
 from bench.upstreams import Manner, Upstream
 from bench.workloads import BY_NAME
 
@@ -43,6 +43,9 @@ OUT = Path("bench/out/soak.json")
 MIX = {"chat": 0.5, "chat-unique": 0.2, "stream": 0.2, "anthropic-stream": 0.1}
 #: Share of the maximum that is driven, and how many callers at once find that maximum.
 HALF, CALLERS = 0.5, 32
+#: The cache's memory. Smaller than its default, so that it is full and turning over before the reference window:
+#: with 32 MiB, filling it would look like growth on a slow machine.
+CACHE = "4MiB"
 #: Seconds that the maximum is looked for; between two samples; of a window whose median is compared.
 LOOK, EVERY, WINDOW = 8.0, 2.0, 60.0
 #: Minute at whose end the reference window ends, in a run that is long enough.
@@ -202,14 +205,15 @@ def left_over(one: Gateway) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Drive, watch, judge; the exit code."""
     asked = parse(arguments)
-    end_kindly()
+    prepare()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="steelyard-soak-")))
         console.print(keep_off_measured_core())
         database = gateway.database(stack, folder, sqlite=asked.sqlite)
         manner = Manner(event_ms=asked.event_ms, fail=asked.fail, cut=asked.cut)
         upstream = upstreams.start(stack, folder, certificate_in(folder), manner)
-        one = gateway.start(stack, folder, gateway.Plan(database, upstream))
+        plan = gateway.Plan(database, upstream, environment={"STEELYARD_CACHE_MEMORY": CACHE})
+        one = gateway.start(stack, folder, plan)
         rate = asked.rate
         if not rate:
             console.print(f"Looking for the maximum: {CALLERS} callers, {LOOK:g} s …")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +166,14 @@ def test_a_ratio_is_taken_within_a_round_before_the_median_is() -> None:
     assert lines["Peer"]["req/s"] == "10"
     assert lines["Peer"]["p99 ms"] == "–"
     assert lines[peers.OURS]["ours / it"] == "–"
+
+
+def test_a_peer_that_fails_is_shown_with_what_it_answered_and_without_a_ratio() -> None:
+    failing = msgspec.structs.replace(sample("Peer", 0, 0.0), p50_ms=None, errors={"status 500": 3})
+    again = msgspec.structs.replace(failing, round=1, errors={"status 500": 4, "cut": 1})
+    samples = [failing, sample(peers.OURS, 0, 100), again, sample(peers.OURS, 1, 100)]
+    line = dict(zip(peers.COLUMNS, peers.lines(samples)[0], strict=True))
+    assert (line["gateway"], line["ours / it"]) == ("Peer (7 × status 500, 1 × cut)", "–")
 
 
 # ---------------------------------------------------------------------------------------------------------------- soak
