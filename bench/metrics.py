@@ -8,8 +8,11 @@ from bench.gateway import HEADERS
 from bench.processes import get
 
 
-def of(port: int, name: str, **labels: str) -> float:
-    """The sum of a metric's values whose labels are at least these; an absent metric is an error."""
+def of(port: int, name: str, *, absent: float | None = None, **labels: str) -> float:
+    """The sum of a metric's values whose labels are at least these.
+
+    One that is not there is `absent`, or an error: a name that was changed must not read as zero.
+    """
     status, text = get(port, "/metrics", HEADERS)
     if status != 200:
         raise RuntimeError(f"/metrics answered {status}.")
@@ -19,9 +22,11 @@ def of(port: int, name: str, **labels: str) -> float:
         for line in text.decode().splitlines()
         if line.startswith((name + " ", name + "{")) and all(one in line for one in wanted)
     ]
-    if not found:
+    if found:
+        return sum(found)
+    if absent is None or f"# TYPE {name} " not in text.decode():
         raise RuntimeError(f"/metrics has no {name} with {labels}.")
-    return sum(found)
+    return absent
 
 
 def values_of(port: int, name: str, label: str) -> list[str]:

@@ -20,6 +20,8 @@ import psutil
 
 #: Seconds that a server may take to start: LiteLLM takes half a minute on a busy machine.
 PATIENCE = 120.0
+#: Seconds within which a question about a server's state is answered, however busy it is.
+SILENCE = 10.0
 #: Open files per process: some times what 512 callers take.
 DESCRIPTORS = 8192
 
@@ -119,7 +121,7 @@ def until_ready(port: int, path: str, process: subprocess.Popen[bytes], said: Pa
 
 def get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     """Status and body."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=SILENCE)
     try:
         connection.request("GET", path, headers=headers or {})
         answer = connection.getresponse()

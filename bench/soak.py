@@ -18,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ from bench.arithmetic import median
 from bench.certificate import certificate_in
 from bench.gateway import HEADERS, Gateway
 from bench.orders import Order, Request, Summary, drive
-from bench.processes import keep_off_measured_core, prepare
+from bench.processes import SILENCE, keep_off_measured_core, prepare
 from bench.upstreams import Manner, Upstream
 from bench.workloads import BY_NAME
 
@@ -140,7 +140,7 @@ def sample(one: Gateway, upstream_ports: set[int], began: float) -> Sample:
         rss_mb=process.memory_info().rss / 2**20,
         fds=process.num_fds(),
         upstream=sum(bool(connection.raddr) and connection.raddr.port in upstream_ports for connection in connections),
-        in_flight=metrics.of(one.port, "steelyard_in_flight"),
+        in_flight=metrics.of(one.port, "steelyard_in_flight", absent=0.0),
         waiting_rows=metrics.of(one.port, "steelyard_log_queue"),
     )
 
@@ -166,38 +166,49 @@ def _order(port: int, asked: Options, *, seconds: float, rate: float) -> Order:
     )
 
 
-def watch(one: Gateway, upstream: Upstream, order: Order) -> tuple[list[Sample], Summary]:
-    """Drive the load and look every few seconds, and once more when it has gone."""
+@contextmanager
+def _driving(order: Order) -> Generator[subprocess.Popen[bytes]]:
+    """The load, in a process that ends with us."""
+    with subprocess.Popen([sys.executable, "-m", "bench.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load:
+        try:
+            assert load.stdin is not None
+            load.stdin.write(msgspec.json.encode(order))
+            load.stdin.close()
+            yield load
+        finally:
+            load.kill()
+
+
+def watch(one: Gateway, upstream: Upstream, order: Order) -> tuple[list[Sample], int, Summary]:
+    """Drive the load and look every few seconds; how often the gateway did not say how it is."""
     ports = {upstream.whole, upstream.streams}
     samples: list[Sample] = []
-    command = [sys.executable, "-m", "bench.load"]
+    missed = 0
     began = time.monotonic()
-    with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as load,
-        Progress(console=console) as progress,
-    ):
+    with _driving(order) as load, Progress(console=console) as progress:
         task = progress.add_task("", total=order.seconds)
-        assert load.stdin is not None
-        assert load.stdout is not None
-        load.stdin.write(msgspec.json.encode(order))
-        load.stdin.close()
         while (passed := time.monotonic() - began) < order.seconds:
             if one.process.poll() is not None:
-                load.kill()
                 raise RuntimeError(f"The gateway ended: {one.said.read_text(errors='replace')[-2000:]}")
-            found = sample(one, ports, began)
+            try:
+                found = sample(one, ports, began)
+            except TimeoutError:
+                missed += 1
+                progress.update(task, completed=passed, description=f"it said nothing for {SILENCE:g} s")
+                continue
             samples.append(found)
             said = f"{found.rss_mb:.0f} MB, {found.fds} descriptors, {found.upstream} upstream connections"
             progress.update(task, completed=passed, description=said)
             time.sleep(min(EVERY, order.seconds / 30))
+        assert load.stdout is not None
         summary = msgspec.json.decode(load.stdout.read(), type=Summary)
-    return samples, summary
+    return samples, missed, summary
 
 
 def left_over(one: Gateway) -> float:
     """Calls still under way some time after the last caller has gone."""
     give_up = time.monotonic() + LEAVE
-    while (left := metrics.of(one.port, "steelyard_in_flight")) and time.monotonic() < give_up:
+    while (left := metrics.of(one.port, "steelyard_in_flight", absent=0.0)) and time.monotonic() < give_up:
         time.sleep(0.2)
     return left
 
@@ -221,8 +232,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rate = most * HALF
             console.print(f"{most:,.0f} requests a second; half of them for {asked.minutes:g} minutes.")
         order = _order(one.port, asked, seconds=asked.minutes * 60, rate=rate)
-        samples, summary = watch(one, upstream, order)
-        judged = [*verdicts(samples, order.seconds), Verdict("calls left under way", 0, left_over(one), 0)]
+        samples, missed, summary = watch(one, upstream, order)
+        judged = [
+            *verdicts(samples, order.seconds),
+            Verdict("calls left under way", 0, left_over(one), 0),
+            Verdict("looks without an answer", 0, missed, 0),
+        ]
         attempts = {
             outcome: metrics.of(one.port, "steelyard_attempts_total", outcome=outcome) for outcome in _outcomes(one)
         }
