@@ -90,7 +90,9 @@ def run(asked: Options, folder: Path, stack: ExitStack, progress: Progress) -> t
                 for row in leg.rows(workload, lambda text: progress.update(task, description=text)):
                     rows.append(row)
                     progress.advance(task)
-            notes.append(f"Request log of “{step.name}”: {recorded(leg.gateway)}.")
+            notes.append(
+                f"Request log of “{step.name}”{', with Redis' if step.redis else ''}: {recorded(leg.gateway)}."
+            )
     return rows, list(dict.fromkeys(notes))
 
 

@@ -73,11 +73,16 @@ class Magazine:
 
 
 class Tally:
-    """What came of the requests that were meant to be sent after `counted_from`."""
+    """What came of the requests that were meant to be sent after `counted_from`.
 
-    def __init__(self, counted_from: float) -> None:
+    The rate is that of the answers that came between there and `until`, whenever they were asked for: the last ones of
+    a closed loop come later, and would stretch a short measurement by as much as they took.
+    """
+
+    def __init__(self, counted_from: float, until: float) -> None:
         self.counted_from = counted_from
-        self.answered = self.hung_up = 0
+        self.until = until
+        self.answered = self.within = self.hung_up = 0
         self.errors: Counter[str] = Counter()
         self.latencies: list[float] = []
         self.firsts: list[float] = []
@@ -86,17 +91,19 @@ class Tally:
     def well(self, shot: Shot, sent: float, first: float, end: float) -> None:
         """Count an answer."""
         self.answered += 1
+        self.within += self.counted_from <= end < self.until
         if shot.meant >= self.counted_from:
             self.latencies.append(end - shot.meant)
             self.firsts.append(first - shot.meant)
             self.lates.append(sent - shot.meant)
 
-    def summary(self, until: float) -> Summary:
-        """All of it, the counted time having ended at `until`."""
+    def summary(self, wall: float) -> Summary:
+        """All of it, of a run that took `wall` seconds."""
         return Summary(
             requests=len(self.latencies),
             answered=self.answered,
-            per_second=len(self.latencies) / (until - self.counted_from),
+            per_second=self.within / (self.until - self.counted_from),
+            wall=wall,
             errors=dict(self.errors),
             hung_up=self.hung_up,
             latency=percentiles(self.latencies),
@@ -192,7 +199,7 @@ class Loop:
         self.magazine = Magazine(order)
         self.began = now()
         self.until = self.began + order.warm_up + order.seconds
-        self.tally = Tally(self.began + order.warm_up)
+        self.tally = Tally(self.began + order.warm_up, self.until)
         self.tasks: set[asyncio.Task[None]] = set()
         self.callers: set[Caller] = set()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -353,10 +360,9 @@ async def run(order: Order) -> Summary:
         await asyncio.wait_for(loop.over, order.warm_up + order.seconds + PATIENCE)
     except TimeoutError:
         loop.tally.errors["no answer in time"] += loop.unanswered
-    # An open loop's rate is that of its schedule; a closed one ends with its last answer.
-    ended = loop.until if order.rate else max(loop.until, now())
+    wall = now() - loop.began
     await loop.close()
-    return loop.tally.summary(ended)
+    return loop.tally.summary(wall)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ The most that the closed loops found is what the open ones take shares of.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,9 @@ from bench.workloads import Workload
 #: Share of a measurement's length that is driven before it, and its bounds in seconds: connections are made, the
 #: deployments' first answers weighed.
 _WARM_UP, _SHORTEST, _LONGEST = 0.25, 0.1, 1.0
+#: Seconds of it more for each caller: all begin at once, and for each a connection to the upstream is made. Were these
+#: seconds counted, a second of 512 callers would be the time they took to arrive.
+_ARRIVING = 1 / 256
 #: What the Python upstream takes for paths that the dialects would add.
 _STRAIGHT = "/v1/straight"
 
@@ -80,15 +82,15 @@ class Leg:
             port=self.upstream.port(workload.answer),
             requests=(Request(path=f"/{workload.answer}{_STRAIGHT}", body=workload.encoded),),
             seconds=self.seconds,
-            warm_up=min(_LONGEST, max(_SHORTEST, self.seconds * _WARM_UP)),
+            warm_up=min(_LONGEST, max(_SHORTEST, self.seconds * _WARM_UP)) + concurrency * _ARRIVING,
             concurrency=concurrency,
             rate=rate,
         )
         straight = drive(order)
         request = Request(path=workload.path, body=workload.encoded, headers=HEADERS, ends=workload.ends)
-        before, began = cost(self.gateway.process.pid), time.monotonic()
+        before = cost(self.gateway.process.pid)
         through = drive(msgspec.structs.replace(order, port=self.gateway.port, requests=(request,)))
-        after, took = cost(self.gateway.process.pid), time.monotonic() - began
+        after = cost(self.gateway.process.pid)
         return Row(
             leg=self.name,
             workload=workload.name,
@@ -98,7 +100,7 @@ class Leg:
             through=through,
             straight=straight,
             cpu_us=(after.cpu - before.cpu) / through.answered * 1e6 if through.answered else None,
-            core=min(1.0, (after.cpu - before.cpu) / min(took, order.warm_up + order.seconds)),
+            core=(after.cpu - before.cpu) / through.wall,
             rss_mb=after.rss / 2**20,
         )
 

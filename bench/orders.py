@@ -40,6 +40,8 @@ class Summary(msgspec.Struct, kw_only=True):
     requests: int
     answered: int
     per_second: float
+    #: Seconds from the first connection to the last answer.
+    wall: float
     errors: dict[str, int]
     hung_up: int
     latency: dict[str, float | None]

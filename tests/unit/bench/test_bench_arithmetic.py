@@ -90,6 +90,7 @@ def summary(p50: float | None, *, per_second: float = 100.0, errors: int = 0) ->
         requests=10,
         answered=12,
         per_second=per_second,
+        wall=1.0,
         errors=kinds,
         hung_up=0,
         latency=latency,

@@ -84,17 +84,19 @@ async def test_an_open_loop_sends_as_many_as_were_meant() -> None:
 
 
 def test_a_latency_counts_from_the_intended_time() -> None:
-    tally = Tally(counted_from=100.0)
+    tally = Tally(counted_from=100.0, until=104.0)
     tally.well(Shot(b"", b"", 101.0, False), sent=101.5, first=101.7, end=102.0)
     tally.well(Shot(b"", b"", 99.0, False), sent=99.0, first=99.1, end=103.0)
-    found = tally.summary(until=102.0)
+    tally.well(Shot(b"", b"", 103.0, False), sent=103.0, first=103.5, end=104.5)
+    found = tally.summary(wall=5.0)
     assert (tally.latencies, tally.firsts, tally.lates) == (
-        [1.0],
-        [pytest.approx(0.7)],
-        [0.5],
+        [1.0, 1.5],
+        [pytest.approx(0.7), 0.5],
+        [0.5, 0.0],
     )
-    # One was meant before the count began: it is answered, and no part of the figures.
-    assert (found.requests, found.answered, found.per_second) == (1, 2, 0.5)
+    # One was meant before the count began: its latency is no part of the figures. One was answered after it ended: it
+    # is no part of the rate, which is of two answers in four seconds.
+    assert (found.requests, found.answered, found.per_second) == (2, 3, 0.5)
 
 
 async def test_a_closed_loop_has_so_many_callers_and_no_more() -> None:
