@@ -12,8 +12,8 @@ per call by `python -m bench.transport_compare`, 2026-11, one run on a busy mach
     cancelled before head   closed             all stay open        closed
 
 pyreqwest is as fast, but a call cancelled before its response headers keeps its upstream connection while the provider
-works on it: each hedge, caller that hung up and first-byte timeout would go on being generated and billed. It also takes
-the connect timeout once per client, and tells refused, reset and unknown host apart only in English.
+works on it: each hedge, caller that hung up and first-byte timeout would go on being generated and billed. It also
+takes the connect timeout once per client, and tells refused, reset and unknown host apart only in English.
 
 Road not taken: asking for gzip, which for a few kB costs more than it saves and delays streams. A body that comes
 compressed all the same is decoded, in bounded steps, and the bounds count decoded bytes.
