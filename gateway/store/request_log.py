@@ -1,15 +1,16 @@
 """The request log's durable path: a row that was accepted reaches the database, though not always at once.
 
-    offer ─► queue ─► writer ─► database              every `flush_seconds`, or `batch_rows`
-               │ full    │ away or silent
-               └────► spill ◄────┘ ─► recovery ─► database, when it is back
+    offer ─► queue + journal ─► writer ─► database              every `flush_seconds`, or `batch_rows`
+               │ full             │ away or silent
+               └──────► spill ◄───┘ ─► recovery ─► database, when it is back
 
 Law: `offer` neither waits nor raises, and returns False for a row that will not be kept, which is then counted. At any
-moment each accepted row is in the database, in the spill, or in memory: for `flush_seconds` and the write under way,
-which takes milliseconds; with a server that hangs, `write_deadline`; with a merely slow one, at most four of them.
-So much is lost by a `kill -9`, and nothing by a database that is away, hangs or comes back. Writing is idempotent, so
-whatever is in doubt is written again. A row the database cannot take is set apart, counted, and its reason logged; it
-never holds up the others.
+moment each accepted row is in the database, in the spill, or in memory and the journal: for `flush_seconds` and the
+write under way, which takes milliseconds; with a server that hangs, `write_deadline`; with a merely slow one, at most
+four of them. So much is lost when the machine loses its power; nothing by a `kill -9`, since whoever starts next or
+runs beside it takes over journal and spill; and nothing by a database that is away, hangs or comes back. Writing is
+idempotent, so whatever is in doubt is written again. A row the database cannot take is set apart, counted, and its
+reason logged; it never holds up the others.
 
 The spill's limit, a full disk and an unwritable folder lose rows, visibly: `dropped` and `last_error`. `offer` belongs
 to the event loop's thread.
@@ -51,6 +52,9 @@ class LogLimits:
     #: How long what has gathered may take to be written before it goes to the disk instead. A pause of the server that
     #: is longer costs a detour over the disk; a longer deadline costs rows when the process is killed meanwhile.
     write_deadline: float = 1.0
+    #: Between two looks for what processes have left that died beside this one. Doubled: their rows are in the log that
+    #: much later; halved: twice as many looks into a folder, at some 50 µs each.
+    adopt_seconds: float = 5.0
     #: Pauses between two looks at a database that is away: the first, and the longest.
     probe_first: float = 0.25
     probe_longest: float = 5.0
@@ -92,6 +96,7 @@ class RequestLog:
         self._recover = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
+        self._journal_fails = False
         self._written = self._spilled = self._replayed = self._dropped = 0
         self._last_error: str | None = None
 
@@ -119,6 +124,7 @@ class RequestLog:
         size = _size(record)
         if len(self._queue) >= self._limits.queue_rows or self._queue_bytes + size > self._limits.queue_bytes:
             return self._overflow(record)
+        self._journalled(record)
         self._queue.append(record)
         self._queue_bytes += size
         waiting = len(self._queue)
@@ -163,7 +169,8 @@ class RequestLog:
         await asyncio.gather(*tasks, return_exceptions=True)
         left = [*self._taken, *self._queue]
         self._taken, self._queue = [], deque()
-        await self._keep(left)
+        if await self._keep(left):
+            self._cleared(everything=True)
         await asyncio.gather(self._live.close(), self._back.close())
         try:
             await asyncio.to_thread(self._spill.close)
@@ -185,16 +192,45 @@ class RequestLog:
             # What has gathered by now shares one deadline, or a server that is merely slow could keep a long queue in
             # memory for minutes, one batch in time after another.
             gathered, until = len(self._queue), loop.time() + self._limits.write_deadline
+            if self._spill.journal is not None:
+                self._spill.journal.turn()
             while gathered > 0:
-                self._take()
+                # Not beyond: what came since is in the other journal.
+                self._take(gathered)
                 gathered -= len(self._taken)
                 await self._put(self._taken, until)
                 self._taken = []
+            self._cleared()
 
-    def _take(self) -> None:
+    def _journalled(self, record: ExchangeRecord) -> None:
+        """Put a row where it outlives the process. A disk that takes none leaves it in memory, where it always was."""
+        journal = self._spill.journal
+        if journal is None:
+            return
+        payloads, _ = packed([record])  # what cannot be packed will be told when no table takes it
+        try:
+            for payload in payloads:
+                journal.append(payload)
+        except OSError as exc:
+            if not self._journal_fails:
+                self._note("rows in memory are not on the disk as well: a crash would lose them", exc)
+            self._journal_fails = True
+        else:
+            self._journal_fails = False
+
+    def _cleared(self, *, everything: bool = False) -> None:
+        """The journal's rows are in the database or in the spill."""
+        journal = self._spill.journal
+        if journal is not None:
+            try:
+                journal.clear_all() if everything else journal.clear()
+            except OSError as exc:
+                self._note("the journal cannot be emptied: rows will be written twice, and be there once", exc)
+
+    def _take(self, most: int) -> None:
         """Move one batch from the queue to `_taken`, where `close` finds it should the write be cut off."""
-        size = 0
-        while self._queue and len(self._taken) < self._limits.batch_rows and size < self._limits.batch_bytes:
+        size, most = 0, min(most, self._limits.batch_rows)
+        while self._queue and len(self._taken) < most and size < self._limits.batch_bytes:
             record = self._queue.popleft()
             size += _size(record)
             self._taken.append(record)
@@ -212,15 +248,16 @@ class RequestLog:
                 records = ()
         await self._keep(records)
 
-    async def _keep(self, records: Sequence[ExchangeRecord]) -> None:
-        """Put rows on the disk, and make sure of whatever `offer` appended there since the last time."""
+    async def _keep(self, records: Sequence[ExchangeRecord]) -> bool:
+        """Put rows on the disk, and make sure of whatever `offer` appended there since the last time. Did it work?"""
+        kept = True
         if records:
             payloads, poison = packed(records)
             self._set_apart(poison)
             try:
                 await asyncio.to_thread(self._spill.append, payloads)
             except OSError as exc:
-                self._drop(len(payloads), self._describe(exc))
+                kept = self._drop(len(payloads), self._describe(exc))
             else:
                 self._kept(len(payloads))
         if self._spill.dirty:
@@ -228,6 +265,7 @@ class RequestLog:
                 await asyncio.to_thread(self._spill.sync)
             except OSError as exc:
                 self._note("the spill is written but not synced", exc)
+        return kept
 
     def _overflow(self, record: ExchangeRecord) -> bool:
         payloads, poison = packed([record])
@@ -260,9 +298,20 @@ class RequestLog:
             self._recover.clear()
             segment = await asyncio.to_thread(self._spill.oldest)
             if segment is None:
-                await self._recover.wait()
+                await _until(self._recover, self._limits.adopt_seconds)
+                await self._adopt()
             else:
                 await self._replay(segment)
+
+    async def _adopt(self) -> None:
+        """Take over what has been left by a process that died beside this one."""
+        try:
+            found = await asyncio.to_thread(self._spill.adopt)
+        except OSError as exc:
+            self._note("what another process left in the spill cannot be taken over", exc)
+        else:
+            if found:
+                _log.info("took over the rows of a process that is gone", extra={"segments": found})
 
     async def _replay(self, segment: Path) -> None:
         try:

@@ -2,11 +2,13 @@
 
     <folder>/<slot>/lock                  flock'd by the process that owns the slot, for as long as it lives
     <folder>/<slot>/000000000001.spill    frames: length u32 · crc32 u32 · msgpack of one ExchangeRecord (big endian)
+    <folder>/<slot>/journal.a, journal.b  the same of the rows in its owner's memory (`journal`)
 
 Law: what `append` returned from is in the file, so it outlives the process; after `sync` it outlives the machine. A
-process takes the lowest free slot and adopts the segments of every other slot whose owner is gone: the kernel drops the
-lock of a dead process, however it died, and a pid that comes back (always 1 in a container) is nobody's heir by
-accident. A last record cut short by a crash is ignored; damage anywhere else moves the file aside as `.damaged`.
+process takes the lowest free slot; at start, and whenever it is told to `adopt`, it moves into its own what is in the
+slots whose owner is gone: the kernel drops the lock of a dead process, however it died, and a pid that comes back
+(always 1 in a container) is nobody's heir by accident. A last record cut short by a crash is ignored; damage anywhere
+else moves the file aside as `.damaged`.
 
 `append` holds its lock for one buffered write and `sync` for none: the request path may append while a worker thread
 waits for the disk.
@@ -28,6 +30,8 @@ import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+
+from gateway.store.journal import JOURNALS, Journal
 
 _log = logging.getLogger("steelyard.spill")
 _HEAD = struct.Struct(">II")
@@ -72,8 +76,10 @@ class Spill:
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._mutex = threading.Lock()
-        self._locks: list[int] = []
+        self._lock: int | None = None
         self._slot: Path | None = None
+        #: Of this slot, while it is open.
+        self.journal: Journal | None = None
         self._numbers = itertools.count(1)
         self._sealed: list[Path] = []
         self._file: int | None = None
@@ -115,7 +121,7 @@ class Spill:
         Raises:
             OSError: no room, or the file cannot be written.
         """
-        frames = b"".join(part for payload in payloads for part in (_head(payload), payload))
+        frames = _framed(payloads)
         self.open()
         with self._mutex:
             if self.bytes + len(frames) > self._max_bytes:
@@ -185,35 +191,84 @@ class Spill:
             with self._mutex:
                 self._release()
 
+    def adopt(self) -> int:
+        """Take over what processes that died since have left; how many segments.
+
+        Raises:
+            OSError: the folder cannot be read, or something in it not be moved; a later call goes on from there.
+        """
+        with self._mutex:
+            if self._slot is None:
+                return 0
+            before = len(self._sealed)
+            for slot in _slots(self._folder):
+                if slot != self._slot and _has_rows(slot) and (lock := _locked(slot)) is not None:
+                    try:
+                        self._inherit(slot)
+                    finally:
+                        os.close(lock)
+            return len(self._sealed) - before
+
     def _open(self) -> None:
-        self._slot = mine = next(slot for n in itertools.count() if self._own(slot := self._folder / str(n)))
-        others = sorted(path for path in self._folder.iterdir() if path.name.isdigit() and path != mine)
-        slots = [mine, *(path for path in others if self._own(path))]
-        found = [path for slot in slots for path in slot.glob(f"*{_SUFFIX}")]
-        self._sealed = sorted(found, key=lambda path: (path.stat().st_mtime_ns, path))
-        self.bytes = sum(path.stat().st_size for path in found)
-        last = max((int(path.stem) for path in found if path.parent == mine), default=0)
+        for number in itertools.count():
+            self._slot = self._folder / str(number)
+            self._lock = _locked(self._slot)
+            if self._lock is not None:
+                break
+        mine = self._slot
+        assert mine is not None
+        slots = [mine, *(slot for slot in _slots(self._folder) if slot != mine)]
+        last = max((int(path.stem) for slot in slots for path in slot.glob(f"*{_SUFFIX}")), default=0)
         self._numbers = itertools.count(last + 1)
+        self._sealed, self.bytes = [], 0
+        for slot in slots:
+            lock = None if slot == mine else _locked(slot)
+            if slot == mine or lock is not None:
+                try:
+                    self._inherit(slot)
+                finally:
+                    if lock is not None:
+                        os.close(lock)
+        self._sealed.sort(key=lambda path: (path.stat().st_mtime_ns, path))
+        self.journal = Journal(mine)
+
+    def _inherit(self, slot: Path) -> None:
+        """Make what is in a slot that we hold the lock of segments of our own."""
+        assert self._slot is not None
+        for path in sorted(slot.glob(f"*{_SUFFIX}")):
+            if slot != self._slot:
+                path = path.rename(self._slot / f"{next(self._numbers):012d}{_SUFFIX}")
+            self._sealed.append(path)
+            self.bytes += path.stat().st_size
+        for name in JOURNALS:
+            journal = slot / name
+            if not journal.exists():
+                continue
+            if payloads := read_segment(journal)[0]:
+                self._sealed.append(self._rescued(payloads))
+            os.truncate(journal, 0)
+
+    def _rescued(self, payloads: Sequence[bytes]) -> Path:
+        """A segment of the rows that a dead process had in memory; synced no more than they were before."""
+        assert self._slot is not None
+        path = self._slot / f"{next(self._numbers):012d}{_SUFFIX}"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _write_all(file, _framed(payloads))
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            os.close(file)
+        self.bytes += path.stat().st_size
+        return path
 
     def _release(self) -> None:
-        for lock in self._locks:
-            os.close(lock)
-        self._locks.clear()
-        self._slot = None
-
-    def _own(self, slot: Path) -> bool:
-        slot.mkdir(exist_ok=True)
-        lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return False
-        except OSError:
-            os.close(lock)
-            raise
-        self._locks.append(lock)
-        return True
+        if self.journal is not None:
+            self.journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = self._slot = self.journal = None
 
     def _writable(self) -> int:
         if self._file is not None and self._length >= self._segment_bytes:
@@ -245,8 +300,41 @@ class Spill:
         self._file = self._path = None
 
 
-def _head(payload: bytes) -> bytes:
-    return _HEAD.pack(len(payload), zlib.crc32(payload))
+def _slots(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.isdigit())
+
+
+def _has_rows(slot: Path) -> bool:
+    """Is there anything to adopt? Looked at before its lock is tried, which would be in a newcomer's way."""
+    return any(slot.glob(f"*{_SUFFIX}")) or any(_begun(slot / name) for name in JOURNALS)
+
+
+def _begun(journal: Path) -> bool:
+    """Whether there is a row at its head."""
+    try:
+        with journal.open("rb") as file:
+            return bool(file.read(4).strip(b"\0"))
+    except FileNotFoundError:
+        return False
+
+
+def _locked(slot: Path) -> int | None:
+    """The lock of a slot, or None when somebody has it. Raises `OSError`."""
+    slot.mkdir(exist_ok=True)
+    lock = os.open(slot / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _framed(payloads: Sequence[bytes]) -> bytes:
+    return b"".join(part for payload in payloads for part in (_HEAD.pack(len(payload), zlib.crc32(payload)), payload))
 
 
 def _write_all(file: int, data: bytes) -> None:
