@@ -221,3 +221,33 @@ def test_a_breaker_that_never_changed_is_no_news_however_young_its_clock() -> No
     world.now += 0.5
     here.hear({"young": there.tell(world.now - young.now)}, 0.0)
     assert host(world, "a/m").breaker.state == "open"
+
+
+def test_what_a_host_may_have_in_flight_is_shared_out_and_all_of_it_ones_own_again() -> None:
+    fleet = Fleet(2)
+    for world in fleet.worlds:
+        world.hosts["a/m"].candidate = Candidate("a/m", max_concurrency=4)
+        world.rank()
+
+    def admitted(world: World) -> int:
+        """How many more it sends there before it calls the host full."""
+        tickets = []
+        while "a/m" not in world.rank().excluded:
+            tickets.append(world.begin("a/m"))
+        for ticket in tickets:
+            ticket.cancelled()
+        return len(tickets)
+
+    one, other = fleet.worlds
+    assert admitted(one) == 4
+    held = [one.begin("a/m") for _ in range(3)]
+    fleet.exchange()
+    # One place is left, and a fair share of four is two.
+    assert admitted(other) == 2
+    held.pop().cancelled()
+    held.pop().cancelled()
+    fleet.exchange()
+    assert admitted(other) == 3
+    fleet.wait(FRESH_S + 1)
+    fleet.replicas[1].hear({}, 100.0)
+    assert admitted(other) == 4
