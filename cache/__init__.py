@@ -5,18 +5,22 @@ Answers for the next time the same question is asked, single-flight, and a board
 
 from cache.board import Board, FolderBoard, News
 from cache.flight import Abandoned, Broadcast, Flights
+from cache.folder import FolderStore
 from cache.keys import Verdict, key_of, prefix_of
 from cache.memory import MemoryStore
 from cache.redis import RedisBoard, RedisStore
-from cache.store import CacheStats, Store
+from cache.store import CacheStats, Claim, Leases, Store
 
 __all__ = [
     "Abandoned",
     "Board",
     "Broadcast",
     "CacheStats",
+    "Claim",
     "Flights",
     "FolderBoard",
+    "FolderStore",
+    "Leases",
     "MemoryStore",
     "News",
     "RedisBoard",

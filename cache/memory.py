@@ -59,6 +59,10 @@ class MemoryStore:
             self._drop(key)
         return len(doomed)
 
+    async def forget(self, prefix: str = "") -> None:
+        """See `Store`."""
+        await self.clear(prefix)
+
     async def ping(self) -> bool:
         """Memory always works."""
         return True

@@ -1,4 +1,4 @@
-"""Answers in Redis, shared by every process, and the board of replicas. The only file that imports redis.
+"""Answers in Redis, who finds them, and the board of replicas, shared by every process. The only file with redis.
 
 Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seconds; after a failure the store answers
 "miss" at once for a pause that doubles from 0.5 s to 10 s, then one command tries again.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -18,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from cache.board import EXPIRES, News
-from cache.store import CacheStats
+from cache.store import CacheStats, Claim
 
 T = TypeVar("T")
 _log = logging.getLogger("steelyard.cache")
@@ -26,6 +27,12 @@ _FIRST_PAUSE = (
     0.5  # seconds; long enough that a dead Redis costs a request in a hundred, short enough to notice a restart
 )
 _LONGEST_PAUSE = 10.0  # seconds; a restarted Redis is used again within this time
+#: Seconds after which a claim of a process that died is free; renewed at a third of it. Doubled: others wait for the
+#: dead for twice as long; halved: a process that stands still for a moment loses its claim, and asks twice.
+_LEASE = 6.0
+#: Done only by who holds the lease: it may have expired, and be somebody else's by now.
+_GIVE_BACK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
 _SCAN_COUNT = 500  # keys a SCAN step looks at; larger steps would block Redis for others
 
 
@@ -41,6 +48,7 @@ class RedisStore:
         max_connections: int = 50,
         db: int | None = None,
         namespace: str = "steelyard:cache:",
+        leases: str = "steelyard:lease:",
     ) -> None:
         """Connect lazily to `url`; a command, with waiting for a connection, takes at most `timeout` seconds."""
         self._redis = Redis(connection_pool=_pool(url, timeout=timeout, max_connections=max_connections, db=db))
@@ -50,6 +58,11 @@ class RedisStore:
         self._resume_at = 0.0
         self._pause = _FIRST_PAUSE
         self._stats = CacheStats("redis")
+        self._leases = leases
+        #: Claims of this process: a random word for each, by which Redis knows that it is still ours.
+        self._held: dict[str, str] = {}
+        self._renewal: asyncio.TimerHandle | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when absent or Redis does not answer."""
@@ -63,8 +76,57 @@ class RedisStore:
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         """Keep the value for `ttl` seconds, to the millisecond."""
         milliseconds = max(1, int(ttl * 1000))
-        if await self._attempt(lambda: self._redis.set(self._namespace + key, value, px=milliseconds)):
+        token = self._held.pop(key, None)
+        if token is None:
+            done = await self._attempt(lambda: self._redis.set(self._namespace + key, value, px=milliseconds))
+        else:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.set(self._namespace + key, value, px=milliseconds)
+            pipe.eval(_GIVE_BACK, 1, self._leases + key, token)  # pyright: ignore[reportUnknownMemberType] - typed loosely
+            done = await self._attempt(pipe.execute)
+        if done:
             self._stats.writes += 1
+
+    async def claim(self, key: str) -> Claim | bytes:
+        """See `Leases`; one trip."""
+        token = secrets.token_hex(8)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.set(self._leases + key, token, nx=True, px=int(_LEASE * 1000))
+        # In this order: whoever answered before our claim could succeed has set the answer before.
+        pipe.get(self._namespace + key)
+        told = cast("list[bool | bytes | None] | None", await self._attempt(pipe.execute))
+        if told is None:
+            return Claim.UNKNOWN
+        ours, value = told
+        if ours:
+            self._held[key] = token
+        if isinstance(value, bytes):
+            await self.release(key)
+            return value
+        if not ours:
+            return Claim.THEIRS
+        if self._renewal is None:
+            self._renewal = asyncio.get_running_loop().call_later(_LEASE / 3, self._renew_soon)
+        return Claim.OURS
+
+    async def release(self, key: str) -> None:
+        """See `Leases`."""
+        token = self._held.pop(key, None)
+        if token is not None:
+            await self._attempt(lambda: self._redis.eval(_GIVE_BACK, 1, self._leases + key, token))
+
+    def _renew_soon(self) -> None:
+        """A timer among those who are being waited for, and none when nobody is."""
+        self._renewal = None
+        if self._held:
+            self._renewing = asyncio.ensure_future(self._renew())
+            self._renewal = asyncio.get_running_loop().call_later(_LEASE / 3, self._renew_soon)
+
+    async def _renew(self) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for key, token in self._held.items():
+            pipe.eval(_RENEW, 1, self._leases + key, token, str(int(_LEASE * 1000)))  # pyright: ignore[reportUnknownMemberType] - typed loosely
+        await self._attempt(pipe.execute)
 
     async def clear(self, prefix: str = "") -> int:
         """Drop every key that begins with `prefix`. Raises `ConnectionError` when Redis does not answer."""
@@ -84,6 +146,9 @@ class RedisStore:
             raise ConnectionError(f"The cache in Redis could not be cleared: {type(exc).__name__}.") from exc
         return dropped
 
+    async def forget(self, prefix: str = "") -> None:
+        """See `Store`: nothing is held besides."""
+
     async def ping(self) -> bool:
         """Ask Redis itself, pause or not."""
         try:
@@ -101,6 +166,10 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._renewing is not None:
+            await asyncio.wait([self._renewing])
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 

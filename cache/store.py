@@ -5,6 +5,7 @@ Law: a store never fails its caller. What it cannot read is a miss, what it cann
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Protocol
 
 from msgspec import Struct
@@ -40,6 +41,10 @@ class Store(Protocol):
         """Drop every key that begins with `prefix`; the number dropped. Raises `ConnectionError` when it cannot."""
         ...
 
+    async def forget(self, prefix: str = "") -> None:
+        """Another process has cleared what is shared: drop what this process holds besides."""
+        ...
+
     async def ping(self) -> bool:
         """Does it work right now?"""
         ...
@@ -50,4 +55,29 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give back what it holds."""
+        ...
+
+
+class Claim(Enum):
+    """Whose it is to find the answer to a question that nothing is kept for."""
+
+    OURS = "ours"
+    THEIRS = "theirs"
+    #: Nobody can tell: the place where it is agreed does not answer. One goes on alone.
+    UNKNOWN = "unknown"
+
+
+class Leases(Protocol):
+    """How processes agree which of them answers a question, while the others wait: single-flight beyond one process.
+
+    Law: a claim never fails its caller and never waits; whoever dies with one loses it. What is OURS ends with the
+    `set` of the answer, which gives it back in the same trip, or with `release`.
+    """
+
+    async def claim(self, key: str) -> Claim | bytes:
+        """Try to have the question: whose it is, or the answer, when somebody has set it meanwhile."""
+        ...
+
+    async def release(self, key: str) -> None:
+        """There will be no answer from here; harmless when nothing is held."""
         ...

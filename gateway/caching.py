@@ -10,11 +10,12 @@ new answer each time; on the native ones it is "always".
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import msgspec
 
-from cache import Broadcast, Flights, Store, key_of
+from cache import Broadcast, Claim, Flights, Leases, Store, key_of
 from gateway.catalog import Route
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
@@ -22,6 +23,9 @@ from providers.chat import Usage
 
 #: A larger answer is not kept, in bytes: one entry must not push out thousands.
 LARGEST = 4 * 1024 * 1024
+#: Seconds between two looks for the answer that another process is finding: the first pause, and the longest, with each
+#: half as long again as the one before. Doubled: answers come so much later at worst; halved: twice the trips.
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 0.25
 
 
 class Kept(msgspec.Struct, array_like=True):
@@ -71,9 +75,10 @@ class Plan(msgspec.Struct):
 class AnswerCache:
     """The store, and the questions being answered right now."""
 
-    def __init__(self, store: Store, policy: CachePolicy) -> None:
-        """Keep answers in `store`."""
+    def __init__(self, store: Store, policy: CachePolicy, leases: Leases | None = None) -> None:
+        """Keep answers in `store`; `leases` say which process finds one, when others may be asked the same."""
         self.store = store
+        self._leases = leases
         self.replies: Flights[tuple[Kept | GatewayError, Exchange]] = Flights()
         self.streams: dict[str, tuple[Broadcast[bytes], Exchange]] = {}
         self._policy = policy
@@ -104,18 +109,42 @@ class AnswerCache:
         if plan.key is None or not plan.read:
             return None
         found = await self.store.get(plan.key)
-        if found is None:
+        return None if found is None else _read(found)
+
+    async def from_elsewhere(self, plan: Plan, deadline: float) -> Kept | None:
+        """The answer that another process is finding just now; None when it is ours to find.
+
+        Whoever gets None calls `release` when there is no answer to keep. Waits as long as the other one works, or
+        lives; a place that cannot say who does costs nothing but the sharing. Raises `TimeoutError` at the deadline, on
+        the event loop's clock.
+        """
+        if self._leases is None or plan.key is None or not plan.read:
             return None
-        try:
-            return _DECODER.decode(found)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Written by another version of this program: as good as absent.
-            return None
+        pause = _FIRST_LOOK
+        while (claim := await self._leases.claim(plan.key)) is Claim.THEIRS:
+            if asyncio.get_running_loop().time() + pause > deadline:
+                raise TimeoutError
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_LOOK)
+        return _read(claim) if isinstance(claim, bytes) else None
+
+    async def release(self, plan: Plan) -> None:
+        """Nothing was kept: whoever waits in another process asks for itself."""
+        if self._leases is not None and plan.key is not None:
+            await self._leases.release(plan.key)
 
     async def keep(self, plan: Plan, kept: Kept) -> None:
         """Keep an answer, unless it is too large."""
         if plan.key is not None and sum(map(len, kept.pieces)) <= LARGEST:
             await self.store.set(plan.key, _ENCODER.encode(kept), plan.ttl)
+
+
+def _read(found: bytes) -> Kept | None:
+    try:
+        return _DECODER.decode(found)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Written by another version of this program: as good as absent.
+        return None
 
 
 def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:

@@ -131,9 +131,7 @@ class Fleet:
     async def clear(self, prefix: str) -> int:
         """Clear the cache of what begins with `prefix`, and in every other process's memory; how many here."""
         dropped = await self._store.clear(prefix)
-        if self._store.stats().backend == "memory":
-            # One in Redis is everybody's, and empty now: clearing it again would drop what was asked since.
-            self._announce(_Cleared(prefix))
+        self._announce(_Cleared(prefix))
         return dropped
 
     def rate(
@@ -199,7 +197,8 @@ class Fleet:
     async def _do_too(self, event: _Event) -> None:
         match event:
             case _Cleared(prefix):
-                await self._store.clear(prefix)
+                # What is shared is empty already, and clearing it again would drop what was asked since.
+                await self._store.forget(prefix)
             case _Rated(key, route, score, source, crowd, age):
                 self._balancer.rate(key, route, score, source, crowd=crowd, age=age)
             case _Revised(key, route, change, weight, age):

@@ -144,11 +144,27 @@ class Pipeline:
         return outcome
 
     async def _ask_for_all(self, ask: Ask, prepared: Prepared) -> tuple[Kept | GatewayError, Exchange]:
-        """The answer, or the error as one: whoever joined takes over failed attempts just as well."""
+        """The answer, or the error as one: whoever joined takes over failed attempts just as well.
+
+        Another process may be asking the same: then it is waited for, and its answer found in the cache. Its error is
+        not: whoever waited asks for itself.
+        """
+        exchange, deadline = ask.exchange, prepared.shared_deadline
+        began = self._now()
         try:
-            return await self._ask_whole(ask, prepared, prepared.shared_deadline)
+            kept = await self._cache.from_elsewhere(prepared.plan, deadline)
+        except TimeoutError:
+            return DeadlineExceeded(), exchange
+        if kept is not None:
+            settling.from_elsewhere(exchange, kept)
+            exchange.upstream_seconds = self._now() - began
+            return kept, exchange
+        try:
+            return await self._ask_whole(ask, prepared, deadline)
         except GatewayError as error:
-            return error, ask.exchange
+            return error, exchange
+        finally:
+            await self._cache.release(prepared.plan)
 
     async def _ask_whole(self, ask: Ask, prepared: Prepared, deadline: float) -> tuple[Kept, Exchange]:
         exchange, work = ask.exchange, ask.wanted.work

@@ -92,6 +92,12 @@ def from_cache(exchange: Exchange, kept: Kept) -> None:
     exchange.usage, exchange.finish_reason, exchange.dropped = kept.usage, kept.finish_reason, kept.dropped
 
 
+def from_elsewhere(exchange: Exchange, kept: Kept) -> None:
+    """The answer is one that another process was asking for when this one was asked: it is on that one's bill."""
+    from_cache(exchange, kept)
+    exchange.cache = "coalesced"
+
+
 def follow(exchange: Exchange, leader: Exchange) -> None:
     """The answer is the one that `leader` asked for."""
     exchange.cache = "coalesced"

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cache import Claim, Leases
 from gateway.api.chat import CHAT_COMPLETIONS, MESSAGES
 from gateway.api.ingress import Surface
 from gateway.api.orchestrate import ORCHESTRATE
@@ -30,6 +31,8 @@ DECODES_OF_A_TRANSLATED_REQUEST = 3
 DECODES_OF_AN_ANSWER = 1
 #: A cacheable request: one look, one write.
 TRIPS_OF_A_CACHEABLE_REQUEST = 2
+#: With others who may be asked the same: whose it is to ask.
+CLAIMS_OF_A_CACHEABLE_REQUEST = 1
 #: A plain request: nothing of ours runs beside it.
 TASKS = 0
 #: A cacheable one runs in a task of its own, so that its first asker may leave without taking it from the others.
@@ -121,10 +124,10 @@ class Tasks:
         setattr(loop, "call_at", timer)  # noqa: B010 - an assignment to a method is what type checkers refuse
 
 
-def scene(*, upstream: str = "m") -> tuple[World, Door]:
+def scene(*, upstream: str = "m", leases: Leases | None = None) -> tuple[World, Door]:
     one = deployment("a/m")
     target = msgspec.structs.replace(one.target, upstream=upstream)
-    world = World([msgspec.structs.replace(one, target=target)])
+    world = World([msgspec.structs.replace(one, target=target)], leases=leases)
     world.upstreams.on("a", reply())
     return world, Door(world.pipeline)
 
@@ -266,6 +269,40 @@ def test_a_hit_is_one_trip() -> None:
         await asked(door, CHAT_COMPLETIONS, SAME)
         assert (world.store.gets, world.store.sets, world.store.others) == (1, 0, 0)
         assert len(world.upstreams.asked) == 1
+
+    on_a_loop(work)
+
+
+class CountingLeases:
+    """Others may be asked the same: says what it is told to, and counts."""
+
+    def __init__(self, says: Claim | bytes) -> None:
+        self._says = says
+        self.claims = self.releases = 0
+
+    async def claim(self, key: str) -> Claim | bytes:
+        self.claims += 1
+        return self._says
+
+    async def release(self, key: str) -> None:
+        self.releases += 1
+
+
+@pytest.mark.parametrize("claim", [Claim.OURS, Claim.UNKNOWN])
+@pytest.mark.parametrize(("fields", "claims"), [(CHAT, 0), (SAME, CLAIMS_OF_A_CACHEABLE_REQUEST)])
+def test_only_a_cacheable_miss_claims_its_question_from_the_others_and_once(
+    fields: dict[str, object], claims: int, claim: Claim
+) -> None:
+    async def work() -> None:
+        leases = CountingLeases(claim)
+        world, door = scene(leases=leases)
+        await asked(door, CHAT_COMPLETIONS, fields)
+        assert leases.claims == claims
+        await asked(door, CHAT_COMPLETIONS, fields)
+        # By now it is a hit; what was ours went back with the answer, or goes once more for nothing.
+        assert leases.claims == claims
+        assert leases.releases == claims
+        assert world.store.gets + world.store.sets == (3 if claims else 0)
 
     on_a_loop(work)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from cache_world import Clock, Server, World
 
-from cache import MemoryStore, RedisStore
+from cache import FolderStore, MemoryStore, RedisStore
 
 with warnings.catch_warnings():
     # It imports what it needs to patch redis clients, which nobody here asks for.
@@ -75,16 +75,17 @@ async def redis_store(server: Server, clock: Clock) -> AsyncGenerator[RedisStore
     await store.close()
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def world(request: pytest.FixtureRequest, clock: Clock) -> AsyncGenerator[World]:
-    if request.param == "memory":
+@pytest.fixture(params=["memory", "folder", "redis"])
+async def world(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncGenerator[World]:
+    if request.param != "redis":
         memory = MemoryStore(1024 * 1024, clock=clock)
+        store = memory if request.param == "memory" else FolderStore(memory, tmp_path, max_bytes=2**20, wall=clock)
 
         async def tick() -> None:
             clock.now += 0.005
 
-        yield World(memory, tick)
-        await memory.close()
+        yield World(store, tick)
+        await store.close()
         return
     url: str = request.getfixturevalue("redis_url")
     # Patient: these tests are about values, not about slowness.

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from cache import CacheStats, MemoryStore, Store
+from cache import CacheStats, Leases, MemoryStore, Store
 from dwa import BALANCED, Balancer, Candidate, Objective, Shape, Ticket
 from dwa.strategies import STRATEGIES
 from gateway.api.chat import CHAT_COMPLETIONS
@@ -312,6 +312,10 @@ class CountingStore:
         self.others += 1
         return await self._store.clear(prefix)
 
+    async def forget(self, prefix: str = "") -> None:
+        self.others += 1
+        await self._store.forget(prefix)
+
     async def ping(self) -> bool:
         self.others += 1
         return await self._store.ping()
@@ -335,12 +339,14 @@ class World:
         cache: CachePolicy | None = None,
         sink: Callable[[Exchange], None] | None = None,
         timeout: float = 60.0,
+        store: Store | None = None,
+        leases: Leases | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.upstreams = Upstreams()
         self.balancer = Ledger()
-        self.store = CountingStore(MemoryStore(64 * 2**20, clock=loop.time))
-        self.cache = AnswerCache(self.store, cache or CachePolicy(enabled=True, ttl=600.0))
+        self.store = CountingStore(store or MemoryStore(64 * 2**20, clock=loop.time))
+        self.cache = AnswerCache(self.store, cache or CachePolicy(enabled=True, ttl=600.0), leases)
         #: Every exchange that was closed, and its cost as the books have it: at the moment of closing.
         self.closed: list[Exchange] = []
         self.booked: list[float] = []
