@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version as installed_version
 
 from litestar import Litestar
@@ -60,6 +60,10 @@ class Application:
         self._ingress = ingress
         self._rest = rest
 
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """Its life, for whoever speaks no ASGI to start and stop it; in one and the same task."""
+        return self._rest.lifespan()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http":
@@ -78,6 +82,7 @@ def create_app(
     wall: Callable[[], float] = time.time,
     rng: random.Random | None = None,
     shared_dir: str | None = None,
+    predecessor: Application | None = None,
 ) -> Application:
     """The gateway for these settings.
 
@@ -87,6 +92,7 @@ def create_app(
         wall: Unix seconds, for dates.
         rng: chance, for choices and identifiers; seeded by the system when absent.
         shared_dir: the folder in which the workers of one machine share their metrics and what they learn.
+        predecessor: the application in this process whose place it will take, and whose counts it goes on with.
     """
     secret = settings.auth.secret_key
     parts = Parts(
@@ -97,6 +103,7 @@ def create_app(
         salt=secret.reveal().encode()[:64] if secret else secrets.token_bytes(32),
         shared_dir=shared_dir,
         version=VERSION,
+        metrics=predecessor.parts.metrics if predecessor else None,
     )
     ingress = Ingress(
         parts.pipeline,

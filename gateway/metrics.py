@@ -10,9 +10,7 @@ answers for all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
@@ -51,6 +49,16 @@ class Children(Generic[M]):
             child = self._known[labels] = self._metric.labels(*labels) if labels else self._metric
         return child
 
+    def clear(self) -> None:
+        """Drop the children; a metric without labels has none, and stays."""
+        self._metric.clear()
+        self._known.clear()
+
+
+def forget_worker(folder: str, pid: int) -> None:
+    """A worker that is gone must not go on counting among the living; what it counted stays counted."""
+    mark_process_dead(pid, folder)
+
 
 class Metrics:
     """The gateway's metrics in one registry."""
@@ -60,6 +68,7 @@ class Metrics:
         self._shared_dir = shared_dir
         self.registry = CollectorRegistry()
         self._before_scrape: list[Callable[[], None]] = []
+        self._gauges: list[Children[Gauge]] = []
         self.requests = self._counter(
             "steelyard_requests_total",
             "Requests that reached the pipeline, by how they ended.",
@@ -131,13 +140,18 @@ class Metrics:
         """Have `refresh` set the gauges whenever somebody looks."""
         self._before_scrape.append(refresh)
 
+    def begin_gauges_anew(self, refresh: Callable[[], None]) -> None:
+        """Another application speaks for this process: what only its predecessor had vanishes, and counters go on."""
+        self._before_scrape[:] = [refresh]
+        for gauge in self._gauges:
+            gauge.clear()
+
     def render(self) -> bytes:
         """The exposition text, of all workers when they share."""
         for refresh in self._before_scrape:
             refresh()
         if self._shared_dir is None:
             return exposition.generate_latest(self.registry)
-        self._forget_dead_workers(self._shared_dir)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, path=self._shared_dir)  # pyright: ignore[reportUnknownMemberType] - untyped
         return exposition.generate_latest(merged)
@@ -146,16 +160,6 @@ class Metrics:
     def shared(self) -> bool:
         """The values of several workers are shown together."""
         return self._shared_dir is not None
-
-    @staticmethod
-    def _forget_dead_workers(folder: str) -> None:
-        """A worker that was replaced must not go on counting among the living."""
-        for path in Path(folder).glob("gauge_live*_*.db"):
-            pid = int(path.stem.rpartition("_")[2])
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                mark_process_dead(pid, folder)
 
     def observe(self, exchange: Exchange) -> None:
         """The sink: one finished exchange."""
@@ -193,7 +197,9 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, *labels: str, workers: _Workers = "livesum") -> Children[Gauge]:
         """A gauge; `workers` says what the values of several workers make together."""
-        return Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode=workers))
+        gauge = Children(Gauge(name, text, labels, registry=self.registry, multiprocess_mode=workers))
+        self._gauges.append(gauge)
+        return gauge
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float], *labels: str) -> Children[Histogram]:
         return Children(Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets)))

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from cache import Board, FolderBoard, MemoryStore, RedisBoard, RedisStore, Store
+from cache import Board, FolderBoard, FolderStore, Leases, MemoryStore, RedisBoard, RedisStore, Store
 from dwa import Balancer, Objective
 from dwa.strategies import STRATEGIES
 from gateway import logs
@@ -35,7 +35,6 @@ from gateway.quality.sampling import Sampling
 from gateway.records import Records
 from gateway.replaying import Replays
 from gateway.sessions import Sessions
-from gateway.settings.sections import CacheSettings, RedisSettings
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.snapshots import Snapshots
@@ -60,15 +59,19 @@ class Parts:
         salt: bytes,
         shared_dir: str | None,
         version: str,
+        metrics: Metrics | None = None,
     ) -> None:
-        """Wire the parts; nothing is opened before `start`."""
+        """Wire the parts; nothing is opened before `start`.
+
+        `metrics` are those of a predecessor that still refreshes their gauges, until `take_over`.
+        """
         self.settings = settings
         self.version = version
         self.monotonic, self.wall, self.rng = monotonic, wall, rng
         self.catalog: Catalog = catalog_of(settings, DIALECTS)
         self._objectives = objectives_of(settings)
         self.balancer = Balancer(clock=monotonic, rng=rng)
-        self.metrics = Metrics(shared_dir=shared_dir)
+        self.metrics = metrics or Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
         self.principals = Principals(
             [
@@ -79,13 +82,13 @@ class Parts:
             open_to_all=settings.auth.allow_anonymous,
             salt=salt,
         )
-        self.store = _store(settings.cache, settings.redis, monotonic)
+        self.store, leases = _store(settings, shared_dir, monotonic, wall)
         board = _board(settings, shared_dir, monotonic, wall)
         everyone = [one.candidate for one in self.catalog.deployments]
         name = new_id("node", wall(), rng)
         self.fleet = Fleet(name, self.balancer, everyone, self.store, board, monotonic=monotonic)
         kept = settings.cache
-        self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in))
+        self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in), leases)
         self.records = Records(settings)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
@@ -97,11 +100,13 @@ class Parts:
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.pipeline = self._pipeline()
-        self.metrics.before_scrape(self._refresh_gauges)
+        if metrics is None:
+            self.metrics.before_scrape(self._refresh_gauges)
         self.health = Health(self.catalog, self.balancer, self.store, self.records, self.fleet)
         self.started_at = monotonic()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._recalling: asyncio.Task[None] | None = None
 
     def objectives(self, name: str, weights: dict[str, float] | None) -> Objective:
         """An objective by name or by weights. Raises `ValueError` for neither a preset nor a configured one."""
@@ -112,7 +117,7 @@ class Parts:
     async def start(self) -> None:
         """Open what must be open; what is away is tried again in the background."""
         await self.records.start()
-        recalling = self._spawn(self.snapshots.recall())
+        self._recalling = self._spawn(self.snapshots.recall())
         self._spawn(self.records.migrate_until_done())
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
@@ -122,8 +127,15 @@ class Parts:
         if self.metrics.shared:
             self._spawn(self._keep_gauges_fresh())
         # Usually the database is there and this is done at once; a slow one must not hold up the first answer.
-        await asyncio.wait([recalling], timeout=2.0)
+        await asyncio.wait([self._recalling], timeout=2.0)
         self.ready = True
+
+    def take_over(self, predecessor: Parts) -> None:
+        """From now on requests come here: go on with what the predecessor has counted and learned."""
+        if self._recalling is not None:
+            self._recalling.cancel()  # a database that comes late has nothing newer to tell
+        self.balancer.restore(predecessor.balancer.snapshot(), 0.0)
+        self.metrics.begin_gauges_anew(self._refresh_gauges)
 
     async def stop(self) -> None:
         """Flush and close, in the order in which the parts need each other; one that fails keeps none from closing."""
@@ -225,7 +237,19 @@ def _board(
     return FolderBoard(Path(shared_dir), wall=wall) if shared_dir else None
 
 
-def _store(cache: CacheSettings, redis: RedisSettings, clock: Callable[[], float]) -> Store:
-    if redis.url is None:
-        return MemoryStore(cache.memory, clock=clock)
-    return RedisStore(redis.url.reveal(), clock=clock, max_connections=redis.max_connections, db=redis.db)
+def _store(
+    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], wall: Callable[[], float]
+) -> tuple[Store, Leases | None]:
+    """Where answers are kept: in Redis, else in memory, before a folder for all workers of this machine.
+
+    And where it is agreed who finds one, when there may be others.
+    """
+    redis, size = settings.redis, settings.cache.memory
+    if redis.url is not None:
+        store = RedisStore(redis.url.reveal(), clock=monotonic, max_connections=redis.max_connections, db=redis.db)
+        return store, store
+    memory = MemoryStore(size, clock=monotonic)
+    if shared_dir is None:
+        return memory, None
+    folder = FolderStore(memory, Path(shared_dir), max_bytes=size, wall=wall)
+    return folder, folder

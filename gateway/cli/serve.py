@@ -1,6 +1,8 @@
 """`steelyard serve`: the gateway on a socket, in one process or several.
 
-Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within the grace, the log is flushed, exit 0.
+Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within the grace, the log is flushed, exit 0; a
+second Ctrl-C stops it at once. SIGHUP reads the settings again and puts them to work without dropping a request: new
+workers in the place of the old (`supervisor`), or a new application in the one process (`reloading`).
 """
 
 # rich_click annotates its decorators only in part.
@@ -8,67 +10,36 @@ Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within t
 
 from __future__ import annotations
 
-import gc
+import logging
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import rich_click as click
-import uvicorn
+from msgspec.structs import replace
 from rich.console import Console
-from uvicorn.supervisors import Multiprocess
 
 from gateway import logs
-from gateway.app import VERSION, create_app
+from gateway.accepting import lay_out
+from gateway.app import VERSION
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
-from gateway.settings import share_with_workers
+from gateway.metrics import forget_worker
+from gateway.server import COUNTS, Worker, serve_alone
+from gateway.settings import SettingsError, from_environment, share_with_workers
 from gateway.settings.routes import is_loopback
 from gateway.settings.tree import Settings
+from gateway.supervisor import Supervisor
 from providers import simulator
 
+_log = logging.getLogger("steelyard.serve")
 #: Where prometheus_client looks for the folder that workers share.
 _METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-#: Longest wait for the answer of a keep-alive connection's next request, seconds: longer than load balancers' 60.
-_KEEP_ALIVE = 75
-#: New objects between two collections of the young: some hundred requests' worth instead of the two of the default.
-_YOUNG = 20_000
-
-
-class Server(uvicorn.Server):
-    """uvicorn, whose kind stop is a success: it would raise the signal again, and exit with 130 or 143."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop kindly; at a second Ctrl-C at once."""
-        if self.should_exit:
-            self.force_exit = True
-        self.should_exit = True
-
-
-class Worker:
-    """Makes the application in a worker process; travels there with its settings."""
-
-    def __init__(self, settings: Settings, shared_dir: str | None) -> None:
-        """Make the application of `settings`."""
-        self._settings = settings
-        self._shared_dir = shared_dir
-
-    def __call__(self) -> Any:
-        """The application."""
-        logs.configure(self._settings.log.level)
-        app = create_app(self._settings, shared_dir=self._shared_dir)
-        # What is alive now lives as long as the process. Left to the collector, it would be walked again and again
-        # while requests wait: 40 ms for each full collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_YOUNG, 20, 50)
-        return app
+#: Settings of the server that a running one cannot change: it would have to give up its socket, or itself.
+_FIXED = ("host", "port", "workers")
 
 
 @click.command()
@@ -82,18 +53,68 @@ def serve(host: str | None, port: str | None, workers: str | None, config: Path 
     Without any provider configured it starts the bundled simulator, and marks every answer as simulated.
     """
     flags = {"server.host": host, "server.port": port, "server.workers": workers}
-    settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
+    written = Written(config, {name: value for name, value in flags.items() if value is not None})
+    settings = load_settings(config, written.flags)
     logs.configure(settings.log.level)
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings.server.host, settings.server.port))
         simulated = not settings.providers
         if simulated:
             cast = simulator.default_cast()
-            running = stack.enter_context(simulator.start(cast))
-            settings = with_simulator(settings, cast, running.url)
+            written.standing_in = cast, stack.enter_context(simulator.start(cast)).url
+            settings = with_simulator(settings, *written.standing_in)
         _greet(settings, simulated=simulated)
-        shared_dir = _shared_dir(stack) if settings.server.workers > 1 else None
-        _run(Worker(settings, shared_dir), settings, listening)
+        if settings.server.workers == 1:
+            sys.exit(0 if serve_alone(settings, listening, lambda: written.again(settings)) else 1)
+        sys.exit(_supervise(settings, listening, _shared_dir(stack), written))
+
+
+class Written:
+    """The settings as they are written now, for whoever serves with those of an earlier moment."""
+
+    def __init__(self, config: Path | None, flags: dict[str, str]) -> None:
+        """Read `config`, and let `flags` of the command line go before it, as at the start."""
+        self.config = config
+        self.flags = flags
+        #: The simulator that stands in for providers, when there were none at the start.
+        self.standing_in: tuple[simulator.Simulation, str] | None = None
+
+    def again(self, running: Settings) -> Settings | None:
+        """What to serve with from now on; None, and the reasons logged, when it cannot be served with."""
+        try:
+            found = from_environment(self.config, self.flags).settings
+        except SettingsError as exc:
+            _log.error("the settings are wrong: the old ones stay", extra={"problems": str(exc)})
+            return None
+        if not found.providers:
+            if self.standing_in is None:
+                _log.error("the settings name no provider any more: the old ones stay")
+                return None
+            found = with_simulator(found, *self.standing_in)
+        late = [name for name in _FIXED if getattr(found.server, name) != getattr(running.server, name)]
+        if late:
+            _log.warning(
+                "these settings wait for the next start", extra={"settings": [f"server.{one}" for one in late]}
+            )
+        kept = {name: getattr(running.server, name) for name in _FIXED}
+        return replace(found, server=replace(found.server, **kept))
+
+
+def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, written: Written) -> int:
+    def renewed() -> Worker | None:
+        found = written.again(settings)
+        return None if found is None else Worker(found, shared_dir, listening)
+
+    lay_out(Path(shared_dir, COUNTS), settings.server.workers)
+    return Supervisor(
+        settings.server.workers,
+        Worker(settings, shared_dir, listening),
+        renewed=renewed,
+        gone=lambda pid: forget_worker(shared_dir, pid),
+        # Else whoever connects would wait here until the last worker has finished.
+        leaving=listening.close,
+        grace=settings.server.shutdown_grace,
+    ).run()
 
 
 def _shared_dir(stack: ExitStack) -> str:
@@ -118,8 +139,6 @@ def _greet(settings: Settings, *, simulated: bool) -> None:
         who = "everybody on this machine" if is_loopback(settings.server.host) else "EVERYBODY WHO REACHES IT"
         rights = "" if settings.keys or settings.auth.admin_key else ", administration included"
         console.print(f"No key is asked for: {who} may use it{rights}.")
-    if settings.server.workers > 1 and settings.redis.url is None:
-        console.print("Without REDIS_URL each worker keeps a cache of its own, and answers a question it has not seen.")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -135,32 +154,3 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from exc
     listening.set_inheritable(True)
     return listening
-
-
-def _run(worker: Callable[[], Any], settings: Settings, listening: socket.socket) -> None:
-    server = settings.server
-    config = uvicorn.Config(
-        worker,
-        factory=True,
-        host=server.host,
-        port=server.port,
-        workers=server.workers,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Nothing here reads a caller's address, and a forwarded one can be forged.
-        proxy_headers=False,
-        date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(server.shutdown_grace)),
-    )
-    if server.workers > 1:
-        Multiprocess(config, sockets=[listening]).run()
-        return
-    program = Server(config)
-    program.run(sockets=[listening])
-    if not program.started:
-        sys.exit(1)

@@ -231,3 +231,16 @@ def test_two_gateways_in_one_process_count_apart() -> None:
 def test_a_share_of_several_workers_is_not_their_sum(name: str) -> None:
     metric = getattr(Metrics(), name)._metric
     assert "sum" not in metric._multiprocess_mode
+
+
+def test_an_application_in_anothers_place_counts_on_and_begins_its_gauges_anew() -> None:
+    metrics = Metrics()
+    metrics.before_scrape(lambda: metrics.in_flight("gone", "m").set(3))
+    metrics.choices("gone", "m", "best").inc()
+    metrics.log_queue().set(5)
+    assert b'steelyard_in_flight{model="m",provider="gone"} 3.0' in metrics.render()
+    metrics.begin_gauges_anew(lambda: metrics.in_flight("here", "m").set(1))
+    text = metrics.render()
+    assert b'steelyard_in_flight{model="m",provider="here"} 1.0' in text
+    assert b'steelyard_in_flight{model="m",provider="gone"}' not in text
+    assert b'steelyard_dwa_choices_total{model="m",provider="gone",reason="best"} 1.0' in text

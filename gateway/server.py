@@ -1,0 +1,151 @@
+"""The application on a socket: uvicorn, and how it takes leave. The only file of the gateway that imports uvicorn.
+
+A kind stop closes the socket, answers whoever still asks on an open connection with `Connection: close`, and closes
+those that stay silent after a moment: a client whose next request meets a closed connection cannot know whether it was
+read, and few repeat a POST. Then running requests finish within the grace, and the application stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from gateway import logs
+from gateway.accepting import Acceptor
+from gateway.app import Application, create_app
+from gateway.reloading import Reloading, settle
+from gateway.settings.tree import Settings
+
+#: Longest wait for the answer of a keep-alive connection's next request, seconds: longer than load balancers' 60.
+_KEEP_ALIVE = 75
+#: Seconds for which open connections may bring one more request during a stop. Doubled: every stop with an idle
+#: connection takes a second longer; halved: a client that asks once a second meets a closed door.
+_LINGER = 1.0
+#: The file, in the folder that workers share, of how many connections each has.
+COUNTS = "connections"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, whose kind stop is kinder and a success: it would raise the signal again, and exit with 130 or 143."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop kindly; at a second Ctrl-C at once."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take leave of every connection, then of the application."""
+        for server in self.servers:
+            server.close()
+        # The very list that every answer reads, those under way included.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LINGER
+        while self.server_state.connections and loop.time() < until and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # uvicorn has a set, not an event
+        await super().shutdown(sockets)
+
+
+class WorkerServer(Server):
+    """The server of one worker among several, which its supervisor alone may stop."""
+
+    def __init__(
+        self, config: uvicorn.Config, listening: socket.socket, link: Connection, *, counts: Path, slot: int
+    ) -> None:
+        """Say through `link` when it serves, and stop when it ends."""
+        super().__init__(config)
+        self._link = link
+        self._acceptor = Acceptor(
+            listening, self._connected, counts=counts, slot=slot, has=lambda: len(self.server_state.connections)
+        )
+
+    def _connected(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop kindly at SIGTERM, however often it comes; a Ctrl-C is the supervisor's to hear."""
+        if sig != signal.SIGINT:
+            self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup([])
+        if self.started:
+            self._acceptor.start()
+            self._link.send_bytes(b"ready")
+            asyncio.get_running_loop().add_reader(self._link.fileno(), self._left_alone)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connection, then leave as any server."""
+        self._acceptor.close()
+        await super().shutdown(sockets)
+
+    def _left_alone(self) -> None:
+        """The supervisor is gone, and nobody would stop or replace this worker: it must not keep the port."""
+        asyncio.get_running_loop().remove_reader(self._link.fileno())
+        self.should_exit = True
+
+
+class Worker:
+    """What a worker process does; travels there with its settings and its socket."""
+
+    def __init__(self, settings: Settings, shared_dir: str, listening: socket.socket) -> None:
+        """Serve the application of `settings`."""
+        self._settings = settings
+        self._shared_dir = shared_dir
+        self._listening = listening
+
+    def __call__(self, link: Connection, slot: int) -> None:
+        """Serve until told to stop."""
+        config = _config(self._application, self._settings)
+        program = WorkerServer(config, self._listening, link, counts=Path(self._shared_dir, COUNTS), slot=slot)
+        program.run(sockets=[self._listening])
+        if not program.started:
+            sys.exit(1)
+
+    def _application(self) -> Application:
+        logs.configure(self._settings.log.level)
+        app = create_app(self._settings, shared_dir=self._shared_dir)
+        settle()
+        return app
+
+
+def serve_alone(settings: Settings, listening: socket.socket, reread: Callable[[], Settings | None]) -> bool:
+    """Serve in this process until told to stop; SIGHUP puts the application of `reread()` in place. Did it start?"""
+    app = Reloading(settings, reread, grace=settings.server.shutdown_grace)
+    program = Server(_config(lambda: app, settings))
+    app.stopped = lambda: program.handle_exit(signal.SIGTERM, None)
+    program.run(sockets=[listening])
+    return program.started
+
+
+def _config(factory: Callable[[], Any], settings: Settings) -> uvicorn.Config:
+    server = settings.server
+    return uvicorn.Config(
+        factory,
+        factory=True,
+        host=server.host,
+        port=server.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nothing here reads a caller's address, and a forwarded one can be forged.
+        proxy_headers=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(server.shutdown_grace)),
+    )
