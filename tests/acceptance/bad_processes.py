@@ -116,6 +116,24 @@ class Program:
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def hang_up(self) -> None:
+        """Ask for new settings: SIGHUP to the first process."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Write other settings than those it was started with."""
+        (self.folder / "steelyard.yaml").write_text(json.dumps(config))
+
+    def told(self, message: str) -> list[dict[str, Any]]:
+        """The lines of its log with this message, oldest first."""
+        return [line for line in self.lines() if line["message"] == message]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of its log so far that is whole."""
+        text = self.said.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
     def workers(self) -> list[psutil.Process]:
         """Its worker processes; empty when the one process does it all."""
         assert self.process is not None
