@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
@@ -88,9 +90,31 @@ class Program:
             )
         return self.process
 
+    def begin_in(self, terminal: int) -> subprocess.Popen[bytes]:
+        """Start as the foreground program of a terminal, and wait for nothing."""
+
+        def take() -> None:
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+        with self.said.open("ab") as said:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=self._environ,
+                stdin=terminal,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=take,
+            )
+        return self.process
+
     def start(self) -> None:
         """Start, and wait until it is ready."""
-        process = self.begin()
+        self.until_ready(self.begin())
+
+    def until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until it is ready."""
         give_up = time.monotonic() + PATIENCE
         while self.get("/health/ready") != 200:
             assert process.poll() is None, self.said.read_text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 from collections.abc import Generator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -141,3 +143,21 @@ async def test_an_application_that_does_not_start_leaves_the_old_one_in_place(
         program.terminate()
         assert await program.ended() == 0
         assert await logged(database_in(program)) == [told.id]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_terminal_that_is_closed_ends_it_and_a_signal_alone_does_not(
+    running: simulator.Running, tmp_path: Path, workers: str
+) -> None:
+    config = configuration(running, four())
+    with a_program(tmp_path, config, "--workers", workers) as program:
+        master, slave = pty.openpty()
+        try:
+            process = program.begin_in(slave)
+            os.close(slave)
+            await asyncio.to_thread(program.until_ready, process)
+            program.hang_up()
+            await eventually(lambda: program.told("reloaded") or program.told("the workers are renewed"))
+        finally:
+            os.close(master)
+        assert await program.ended() == 0
