@@ -16,3 +16,9 @@ def new_id(prefix: str, seconds: float, rng: random.Random) -> str:
     """An identifier such as `req_01JD…` for the moment `seconds` (Unix time)."""
     number = (int(seconds * 1000) << 80) | rng.getrandbits(80)
     return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def earliest_id(prefix: str, seconds: float) -> str:
+    """What sorts before every identifier of that moment, and behind every earlier one."""
+    milliseconds = int(seconds * 1000)
+    return prefix + "_" + "".join([_PAIRS[milliseconds >> shift & 1023] for shift in range(40, -1, -10)])

@@ -89,7 +89,7 @@ class Parts:
         self.fleet = Fleet(name, self.balancer, everyone, self.store, board, monotonic=monotonic)
         kept = settings.cache
         self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in), leases)
-        self.records = Records(settings)
+        self.records = Records(settings, wall=wall)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
         self.feedback = Feedback(
@@ -119,6 +119,7 @@ class Parts:
         await self.records.start()
         self._recalling = self._spawn(self.snapshots.recall())
         self._spawn(self.records.migrate_until_done())
+        self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
         if self.judge is not None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+
+from msgspec.structs import asdict
 
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
 from gateway.settings.tree import Settings
-from gateway.store import exchanges, migrate, snapshots
+from gateway.store import exchanges, migrate, retention, snapshots, totals
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
-from gateway.store.exchanges import Filters, LogTotals, Page, Totals
+from gateway.store.exchanges import Filters, Page
 from gateway.store.record import AttemptRecord, ExchangeRecord
 from gateway.store.request_log import LogLimits, RequestLog
+from gateway.store.totals import LogTotals, Totals
 
 __all__ = [
     "ExchangeRecord",
@@ -37,14 +41,17 @@ _RETRY_EVERY = 2.0
 _FLUSH_WITHIN = 3.0
 #: Seconds for which snapshots of the DWA are kept: a week of history, at two a minute some 20,000 rows.
 _SNAPSHOTS_KEPT = 7 * 86_400.0
+#: Seconds between two looks at what the log must forget and which partitions it needs: it forgets whole days.
+_TIDY_EVERY = 3_600.0
 
 
 class Records:
     """The log, and what can be asked of it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Log to the settings' database; nothing is opened before `start`."""
+    def __init__(self, settings: Settings, *, wall: Callable[[], float]) -> None:
+        """Log to the settings' database; nothing is opened before `start`. `wall` tells Unix seconds."""
         wanted, limits = settings.database, settings.request_log
+        self._keep_days, self._wall = limits.retention_days, wall
         self._url = wanted.url.reveal()
         self.database = Database(
             self._url,
@@ -81,6 +88,24 @@ class Records:
             else:
                 self._migration_problem = None
                 self.migrated.set()
+
+    async def keep_tidy(self) -> None:
+        """Forget what is too old, and make room for what comes, now and then until cancelled."""
+        await self.migrated.wait()
+        while True:
+            # A connection of its own, gone when it is done: a pooled one would be one more to take leave of at the end,
+            # which with a silent server takes seconds each.
+            database = Database(self._url, PoolSettings(pool_size=1, max_overflow=0))
+            try:
+                done = await retention.tidy(database, self._wall(), self._keep_days)
+            except StoreUnavailable as exc:
+                _log.warning("the log was not tidied", extra={"error": str(exc)})
+            else:
+                if done != retention.Tidied():
+                    _log.info("the log was tidied", extra=asdict(done))
+            finally:
+                await database.dispose()
+            await asyncio.sleep(_TIDY_EVERY)
 
     async def stop(self) -> None:
         """Write what is in memory, to the database or else to the disk."""
@@ -122,12 +147,12 @@ class Records:
             raise BadRequest(f"The cursor is {exc}. Use 'next_cursor' of the page before.", param="cursor") from exc
 
     async def stats(self, since: float) -> LogTotals:
-        """Totals since a moment, in Unix seconds."""
-        return await exchanges.stats(self.database, since)
+        """Totals since the five minutes that a moment, in Unix seconds, is in."""
+        return await totals.stats(self.database, since)
 
     async def spent(self, key_name: str, since: float) -> float:
         """USD that a key's requests have cost since a moment in Unix seconds. Raises `StoreUnavailable`."""
-        return float(await exchanges.spent(self.database, key_name, since))
+        return float(await totals.spent(self.database, key_name, since))
 
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
         """Keep what the DWA knows. Raises `StoreUnavailable`."""

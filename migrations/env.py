@@ -13,13 +13,16 @@ from alembic import context
 from sqlalchemy import Connection
 
 from gateway.store.engine import Database
-from gateway.store.tables import Money, UtcDateTime, metadata
+from gateway.store.partitions import is_schema
+from gateway.store.tables import Money, MoneySum, UtcDateTime, metadata
 
 
 def _spelled(kind: str, value: Any, _context: Any) -> str | Literal[False]:
     """Our own column types as a step must spell them: a step never imports today's."""
     if kind == "type" and isinstance(value, UtcDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(value, MoneySum):
+        return 'sa.Numeric(28, 10).with_variant(sa.BigInteger(), "sqlite")'
     if kind == "type" and isinstance(value, Money):
         return 'sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite")'
     return False
@@ -32,6 +35,7 @@ def _run(connection: Connection) -> None:
         target_metadata=metadata,
         compare_type=True,
         render_item=_spelled,
+        include_object=is_schema,
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():

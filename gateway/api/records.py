@@ -23,7 +23,7 @@ from gateway.api.times import unix
 from gateway.errors import Busy, NotFound
 from gateway.records import Filters
 
-#: Seconds. Totals are counted when asked for, which a whole year's log would make slow.
+#: Seconds of the log that totals are about when nobody says.
 _DAY = 86_400.0
 
 
@@ -38,7 +38,7 @@ class Database(Controller):
     async def stats(self, gateway: Gateway, since: FromQuery[datetime | None] = None) -> LogAnswer:
         """Requests, errors, tokens, cost, cache hits and latency, in total and by deployment.
 
-        Of the last 24 hours, or since a time.
+        Of the last 24 hours, or since a time: from the beginning of the five minutes it is in.
         """
         return totals(await gateway.records.stats(unix(since) if since else gateway.wall() - _DAY))
 

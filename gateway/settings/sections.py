@@ -218,6 +218,13 @@ class RequestLog(Struct, frozen=True, kw_only=True):
         Bytes, option("STEELYARD_LOG_SPILL_MAX", "Most that folder may hold; what exceeds it is dropped and counted.")
     ] = 1024**3
     bodies: Annotated[bool, option("STEELYARD_LOG_BODIES", "Record prompts and answers too.")] = False
+    retention_days: Annotated[
+        Count | None,
+        option(
+            "STEELYARD_LOG_RETENTION_DAYS",
+            "Days for which records are kept; older ones go by whole days (PostgreSQL: by weeks). Unset: for ever.",
+        ),
+    ] = None
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -45,9 +45,9 @@ _DRIVERS = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
-#: SQLSTATE classes that mean "not now": connection, resources, operator intervention, system error, and objects or
-#: columns that are not there (yet): a database that still waits for its migrations.
-_AWAY_STATES = ("08", "53", "57", "58", "25006", "42P01", "42703", "3D", "28")
+#: SQLSTATE classes that mean "not now": connection, resources, a lock, operator intervention, system error, and objects
+#: or columns that are not there (yet): a database that still waits for its migrations.
+_AWAY_STATES = ("08", "53", "55P03", "57", "58", "25006", "42P01", "42703", "3D", "28")
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 _BEGIN = "steelyard_begin"
 

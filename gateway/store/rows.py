@@ -2,7 +2,7 @@
 
 Law: nothing a caller or provider may put into a request can make its row unwritable. PostgreSQL refuses NUL and lone
 surrogates, and an index refuses long values; a caller who could send either would keep himself out of the log. So text
-is scrubbed and shortened here, first by two cheap tests per value, and rebuilt only when one of them fails.
+is scrubbed and shortened here, first by cheap tests of all of a row's texts together, and only then one by one.
 
 Limits: a JSON value longer than `MAX_JSON` is replaced by its size, other text is cut at the limits below. Whatever is
 still wrong (a number too large, a value of another type) raises `ValueError`, `TypeError` or the driver's own error;
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ MAX_JSON = 65_536
 _MESSAGES = {"reason", "error_message", "message"}
 _NOT_COLUMNS = 3  # attempts, request_body, response_body: the record's last fields
 _SCALE = 10**MONEY_PLACES
+_PLACE = Decimal(1).scaleb(-MONEY_PLACES)
 
 
 class Codec(NamedTuple):
@@ -55,7 +57,7 @@ def _postgres_time(seconds: float) -> datetime:
 
 
 def _postgres_money(usd: float) -> Decimal:
-    return Decimal(round(usd * _SCALE)).scaleb(-MONEY_PLACES)
+    return round(usd * _SCALE) * _PLACE
 
 
 SQLITE = Codec(_sqlite_time, _sqlite_money)
@@ -89,7 +91,7 @@ def rows_of(records: Sequence[ExchangeRecord], codec: Codec) -> Rows:
 
 def _exchange_row(record: ExchangeRecord, codec: Codec) -> tuple[Any, ...]:
     row = list(astuple(record)[:-_NOT_COLUMNS])
-    _clean_texts(row, _EXCHANGE_TEXTS)
+    _clean_texts(row, _EXCHANGE_TEXTS, _exchange_texts)
     row[_CREATED_AT] = codec.time(record.created_at)
     row[_EXCHANGE_COST] = codec.money(record.cost_usd)
     row[_DROPPED] = _json(record.dropped_params or None)
@@ -101,12 +103,17 @@ def _exchange_row(record: ExchangeRecord, codec: Codec) -> tuple[Any, ...]:
 
 def _attempt_row(exchange_id: str, attempt: AttemptRecord, codec: Codec) -> tuple[Any, ...]:
     row: list[Any] = [exchange_id, *astuple(attempt)]
-    _clean_texts(row, _ATTEMPT_TEXTS)
+    _clean_texts(row, _ATTEMPT_TEXTS, _attempt_texts)
     row[_ATTEMPT_COST] = codec.money(attempt.cost_usd)
     return tuple(row)
 
 
-def _clean_texts(row: list[Any], texts: tuple[tuple[int, int], ...]) -> None:
+def _clean_texts(row: list[Any], texts: tuple[tuple[int, int], ...], get: itemgetter[Any]) -> None:
+    """Clean the texts of a row; most need it not, and one look at all of them together tells."""
+    given = [*filter(None, get(row))]
+    together = "".join(given)
+    if together.isascii() and "\0" not in together and (len(together) <= MAX_NAME or max(map(len, given)) <= MAX_NAME):
+        return
     for index, limit in texts:
         text = row[index]
         if text is not None and (len(text) > limit or "\0" in text or not text.isascii()):
@@ -137,6 +144,8 @@ def _at(struct: type[msgspec.Struct], name: str) -> int:
 
 _EXCHANGE_TEXTS = _texts(ExchangeRecord, 0)
 _ATTEMPT_TEXTS = _texts(AttemptRecord, 1)
+_exchange_texts = itemgetter(*(index for index, _ in _EXCHANGE_TEXTS))
+_attempt_texts = itemgetter(*(index for index, _ in _ATTEMPT_TEXTS))
 _CREATED_AT = _at(ExchangeRecord, "created_at")
 _EXCHANGE_COST = _at(ExchangeRecord, "cost_usd")
 _DROPPED = _at(ExchangeRecord, "dropped_params")

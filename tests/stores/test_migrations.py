@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, delete, inspect, text
+from store_faults import DAY, exchange
+from test_feedback_store import vote
 
-from gateway.store import migrate
+from gateway.identity import new_id
+from gateway.store import exchanges, feedback, migrate, totals
 from gateway.store.engine import Database
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
+from gateway.store.partitions import is_schema
 from gateway.store.tables import metadata
+from gateway.store.writing import Lane
 
 _START = "import asyncio, sys; from gateway.store import migrate; asyncio.run(migrate.upgrade(sys.argv[1]))"
 _ROOT = Path(__file__).parents[2]
 
 
 def _difference(connection: Connection) -> list[object]:
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": is_schema})
     return list(compare_metadata(context, metadata))
 
 
@@ -42,6 +48,43 @@ async def test_up_and_down_and_up_again(empty_url: str) -> None:
     await database.dispose()
     await migrate.upgrade(empty_url)
     assert await migrate.current(empty_url) == migrate.head()
+
+
+async def test_a_log_survives_its_partitions_and_sums_in_both_directions(empty_url: str) -> None:
+    """Rows of several weeks, one with an id that no clock of ours made, with all that belongs to them."""
+    await migrate.upgrade(empty_url)
+    database, rng = Database(empty_url), random.Random(1)
+    names = [new_id("req", DAY - n * 5 * 86_400, rng) for n in range(5)] + ["zzz", "a"]
+    records = [
+        exchange(n, id=name, created_at=DAY + n * 500.5, duration_s=0.1 + n, ttft_s=0.1 * n or None, request_body=b"x",
+                 cache="hit" if n % 2 else "miss", provider="xai" if n < 3 else None)
+        for n, name in enumerate(names)
+    ]  # fmt: skip
+    lane = Lane(database, deadline=10)
+    assert await lane.store(records) == []
+    await lane.close()
+    await feedback.put(database, vote(1, request_id="zzz"))
+
+    async def state() -> list[object]:
+        whole = [await exchanges.get(database, record.id) for record in records]
+        return [whole, (await feedback.listed(database)).items]
+
+    before, sums = await state(), await totals.stats(database, DAY)
+    spent = await totals.spent(database, "app", DAY)
+    assert before[0] == records
+    await migrate.downgrade(empty_url, "0002")
+    assert await state() == before
+    async with database.read() as connection:
+        keys = await connection.run_sync(lambda c: {t: inspect(c).get_foreign_keys(t) for t in ("attempts", "bodies")})
+    assert all(len(found) == 1 for found in keys.values())
+    await migrate.upgrade(empty_url)
+    assert await state() == before
+    assert await totals.stats(database, DAY) == sums
+    assert await totals.spent(database, "app", DAY) == spent
+    async with database.write() as connection:
+        await connection.execute(delete(exchanges.exchanges))
+    assert (await feedback.listed(database)).items == []
+    await database.dispose()
 
 
 async def test_workers_that_start_at_once_migrate_once(empty_url: str) -> None:

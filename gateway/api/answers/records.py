@@ -123,8 +123,12 @@ class Ranks(Struct):
 
 
 class LogAnswer(Struct):
-    """The log since a moment: in total, by deployment, and the latencies of the requests that succeeded."""
+    """The log since a moment: in total, by deployment, and the latencies of the requests that succeeded.
 
+    `since` is where the counts begin: the five minutes that the asked-for moment is in. Percentiles are right to 2.5 %.
+    """
+
+    since: datetime
     totals: Sums
     deployments: list[DeploymentSums]
     duration_s: Ranks
@@ -169,6 +173,7 @@ def shown(record: ExchangeRecord) -> RecordAnswer:
 def totals(found: LogTotals) -> LogAnswer:
     """The totals for people: money as a number."""
     return LogAnswer(
+        since=datetime.fromtimestamp(found.since, UTC),
         totals=convert(_sums(found.totals), Sums),
         deployments=[
             convert({"provider": one.provider, "model": one.model, **_sums(one.totals)}, DeploymentSums)

@@ -1,0 +1,92 @@
+"""How long the log is kept, and room for what comes.
+
+Law: what is younger than it is to be kept is never touched. What is older goes with all that belongs to it (attempts,
+bodies, votes) and leaves the sums. PostgreSQL drops whole weeks, so rows stay up to seven days longer; SQLite deletes
+those of whole days, few at a time, for every other writer waits meanwhile. One process at a time does it: PostgreSQL
+by an advisory lock, SQLite by its only writer.
+
+Limits: SQLite's file does not shrink; new rows take the room of old ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from math import floor
+
+from msgspec import Struct
+from sqlalchemy import delete, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store import partitions
+from gateway.store.engine import Database
+from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, exchanges, key_sums
+from gateway.store.tally import DAY
+
+#: "steelyard" as a number, and one: the advisory lock's name. (The migrations' is without the one.)
+_LOCK = 0x5357_4C5A
+#: Rows deleted in one transaction: some 20 ms of SQLite's write lock. Ten times as many would send the log to the disk.
+_ROWS = 500
+#: Seconds between two such transactions, for those who wait.
+_PAUSE = 0.05
+
+
+class Tidied(Struct, frozen=True):
+    """What was done: partitions made and dropped, rows deleted one by one."""
+
+    made: int = 0
+    dropped: int = 0
+    rows: int = 0
+
+
+async def tidy(database: Database, now: float, keep_days: int | None = None) -> Tidied:
+    """Make room for the weeks that come; forget what is older than `keep_days` (None: nothing). `now`: Unix seconds.
+
+    Raises:
+        StoreUnavailable: the database is away, or too busy; what was done so far stays done.
+    """
+    made = dropped = rows = 0
+    horizon = None if keep_days is None else floor(now / DAY - keep_days) * DAY
+    if database.dialect == "postgresql":
+        horizon = None if horizon is None else partitions.week_of(horizon)
+        async with database.write() as connection:
+            if not await _alone(connection):
+                return Tidied()
+            made = await partitions.extend(connection, now)
+        if horizon is not None:
+            async with database.write() as connection:
+                if not await _alone(connection):
+                    return Tidied(made)
+                dropped = await partitions.drop_before(connection, horizon)
+    if horizon is not None:
+        while (deleted := await _delete_some(database, horizon)) > 0:
+            rows += deleted
+            await asyncio.sleep(_PAUSE)
+    return Tidied(made, dropped, rows)
+
+
+async def _alone(connection: AsyncConnection) -> bool:
+    """Whether no other process is at it; holds until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        return True
+    return bool((await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK})).scalar())
+
+
+async def _delete_some(database: Database, horizon: int) -> int:
+    """Delete some of the rows created before `horizon`, and, with the last of them, their sums; how many."""
+    old = exchanges.c.created_at < datetime.fromtimestamp(horizon, UTC)
+    async with database.write() as connection:
+        if not await _alone(connection):
+            return 0
+        query = select(exchanges.c.id).where(old).order_by(exchanges.c.created_at).limit(_ROWS)
+        identities = (await connection.execute(query)).scalars().all()
+        for column in (attempts.c.exchange_id, bodies.c.exchange_id, exchanges.c.id):
+            await connection.execute(delete(column.table).where(column.in_(identities)))
+        if len(identities) < _ROWS:
+            await _forget_sums(connection, horizon)
+    return len(identities)
+
+
+async def _forget_sums(connection: AsyncConnection, horizon: int) -> None:
+    for table in (exchange_sums, exchange_latencies, key_sums):
+        await connection.execute(delete(table).where(table.c.start < horizon))

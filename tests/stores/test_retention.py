@@ -1,0 +1,219 @@
+"""What leaves the log, and room for what comes: the same law on both engines, by other means."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+from store_faults import DAY, exchange
+from test_feedback_store import vote
+
+from gateway.identity import earliest_id, new_id
+from gateway.store import exchanges, feedback, migrate, partitions, retention, totals
+from gateway.store.engine import Database
+from gateway.store.errors import StoreUnavailable
+from gateway.store.exchanges import Filters
+from gateway.store.partitions import WEEK
+from gateway.store.record import ExchangeRecord
+from gateway.store.retention import Tidied
+from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, key_sums
+from gateway.store.writing import Lane
+
+#: DAY is a Saturday; the Monday before it, in Unix seconds.
+_MONDAY = int(DAY) - 5 * 86_400
+_rng = random.Random(1)
+
+
+def _at(seconds: float, **facts: Any) -> ExchangeRecord:
+    """An exchange as the gateway would have made it: its id begins with its time."""
+    return exchange(0, id=new_id("req", seconds, _rng), created_at=seconds, request_body=b"{}", **facts)
+
+
+async def _log(database: Database, *records: ExchangeRecord) -> None:
+    lane = Lane(database, deadline=10)
+    assert await lane.store(records) == []
+    await lane.close()
+
+
+async def _times(database: Database) -> list[float]:
+    found = (await exchanges.recent(database, Filters(), limit=500)).items
+    assert all(len(one.attempts) == 1 for one in found)
+    return [one.created_at for one in reversed(found)]
+
+
+async def _left(database: Database) -> dict[str, int]:
+    """Rows of the tables that go with the log."""
+    async with database.read() as connection:
+        return {
+            table.name: len((await connection.execute(select(table))).all())
+            for table in (attempts, bodies, exchange_sums, exchange_latencies, key_sums, feedback.feedback)
+        }
+
+
+async def _ends(database: Database) -> list[int]:
+    async with database.read() as connection:
+        found = {table: sorted(await partitions.ends(connection, table)) for table in partitions.TABLES}
+    assert found["attempts"] == found["bodies"] == found["exchanges"]
+    return found["exchanges"]
+
+
+@pytest.fixture
+def url(empty_url: str) -> str:
+    """A database of its own: partitions outlive the emptying of the shared one."""
+    asyncio.run(migrate.upgrade(empty_url))
+    return empty_url
+
+
+@pytest.fixture
+def own_postgres_url(server: Any) -> str:
+    address: str = server.create()
+    asyncio.run(migrate.upgrade(address))
+    return address
+
+
+@pytest.fixture
+async def postgres(own_postgres_url: str) -> AsyncGenerator[Database]:
+    opened = Database(own_postgres_url)
+    yield opened
+    await opened.dispose()
+
+
+async def test_what_is_young_stays_and_what_is_old_goes_with_all_that_belongs_to_it(database: Database) -> None:
+    now, keep = DAY + 3_600.5, 14
+    for weeks_ago in range(7):
+        await retention.tidy(database, now - weeks_ago * WEEK)
+    ages = (0, 0.5, 13.99, 14, 14.01, 15.1, 21, 23.1, 30, 40)
+    await _log(database, *(_at(now - age * 86_400) for age in ages))
+    rows = (await exchanges.recent(database, Filters())).items
+    for number, row in enumerate(rows):
+        await feedback.put(database, vote(number, request_id=row.id))
+
+    done = await retention.tidy(database, now, keep)
+    left = await _times(database)
+    assert [now - age * 86_400 for age in ages if age <= keep] == pytest.approx(left[::-1][: ages.index(14) + 1])
+    slack = 8 if database.dialect == "postgresql" else 1
+    assert min(left) >= now - (keep + slack) * 86_400
+    assert (done.dropped > 0, done.rows) == ((True, 0) if database.dialect == "postgresql" else (False, 5))
+    found = await _left(database)
+    assert (found["attempts"], found["bodies"], found["feedback"]) == (len(left),) * 3
+    assert (await totals.stats(database, 0)).totals.requests == len(left)
+    assert found["key_sums"] == len({time // 3_600 for time in left})
+    assert (await retention.tidy(database, now, keep)) == Tidied()
+
+
+async def test_without_a_retention_nothing_goes(database: Database) -> None:
+    await _log(database, *(_at(DAY - n * 100 * 86_400) for n in range(4)))
+    done = await retention.tidy(database, DAY)
+    assert (done.dropped, done.rows) == (0, 0)
+    assert len(await _times(database)) == 4
+
+
+async def test_more_rows_than_go_at_once_go_one_after_the_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_ROWS", 3)
+    old = DAY - 2_000 * 86_400  # of a week that has no partition
+    await _log(database, *(_at(old + n) for n in range(10)), _at(DAY))
+    done = await retention.tidy(database, DAY, 30)
+    assert done.rows == 10
+    assert await _times(database) == [DAY]
+    assert (await totals.stats(database, 0)).totals.requests == 1
+
+
+async def test_a_page_does_not_shift_over_the_weeks_nor_while_they_go(database: Database) -> None:
+    for weeks_ago in range(4):
+        await retention.tidy(database, DAY - weeks_ago * WEEK)
+    times = [DAY - n * 86_400 for n in range(24)]
+    await _log(database, *map(_at, times))
+    page = await exchanges.recent(database, Filters(), limit=5)
+    seen = [one.created_at for one in page.items]
+    await retention.tidy(database, DAY, 9)
+    left = (await _times(database))[::-1]
+    while page.next is not None:
+        page = await exchanges.recent(database, Filters(), page.next, limit=5)
+        seen += [one.created_at for one in page.items]
+    assert seen == left == times[: len(left)]
+    assert 9 < len(left) < 24
+
+
+async def test_weeks_are_made_ahead_and_only_once(postgres: Database) -> None:
+    far = DAY + 60 * WEEK
+    assert (await retention.tidy(postgres, far)).made == 3 * (partitions.AHEAD + 1)
+    assert (await retention.tidy(postgres, far)) == Tidied()
+    assert (await retention.tidy(postgres, far + WEEK)).made == 3
+    expected = [_MONDAY + n * WEEK for n in range(61, 61 + partitions.AHEAD + 2)]
+    assert [end for end in await _ends(postgres) if end >= expected[0]] == expected
+
+
+async def test_a_row_lies_in_its_week_and_its_id_leads_there(postgres: Database) -> None:
+    await retention.tidy(postgres, DAY)
+    rows = [_at(_MONDAY - 0.001), _at(_MONDAY), _at(_MONDAY + WEEK - 0.001), _at(_MONDAY + WEEK)]
+    await retention.tidy(postgres, _MONDAY - 1)
+    await _log(postgres, *rows)
+    ends = [_MONDAY, _MONDAY + WEEK, _MONDAY + WEEK, _MONDAY + 2 * WEEK]
+    async with postgres.read() as connection:
+        for table, column in (("exchanges", "id"), ("attempts", "exchange_id"), ("bodies", "exchange_id")):
+            query = text(f"SELECT tableoid::regclass::text FROM {table} ORDER BY {column}")
+            names = (await connection.execute(query)).scalars().all()
+            assert names == [partitions._name(table, end) for end in ends]  # pyright: ignore[reportPrivateUsage]
+        plan = await connection.execute(text(f"EXPLAIN SELECT * FROM exchanges WHERE id = '{rows[1].id}'"))
+        touched = set(re.findall(r"exchanges_(?:until_\d+|default)(?= on| exchanges|$)", " ".join(map(str, plan))))
+    assert touched <= {partitions._name("exchanges", ends[1])}  # pyright: ignore[reportPrivateUsage]
+    assert await exchanges.get(postgres, rows[2].id) == rows[2]
+
+
+async def test_a_week_that_began_without_its_partition_stays_where_it_is(
+    postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = DAY + 60 * WEEK
+    await _log(postgres, _at(far))
+    done = await retention.tidy(postgres, far)
+    assert done.made == 3 * partitions.AHEAD
+    assert caplog.text.count("stays in the default partition") == 3
+    await _log(postgres, _at(far + 1), _at(far + WEEK))
+    assert await _times(postgres) == [far, far + 1, far + WEEK]
+    assert (await retention.tidy(postgres, far + 3 * WEEK, 1)).rows == 2
+    assert await _times(postgres) == []
+
+
+async def test_one_process_at_a_time(postgres: Database) -> None:
+    far = DAY + 60 * WEEK
+    async with postgres.write() as other:
+        await other.execute(text(f"SELECT pg_advisory_xact_lock({retention._LOCK})"))  # pyright: ignore[reportPrivateUsage]
+        assert await retention.tidy(postgres, far, 1) == Tidied()
+    assert (await retention.tidy(postgres, far)).made > 0
+
+
+async def test_a_long_query_is_not_waited_for_and_the_next_time_will_do(postgres: Database) -> None:
+    old = DAY - 60 * WEEK
+    await retention.tidy(postgres, old)
+    await _log(postgres, _at(old))
+    async with postgres.read() as reader:
+        await reader.execute(text("SELECT count(*) FROM exchanges"))
+        with pytest.raises(StoreUnavailable, match="lock"):
+            await retention.tidy(postgres, DAY, 1)
+        await _log(postgres, _at(old + 1))
+        assert await _times(postgres) == [old, old + 1]
+    assert (await retention.tidy(postgres, DAY, 1)).dropped > 0
+    assert await _times(postgres) == []
+
+
+@given(st.integers(0, 2**45), st.integers(0, 2**31))
+def test_ids_of_a_moment_lie_between_its_bounds(milliseconds: int, seed: int) -> None:
+    one = new_id("req", milliseconds / 1000, random.Random(seed))
+    assert earliest_id("req", milliseconds / 1000) < one < earliest_id("req", (milliseconds + 2) / 1000)
+
+
+@given(st.floats(0, 4e9))
+def test_a_week_begins_on_the_last_monday(seconds: float) -> None:
+    monday = partitions.week_of(seconds)
+    assert monday <= seconds < monday + WEEK
+    assert datetime.fromtimestamp(monday, UTC).strftime("%a %H:%M:%S") == "Mon 00:00:00"
