@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING
 
 from dwa.candidate import Candidate
@@ -161,7 +160,7 @@ def _configured(candidate: Candidate) -> float:
 
 def _two_least(values: Sequence[float]) -> tuple[int, int]:
     """Indices of the least and the second least of at least two values."""
-    least = list(values)
-    first = least.index(min(least))
-    least[first] = inf
-    return first, least.index(min(least))
+    # To sort ten numbers is quicker than to look for the least twice.
+    least, second = sorted(values)[:2]
+    first = values.index(least)
+    return first, values.index(second, first + 1) if second == least else values.index(second)
