@@ -57,7 +57,9 @@ _GENERATION = _leaves(
     "logprobs",
     "responseModalities",
 )
-_DECLARATION = Node(_leaves("name", "description", "parameters", "parametersJsonSchema"), many=True)
+_DECLARATION = Node(
+    _leaves("name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"), many=True
+)
 _TREE = Node(
     {
         **_leaves("labels", "serviceTier", "model"),
