@@ -24,7 +24,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
-from gateway.api.chat import CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES
+from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
@@ -47,6 +47,7 @@ SURFACES: dict[str, Surface] = {
     "/v1/chat/completions": CHAT_COMPLETIONS,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
     "/api/llm/orchestrate": ORCHESTRATE,
 }
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from litestar.types import HTTPScope
 
 from gateway.api import wire
-from gateway.api.chat import ask_chat
+from gateway.api.chat import ask_chat, ask_count
 from gateway.api.faults import GOOGLE_ARRAY_SHAPE, GOOGLE_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask
@@ -89,6 +89,10 @@ def _ask(incoming: Incoming, *, stream: bool) -> Ask:
     return ask_chat(incoming, request, Chat(request, GEMINI, drop=False), "drop_in")
 
 
+def _count(incoming: Incoming) -> Ask:
+    return ask_count(incoming, GEMINI.parse_count(incoming.body, model_at(incoming.path)), GEMINI)
+
+
 def _nowhere(incoming: Incoming) -> Ask:
     raise NotFound(f"There is no such method. These are known: {', '.join(_VERBS)}.")
 
@@ -114,5 +118,6 @@ STREAM_GENERATE_ARRAY = Surface(
     streams_as=wire.JSON,
     blocked=lambda answer: b"[" + answer + b"]",
 )
+COUNT = Surface("count_tokens", "gemini", GOOGLE_SHAPE, _count, key_in_query=True, counts=True)
 _NOWHERE = Surface("gemini", "gemini", GOOGLE_SHAPE, _nowhere, key_in_query=True)
-_VERBS = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE}
+_VERBS = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE, "countTokens": COUNT}

@@ -52,7 +52,7 @@ class Surface(Struct, frozen=True):
 
     `reframe` makes something else of a stream's events, which then has the type `streams_as`. `blocked` makes an answer
     of the provider's own (JSON) for a prompt that its policy refused, in formats where that is no error. The key of a
-    surface with `key_in_query` may also stand in the URL.
+    surface with `key_in_query` may also stand in the URL. One that `counts` tells how many tokens a prompt has.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Surface(Struct, frozen=True):
     streams_as: bytes = wire.SSE
     blocked: Callable[[bytes], bytes] | None = None
     key_in_query: bool = False
+    counts: bool = False
 
 
 class Ingress:
@@ -153,6 +154,10 @@ class Ingress:
         session_id = exchange.preferences.session_id
         if ask.talk is not None and session_id is not None:
             ask.talk.recall = partial(self._sessions.recall, exchange.principal, session_id)
+        if surface.counts:
+            counted = await self._pipeline.count(ask)
+            await wire.send_json(send, 200, counted, [*wire.facts(exchange), *returned])
+            return
         if not exchange.stream:
             kept = await self._pipeline.reply(ask)
             await self._remember(surface, ask, kept)

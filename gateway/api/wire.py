@@ -100,9 +100,10 @@ def facts(exchange: Exchange) -> Pairs:
         (b"x-steelyard-request-id", exchange.id),
         (b"x-steelyard-cache", exchange.cache),
         (b"x-steelyard-attempts", str(len(exchange.attempts))),
-        (b"x-steelyard-strategy", exchange.strategy),
         (b"x-steelyard-overhead-ms", f"{exchange.overhead * 1000:.2f}"),
     ]
+    if exchange.strategy:
+        pairs.append((b"x-steelyard-strategy", exchange.strategy))
     if exchange.provider:
         pairs += [(b"x-steelyard-provider", exchange.provider), (b"x-steelyard-model", exchange.model or "")]
     if exchange.reason:
@@ -114,6 +115,8 @@ def facts(exchange: Exchange) -> Pairs:
         # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
         names = _UNPRINTABLE.sub("?", ",".join(exchange.dropped))
         pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
+    if exchange.token_count is not None:
+        pairs.append((b"x-steelyard-token-count", exchange.token_count))
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", "true"))
     return [(name, value.encode("latin-1", "replace")) for name, value in pairs]

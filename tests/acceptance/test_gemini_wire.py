@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from google import genai
 from google.genai import errors
 
-from tests.acceptance.driving import ALICE_KEY, ANTHROPIC, CHAT_MODELS, GEMINI, OPENAI, Answer, World
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, ANTHROPIC, CHAT_MODELS, GEMINI, OPENAI, Answer, World
 from tests.acceptance.test_gemini_callers import ask, connect
 
 every_dialect = pytest.mark.parametrize("model", CHAT_MODELS)
@@ -218,6 +219,23 @@ def test_the_key_may_stand_where_google_takes_it(
     assert answer.status == status
     if status == 401:
         assert (answer.json["error"]["status"], answer.json["error"]["code"]) == ("UNAUTHENTICATED", 401)
+
+
+def test_a_key_in_the_url_is_written_nowhere(keyed: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    answers = [
+        post(keyed, said, GEMINI, f"{verb}{'&' if '?' in verb else '?'}key={ALICE_KEY}")
+        for verb in (WHOLE, EVENTS, "countTokens", "embedNothing")
+        for said in ("Hello", "#sim fail=500")
+    ]
+    records = [keyed.record(one.headers["x-steelyard-request-id"], ADMIN_KEY) for one in answers[:4]]
+    # The server of these tests keeps an access log; that of `steelyard serve` keeps none.
+    told = [
+        record.getMessage() + str(vars(record)) for record in caplog.records if not record.name.startswith("uvicorn")
+    ]
+    assert told
+    assert ALICE_KEY not in json.dumps(records) + "".join(told)
+    assert all(ALICE_KEY not in str(one.headers) + one.body.decode() for one in answers)
 
 
 def test_only_googles_addresses_take_a_key_from_the_url(keyed: World) -> None:
