@@ -29,7 +29,7 @@ from gateway.api.docs import document
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
-from gateway.api.models import Models
+from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.records import Database
 from gateway.api.replay import Replay
@@ -135,7 +135,7 @@ def _litestar(parts: Parts) -> Litestar:
             await parts.stop()
 
     return Litestar(
-        route_handlers=[Health, Models, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
+        route_handlers=[Health, Models, GeminiNames, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
         state=State({"parts": parts}),
         dependencies={"gateway": Provide(access.parts, sync_to_thread=False)},
         exception_handlers={

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google import genai
-from google.genai import types
+from google.genai import errors, types
 from pydantic import BaseModel
 
 from tests.acceptance.driving import ANTHROPIC, CHAT_MODELS, GEMINI, OPENAI, PIXEL, World
@@ -24,6 +24,7 @@ CLOCK: dict[str, Any] = {
 }
 TOOLS = [{"functionDeclarations": [WEATHER, CLOCK]}]
 IMAGE_TOKENS = 85
+CHATS = ["generateContent", "streamGenerateContent", "countTokens"]
 every_dialect = pytest.mark.parametrize("model", CHAT_MODELS)
 both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 
@@ -257,3 +258,15 @@ def test_what_the_provider_reads_from_its_cache_is_told(gemini: genai.Client) ->
     ask(gemini, long + "one", model=OPENAI, streamed=False)
     (again,) = ask(gemini, long + "two", model=OPENAI, streamed=False)
     assert again.usage_metadata.cached_content_token_count > 0
+
+
+@pytest.mark.parametrize("version", ["v1beta", "v1"])
+def test_models_are_listed_in_googles_shape(world: World, version: str) -> None:
+    with connect(world, version=version) as client:
+        listed = {model.name: model.supported_actions for model in client.models.list()}
+        assert listed["models/sim-chat"] == listed["models/auto"] == CHATS
+        assert listed["models/sim-embed"] == []
+        assert client.models.get(model=OPENAI).name == f"models/{OPENAI}"
+        with pytest.raises(errors.ClientError) as caught:
+            client.models.get(model="gemini-nobody")
+        assert caught.value.code == 404

@@ -1,4 +1,4 @@
-"""OpenAI's, Anthropic's and Gemini's answers in the OpenAPI document, by their main fields; providers may add others."""
+"""OpenAI's, Anthropic's and Gemini's answers in the OpenAPI document, by main fields; providers may add others."""
 
 from typing import Any
 
