@@ -114,6 +114,30 @@ def test_what_a_format_cannot_express_is_refused_by_name_or_dropped_aloud(world:
     assert set(dropped.headers["x-steelyard-dropped-params"].split(",")) == names
 
 
+@pytest.mark.parametrize(
+    ("model", "config", "names"),
+    [
+        (ANTHROPIC, {"candidateCount": 2, "seed": 7}, ["generationConfig.candidateCount", "generationConfig.seed"]),
+        (ANTHROPIC, {"temperature": 1.5}, ["generationConfig.temperature"]),
+        (ANTHROPIC, {"responseMimeType": "application/json"}, ["generationConfig.responseMimeType"]),
+        (OPENAI, {"top_k": 3}, ["generationConfig.topK"]),
+        (
+            OPENAI,
+            {"thinkingConfig": {"thinkingBudget": 2000, "includeThoughts": True}},
+            ["generationConfig.thinkingConfig.includeThoughts", "generationConfig.thinkingConfig.thinkingBudget"],
+        ),
+    ],
+)
+def test_fields_are_named_as_the_caller_calls_them(
+    world: World, model: str, config: dict[str, Any], names: list[str]
+) -> None:
+    refused = post(world, "Hello", model, generationConfig=config).json["error"]
+    assert f"Not supported by {model}: {', '.join(names)}." in refused["message"]
+    assert details_of(refused)["BadRequest"]["fieldViolations"][0]["field"] == names[0]
+    dropped = post(world, "Hello", model, generationConfig=config, headers={"x_steelyard_drop_params": "true"})
+    assert sorted(dropped.headers["x-steelyard-dropped-params"].split(",")) == names
+
+
 @each_form
 def test_a_blocked_prompt_is_an_answer_as_at_google(frail: World, verb: str) -> None:
     answer = post(frail, "#sim filter", GEMINI, verb)
@@ -219,6 +243,12 @@ def test_the_key_may_stand_where_google_takes_it(
     assert answer.status == status
     if status == 401:
         assert (answer.json["error"]["status"], answer.json["error"]["code"]) == ("UNAUTHENTICATED", 401)
+
+
+def test_the_list_of_models_takes_a_key_from_the_url_where_it_is_googles(keyed: World) -> None:
+    assert keyed.get(f"/v1beta/models?key={ALICE_KEY}").status == 200
+    assert keyed.get("/v1beta/models?key=wrong").status == 401
+    assert keyed.get(f"/v1/models?key={ALICE_KEY}").status == 401
 
 
 def test_a_key_in_the_url_is_written_nowhere(keyed: World, caplog: pytest.LogCaptureFixture) -> None:
