@@ -70,8 +70,9 @@ async def as_array(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _wants_events(query: bytes) -> bool:
-    if not query:
-        return False
+    if query == b"alt=sse":
+        # As every SDK writes it.
+        return True
     said = dict(parse_qsl(query.decode("latin-1")))
     return said.get("alt", said.get("$alt")) == "sse"
 

@@ -147,6 +147,14 @@ def test_an_estimate_never_stands_in_for_the_only_counter(frail: World, surface:
     assert fallback.headers["x-steelyard-provider"] not in {"sim-anthropic", "sim-gemini"}
 
 
+@each_surface
+def test_a_counter_that_says_nothing_is_waited_for_no_longer_than_the_caller_wants(frail: World, surface: str) -> None:
+    frail.running.control("sim-gemini", "hang")
+    answer = count(frail, surface, GEMINI, headers={"x_steelyard_timeout_ms": "100"})
+    assert answer.status == 408
+    assert "sim-gemini" in json.dumps(answer.json)
+
+
 def test_counting_teaches_the_dwa_nothing_and_is_no_record(frail: World) -> None:
     answers = [count(frail, surface, model) for surface in SURFACES for model in COUNTERS]
     assert [answer.status for answer in answers] == [200] * 4

@@ -53,6 +53,8 @@ def details_of(error: Any) -> dict[str, Any]:
 
 @every_dialect
 def test_without_alt_sse_a_stream_is_one_json_array(world: World, model: str) -> None:
+    events = post(world, "Hello", model, f"{ARRAY}?x=1&%24alt=sse")
+    assert events.headers["content-type"].startswith("text/event-stream")
     answer = post(world, "Hello", model, ARRAY)
     assert answer.headers["content-type"] == "application/json"
     assert len(answer.json) > 2
