@@ -32,6 +32,9 @@ ASKED = frozenset(
         *("reasoning_effort", "thinking", "logprobs", "top_logprobs"),
         # the form it is sent in: a stream is kept, and replayed, as a stream
         *("stream", "stream_options", "dimensions", "encoding_format"),
+        # Gemini's words for all of these, in both spellings that Google takes
+        *("contents", "systemInstruction", "system_instruction", "generationConfig", "generation_config"),
+        *("toolConfig", "tool_config", "safetySettings", "safety_settings"),
         # orchestrate: who may answer and how they are chosen
         *("mode", "strategy", "objective"),
     }
@@ -40,7 +43,7 @@ ASKED = frozenset(
 UNASKED = frozenset(
     {
         *("user", "metadata", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention"),
-        *("safety_identifier", "cache", "timeout"),
+        *("safety_identifier", "cache", "timeout", "labels", "serviceTier"),
     }
 )
 

@@ -1,8 +1,8 @@
 """The composition root: settings in, ASGI application out. Reads top to bottom; clocks and chance are made here.
 
 The LLM surfaces are dispatched before Litestar sees the request: its routing costs as much as everything else the
-gateway adds (22,000 against 11,000 to 15,000 bare requests per second), and four addresses need no router. Everything
-else is ordinary Litestar.
+gateway adds (22,000 against 11,000 to 15,000 bare requests per second), and a handful of addresses need no router.
+Gemini's, which name the model, are looked at when the path is none of the others. Everything else is ordinary Litestar.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from litestar.openapi.plugins import ScalarRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
-from gateway.api import access, errors, openapi
-from gateway.api.chat import CHAT_COMPLETIONS, EMBEDDINGS, MESSAGES
+from gateway.api import access, errors, gemini, openapi
+from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
-from gateway.api.models import Models
+from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.records import Database
 from gateway.api.replay import Replay
@@ -47,6 +47,7 @@ SURFACES: dict[str, Surface] = {
     "/v1/chat/completions": CHAT_COMPLETIONS,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
     "/api/llm/orchestrate": ORCHESTRATE,
 }
 
@@ -68,6 +69,8 @@ class Application:
         """Serve one connection."""
         if scope["type"] == "http":
             surface = SURFACES.get(scope["path"])
+            if surface is None and scope["path"].startswith(gemini.BELOW):
+                surface = gemini.surface_at(scope)
             if surface is not None:
                 await self._ingress.serve(surface, scope, receive, send)
                 return
@@ -132,7 +135,7 @@ def _litestar(parts: Parts) -> Litestar:
             await parts.stop()
 
     return Litestar(
-        route_handlers=[Health, Models, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
+        route_handlers=[Health, Models, GeminiNames, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
         state=State({"parts": parts}),
         dependencies={"gateway": Provide(access.parts, sync_to_thread=False)},
         exception_handlers={

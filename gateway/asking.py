@@ -12,6 +12,7 @@ from dwa import Objective, Shape
 from gateway.caching import AnswerCache, Family, Plan
 from gateway.calls import Chat, Embedding
 from gateway.catalog import Asked, Catalog, Resolution
+from gateway.counting import Counting
 from gateway.errors import BadRequest, DeadlineExceeded
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
@@ -30,7 +31,7 @@ class Defaults(Struct, frozen=True):
 class Wanted(Struct):
     """The work, and what decides who may do it; `output_cap` is the caller's bound on the answer, in tokens."""
 
-    work: Chat | Embedding
+    work: Chat | Embedding | Counting
     asked: Asked
     output_cap: int | None
 

@@ -17,8 +17,8 @@ from providers.chat import ChatChunk, Usage
 class Attempt(Struct):
     """One call of a deployment.
 
-    `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind; `started` counts from the
-    exchange's beginning.
+    `outcome` is `ok`, `counted` (it told the tokens of a prompt), `cancelled`, `hedged` (another was quicker) or the
+    fault's kind; `started` counts from the exchange's beginning.
     """
 
     provider: str
@@ -112,5 +112,7 @@ class Exchange(Struct):
     inherited: bool = False
     #: The caller's headers that go along to the provider, and so are part of the question.
     pinned_headers: tuple[tuple[str, str], ...] = ()
+    #: Of a request to count tokens: who counted, `provider`, or nobody, `estimate`.
+    token_count: str | None = None
     request_body: bytes | None = None
     response_body: bytes | None = None

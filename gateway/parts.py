@@ -152,6 +152,12 @@ class Parts:
             stack.push_async_callback(self.snapshots.save)
 
     def _pipeline(self) -> Pipeline:
+        # The log first: whether it took the record is part of the answer.
+        sinks = [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)]
+
+        def failed(name: str) -> None:
+            self.metrics.sink_failures(name).inc()
+
         return Pipeline(
             catalog=self.catalog,
             preparing=Preparing(
@@ -166,11 +172,8 @@ class Parts:
             ),
             cache=self.cache,
             transport=self.transport,
-            sinks=Sinks(
-                # The log first: whether it took the record is part of the answer.
-                [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)],
-                failed=lambda name: self.metrics.sink_failures(name).inc(),
-            ),
+            sinks=Sinks(sinks, failed=failed),
+            beside=Sinks(sinks[1:], failed=failed),
             monotonic=self.monotonic,
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
         )

@@ -24,6 +24,7 @@ from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import Asked, Catalog, Deployment
+from gateway.counting import Counter, Counting, in_order
 from gateway.errors import DeadlineExceeded, GatewayError, StreamBroken
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Failover, Won, told
@@ -71,9 +72,14 @@ class Pipeline:
         transport: Transport,
         sinks: Sinks,
         monotonic: Callable[[], float],
+        beside: Sinks | None = None,
         sampling: Sampling | None = None,
     ) -> None:
-        """Wire the stages; `sampling` draws answers for the judge, when there is one."""
+        """Wire the stages.
+
+        `beside` are the sinks of requests that only count, which are no record; `sampling` draws answers for the judge,
+        when there is one.
+        """
         self._catalog = catalog
         self._preparing = preparing
         self._balancer = balancer
@@ -81,6 +87,7 @@ class Pipeline:
         self._cache = cache
         self._transport = transport
         self._sinks = sinks
+        self._beside = beside or sinks
         self._now = monotonic
         self._sampling = sampling
 
@@ -101,12 +108,29 @@ class Pipeline:
             settling.failed(exchange, exc)
             raise
         finally:
-            self._close(exchange)
+            self._close(exchange, self._sinks)
 
     async def stream(self, ask: Ask) -> Streamed:
         """A stream, once its first content is there. Raises a `GatewayError`."""
         pieces = self._relay(ask)
         return Streamed(ask.exchange, await anext(pieces, b""), pieces)
+
+    async def count(self, ask: Ask) -> bytes:
+        """How many tokens a prompt has. Raises a `GatewayError`."""
+        exchange, work = ask.exchange, ask.wanted.work
+        assert isinstance(work, Counting)
+        try:
+            prepared = await self._preparing.prepare(ask)
+            choosing = prepared.choosing
+            candidates = in_order(self._balancer, prepared.resolution, choosing.shape, choosing.objective)
+            # Nothing is chosen by it: whoever can count is asked, the likeliest to answer first.
+            exchange.strategy = ""
+            return await Counter(exchange, self._transport, self._now).count(work, candidates, prepared.deadline)
+        except BaseException as exc:
+            settling.failed(exchange, exc)
+            raise
+        finally:
+            self._close(exchange, self._beside)
 
     def preview(
         self, name: str, asked: Asked, shape: Shape, objective: str | None, caller: Principal | None
@@ -214,7 +238,7 @@ class Pipeline:
             settling.failed(exchange, exc)
             raise
         finally:
-            self._close(exchange)
+            self._close(exchange, self._sinks)
 
     async def _stream_together(self, ask: Ask, prepared: Prepared, key: str) -> AsyncGenerator[bytes]:
         """Ask for a stream, unless the same is on its way: then read along from its beginning."""
@@ -301,7 +325,7 @@ class Pipeline:
         if plan.key is not None and sent:
             await self._cache.keep(plan, settling.kept(exchange, sent))
 
-    def _close(self, exchange: Exchange) -> None:
+    def _close(self, exchange: Exchange, sinks: Sinks) -> None:
         exchange.closed = True
         # An attempt whose stream others still read has no bill yet: it is for whoever takes the cost over.
         exchange.attempts_at_close = sum(one.usage is not None or one.outcome != "ok" for one in exchange.attempts)
@@ -309,4 +333,4 @@ class Pipeline:
         if exchange.ttft is None and not (exchange.stream and exchange.cache == "hit"):
             # Of a replayed stream it was noted at its beginning: how fast the caller reads is not ours.
             exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds)
-        self._sinks.feed(exchange)
+        sinks.feed(exchange)

@@ -11,7 +11,7 @@ Token counts follow one convention everywhere: `input_tokens` includes cached an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
@@ -191,7 +191,13 @@ class ChatRequest(Struct):
     metadata: Json | None = None
     #: Caller's headers that belong to the dialect (`anthropic-beta` …) and go along on same-dialect calls.
     headers: tuple[tuple[str, str], ...] = ()
+    #: What cannot be expressed is named in OpenAI's words: these → the caller's, where its dialect has other ones.
+    words: Mapping[str, str] = {}
     _conversation: Conversation | None = None
+
+    def named(self, lost: Iterable[str]) -> tuple[str, ...]:
+        """Fields that were lost, each once, under the names that the caller gave them."""
+        return tuple(dict.fromkeys(self.words.get(name, name) for name in lost))
 
     def conversation(self) -> Conversation:
         """The request unfolded; made once, on the first call that needs another dialect."""

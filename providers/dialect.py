@@ -196,3 +196,23 @@ class EmbeddingDialect(Protocol):
     def decode_embedding(self, body: bytes) -> EmbeddingReply:
         """The vectors. Raises `Garbled`."""
         ...
+
+
+class CountingDialect(Protocol):
+    """The further power of dialects whose providers count a prompt's tokens."""
+
+    def encode_count(self, request: ChatRequest, target: Target, *, drop: bool) -> Call:
+        """The call to make. A request already in this dialect keeps its bytes but for the model's name.
+
+        Raises:
+            Inexpressible: fields have no equivalent and `drop` is false.
+        """
+        ...
+
+    def decode_count(self, body: bytes) -> int:
+        """The tokens. Raises `Garbled`."""
+        ...
+
+    def render_count(self, tokens: int) -> bytes:
+        """The answer in this dialect."""
+        ...

@@ -85,6 +85,8 @@ class Refused(Rejected):
     """The provider's content policy refused the request."""
 
     kind = "refused"
+    #: The answer (JSON) in which the provider said so, where its format has answers for that instead of errors.
+    answer: bytes | None = None
 
 
 class Misconfigured(Fault):

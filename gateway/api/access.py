@@ -7,12 +7,14 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
-from gateway.api.ingress import api_key
+from gateway.api.ingress import api_key, key_in
 from gateway.governance.keys import Principal, require_admin
 from gateway.parts import Parts
 
 #: How handlers ask for the parts.
 Gateway = NamedDependency[Parts]
+#: Addresses of Google's, whose clients may put the key in the URL.
+_KEY_IN_QUERY = "/v1beta/"
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -24,7 +26,11 @@ def parts(state: State) -> Parts:
 def principal_of(connection: Connection) -> Principal:
     """Who asks. Raises `Unauthorized`."""
     gateway: Parts = connection.app.state["parts"]
-    return gateway.principals.find(api_key(dict(connection.scope["headers"])))
+    scope = connection.scope
+    key = api_key(dict(scope["headers"]))
+    if key is None and scope["path"].startswith(_KEY_IN_QUERY):
+        key = key_in(scope["query_string"])
+    return gateway.principals.find(key)
 
 
 def caller(connection: Connection, _handler: BaseRouteHandler) -> None:

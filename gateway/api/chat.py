@@ -1,4 +1,7 @@
-"""`/v1/chat/completions`, `/v1/embeddings` (OpenAI's) and `/v1/messages` (Anthropic's): parse, wrap."""
+"""`/v1/chat/completions`, `/v1/embeddings` (OpenAI's), `/v1/messages`, `/v1/messages/count_tokens` (Anthropic's).
+
+Parse, wrap.
+"""
 
 import msgspec
 
@@ -9,6 +12,7 @@ from gateway.caching import Family
 from gateway.calls import Chat, Embedding
 from gateway.catalog import EMBEDDINGS as EMBEDDING_CAPABILITY
 from gateway.catalog import Asked
+from gateway.counting import CountForm, Counting
 from gateway.exchange import Exchange
 from providers.chat import ChatRequest, Json
 from providers.dialects import ANTHROPIC, OPENAI
@@ -43,6 +47,16 @@ def wanted_chat(exchange: Exchange, work: Chat) -> Wanted:
     return Wanted(work, asked, request.max_tokens)
 
 
+def ask_count(incoming: Incoming, request: ChatRequest, form: CountForm) -> Ask:
+    """The pipeline's view of a prompt to be counted; one that fits no window can be counted all the same."""
+    exchange = incoming.exchange
+    exchange.requested_model = require_model(request.model)
+    exchange.pinned_headers = request.headers
+    asked = Asked(request.needs, 0, 0, exchange.preferences.providers)
+    wanted = Wanted(Counting(request, form, drop=False), asked, 1)
+    return Ask(exchange, wanted, incoming.body, "drop_in", deterministic=False)
+
+
 def _tags(metadata: Json | None) -> Json | None:
     """The caller's tags, unless they are a document: a record is not the place for one."""
     if metadata and len(msgspec.json.encode(metadata)) > _LARGEST_TAGS:
@@ -57,12 +71,22 @@ def _chat_completions(incoming: Incoming) -> Ask:
 
 def _messages(incoming: Incoming) -> Ask:
     request = ANTHROPIC.parse(incoming.body)
-    request.headers = tuple(
+    request.headers = _pinned(incoming)
+    return ask_chat(incoming, request, Chat(request, ANTHROPIC, drop=False), "drop_in")
+
+
+def _count_tokens(incoming: Incoming) -> Ask:
+    request = ANTHROPIC.parse_count(incoming.body)
+    request.headers = _pinned(incoming)
+    return ask_count(incoming, request, ANTHROPIC)
+
+
+def _pinned(incoming: Incoming) -> tuple[tuple[str, str], ...]:
+    return tuple(
         (name.decode(), incoming.headers[name].decode("latin-1"))
         for name in _ANTHROPIC_HEADERS
         if name in incoming.headers
     )
-    return ask_chat(incoming, request, Chat(request, ANTHROPIC, drop=False), "drop_in")
 
 
 def _embeddings(incoming: Incoming) -> Ask:
@@ -79,3 +103,4 @@ def _embeddings(incoming: Incoming) -> Ask:
 CHAT_COMPLETIONS = Surface("chat", "openai", OPENAI_SHAPE, _chat_completions)
 EMBEDDINGS = Surface("embeddings", "openai", OPENAI_SHAPE, _embeddings)
 MESSAGES = Surface("messages", "anthropic", ANTHROPIC_SHAPE, _messages)
+COUNT_TOKENS = Surface("count_tokens", "anthropic", ANTHROPIC_SHAPE, _count_tokens, counts=True)

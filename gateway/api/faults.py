@@ -1,9 +1,10 @@
 """How a caller sees an error: the one table, per ingress dialect.
 
-OpenAI's shape serves `/v1` and the native API; `/v1/messages` answers in Anthropic's.
+OpenAI's shape serves `/v1` and the native API; `/v1/messages` answers in Anthropic's, Gemini's addresses in Google's.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,23 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+#: Google's canonical codes by HTTP status (google/rpc/code.proto); of several for one status, the one that fits.
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_RPC = "type.googleapis.com/google.rpc."
+_NOT_IN_A_REASON = re.compile(r"[^A-Z0-9]+")
 
 
 def of_invalid(exc: InvalidRequest) -> BadRequest:
@@ -69,6 +87,34 @@ def anthropic_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": told, "request_id": request_id}
 
 
+def google_body(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """Google's error object; what the others tell in fields stands in `details`, in Google's own words for it."""
+    metadata = {"source": error.source, "param": error.param}
+    details: list[dict[str, Any]] = [
+        {
+            "@type": _RPC + "ErrorInfo",
+            "reason": _NOT_IN_A_REASON.sub("_", (error.code or error.type).upper()),
+            "domain": "steelyard",
+            "metadata": {name: value for name, value in metadata.items() if value is not None},
+        },
+        {"@type": _RPC + "RequestInfo", "requestId": request_id},
+    ]
+    if error.param is not None and error.status == 400:
+        violation = {"field": error.param, "description": error.message}
+        details.append({"@type": _RPC + "BadRequest", "fieldViolations": [violation]})
+    if seconds := retry_after(error):
+        details.append({"@type": _RPC + "RetryInfo", "retryDelay": f"{seconds}s"})
+    if error.attempts:
+        details.append({"@type": "steelyard/attempts", "attempts": error.attempts})
+    status = _GOOGLE_STATUSES.get(error.status, "INTERNAL")
+    return {"error": {"code": error.status, "message": error.message, "status": status, "details": details}}
+
+
+def google_event(error: GatewayError, request_id: str) -> bytes:
+    """The event that ends a broken stream: the SDK raises on an event that begins with `error`."""
+    return b"data: " + _ENCODER.encode(google_body(error, request_id)) + b"\r\n\r\n"
+
+
 def openai_event(error: GatewayError, request_id: str) -> bytes:
     """The event that ends a broken stream: the SDK raises on it, and no `[DONE]` follows."""
     return b"data: " + _ENCODER.encode(openai_body(error, request_id)) + b"\n\n"
@@ -86,7 +132,7 @@ def named_event(body: Callable[[GatewayError, str], dict[str, Any]]) -> Callable
 class ErrorShape(msgspec.Struct, frozen=True):
     """How one surface tells errors: as a body, and as the event that ends a broken stream."""
 
-    body: Callable[[GatewayError, str], dict[str, Any]]
+    body: Callable[[GatewayError, str], dict[str, Any] | list[dict[str, Any]]]
     event: Callable[[GatewayError, str], bytes]
 
     def encoded(self, error: GatewayError, request_id: str) -> bytes:
@@ -96,6 +142,9 @@ class ErrorShape(msgspec.Struct, frozen=True):
 
 OPENAI_SHAPE = ErrorShape(openai_body, openai_event)
 ANTHROPIC_SHAPE = ErrorShape(anthropic_body, named_event(anthropic_body))
+GOOGLE_SHAPE = ErrorShape(google_body, google_event)
+#: Of a stream that is one JSON array. Its pieces are made of events, so that an error amid it is one, too.
+GOOGLE_ARRAY_SHAPE = ErrorShape(lambda error, request_id: [google_body(error, request_id)], google_event)
 NATIVE_SHAPE = ErrorShape(openai_body, named_event(openai_body))
 
 

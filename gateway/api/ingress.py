@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
@@ -18,7 +19,7 @@ from gateway.api import preferences, wire
 from gateway.api.faults import ErrorShape, defect, of_invalid, retry_after
 from gateway.asking import Ask
 from gateway.caching import Kept
-from gateway.errors import BadRequest, Busy, GatewayError, WrongMethod
+from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal, Principals
 from gateway.identity import new_id
@@ -26,6 +27,7 @@ from gateway.pipeline import Pipeline, Streamed
 from gateway.sessions import Sessions
 from providers.chat import Json
 from providers.dialect import InvalidRequest
+from providers.errors import Refused
 
 _log = logging.getLogger("steelyard.api")
 _STOPPING = "The gateway is shutting down. Try again."
@@ -33,11 +35,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Incoming(Struct):
-    """A request that has been let in and read."""
+    """A request that has been let in and read; `path` is decoded."""
 
     body: bytes
     headers: dict[bytes, bytes]
     exchange: Exchange
+    path: str = ""
 
 
 class Surface(Struct, frozen=True):
@@ -46,6 +49,10 @@ class Surface(Struct, frozen=True):
     `understand` raises `InvalidRequest` or a `GatewayError`. `dress` turns the kept answer into the body that is sent;
     without it the bytes go out as they are. `closing` adds the last events of a stream; `said` is the answer as the
     message that a session keeps.
+
+    `reframe` makes something else of a stream's events, which then has the type `streams_as`. `blocked` makes an answer
+    of the provider's own (JSON) for a prompt that its policy refused, in formats where that is no error. The key of a
+    surface with `key_in_query` may also stand in the URL. One that `counts` tells how many tokens a prompt has.
     """
 
     name: str
@@ -55,6 +62,11 @@ class Surface(Struct, frozen=True):
     dress: Callable[[Exchange, Kept], bytes] | None = None
     closing: Callable[[Exchange], bytes] | None = None
     said: Callable[[Exchange, Kept | None], Json] | None = None
+    reframe: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] | None = None
+    streams_as: bytes = wire.SSE
+    blocked: Callable[[bytes], bytes] | None = None
+    key_in_query: bool = False
+    counts: bool = False
 
 
 class Ingress:
@@ -98,13 +110,16 @@ class Ingress:
         try:
             if scope["method"] != "POST":
                 raise WrongMethod
-            principal = self._principals.find(api_key(headers))
+            key = api_key(headers)
+            if key is None and surface.key_in_query:
+                key = key_in(scope["query_string"])
+            principal = self._principals.find(key)
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
             opened = _open(surface, request_id, now, began, principal, wishes)
             if self._log_bodies:
                 opened.request_body = body
-            ask = surface.understand(Incoming(body, headers, opened))
+            ask = surface.understand(Incoming(body, headers, opened, scope["path"]))
             exchange = opened
             async with wire.Listener(receive):
                 await self._answer(surface, ask, send, returned)
@@ -139,6 +154,10 @@ class Ingress:
         session_id = exchange.preferences.session_id
         if ask.talk is not None and session_id is not None:
             ask.talk.recall = partial(self._sessions.recall, exchange.principal, session_id)
+        if surface.counts:
+            counted = await self._pipeline.count(ask)
+            await wire.send_json(send, 200, counted, [*wire.facts(exchange), *returned])
+            return
         if not exchange.stream:
             kept = await self._pipeline.reply(ask)
             await self._remember(surface, ask, kept)
@@ -148,7 +167,9 @@ class Ingress:
         streamed = await self._pipeline.stream(ask)
         try:
             pieces = self._closed(surface, ask, streamed)
-            await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned])
+            if surface.reframe is not None:
+                pieces = surface.reframe(pieces)
+            await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned], surface.streams_as)
         except asyncio.CancelledError:
             # Between two pieces: the answer has begun, so there is no other to give.
             return
@@ -205,6 +226,13 @@ class Ingress:
             headers = [*returned, (b"x-steelyard-request-id", request_id.encode())]
         else:
             headers = [*returned, *wire.facts(exchange)]
+            if surface.blocked is not None and (told := blocked_by(error)) is not None:
+                body = surface.blocked(told)
+                if exchange.stream:
+                    await wire.send_stream(send, _only(body), headers, surface.streams_as)
+                else:
+                    await wire.send_json(send, 200, body, headers)
+                return
         if seconds := retry_after(error):
             headers.append((b"retry-after", seconds.encode()))
         if error.status == 405:
@@ -227,6 +255,22 @@ def api_key(headers: dict[bytes, bytes]) -> str | None:
         if value := headers.get(name):
             return value.strip().decode("latin-1")
     return None
+
+
+def key_in(query: bytes) -> str | None:
+    """The key in a query string, where Google's older clients put it."""
+    return dict(parse_qsl(query.decode("latin-1"))).get("key")
+
+
+def blocked_by(error: GatewayError) -> bytes | None:
+    """The provider's answer in which it refused the prompt, when that is what happened."""
+    if isinstance(error, ProviderRejected) and isinstance(error.fault, Refused):
+        return error.fault.answer
+    return None
+
+
+async def _only(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
 
 
 def _open(

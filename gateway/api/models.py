@@ -1,17 +1,30 @@
-"""`GET /v1/models`, in OpenAI's shape or, for callers with an `anthropic-version` header, in Anthropic's."""
+"""`GET /v1/models`, in OpenAI's shape or, for callers with an `anthropic-version` header, in Anthropic's.
+
+Google's SDK asks here, too, unless told to ask `/v1beta`: a caller who gives its key in Google's header gets Gemini's
+shape.
+"""
 
 from litestar import Controller, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
 from gateway.api.access import Gateway, caller
-from gateway.api.answers.models import AnthropicModel, AnthropicModels, OpenAIModel, OpenAIModels
+from gateway.api.answers.models import (
+    AnthropicModel,
+    AnthropicModels,
+    GeminiModel,
+    GeminiModels,
+    OpenAIModel,
+    OpenAIModels,
+)
 from gateway.errors import UnknownModel
+from gateway.parts import Parts
 
 _Request = Request[object, object, State]
 #: Both shapes require a date of creation, which no price list knows. The epoch is plainly no date.
 _CREATED = 0
 _CREATED_AT = "1970-01-01T00:00:00Z"
+_METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
 
 
 class Models(Controller):
@@ -19,12 +32,14 @@ class Models(Controller):
 
     path = "/v1/models"
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
-    tags = ["OpenAI", "Anthropic"]  # noqa: RUF012 - as above
+    tags = ["OpenAI", "Anthropic", "Gemini"]  # noqa: RUF012 - as above
 
     @get(summary="List models", description="Routes, models and `auto`; each may be used as `model` on every surface.")
-    async def list_models(self, gateway: Gateway, request: _Request) -> OpenAIModels | AnthropicModels:
+    async def list_models(self, gateway: Gateway, request: _Request) -> OpenAIModels | AnthropicModels | GeminiModels:
         """Every name."""
         names = gateway.catalog.names()
+        if _is_googles(request):
+            return GeminiModels([_gemini(gateway, name) for name in names])
         if "anthropic-version" in request.headers:
             data = [_anthropic(name) for name in names]
             first, last = (names[0], names[-1]) if names else (None, None)
@@ -34,15 +49,45 @@ class Models(Controller):
     @get("/{name:path}", summary="Retrieve a model")
     async def retrieve_model(
         self, gateway: Gateway, name: FromPath[str], request: _Request
-    ) -> OpenAIModel | AnthropicModel:
+    ) -> OpenAIModel | AnthropicModel | GeminiModel:
         """One name, `provider/model` included."""
-        name = name.removeprefix("/")
-        if not gateway.catalog.known(name):
-            raise UnknownModel(gateway.catalog.unknown(name), param="model")
+        name = _known(gateway, name)
+        if _is_googles(request):
+            return _gemini(gateway, name)
         return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
 
 
-def _openai(gateway: Gateway, name: str) -> OpenAIModel:
+class GeminiNames(Controller):
+    """The same names where Gemini's API has them."""
+
+    path = "/v1beta/models"
+    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    tags = ["Gemini"]  # noqa: RUF012 - as above
+
+    @get(summary="List models in Gemini's shape")
+    async def list_gemini_models(self, gateway: Gateway) -> GeminiModels:
+        """Every name, on one page."""
+        return GeminiModels([_gemini(gateway, name) for name in gateway.catalog.names()])
+
+    @get("/{name:path}", summary="Retrieve a model in Gemini's shape")
+    async def retrieve_gemini_model(self, gateway: Gateway, name: FromPath[str]) -> GeminiModel:
+        """One name, `provider/model` included."""
+        return _gemini(gateway, _known(gateway, name))
+
+
+def _is_googles(request: _Request) -> bool:
+    return "x-goog-api-key" in request.headers and "anthropic-version" not in request.headers
+
+
+def _known(gateway: Parts, name: str) -> str:
+    """The name that a path ends with. Raises `UnknownModel`."""
+    name = name.removeprefix("/")
+    if not gateway.catalog.known(name):
+        raise UnknownModel(gateway.catalog.unknown(name), param="model")
+    return name
+
+
+def _openai(gateway: Parts, name: str) -> OpenAIModel:
     providers = {one.provider for one in gateway.catalog.serving(name)}
     owner = providers.pop() if len(providers) == 1 else "steelyard"
     return OpenAIModel(name, "model", _CREATED, owner)
@@ -50,3 +95,8 @@ def _openai(gateway: Gateway, name: str) -> OpenAIModel:
 
 def _anthropic(name: str) -> AnthropicModel:
     return AnthropicModel("model", name, name, _CREATED_AT)
+
+
+def _gemini(gateway: Parts, name: str) -> GeminiModel:
+    chats = any(one.chats for one in gateway.catalog.serving(name))
+    return GeminiModel(f"models/{name}", name, _METHODS if chats else [])

@@ -1,6 +1,7 @@
 """The LLM surfaces in the OpenAPI document: they are bare ASGI handlers, so Litestar cannot describe them itself.
 
-Bodies of OpenAI's and Anthropic's formats are described by the fields the gateway reads; further fields are passed on.
+Bodies of OpenAI's, Anthropic's and Gemini's formats are described by the fields the gateway reads; further fields are
+passed on.
 """
 
 from inspect import getdoc
@@ -11,7 +12,9 @@ from litestar.openapi.spec import (
     OpenAPI,
     OpenAPIMediaType,
     OpenAPIResponse,
+    OpenAPIType,
     Operation,
+    Parameter,
     PathItem,
     Reference,
     RequestBody,
@@ -19,7 +22,15 @@ from litestar.openapi.spec import (
 )
 
 from gateway.api.answers import catalog, dwa, feedback, health, models, records, replay, sessions
-from gateway.api.answers.formats import CHAT_COMPLETION, EMBEDDINGS, MESSAGE
+from gateway.api.answers.formats import (
+    CHAT_COMPLETION,
+    EMBEDDINGS,
+    GENERATED,
+    GENERATED_PIECES,
+    MESSAGE,
+    MESSAGE_TOKENS,
+    TOTAL_TOKENS,
+)
 from gateway.api.answers.orchestrate import OrchestrateAnswer
 from gateway.api.orchestrate import OrchestrateRequest
 
@@ -62,6 +73,26 @@ _ANTHROPIC: dict[str, Any] = {
     },
     "additionalProperties": True,
 }
+_ANTHROPIC_COUNT: dict[str, Any] = {**_ANTHROPIC, "required": ["model", "messages"]}
+_GEMINI: dict[str, Any] = {
+    "type": "object",
+    "required": ["contents"],
+    "properties": {
+        "contents": _MESSAGES,
+        "systemInstruction": {"type": "object"},
+        "generationConfig": {"type": "object"},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "toolConfig": {"type": "object"},
+        "safetySettings": {"type": "array", "items": {"type": "object"}},
+    },
+    "additionalProperties": True,
+}
+_GEMINI_COUNT: dict[str, Any] = {
+    "type": "object",
+    "description": "Either `contents`, or a whole request.",
+    "properties": {"contents": _MESSAGES, "generateContentRequest": _GEMINI},
+    "additionalProperties": True,
+}
 _EMBEDDING: dict[str, Any] = {
     "type": "object",
     "required": ["model", "input"],
@@ -99,6 +130,20 @@ _ANTHROPIC_ERROR: dict[str, Any] = {
         "request_id": {"type": "string"},
     },
 }
+_GOOGLE_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "status": {"type": "string"},
+                "details": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}
 #: What a POST to an address answers with beyond what Litestar knows of.
 _FURTHER = {
     "/api/llm/dwa/simulate": {
@@ -127,6 +172,7 @@ def describe(document: OpenAPI) -> None:
     known.update(components)
     known["GatewayError"] = _ERROR
     known["AnthropicError"] = _ANTHROPIC_ERROR
+    known["GoogleError"] = _GOOGLE_ERROR
     paths = document.paths if document.paths is not None else {}
     for path, item in paths.items():
         for operation in (item.get, item.post, item.delete):
@@ -137,7 +183,31 @@ def describe(document: OpenAPI) -> None:
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, streams=False)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
     paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", request, answer)
+    paths["/v1/messages/count_tokens"] = _path(
+        "Anthropic", "Count a message's tokens", _ANTHROPIC_COUNT, MESSAGE_TOKENS, streams=False, error="AnthropicError"
+    )
+    paths.update(_of_gemini())
     document.paths = paths
+
+
+def _of_gemini() -> dict[str, PathItem]:
+    """Gemini's addresses, whose model stands in the path, and with it a provider's name if it has one."""
+    said = {
+        "generateContent": _path("Gemini", "Generate content", _GEMINI, GENERATED, streams=False, error="GoogleError"),
+        "streamGenerateContent": _path("Gemini", "Stream content", _GEMINI, GENERATED_PIECES, error="GoogleError"),
+        "countTokens": _path(
+            "Gemini", "Count a prompt's tokens", _GEMINI_COUNT, TOTAL_TOKENS, streams=False, error="GoogleError"
+        ),
+    }
+    model = Parameter("model", "path", schema=Schema(type=OpenAPIType.STRING), required=True)
+    for item in said.values():
+        assert item.post is not None
+        item.post.parameters = [model]
+    form = Parameter("alt", "query", schema=Schema(enum=["sse", "json"], default="json"))
+    streaming = said["streamGenerateContent"].post
+    assert streaming is not None
+    streaming.parameters = [model, form]
+    return {f"/v1beta/models/{{model}}:{verb}": item for verb, item in said.items()}
 
 
 def _tell_meanings(known: dict[str, Any]) -> None:
@@ -174,7 +244,7 @@ def _path(
     operation = Operation(
         tags=[tag],
         summary=summary,
-        operation_id=summary.title().replace(" ", "").replace(",", ""),
+        operation_id=summary.title().replace(" ", "").replace(",", "").replace("'", ""),
         request_body=RequestBody(content={"application/json": _media(body)}, required=True),
         responses=responses,
     )

@@ -11,8 +11,8 @@ from gateway.errors import TooLarge
 from gateway.exchange import Exchange
 
 Pairs = list[tuple[bytes, bytes]]
-_JSON = (b"content-type", b"application/json")
-_SSE = (b"content-type", b"text/event-stream; charset=utf-8")
+JSON = b"application/json"
+SSE = b"text/event-stream; charset=utf-8"
 #: Keeps proxies (nginx above all) from collecting a stream before passing it on.
 _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
@@ -100,9 +100,10 @@ def facts(exchange: Exchange) -> Pairs:
         (b"x-steelyard-request-id", exchange.id),
         (b"x-steelyard-cache", exchange.cache),
         (b"x-steelyard-attempts", str(len(exchange.attempts))),
-        (b"x-steelyard-strategy", exchange.strategy),
         (b"x-steelyard-overhead-ms", f"{exchange.overhead * 1000:.2f}"),
     ]
+    if exchange.strategy:
+        pairs.append((b"x-steelyard-strategy", exchange.strategy))
     if exchange.provider:
         pairs += [(b"x-steelyard-provider", exchange.provider), (b"x-steelyard-model", exchange.model or "")]
     if exchange.reason:
@@ -114,6 +115,8 @@ def facts(exchange: Exchange) -> Pairs:
         # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
         names = _UNPRINTABLE.sub("?", ",".join(exchange.dropped))
         pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
+    if exchange.token_count is not None:
+        pairs.append((b"x-steelyard-token-count", exchange.token_count))
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", "true"))
     return [(name, value.encode("latin-1", "replace")) for name, value in pairs]
@@ -124,15 +127,16 @@ async def send_json(send: Send, status: int, body: bytes, headers: Pairs) -> Non
     start: Any = {
         "type": "http.response.start",
         "status": status,
-        "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+        "headers": [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *headers],
     }
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_stream(send: Send, pieces: AsyncIterator[bytes], headers: Pairs) -> None:
-    """Server-sent events, as they come."""
-    start: Any = {"type": "http.response.start", "status": 200, "headers": [_SSE, *_UNBUFFERED, *headers]}
+async def send_stream(send: Send, pieces: AsyncIterator[bytes], headers: Pairs, media_type: bytes = SSE) -> None:
+    """A stream, as it comes."""
+    kind = (b"content-type", media_type)
+    start: Any = {"type": "http.response.start", "status": 200, "headers": [kind, *_UNBUFFERED, *headers]}
     await send(start)
     async for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})

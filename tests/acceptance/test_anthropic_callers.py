@@ -217,6 +217,7 @@ def test_a_budget_of_thought_is_refused_where_it_cannot_be_said(world: World, cl
     body: Any = caught.value.body
     assert body["error"]["code"] == "unsupported_parameter"
     assert "sim-openai" in body["error"]["message"]
+    assert body["error"]["param"] == "thinking.budget_tokens"
     assert world.asked() == before
 
 

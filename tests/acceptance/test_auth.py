@@ -18,6 +18,8 @@ FOR_CALLERS = [
     "/metrics",
     "/v1/models",
     "/v1/models/sim-chat",
+    "/v1beta/models",
+    "/v1beta/models/sim-chat",
     "/api/llm/providers",
     "/api/llm/models",
     "/api/llm/routes",

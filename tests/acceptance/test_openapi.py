@@ -11,7 +11,17 @@ import pytest
 from tests.acceptance.driving import OPENAI, World
 
 VERBS = {"get", "post", "put", "patch", "delete"}
-LLM = ("/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/api/llm/orchestrate")
+#: Address → whose errors it tells, and whether it streams.
+LLM = {
+    "/v1/chat/completions": ("GatewayError", True),
+    "/v1/messages": ("AnthropicError", True),
+    "/v1/messages/count_tokens": ("AnthropicError", False),
+    "/v1beta/models/{model}:generateContent": ("GoogleError", False),
+    "/v1beta/models/{model}:streamGenerateContent": ("GoogleError", True),
+    "/v1beta/models/{model}:countTokens": ("GoogleError", False),
+    "/v1/embeddings": ("GatewayError", False),
+    "/api/llm/orchestrate": ("GatewayError", True),
+}
 ERRORS = {"400", "401", "404", "408", "413", "429", "502", "503", "504"}
 
 
@@ -76,9 +86,8 @@ def test_the_llm_surfaces_have_bodies_and_errors(document: dict[str, Any], path:
     assert operation["responses"].keys() >= ERRORS
     for status in ERRORS:
         error = operation["responses"][status]["content"]["application/json"]["schema"]
-        shape = "AnthropicError" if path == "/v1/messages" else "GatewayError"
-        assert error["$ref"] == f"#/components/schemas/{shape}"
-    assert ("text/event-stream" in operation["responses"]["200"]["content"]) == (path != "/v1/embeddings")
+        assert error["$ref"] == f"#/components/schemas/{LLM[path][0]}"
+    assert ("text/event-stream" in operation["responses"]["200"]["content"]) == LLM[path][1]
 
 
 def test_the_errors_of_messages_are_anthropics(document: dict[str, Any]) -> None:
@@ -93,7 +102,7 @@ def test_every_answer_is_typed(document: dict[str, Any]) -> None:
         for status, response in operation["responses"].items()
         if status.startswith("2")
         for kind, media in response.get("content", {}).items()
-        if kind == "application/json" and not media["schema"].keys() & {"$ref", "properties", "oneOf", "anyOf"}
+        if kind == "application/json" and not media["schema"].keys() & {"$ref", "properties", "items", "oneOf", "anyOf"}
     ]
     assert untyped == []
 

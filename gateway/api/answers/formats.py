@@ -1,4 +1,4 @@
-"""OpenAI's and Anthropic's answers in the OpenAPI document, by their main fields; providers may add further ones."""
+"""OpenAI's, Anthropic's and Gemini's answers in the OpenAPI document, by main fields; providers may add others."""
 
 from typing import Any
 
@@ -80,3 +80,42 @@ MESSAGE = _open(
     },
     "stop_sequence",
 )
+MESSAGE_TOKENS = _open({"input_tokens": _COUNT})
+_CANDIDATE = _open(
+    {
+        "index": _COUNT,
+        "content": _open({"role": _TEXT, "parts": {"type": "array", "items": {"type": "object"}}}),
+        "finishReason": _TEXT,
+    },
+    "index",
+    "content",
+    "finishReason",
+)
+GENERATED = _open(
+    {
+        "candidates": {"type": "array", "items": _CANDIDATE},
+        "promptFeedback": _open({"blockReason": _TEXT}),
+        "usageMetadata": _open(
+            {
+                "promptTokenCount": _COUNT,
+                "candidatesTokenCount": _COUNT,
+                "totalTokenCount": _COUNT,
+                "thoughtsTokenCount": _COUNT,
+                "cachedContentTokenCount": _COUNT,
+            },
+            "candidatesTokenCount",
+            "thoughtsTokenCount",
+            "cachedContentTokenCount",
+        ),
+        "modelVersion": _TEXT,
+        "responseId": _TEXT,
+    },
+    "candidates",
+    "promptFeedback",
+    "usageMetadata",
+    "modelVersion",
+    "responseId",
+)
+#: Without `alt=sse`.
+GENERATED_PIECES: dict[str, Any] = {"type": "array", "items": GENERATED}
+TOTAL_TOKENS = _open({"totalTokens": _COUNT})

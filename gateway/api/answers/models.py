@@ -1,4 +1,4 @@
-"""What `/v1/models` answers: OpenAI's shape and Anthropic's."""
+"""What `/v1/models` answers: OpenAI's shape, Anthropic's and Gemini's."""
 
 from typing import Literal
 
@@ -37,3 +37,17 @@ class AnthropicModels(Struct):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class GeminiModel(Struct, rename="camel"):
+    """A name in Gemini's shape; `name` begins with `models/`."""
+
+    name: str
+    display_name: str
+    supported_generation_methods: list[str]
+
+
+class GeminiModels(Struct, rename="camel"):
+    """Every name in Gemini's shape, on one page."""
+
+    models: list[GeminiModel]

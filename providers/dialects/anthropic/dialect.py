@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, Glance
 from providers.dialect import Call, Headers, Profile, Quota, Target
-from providers.dialects.anthropic import encode, faults
+from providers.dialects.anthropic import count, encode, faults
 from providers.dialects.anthropic import reply as replies
 from providers.dialects.anthropic.emit import StreamEncoder
 from providers.dialects.anthropic.parse import parse
@@ -15,7 +15,7 @@ from providers.errors import Fault
 
 
 class Anthropic:
-    """See `providers.dialect.Dialect`."""
+    """See `providers.dialect.Dialect` and `CountingDialect`."""
 
     name = "anthropic"
 
@@ -64,6 +64,22 @@ class Anthropic:
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """See `emit`."""
         return StreamEncoder(request)
+
+    def parse_count(self, body: bytes) -> ChatRequest:
+        """See `count`. Raises `InvalidRequest`."""
+        return count.parse_count(body)
+
+    def encode_count(self, request: ChatRequest, target: Target, *, drop: bool) -> Call:
+        """See `count`. Raises `Inexpressible`."""
+        return count.encode_count(request, target, drop=drop)
+
+    def decode_count(self, body: bytes) -> int:
+        """See `count`. Raises `Garbled`."""
+        return count.decode_count(body)
+
+    def render_count(self, tokens: int) -> bytes:
+        """See `count`."""
+        return count.render_count(tokens)
 
 
 ANTHROPIC = Anthropic()

@@ -40,7 +40,7 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
         return Call(PATH, _own(request, target), request.headers)
     lost: Lost = []
     body = _translated(request, target, lost)
-    dropped = tuple(dict.fromkeys(lost))
+    dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "anthropic")
     return Call(PATH, _encoder.encode(body), dropped=dropped)

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 
 from providers.chat import ChatRequest
 from providers.dialect import InvalidRequest
-from providers.dialects.anthropic.unfold import unfold
+from providers.dialects.anthropic.unfold import WORDS, unfold
 from providers.dialects.wire import read_request
 
 _NEEDS = {"image": "vision", "document": "documents"}
@@ -100,6 +100,7 @@ def parse(body: bytes) -> ChatRequest:
         needs=frozenset(needs),
         user=_user(request.metadata),
         metadata=request.metadata,
+        words=WORDS,
     )
 
 

@@ -92,6 +92,20 @@ _MODES: dict[str, Literal["auto", "none", "required", "named"]] = {
     "any": "required",
     "tool": "named",
 }
+#: What others call differently.
+WORDS = {
+    "stop": "stop_sequences",
+    "user": "metadata.user_id",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "response_format.json_schema": "output_config.format",
+    "reasoning_effort": "output_config.effort",
+    "effort.budget": "thinking.budget_tokens",
+    "effort.show": "thinking.display",
+    "messages.role.system.content": "system",
+    "messages.content.image_url": "messages.content.source",
+    "messages.content.file": "messages.content.source",
+    "messages.tool_calls.arguments": "messages.content.input",
+}
 _TIERS = {"auto": "auto", "standard_only": "default"}
 
 

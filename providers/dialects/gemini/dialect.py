@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance
 from providers.dialect import Call, Headers, Profile, Quota, Target
-from providers.dialects.gemini import embed, encode, faults, render
+from providers.dialects.gemini import count, embed, encode, faults, render
 from providers.dialects.gemini import reply as replies
 from providers.dialects.gemini.emit import StreamEncoder
 from providers.dialects.gemini.parse import parse_call
@@ -15,7 +15,7 @@ from providers.errors import Fault
 
 
 class Gemini:
-    """See `providers.dialect.Dialect` and `EmbeddingDialect`."""
+    """See `providers.dialect.Dialect`, `EmbeddingDialect` and `CountingDialect`."""
 
     name = "gemini"
 
@@ -66,6 +66,22 @@ class Gemini:
     def decode_embedding(self, body: bytes) -> EmbeddingReply:
         """See `embed`. Raises `Garbled`."""
         return embed.decode(body)
+
+    def parse_count(self, body: bytes, model: str) -> ChatRequest:
+        """See `count`. Raises `InvalidRequest`."""
+        return count.parse_count(body, model)
+
+    def encode_count(self, request: ChatRequest, target: Target, *, drop: bool) -> Call:
+        """See `count`. Raises `Inexpressible`."""
+        return count.encode_count(request, target, drop=drop)
+
+    def decode_count(self, body: bytes) -> int:
+        """See `count`. Raises `Garbled`."""
+        return count.decode_count(body)
+
+    def render_count(self, tokens: int) -> bytes:
+        """See `count`."""
+        return count.render_count(tokens)
 
 
 GEMINI = Gemini()

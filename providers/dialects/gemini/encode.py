@@ -33,7 +33,7 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     if placed.system:
         body["systemInstruction"] = {"parts": placed.system}
     body |= options(said, target.upstream, lost)
-    dropped = tuple(dict.fromkeys(lost))
+    dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "gemini")
     return Call(path, _encoder.encode(body), dropped=dropped)

@@ -57,7 +57,9 @@ _GENERATION = _leaves(
     "logprobs",
     "responseModalities",
 )
-_DECLARATION = Node(_leaves("name", "description", "parameters", "parametersJsonSchema"), many=True)
+_DECLARATION = Node(
+    _leaves("name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"), many=True
+)
 _TREE = Node(
     {
         **_leaves("labels", "serviceTier", "model"),
@@ -73,6 +75,32 @@ _TREE = Node(
         "toolConfig": Node({"functionCallingConfig": Node(_leaves("mode", "allowedFunctionNames"))}),
     }
 )
+
+#: What others call differently; a picture and a document may stand in more than one field of a part.
+WORDS = {
+    **{name: f"generationConfig.{name}" for name in ("temperature", "seed")},
+    "top_p": "generationConfig.topP",
+    "top_k": "generationConfig.topK",
+    "n": "generationConfig.candidateCount",
+    "stop": "generationConfig.stopSequences",
+    "frequency_penalty": "generationConfig.frequencyPenalty",
+    "presence_penalty": "generationConfig.presencePenalty",
+    "logprobs": "generationConfig.responseLogprobs",
+    "top_logprobs": "generationConfig.logprobs",
+    "response_format.json_object": "generationConfig.responseMimeType",
+    "response_format.json_schema": "generationConfig.responseSchema",
+    "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "effort.budget": "generationConfig.thinkingConfig.thinkingBudget",
+    "effort.show": "generationConfig.thinkingConfig.includeThoughts",
+    "metadata": "labels",
+    "service_tier": "serviceTier",
+    "messages.role.system.content": "systemInstruction.parts",
+    "messages.role.assistant.content": "contents.parts",
+    "messages.content.image_url": "contents.parts",
+    "messages.content.file": "contents.parts",
+    "messages.content.input_audio": "contents.parts.inlineData",
+    "messages.tool_calls.arguments": "contents.parts.functionCall.args",
+}
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])

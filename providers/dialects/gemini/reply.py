@@ -1,7 +1,7 @@
 """Answers → `ChatReply`, or a `Glance` at them.
 
 - A prompt that was blocked is an answer with status 200, a `blockReason` and no candidates: `Refused`, also for callers
-  of this dialect, so that it counts as what it is.
+  of this dialect, so that it counts as what it is; the fault holds the answer, which those callers are given.
 - A call without an id gets `call_<index>_<response id>`, the same in a stream and out of it.
 - Executable code and its results come from tools that only a caller of this dialect can ask for; such an answer travels
   untouched, and they are not read here.
@@ -30,7 +30,7 @@ _ODD = re.compile(r"[^A-Za-z0-9_-]")
 def decode(body: bytes) -> ChatReply:
     """A complete answer. Raises `Garbled`, `Refused`, or the fault that an error in it stands for."""
     answer = wire.read_answer(_answer, body, "gemini")
-    check(answer)
+    check(answer, body)
     if not answer.candidates:
         raise Garbled("The provider's answer holds no candidates.")
     said = answer.response_id or ""
@@ -41,7 +41,7 @@ def decode(body: bytes) -> ChatReply:
 def glance(body: bytes) -> Glance:
     """What must be known of an answer that is passed on. Raises like `decode`."""
     answer = wire.read_answer(_glanced, body, "gemini")
-    check(answer)
+    check(answer, body)
     if not answer.candidates:
         raise Garbled("The provider's answer holds no candidates.")
     first = answer.candidates[0]
@@ -51,13 +51,15 @@ def glance(body: bytes) -> Glance:
     return Glance(answer.response_id or "", answer.model_version or "", usage_of(answer.usage_metadata), reason)
 
 
-def check(answer: Answer | GlancedAnswer) -> None:
-    """Raise what an answer without an answer stands for."""
+def check(answer: Answer | GlancedAnswer, body: bytes) -> None:
+    """Raise what an answer without an answer stands for; `body` is where it was read."""
     if present(answer.error):
         raise faults.of_error(answer.error)
     if not answer.candidates and answer.prompt_feedback and answer.prompt_feedback.block_reason:
         reason = answer.prompt_feedback.block_reason[:100]
-        raise Refused(f"The provider blocked the prompt ({reason}).", code=reason)
+        refused = Refused(f"The provider blocked the prompt ({reason}).", code=reason)
+        refused.answer = body
+        raise refused
 
 
 def arguments_of(call: ToldCall) -> str:

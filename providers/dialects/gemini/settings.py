@@ -3,6 +3,9 @@
 `VALIDATED` promises calls that follow their schemas, which is what `strict` means elsewhere. `allowedFunctionNames` is
 carried when it names one function or all of them; any other choice has no name in `Conversation`. A schema of the
 answer is carried without `strict`: where that exists it makes demands on the schema that Google does not make.
+
+The schema of what a function returns, which the official SDK sends for every Python function, goes where every model
+reads it: to the end of the function's description.
 """
 
 from __future__ import annotations
@@ -44,15 +47,24 @@ def settings(ask: Ask, said: Conversation) -> None:
 
 
 def _tool(declared: FunctionDeclaration, said: Conversation) -> Tool:
-    parameters: Json | None = None
+    parameters = _schema_of(declared.parameters_json_schema, declared.parameters, "parameters", said)
+    description = declared.description
+    if returned := _schema_of(declared.response_json_schema, declared.response, "response", said):
+        told = f"Returns JSON of this schema: {_encoder.encode(returned).decode()}"
+        description = f"{description}\n\n{told}" if description else told
+    return Tool(declared.name, description, parameters)
+
+
+def _schema_of(plain: Raw, googles: Raw, name: str, said: Conversation) -> Json | None:
+    """A schema that a function has in one of two forms."""
     try:
-        if present(declared.parameters_json_schema):
-            parameters = _object.decode(declared.parameters_json_schema)
-        elif present(declared.parameters):
-            parameters = json_schema(_object.decode(declared.parameters))
+        if present(plain):
+            return _object.decode(plain)
+        if present(googles):
+            return json_schema(_object.decode(googles))
     except msgspec.ValidationError:
-        said.extra["tools.functionDeclarations.parameters"] = declared.parameters
-    return Tool(declared.name, declared.description, parameters)
+        said.extra[f"tools.functionDeclarations.{name}"] = plain if present(plain) else googles
+    return None
 
 
 def _choice(ask: Ask, said: Conversation) -> None:

@@ -58,7 +58,7 @@ class StreamDecoder:
             answers = [wire.read_answer(_one, event.data, "gemini")]
         chunks: list[ChatChunk] = []
         for answer in answers:
-            check(answer)
+            check(answer, event.data)
             self._answer(answer, chunks)
         return chunks
 

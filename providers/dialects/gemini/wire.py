@@ -84,12 +84,14 @@ class Content(Sent):
 
 
 class FunctionDeclaration(Sent):
-    """A function; its parameters in Google's own schema words, or as plain JSON Schema."""
+    """A function; parameters and result in Google's own schema words, or as plain JSON Schema."""
 
     name: str
     description: str | None = None
     parameters: Raw = _ABSENT
     parameters_json_schema: Raw = _ABSENT
+    response: Raw = _ABSENT
+    response_json_schema: Raw = _ABSENT
 
 
 class Tool(Sent):

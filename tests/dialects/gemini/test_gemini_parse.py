@@ -373,6 +373,23 @@ def test_choices_among_tools_are_understood_or_named() -> None:
     assert list(odd.extra) == ["tools.functionDeclarations.parameters"]
 
 
+def test_what_a_function_returns_is_told_in_its_description() -> None:
+    declared = [
+        {"name": "f", "description": "Looks.", "responseJsonSchema": {"type": "string"}},
+        {"name": "g", "response": {"type": "INTEGER"}},
+        {"name": "h", "response_json_schema": {}},
+        {"name": "i", "description": "Odd.", "response": [1]},
+    ]
+    said = _said(tools=[{"functionDeclarations": declared}])
+    assert [tool.description for tool in said.tools] == [
+        'Looks.\n\nReturns JSON of this schema: {"type":"string"}',
+        'Returns JSON of this schema: {"type":"integer"}',
+        None,
+        "Odd.",
+    ]
+    assert _extra(said) == {"tools.functionDeclarations.response": [1]}
+
+
 @pytest.mark.parametrize(("tier", "told"), [("standard", "default"), ("unspecified", None), ("FLEX", "flex")])
 def test_service_tiers_have_everybodys_names(tier: str, told: str | None) -> None:
     assert _said(serviceTier=tier).service_tier == told
