@@ -36,7 +36,7 @@ ASKED = frozenset(
         *("contents", "systemInstruction", "system_instruction", "generationConfig", "generation_config"),
         *("toolConfig", "tool_config", "safetySettings", "safety_settings"),
         # orchestrate: who may answer and how they are chosen
-        *("mode", "strategy", "objective"),
+        *("mode", "strategy", "objective", "parallel", "max_cost_usd"),
     }
 )
 #: Fields that say who asks, how it is billed, kept or timed, and never what is answered.

@@ -76,6 +76,10 @@ class Ranking:
         ranked = {candidate.key for candidate in self.candidates}
         return [candidate for candidate in self._survey.held_back() if candidate.key not in ranked]
 
+    def expected_costs(self) -> dict[str, float]:
+        """What an answer would cost, USD, by key: of all who were looked at, those who may not be tried included."""
+        return self._survey.forecast()
+
     def columns(self) -> dict[str, object]:
         """The fields of its `Decision`, for a record: plain values, not copied, that nothing changes any more."""
         survey, judgement = self._survey, self._judgement

@@ -20,6 +20,7 @@ class Survey:
     """What was found, position by position over the candidates that may be tried."""
 
     __slots__ = (
+        "answer",
         "blocked",
         "candidates",
         "costs",
@@ -30,6 +31,7 @@ class Survey:
         "now",
         "peaks",
         "probe",
+        "prompt",
         "ramping",
         "seconds",
         "tolls",
@@ -54,6 +56,8 @@ class Survey:
         self.warm: int | None = None
         self.now = 0.0
         """When it was made, on the clock."""
+        self.prompt, self.answer = 0, 0.0
+        """The size of the request, tokens; of the answer the expected one."""
         self.peaks: list[float] = []
         """Costs under `p2c_ewma`, seconds; empty under any other strategy."""
         self.excluded: dict[str, str] = {}
@@ -70,7 +74,7 @@ class Survey:
         now: float,
     ) -> None:
         """Fill the lists. `prompt` and `answer` in tokens; `meet` makes the deployment of one not known yet."""
-        self.now = now
+        self.now, self.prompt, self.answer = now, prompt, answer
         deployments = self.deployments
         idle, seconds, costs = self.idle, self.seconds, self.costs
         for candidate in candidates:
@@ -122,6 +126,12 @@ class Survey:
                 idle.append(d.first + prompt * d.prefill + answer * d.token)
                 costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
         return idle, costs
+
+    def forecast(self) -> dict[str, float]:
+        """Expected cost, USD, of every candidate by key, the excluded ones too."""
+        _, costs = self.everyone(self.prompt, self.answer)
+        waiting = [d.key for d, _, _ in self.blocked if d.key in self.excluded]
+        return dict(zip([*(candidate.key for candidate in self.candidates), *waiting], costs, strict=True))
 
     def retract(self) -> None:
         """Undo the last `add`."""

@@ -13,12 +13,14 @@ GatewayError                    status  type                    source
 ├── ProviderRejected            400     invalid_request_error   provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
 ├── AlreadyReplaying            429     rate_limit_error        gateway
+├── NoneAnswered                by what they did                provider, of a comparison
 ├── Busy                        503     overloaded_error        gateway
 └── ProvidersFailed             by what they did                provider
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from providers.errors import ContextTooLong, Fault, Garbled, Misconfigured, Refused, Rejected, Throttled, TimedOut
@@ -145,6 +147,21 @@ class ProvidersFailed(GatewayError):
             kinds = {Throttled}
         if len(kinds) == 1 and (verdict := _VERDICTS.get(kinds.pop())):
             self.status, self.type, self.code = verdict
+
+
+class NoneAnswered(GatewayError):
+    """Every deployment that was compared failed."""
+
+    status, type, code, source = 502, "api_error", "none_answered", "provider"
+
+    def __init__(self, errors: Sequence[GatewayError]) -> None:
+        """Say what each said; where all failed alike, fail like them."""
+        super().__init__(" ".join(dict.fromkeys(error.message for error in errors)))
+        alike = {(error.status, error.type, error.code) for error in errors}
+        if len(alike) == 1:
+            self.status, self.type, self.code = alike.pop()
+        self.attempts = [attempt for error in errors for attempt in error.attempts]
+        self.retry_after = min((error.retry_after for error in errors if error.retry_after is not None), default=None)
 
 
 class ProviderRejected(GatewayError):

@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from dwa import Ranking
+from gateway.capping import Cap, Unstarted
+from gateway.errors import GatewayError
 from gateway.governance.keys import Principal
 from providers.chat import ChatChunk, Usage
 
@@ -34,11 +36,23 @@ class Attempt(Struct):
     cost: float = 0.0
 
 
+class Entrant(Struct):
+    """One deployment in a comparison: an exchange of its own, and what came of it."""
+
+    provider: str
+    model: str
+    exchange: Exchange
+    #: The whole answer in the caller's form; None of a stream, or while there is none.
+    answer: bytes | None = None
+    error: GatewayError | None = None
+
+
 class Preferences(Struct):
     """What a caller asked of the gateway itself, by `X-Steelyard-*` headers or orchestrate's fields.
 
     `timeout` in seconds. `cache` is None (the surface's default), `on`, `off` or `refresh`. `ordered` tries the
-    providers in the order given instead of ranking them.
+    providers in the order given instead of ranking them; `race` asks so many at a time, `compare` so many providers for
+    an answer each (0: neither). `max_cost` bounds what is expected to be spent, in USD.
     """
 
     strategy: str | None = None
@@ -51,6 +65,10 @@ class Preferences(Struct):
     cache_ttl: float | None = None
     session_id: str | None = None
     drop_params: bool | None = None
+    race: int = 0
+    compare: int = 0
+    max_cost: float | None = None
+    continue_streams: bool | None = None
 
 
 class Exchange(Struct):
@@ -100,6 +118,14 @@ class Exchange(Struct):
     said: list[ChatChunk] | None = None
     #: The session took this turn; None without a session.
     session_saved: bool | None = None
+    #: What may be spent, by expectation; None: no bound.
+    cap: Cap | None = None
+    #: Who was not asked in a comparison, for the bound on how many are.
+    unstarted: list[Unstarted] = field(default_factory=list[Unstarted])
+    #: How often a stream that broke was continued by another deployment.
+    continued: int = 0
+    #: The answers side by side, of a request that asked for several.
+    compared: list[Entrant] | None = None
     #: Everything the provider had to say was received.
     complete: bool = False
     #: The caller has its answer, or has gone. Work that others joined may still be under way.

@@ -23,7 +23,7 @@ from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
 from gateway.exchange import Attempt, Exchange
-from gateway.racing import Lane, Won, hedged
+from gateway.racing import Lane, Won, abreast, hedged
 from providers.dialect import Call, Inexpressible
 from providers.errors import Fault, Throttled, TimedOut
 
@@ -89,6 +89,7 @@ class Failover:
         """
         run = _Run(self, exchange, choosing, encode, dispatch, discard, deadline)
         run.hedges = resolution.route is not None and resolution.route.hedge
+        run.width = exchange.preferences.race
         everyone = [deployment for tier in resolution.tiers for deployment in tier]
         try:
             for tier in resolution.tiers:
@@ -121,6 +122,11 @@ class Failover:
             objective=choosing.objective,
             sticky=choosing.sticky,
         )
+
+    def expected_costs(self, deployments: Sequence[Deployment], choosing: Choosing) -> dict[str, float]:
+        """What an answer of each would cost, USD, by key."""
+        candidates = [one.candidate for one in deployments]
+        return self._balancer.preview(candidates, choosing.shape, choosing.objective).expected_costs()
 
     def begin(self, candidate: Candidate, choosing: Choosing, began: float) -> Ticket:
         """A ticket for one attempt for a caller who waits since `began`."""
@@ -166,6 +172,9 @@ class _Run(Generic[T]):
         self.discard = discard
         self._deadline = deadline
         self.hedges = False
+        #: How many are asked at a time, whether or not one is overdue; 0: one.
+        self.width = 0
+        self._cap = exchange.cap
         self._asked: Mapping[str, Deployment] = {}
         self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
@@ -177,11 +186,29 @@ class _Run(Generic[T]):
 
     async def among(self, tier: Sequence[Deployment]) -> Won[T] | None:
         """The first good answer of these, or None when all have failed."""
+        if self._cap is not None:
+            # Before the ranking, so that what explains the choice names only those among whom there was one.
+            tier = self._cap.affordable(tier, self._failover.expected_costs(tier, self._choosing))
+            if not tier:
+                return None
         ranking = self._failover.rank(tier, self._choosing)
         if self._exchange.ranking is None:
             self._exchange.ranking = ranking
             self._exchange.reason = ranking.reason
         by_key = {one.key: one for one in tier}
+        self._note_excluded(tier, ranking)
+        if self.hedges or self.width:
+            self._asked = by_key
+            candidates = ranking.candidates
+            return await (abreast(self, candidates, self.width) if self.width else hedged(self, candidates))
+        for candidate in ranking.candidates:
+            if self._clock() >= self._deadline:
+                raise DeadlineExceeded
+            if won := await self._attempt(by_key[candidate.key]):
+                return won
+        return None
+
+    def _note_excluded(self, tier: Sequence[Deployment], ranking: Ranking) -> None:
         # Whoever was asked says itself how long to wait.
         if self._excluded or not ranking.candidates:
             for one in tier:
@@ -190,15 +217,6 @@ class _Run(Generic[T]):
                     self._excluded[one.key] = self._clock() + ranking.retry_after
         if ranking.excluded:
             self._resort += ranking.resort
-        if self.hedges:
-            self._asked = by_key
-            return await hedged(self, ranking.candidates)
-        for candidate in ranking.candidates:
-            if self._clock() >= self._deadline:
-                raise DeadlineExceeded
-            if won := await self._attempt(by_key[candidate.key]):
-                return won
-        return None
 
     async def resort(self, everyone: Sequence[Deployment]) -> Won[T] | None:
         """The first good answer of those the DWA held back, now that all the others have failed."""
@@ -225,6 +243,10 @@ class _Run(Generic[T]):
         except Inexpressible as exc:
             self._inexpressible[deployment.key] = exc
             return None
+        if not self.affords(deployment.candidate):
+            return None
+        if self._cap is not None:
+            self._cap.take(deployment.key)
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
         ticket = self._failover.begin(deployment.candidate, self._choosing, self._exchange.began)
@@ -274,6 +296,10 @@ class _Run(Generic[T]):
             raise DeadlineExceeded
         return self._lane(self._asked[candidate.key])
 
+    def affords(self, candidate: Candidate) -> bool:
+        """The request's bound on costs allows for this one as well."""
+        return self._cap is None or self._cap.fits(candidate.key)
+
     def hedge_at(self, ticket: Ticket) -> float:
         """When to ask whether a second one may be asked."""
         return self._failover.hedge_at(ticket)
@@ -292,6 +318,8 @@ class _Run(Generic[T]):
     def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault, started: float) -> None:
         attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code
         attempt.message = fault.message
+        if self._cap is not None:
+            self._cap.give_back(deployment.key)
         # The call was given the earlier of the caller's deadline and the provider's own total.
         ours = self._deadline - started < deployment.endpoint.timeouts.total
         out_of_time = isinstance(fault, TimedOut) and (
@@ -314,7 +342,7 @@ class _Run(Generic[T]):
 
     def may_repeat(self, deployment: Deployment) -> bool:
         """It failed in a way that may pass, or was excluded before it could be asked."""
-        if deployment.key in self._inexpressible:
+        if deployment.key in self._inexpressible or (self._cap is not None and deployment.key in self._cap.refused):
             return False
         fault = self._last.get(deployment.key)
         return fault is None or fault.retry_same
@@ -343,6 +371,8 @@ class _Run(Generic[T]):
         """Why nobody answered."""
         if self._inexpressible and not self._faults:
             return refusal(self._inexpressible)
+        if self._cap is not None and self._cap.refused and not self._faults:
+            return self._cap.error()
         error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
         error.attempts = told(self._exchange)
         return error

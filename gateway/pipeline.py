@@ -23,7 +23,7 @@ from gateway import settling
 from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Opened
-from gateway.catalog import Asked, Catalog, Deployment
+from gateway.catalog import Asked, Catalog, Deployment, Resolution
 from gateway.counting import Counter, Counting, in_order
 from gateway.errors import DeadlineExceeded, GatewayError, StreamBroken
 from gateway.exchange import Attempt, Exchange
@@ -143,6 +143,29 @@ class Pipeline:
         choosing = self._preparing.choosing(None, resolution, shape, objective, caller)
         candidates = [one.candidate for one in resolution.tiers[0]]
         return self._balancer.preview(candidates, shape, choosing.objective)
+
+    def weigh(self, ask: Ask) -> tuple[Resolution, Ranking]:
+        """Everybody who could answer this, and how the DWA would order them now; see `preview`."""
+        exchange, wanted = ask.exchange, ask.wanted
+        resolution = self._catalog.resolve(exchange.requested_model, wanted.asked)
+        shape = Shape(wanted.asked.input_tokens, wanted.output_cap, route=exchange.requested_model)
+        objective = exchange.preferences.objective
+        choosing = self._preparing.choosing(exchange, resolution, shape, objective, exchange.caller)
+        candidates = [one.candidate for tier in resolution.tiers for one in tier]
+        return resolution, self._balancer.preview(candidates, shape, choosing.objective)
+
+    def refuse(self, exchange: Exchange, exc: BaseException) -> None:
+        """Close an exchange that ends before anybody is asked."""
+        settling.failed(exchange, exc)
+        self._close(exchange)
+
+    def streamed(self, exchange: Exchange, first: bytes, rest: AsyncGenerator[bytes]) -> Streamed:
+        """A stream that is made of others."""
+        return Streamed(exchange, first, rest)
+
+    def now(self) -> float:
+        """Seconds on the clock of `Exchange.began`."""
+        return self._now()
 
     # Whole answers
 

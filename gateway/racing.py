@@ -7,14 +7,18 @@ Laws: no task outlives the race, however it ends; every ticket is settled once. 
 call, and is blamed for nothing. An answer that nobody needs any more is discarded and paid for. The time waited is that
 of the wall clock, not the sum over attempts.
 
+A race that was asked for (`abreast`) does not wait until one is overdue: so many run from the start, and whoever fails
+is replaced by the next in line. There the error of one, though it would end a request that asks one at a time, is no
+news to the others: it counts when nobody is left.
+
 A caller who goes away meanwhile cancels all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -71,6 +75,10 @@ class Racer(Protocol[T]):
         """Dispatch, note and settle; None when it failed and another may be asked. Raises a `GatewayError`."""
         ...
 
+    def affords(self, candidate: Candidate) -> bool:
+        """The request's bound on costs allows for this one as well."""
+        ...
+
     def leave(self, lane: Lane) -> None:
         """Note and settle an attempt that is no longer waited for."""
         ...
@@ -100,6 +108,59 @@ async def hedged(racer: Racer[T], candidates: Sequence[Candidate]) -> Won[T] | N
         if lane is not None and (won := await _heat(racer, lane, waiting)):
             return won
     return None
+
+
+async def abreast(racer: Racer[T], candidates: Sequence[Candidate], width: int) -> Won[T] | None:
+    """The first good answer of these, `width` of them asked at a time. None: all failed. Raises a `GatewayError`."""
+    waiting = _each_provider_first(candidates)
+    running: dict[asyncio.Task[Won[T] | None], Lane] = {}
+    won: Won[T] | None = None
+    began = racer.now()
+    error: GatewayError | None = None
+    try:
+        while True:
+            if error is None:
+                waiting = _fill(racer, running, waiting, width)
+            if not running:
+                break
+            ended = await _first_ended(running, None)
+            assert ended is not None, "without a limit on patience, somebody has ended"
+            del running[ended]
+            try:
+                won = ended.result()
+            except GatewayError as exc:
+                error = exc
+            if won is not None:
+                break
+    finally:
+        seconds = racer.now() - began
+        try:
+            await _close(racer, running, won)
+        finally:
+            racer.raced(seconds, won)
+    if won is None and error is not None:
+        raise error
+    return won
+
+
+def _each_provider_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The best of each provider before anybody's second: models of one provider are slow together."""
+    seen: set[str] = set()
+    firsts = [one for one in candidates if not (one.provider in seen or seen.add(one.provider))]
+    return [*firsts, *(one for one in candidates if one not in firsts)]
+
+
+def _fill(
+    racer: Racer[T], running: dict[asyncio.Task[Won[T] | None], Lane], waiting: list[Candidate], width: int
+) -> list[Candidate]:
+    """Start as many as there is room and money for; who goes on waiting, those that were too dear included."""
+    left: list[Candidate] = []
+    for candidate in waiting:
+        if len(running) >= width or not racer.affords(candidate):
+            left.append(candidate)
+        elif (lane := racer.enter(candidate)) is not None:
+            running[_start(racer, lane)] = lane
+    return left
 
 
 async def _heat(racer: Racer[T], first: Lane, waiting: list[Candidate]) -> Won[T] | None:
@@ -159,7 +220,7 @@ async def _close(racer: Racer[T], running: dict[asyncio.Task[Won[T] | None], Lan
         lane.outrun = won is not None
         task.cancel()
     try:
-        await _all_over(running)
+        await all_over(running)
     finally:
         for lane in running.values():
             # A task that is cancelled before its first step never gets to settle anything.
@@ -173,7 +234,7 @@ async def _close(racer: Racer[T], running: dict[asyncio.Task[Won[T] | None], Lan
                 spare.attempt.outcome = "hedged" if won is not None else "cancelled"
 
 
-async def _all_over(running: dict[asyncio.Task[Won[T] | None], Lane]) -> None:
+async def all_over(running: Iterable[asyncio.Task[Any]]) -> None:
     """Wait for cancelled tasks, though one is cancelled oneself: they end at once, and must not be left behind."""
     interrupted: asyncio.CancelledError | None = None
     while left := [task for task in running if not task.done()]:

@@ -15,10 +15,11 @@ from urllib.parse import parse_qsl
 from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
-from gateway.api import preferences, wire
+from gateway.api import native, preferences, wire
 from gateway.api.faults import ErrorShape, defect, of_invalid, retry_after
 from gateway.asking import Ask
 from gateway.caching import Kept
+from gateway.comparing import Comparing
 from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal, Principals
@@ -89,6 +90,7 @@ class Ingress:
     ) -> None:
         """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline."""
         self._pipeline = pipeline
+        self._comparing = Comparing(pipeline, tagged=native.tagged, failed=native.failed)
         self._principals = principals
         self._sessions = sessions
         self._body_limit = body_limit
@@ -158,13 +160,14 @@ class Ingress:
             counted = await self._pipeline.count(ask)
             await wire.send_json(send, 200, counted, [*wire.facts(exchange), *returned])
             return
+        pipeline = self._comparing if exchange.preferences.compare else self._pipeline
         if not exchange.stream:
-            kept = await self._pipeline.reply(ask)
+            kept = await pipeline.reply(ask)
             await self._remember(surface, ask, kept)
             body = surface.dress(exchange, kept) if surface.dress else kept.pieces[0]
             await wire.send_json(send, 200, body, [*wire.facts(exchange), *returned])
             return
-        streamed = await self._pipeline.stream(ask)
+        streamed = await pipeline.stream(ask)
         try:
             pieces = self._closed(surface, ask, streamed)
             if surface.reframe is not None:

@@ -2,15 +2,18 @@
 
 A whole answer is kept in the neutral shape and dressed anew each time, because its metadata (request id, times, cached
 or not) belongs to the exchange and not to the answer. A stream has the events `result.delta`, `result.done`,
-`metadata`, and `error` in place of the last two when it breaks.
+`metadata`, and `error` in place of the last two when it breaks. Of a comparison every event says whose it is, an
+`error` ends the stream of one, and `metadata` sums up all of them.
 """
 
 from typing import Any
 
 import msgspec
 
+from gateway.api.faults import openai_body
 from gateway.caching import Kept
-from gateway.exchange import Exchange
+from gateway.errors import GatewayError
+from gateway.exchange import Entrant, Exchange
 from gateway.failover import told
 from providers.chat import (
     ChatChunk,
@@ -92,8 +95,11 @@ def event(name: str, data: object) -> bytes:
 
 def dress(exchange: Exchange, kept: Kept) -> bytes:
     """Orchestrate's answer: results and metadata."""
-    reply = _REPLY.decode(kept.pieces[0])
-    results = [_result(exchange, reply, choice) for choice in reply.choices]
+    if exchange.compared is not None:
+        results = [result for entrant in exchange.compared for result in _compared(exchange, entrant)]
+    else:
+        reply = _REPLY.decode(kept.pieces[0])
+        results = [_result(exchange, reply, choice) for choice in reply.choices]
     return _ENCODER.encode({"request_id": exchange.id, "results": results, "metadata": metadata(exchange)})
 
 
@@ -126,7 +132,29 @@ def _spoken(chunks: list[ChatChunk]) -> list[Part]:
 
 def closing(exchange: Exchange) -> bytes:
     """The last event of a stream."""
-    return event("metadata", {"request_id": exchange.id, **metadata(exchange)})
+    told = {"request_id": exchange.id, **metadata(exchange)}
+    if exchange.compared is not None:
+        told["results"] = [_summary(exchange, entrant) for entrant in exchange.compared]
+    return event("metadata", told)
+
+
+def tagged(entrant: Entrant, piece: bytes) -> bytes:
+    """Events of one of several streams, each with whose it is.
+
+    JSON text has no line breaks in it, so what looks like the beginning of an event's data is one.
+    """
+    return piece.replace(b"\ndata: {", b"\ndata: " + _ENCODER.encode(_whose(entrant))[:-1] + b",")
+
+
+def failed(entrant: Entrant) -> bytes:
+    """The event that ends one of several streams; the others go on."""
+    assert entrant.error is not None, "it failed"
+    return event("error", {**_whose(entrant), "error": _error(entrant.error)})
+
+
+def _whose(entrant: Entrant) -> dict[str, Any]:
+    """Which stream of several; one that serves no such model has none to name."""
+    return {"provider": entrant.provider, "model": entrant.model or None, "request_id": entrant.exchange.id}
 
 
 def metadata(exchange: Exchange) -> dict[str, Any]:
@@ -144,6 +172,8 @@ def metadata(exchange: Exchange) -> dict[str, Any]:
         "attempts": told(exchange),
         "session_id": exchange.preferences.session_id,
         **({} if exchange.session_saved is None else {"session_saved": exchange.session_saved}),
+        **({"not_started": unstarted} if (unstarted := _unstarted(exchange)) else {}),
+        **({"continued": exchange.continued} if exchange.continued else {}),
         "database_logged": exchange.logged,
     }
 
@@ -185,7 +215,45 @@ def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, A
     return result
 
 
+def _compared(exchange: Exchange, entrant: Entrant) -> list[dict[str, Any]]:
+    """One deployment's part in a comparison; its score is its place among all of them."""
+    own = entrant.exchange
+    more: dict[str, Any] = {
+        "request_id": own.id,
+        "dwa_score": _score_of(exchange, f"{entrant.provider}/{entrant.model}"),
+    }
+    if entrant.answer is not None:
+        reply = _REPLY.decode(entrant.answer)
+        return [_result(own, reply, choice) | more for choice in reply.choices]
+    result = _result(own, ChatReply("", "", [], Usage()), Choice([])) | more
+    result |= _whose(entrant)
+    return [result | ({"error": _error(entrant.error)} if entrant.error is not None else {})]
+
+
+def _summary(exchange: Exchange, entrant: Entrant) -> dict[str, Any]:
+    """What the end of several streams tells of one of them."""
+    (result, *_) = _compared(exchange, entrant)
+    own = entrant.exchange
+    result |= {"usage": usage_of(own.usage), "tokens_used": own.usage.input_tokens + own.usage.output_tokens}
+    return {name: value for name, value in result.items() if name != "response"} | {"finish_reason": own.finish_reason}
+
+
+def _error(error: GatewayError) -> Any:
+    return openai_body(error, "")["error"]
+
+
+def _unstarted(exchange: Exchange) -> list[dict[str, Any]]:
+    capped = exchange.cap.unstarted() if exchange.cap is not None else []
+    return [
+        {"provider": one.provider, "model": one.model, "reason": one.why, "expected_cost_usd": one.expected}
+        for one in (*exchange.unstarted, *capped)
+    ]
+
+
 def _score(exchange: Exchange) -> object:
     """How the answering deployment compared with the best when it was chosen, 0..1."""
-    key = f"{exchange.provider}/{exchange.model}"
+    return _score_of(exchange, f"{exchange.provider}/{exchange.model}")
+
+
+def _score_of(exchange: Exchange, key: str) -> object:
     return exchange.ranking.decision().score(key) if exchange.ranking else None

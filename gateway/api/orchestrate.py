@@ -15,8 +15,10 @@ from gateway.api.faults import NATIVE_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask, Talk
 from gateway.calls import Chat
+from gateway.capping import Cap
 from gateway.catalog import AUTO
 from gateway.errors import BadRequest
+from gateway.exchange import Preferences
 from providers.chat import Json
 from providers.dialects import OPENAI
 from providers.dialects.wire import read_request
@@ -24,6 +26,12 @@ from providers.dialects.wire import read_request
 _NATIVE = native.Native()
 _ENCODER = msgspec.json.Encoder()
 Weight = Annotated[float, Meta(ge=0)]
+#: Calls at a time for one request. Doubled, one caller's request is a burst that meets rate limits; every provider
+#: there is a dialect for fits in.
+_MOST = 8
+#: Asked at once by a race that names neither `parallel` nor providers: the second hides the one that is slow, a third
+#: would be paid for by every request and needed by few.
+_RACERS = 2
 
 
 class CacheWish(Struct, forbid_unknown_fields=True):
@@ -43,13 +51,21 @@ class Weights(Struct, forbid_unknown_fields=True):
 
 
 class OrchestrateRequest(Struct, forbid_unknown_fields=True):
-    """The body of `POST /api/llm/orchestrate`. Exactly one of `prompt` and `messages`; `timeout` in seconds."""
+    """The body of `POST /api/llm/orchestrate`. Exactly one of `prompt` and `messages`; `timeout` in seconds.
+
+    `mode`: `route` asks one, and another when it fails; `fallback` tries `providers` in their order; `race` asks
+    `parallel` at once, and the first good answer wins; `compare` asks every provider named, or up to `parallel` of
+    those that can answer, and gives one result each. `max_cost_usd` bounds what is expected to be spent: who would
+    exceed it is not asked.
+    """
 
     prompt: str | None = None
     messages: list[Json] | None = None
     providers: list[str] = []
     model: str = AUTO
-    mode: Literal["route", "fallback"] = "route"
+    mode: Literal["route", "compare", "race", "fallback"] = "route"
+    parallel: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
+    max_cost_usd: Annotated[float, Meta(gt=0)] | None = None
     strategy: str | None = None
     objective: str | Weights | None = None
     session_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] | None = None
@@ -133,11 +149,11 @@ def _prefer(incoming: Incoming, body: OrchestrateRequest) -> None:
     wishes = incoming.exchange.preferences
     if body.providers:
         wishes.providers = tuple(body.providers)
-    if body.mode == "fallback":
-        if not wishes.providers:
-            raise BadRequest("Mode 'fallback' needs 'providers', in the order to try them.", param="providers")
-        wishes.ordered = True
     wishes.session_id = body.session_id or wishes.session_id
+    _prefer_mode(wishes, body)
+    wishes.max_cost = body.max_cost_usd
+    if body.max_cost_usd is not None:
+        incoming.exchange.cap = Cap(body.max_cost_usd)
     wishes.strategy = body.strategy or wishes.strategy
     wishes.timeout = body.timeout or wishes.timeout
     if isinstance(body.objective, Weights):
@@ -150,6 +166,33 @@ def _prefer(incoming: Incoming, body: OrchestrateRequest) -> None:
         wishes.cache_ttl = body.cache.ttl or wishes.cache_ttl
     elif body.cache is not None:
         wishes.cache = "on" if body.cache else "off"
+
+
+def _prefer_mode(wishes: Preferences, body: OrchestrateRequest) -> None:
+    named = len(wishes.providers)
+    match body.mode:
+        case "fallback":
+            if not named:
+                raise BadRequest("Mode 'fallback' needs 'providers', in the order to try them.", param="providers")
+            wishes.ordered = True
+        case "race":
+            wishes.race = body.parallel or min(named, _MOST) or _RACERS
+        case "compare":
+            if named > _MOST:
+                raise BadRequest(f"Mode 'compare' asks at most {_MOST} providers.", param="providers")
+            if wishes.session_id is not None:
+                raise BadRequest(
+                    "Mode 'compare' keeps no session: it has several answers, and none of them is the next turn. Send "
+                    "the earlier turns in 'messages'.",
+                    param="session_id",
+                )
+            if body.strategy is not None:
+                raise BadRequest("Mode 'compare' asks everybody: there is nothing to choose by.", param="strategy")
+            wishes.compare = body.parallel or _MOST
+        case "route":
+            pass
+    if body.parallel is not None and body.mode not in {"race", "compare"}:
+        raise BadRequest(f"Mode '{body.mode}' asks one at a time; 'parallel' is for the others.", param="parallel")
 
 
 ORCHESTRATE = Surface(
