@@ -165,4 +165,5 @@ def _pins(wishes: Preferences) -> tuple[str, ...]:
         repr(sorted((wishes.weights or {}).items())),
         # None is the route's or the gateway's choice, which may be either.
         str(wishes.drop_params),
+        str(wishes.continue_streams),
     )

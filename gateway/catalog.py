@@ -80,6 +80,8 @@ class Route(Struct, frozen=True):
     judge: bool = True
     #: A request whose answer is overdue may be sent to a second deployment as well.
     hedge: bool = False
+    #: An answer whose stream breaks off may be continued by another deployment.
+    continue_streams: bool = False
 
 
 class Asked(Struct, frozen=True):

@@ -77,4 +77,5 @@ def _route(route: RouteSettings, by_key: Mapping[str, Deployment]) -> Route:
         route.drop_params,
         judge=route.judge,
         hedge=route.hedge,
+        continue_streams=route.continue_streams,
     )

@@ -19,13 +19,14 @@ from msgspec import Struct
 
 from cache import Broadcast
 from dwa import Balancer, Ranking, Shape, Ticket
-from gateway import settling
+from gateway import continuing, settling
 from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import Asked, Catalog, Deployment, Resolution
+from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
-from gateway.errors import DeadlineExceeded, GatewayError, StreamBroken
+from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Failover, Won, told
 from gateway.governance.keys import Principal
@@ -90,6 +91,7 @@ class Pipeline:
         self._beside = beside or sinks
         self._now = monotonic
         self._sampling = sampling
+        self._continuing = Continuing(failover, balancer, transport, monotonic=monotonic)
 
     async def reply(self, ask: Ask) -> Kept:
         """A whole answer. Raises a `GatewayError`."""
@@ -250,7 +252,7 @@ class Pipeline:
                 for piece in kept.pieces:
                     yield piece
                 return
-            source = self._ask_stream(ask, prepared, prepared.deadline)
+            source = self._ask_on(ask, prepared, prepared.deadline)
             if prepared.plan.key is not None:
                 exchange.cache = "miss"
                 source = self._stream_together(ask, prepared, prepared.plan.key)
@@ -268,7 +270,7 @@ class Pipeline:
         exchange = ask.exchange
         found = self._cache.streams.get(key)
         if found is None or found[0].deserted:
-            source = self._ask_stream(ask, prepared, prepared.shared_deadline)
+            source = self._ask_on(ask, prepared, prepared.shared_deadline)
             found = (Broadcast(source), exchange)
             self._cache.streams[key] = found
         broadcast, leader = found
@@ -301,6 +303,13 @@ class Pipeline:
             error.attempts = told(exchange)
             raise error from exc
 
+    def _ask_on(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
+        """A stream, and where that is wanted another that goes on with it when it breaks."""
+        source = self._ask_stream(ask, prepared, deadline)
+        if continuing.wanted(ask, prepared):
+            return self._continuing.mended(source, ask, prepared, deadline)
+        return source
+
     async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
         exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
         assert isinstance(work, Chat)
@@ -315,7 +324,7 @@ class Pipeline:
         )
         opened = won.answer
         heard = self._sampling.listen(ask, prepared.resolution.route) if self._sampling is not None else None
-        said = exchange.said if heard is None else heard
+        said = continuing.heard(ask, prepared, exchange.said if heard is None else heard)
         meter = settling.Meter(ask.wanted.asked.input_tokens, int(exchange.created), said)
         sent: list[bytes] = []
         async with opened.closing:
@@ -334,7 +343,7 @@ class Pipeline:
                     yield data
             except Fault as fault:
                 settling.broke(exchange, won, meter, fault, self._now())
-                raise StreamBroken(won.deployment.key, fault) from fault
+                raise continuing.broken(ask, prepared, won, said, meter.usage(), fault) from fault
             except BaseException:
                 if opened.flow.complete:
                     # All was said; a caller who does not wait for the connection's end has hung up on nobody.

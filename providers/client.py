@@ -110,7 +110,7 @@ class Flow:
         self.headers = answer.headers
         self._chunks = aiter(answer.chunks())
         self._parser = Parser()
-        self._decoder = decoder
+        self.decoder = decoder
         self._ready: list[Piece] = []
         #: A fault met in the same read as earlier events: it is raised once those have been handed on.
         self._broken: Fault | None = None
@@ -149,14 +149,14 @@ class Flow:
         except TimeoutError:
             return None
         except Fault:
-            if self._decoder.complete:
+            if self.decoder.complete:
                 # All was said; how the connection ended afterwards is nobody's loss.
                 return None
             raise
         if data is None:
             if not self._heard:
                 raise Garbled("The provider's answer is not an event stream.")
-            if not self._decoder.complete:
+            if not self.decoder.complete:
                 raise Cut("The stream ended without its terminal event.")
             return None
         try:
@@ -167,7 +167,7 @@ class Flow:
         return self._decode(events)
 
     async def _next(self) -> bytes | None:
-        if not self._decoder.complete:
+        if not self.decoder.complete:
             return await anext(self._chunks, None)
         # Some servers keep the connection open after the last word; nobody should wait for them.
         async with asyncio.timeout(_AFTER_THE_END):
@@ -176,18 +176,23 @@ class Flow:
     @property
     def complete(self) -> bool:
         """The terminal event was seen."""
-        return self._decoder.complete
+        return self.decoder.complete
+
+    @property
+    def opaque(self) -> bool:
+        """Something came for which there is no chunk."""
+        return bool(getattr(self.decoder, "opaque", False))
 
     def _decode(self, events: list[Event]) -> bool:
         content = False
         for event in events:
             try:
-                chunks = self._decoder.feed(event)
+                chunks = self.decoder.feed(event)
             except Fault as fault:
                 if not self._ready:
                     raise
                 self._broken = fault
                 break
             content = content or any(isinstance(chunk, CONTENT) for chunk in chunks)
-            self._ready.append(Piece(event, chunks, self._decoder.usage_only(event)))
+            self._ready.append(Piece(event, chunks, self.decoder.usage_only(event)))
         return content

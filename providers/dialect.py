@@ -11,11 +11,11 @@ allowed dropping, is named in `Call.dropped`. Never a silent loss.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from providers.chat import ChatChunk, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance
+from providers.chat import ChatChunk, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance, Json
 from providers.errors import Fault
 from providers.sse import Event
 
@@ -183,6 +183,33 @@ class Dialect(Protocol):
 
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """An encoder for one stream."""
+        ...
+
+
+@runtime_checkable
+class Prefills(Protocol):
+    """The further power of dialects whose models go on from a last message that is their own."""
+
+    def prefills(self, target: Target) -> bool:
+        """Whether this model does."""
+        ...
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """The further power of stream encoders that must know more than the chunks to go on after untouched bytes."""
+
+    def follow(self, seen: StreamDecoder) -> None:
+        """The caller has seen the bytes that this decoder read."""
+        ...
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """The further power of stream encoders that can say amid a stream that another provider goes on with it."""
+
+    def continued(self, told: Json) -> bytes:
+        """An event that callers who do not know it pass over; `told` says who goes on, and why."""
         ...
 
 

@@ -83,6 +83,10 @@ class NativeEncoder:
                 return b""
         return event("result.delta", delta)
 
+    def continued(self, told: dict[str, Any]) -> bytes:
+        """`continued`."""
+        return event("continued", told)
+
     def end(self) -> bytes:
         """`result.done`."""
         return event("result.done", {"finish_reason": self._finish, "usage": usage_of(self._usage)})

@@ -82,6 +82,8 @@ class Route(Struct, frozen=True, kw_only=True):
     judge: bool = True
     #: Whether a request whose answer is overdue may be sent to a second target as well.
     hedge: bool = False
+    #: Whether an answer whose stream breaks off may be continued by another target.
+    continue_streams: bool = False
 
 
 class Sections(Struct, frozen=True, kw_only=True):

@@ -125,9 +125,20 @@ def fits(document: dict[str, Any], schema: dict[str, Any], value: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("more", [{}, {"session_id": "documented"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"session_id": "documented"},
+        {"mode": "race", "model": "sim-chat"},
+        {"mode": "compare", "model": "sim-chat", "parallel": 2},
+        # One of them has no such model, and says so.
+        {"mode": "compare", "model": "sim-gpt-small", "providers": ["sim-openai", "sim-local"]},
+    ],
+    ids=str,
+)
 def test_orchestrate_answers_as_documented(world: World, document: dict[str, Any], more: dict[str, Any]) -> None:
-    answer = world.orchestrate(prompt="as documented", model=OPENAI, **more)
+    answer = world.orchestrate(prompt="as documented", **{"model": OPENAI, **more})
     assert answer.status == 200
     media = document["paths"]["/api/llm/orchestrate"]["post"]["responses"]["200"]["content"]["application/json"]
     assert fits(document, media["schema"], answer.json)

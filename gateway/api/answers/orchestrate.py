@@ -25,11 +25,32 @@ class OrchestrateToolCall(Struct):
     arguments: str
 
 
+class OrchestrateAttempt(Struct):
+    """One call of a deployment; `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind."""
+
+    provider: str
+    model: str
+    outcome: str
+    seconds: float
+
+
+class OrchestrateError(Struct):
+    """Why one of those compared has no answer; `source` is caller, policy, gateway or provider."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    source: str
+    attempts: list[OrchestrateAttempt] | UnsetType = UNSET
+
+
 class OrchestrateResult(Struct):
     """One answer.
 
     `response_time` in seconds, `cost_usd` in USD, `dwa_score` (0..1) compares the deployment with the best when it was
-    chosen. `tool_calls`, `refusal` and `simulated` are left out when they say nothing.
+    chosen. `tool_calls`, `refusal` and `simulated` are left out when they say nothing. In mode `compare` each has a
+    `request_id` of its own, by which it is recorded, explained and rated, and an `error` in place of an answer.
     """
 
     provider: str | None
@@ -45,22 +66,25 @@ class OrchestrateResult(Struct):
     tool_calls: list[OrchestrateToolCall] | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
     simulated: bool | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
+    error: OrchestrateError | UnsetType = UNSET
 
 
-class OrchestrateAttempt(Struct):
-    """One call of a deployment; `outcome` is `ok`, `cancelled`, `hedged` (another was quicker) or the fault's kind."""
+class OrchestrateUnstarted(Struct):
+    """One who was not asked; `reason` is the bound that kept it: `max_cost_usd` or `parallel`."""
 
     provider: str
     model: str
-    outcome: str
-    seconds: float
+    reason: str
+    expected_cost_usd: float
 
 
 class OrchestrateMetadata(Struct):
     """What befell the request: `total_response_time` in seconds, `overhead_ms` in milliseconds, money in USD.
 
-    `database_logged` is true when the durable log has accepted the record. `session_saved` is left out without a
-    session.
+    `database_logged` is true when the durable log has accepted the record, of a comparison all of its results'.
+    `session_saved` is left out without a session, `not_started` when no bound kept anybody from being asked. Of a
+    comparison `provider` and `model` are null, `attempts` and `cost_usd` those of all.
     """
 
     total_response_time: float
@@ -76,6 +100,7 @@ class OrchestrateMetadata(Struct):
     session_id: str | None
     database_logged: bool
     session_saved: bool | UnsetType = UNSET
+    not_started: list[OrchestrateUnstarted] | UnsetType = UNSET
 
 
 class OrchestrateAnswer(Struct):

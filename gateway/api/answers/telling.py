@@ -23,6 +23,7 @@ _DID: Mapping[str, str] = {
     "garbled": "gave an answer that is not in its format",
     "cut": "broke off its answer",
     "cancelled": "was given up",
+    "hedged": "was outrun by another",
 }
 
 

@@ -61,6 +61,10 @@ class Anthropic:
         """See `reply`. Raises `Garbled` for an answer this format cannot hold."""
         return replies.render(reply)
 
+    def prefills(self, target: Target) -> bool:
+        """See `encode`: models before Claude 4.6 do."""
+        return encode.prefills(target.upstream)
+
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """See `emit`."""
         return StreamEncoder(request)

@@ -29,6 +29,7 @@ from providers.chat import (
     UsageReport,
 )
 from providers.dialects.anthropic import wire
+from providers.dialects.anthropic.stream import StreamDecoder
 from providers.errors import Garbled
 
 _encoder = msgspec.json.Encoder()
@@ -75,6 +76,19 @@ class StreamEncoder:
             delta["stop_details"] = details
         closing = _event("message_delta", {"delta": delta, "usage": wire.tokens_out(self._usage)})
         return start + self._close() + closing + _event("message_stop", {})
+
+    def follow(self, seen: object) -> None:
+        """Go on after the blocks that a caller saw as they came, those included that held nothing and so were no chunk.
+
+        Raises nothing: another dialect's stream was written by this encoder, which knows its blocks.
+        """
+        if isinstance(seen, StreamDecoder) and (self._index + 1, self._open is not None) != (seen.blocks, seen.is_open):
+            self._index = seen.blocks - 1
+            self._open = "passed on" if seen.is_open else None
+
+    def continued(self, told: Json) -> bytes:
+        """A `ping`, which every SDK passes over."""
+        return _event("ping", {"steelyard": {"continued": told}})
 
     def _opening(self, given_id: str, model: str) -> bytes:
         message: Json = {

@@ -20,6 +20,9 @@ from providers.dialects.anthropic.options import options
 from providers.dialects.anthropic.turns import Lost, messages
 
 PATH = "/v1/messages"
+#: Claude 2 to 4.5, by their names here and at resellers ("What's new in Claude 4.6": a last message of the assistant's
+#: is refused with a 400 from there on).
+_PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
@@ -32,6 +35,11 @@ _encoder = msgspec.json.Encoder()
 _turns = msgspec.json.Decoder(list[dict[str, Raw]])
 _blocks = msgspec.json.Decoder(list[Raw])
 _block = msgspec.json.Decoder(_Block)
+
+
+def prefills(model: str) -> bool:
+    """Whether the model goes on from a last message that is its own."""
+    return _PREFILLS.search(model) is not None
 
 
 def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:

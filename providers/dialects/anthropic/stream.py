@@ -32,6 +32,7 @@ from providers.errors import Garbled
 from providers.sse import Event
 
 _event = msgspec.json.Decoder(wire.StreamEvent)
+_KNOWN = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 
 
 class StreamDecoder:
@@ -44,11 +45,20 @@ class StreamDecoder:
         #: Open blocks by index; for tool calls the number of the call and whether arguments came.
         self._open: dict[int, _Call | None] = {}
         self._calls = 0
+        #: How many blocks were opened.
+        self.blocks = 0
+        #: A block of a kind that has no chunks was opened: a server tool's, or one that does not exist yet.
+        self.opaque = False
 
     @property
     def complete(self) -> bool:
         """True after `message_stop`."""
         return self._complete
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a block is open."""
+        return bool(self._open)
 
     def usage_only(self, event: Event) -> bool:
         """Never: this dialect's usage travels with the stop reason, which every caller wants."""
@@ -95,6 +105,8 @@ class StreamDecoder:
         if block is None or read.index in self._open:
             raise Garbled("The provider's stream opened a content block without content, or twice.")
         self._open[read.index] = None
+        self.blocks += 1
+        self.opaque = self.opaque or block.type not in _KNOWN
         match block.type:
             case "text" if block.text:
                 return [TextDelta(block.text)]

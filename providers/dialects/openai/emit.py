@@ -57,6 +57,12 @@ class StreamEncoder:
         usage = _encoder.encode(rendered_usage(self._usage))
         return self._head + b'[],"usage":' + usage + b"}\n\ndata: [DONE]\n\n"
 
+    def continued(self, told: Json) -> bytes:
+        """A chunk that says nothing, with a field that SDKs keep and callers need not know."""
+        option: Json = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}
+        mark = b',"steelyard":' + _encoder.encode({"continued": told})
+        return self._head + b"[" + _encoder.encode(option) + b"]" + mark + self._tail
+
     def begin(self, chunk: Begin) -> bytes:
         """The stream's name. Nothing is written before there is something to say."""
         self._head = _head(chunk)
