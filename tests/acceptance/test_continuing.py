@@ -1,9 +1,8 @@
-"""A stream that breaks off, continued by another provider when the caller asks for it: real SDKs, every pair of dialects."""
+"""A broken stream, continued by another provider when the caller asks for it: real SDKs, every pair of dialects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -112,15 +111,17 @@ def test_the_openai_sdk_reads_one_answer_over_the_seam(mending: World, first: st
 @pairs
 def test_the_anthropic_sdk_reads_one_message_over_the_seam(mending: World, first: str, then: str) -> None:
     mending.running.control(first, "cut", requests=1)
-    with anthropic.Anthropic(base_url=mending.url, api_key="any", max_retries=0) as client:
-        with client.messages.stream(
+    with (
+        anthropic.Anthropic(base_url=mending.url, api_key="any", max_retries=0) as client,
+        client.messages.stream(
             model=route(first, then),
             max_tokens=500,
             messages=[{"role": "user", "content": QUESTION}],
             extra_headers=ASKED,
-        ) as stream:
-            kinds = [event.type for event in stream]
-            message = stream.get_final_message()
+        ) as stream,
+    ):
+        kinds = [event.type for event in stream]
+        message = stream.get_final_message()
     assert (kinds.count("message_start"), kinds.count("message_stop")) == (1, 1)
     assert message.stop_reason == "end_turn"
     (block,) = message.content
