@@ -186,7 +186,7 @@ def _prefer_mode(wishes: Preferences, body: OrchestrateRequest) -> None:
                     "the earlier turns in 'messages'.",
                     param="session_id",
                 )
-            if body.strategy is not None:
+            if body.strategy or wishes.strategy:
                 raise BadRequest("Mode 'compare' asks everybody: there is nothing to choose by.", param="strategy")
             wishes.compare = body.parallel or _MOST
         case "route":

@@ -108,6 +108,21 @@ def test_the_openai_sdk_reads_one_answer_over_the_seam(mending: World, first: st
     assert usage.completion_tokens > len(whole(mending, then)) // 4, "the tokens of both"
 
 
+def test_the_openai_helper_that_puts_chunks_together_takes_the_mark(mending: World) -> None:
+    mending.running.control("sim-openai", "cut", requests=1)
+    with (
+        openai.OpenAI(base_url=f"{mending.url}/v1", api_key="any", max_retries=0) as client,
+        client.chat.completions.stream(
+            model=route("sim-openai", "sim-gemini"),
+            messages=[{"role": "user", "content": QUESTION}],
+            extra_headers=ASKED,
+        ) as stream,
+    ):
+        choice = stream.get_final_completion().choices[0]
+    assert choice.finish_reason == "stop"
+    assert "The connection broke" in seamed(mending, "sim-openai", choice.message.content or "")
+
+
 @pairs
 def test_the_anthropic_sdk_reads_one_message_over_the_seam(mending: World, first: str, then: str) -> None:
     mending.running.control(first, "cut", requests=1)
@@ -132,8 +147,8 @@ def test_the_anthropic_sdk_reads_one_message_over_the_seam(mending: World, first
 
 def test_the_mark_for_anthropic_callers_is_a_ping(mending: World) -> None:
     mending.running.control("sim-anthropic", "cut", requests=1)
-    body = {"model": "sim-anthropic-sim-openai", "max_tokens": 300, "stream": True}
-    body["messages"] = [{"role": "user", "content": QUESTION}]
+    messages = [{"role": "user", "content": QUESTION}]
+    body = {"model": "sim-anthropic-sim-openai", "max_tokens": 300, "stream": True, "messages": messages}
     answer = mending.call("POST", "/v1/messages", body, **ASKED)
     marks = [data["steelyard"]["continued"] for name, data in answer.events if name == "ping" and "steelyard" in data]
     assert [one["provider"] for one in marks] == ["sim-openai"]

@@ -77,6 +77,29 @@ def test_the_key_and_the_version_are_headers() -> None:
     assert ANTHROPIC.authorise(None, Profile()) == (version,)
 
 
+@pytest.mark.parametrize(
+    ("model", "does"),
+    [
+        ("claude-3-haiku-20240307", True),
+        ("claude-3-5-sonnet-latest", True),
+        ("claude-haiku-4-5", True),
+        ("claude-sonnet-4-5-20250929", True),
+        ("claude-opus-4-20250514", True),
+        ("claude-opus-4-1", True),
+        ("anthropic.claude-sonnet-4-20250514-v1:0", True),
+        ("claude-sonnet-4@20250514", True),
+        ("claude-opus-4-6", False),
+        ("claude-sonnet-4-6-20260219", False),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-10", False),
+        ("claude-sonnet-5-5", False),
+        ("another-vendors-model", False),
+    ],
+)
+def test_models_before_4_6_go_on_from_a_message_of_their_own(model: str, does: bool) -> None:
+    assert ANTHROPIC.prefills(Target("p", model, Profile())) is does
+
+
 def test_own_requests_keep_their_bytes_and_headers() -> None:
     body = b'{ "messages":[{"role":"user","content":"Hi"}],"later":1.0, "max_tokens":5,"model":"%s"}' % MODEL.encode()
     kept = _own(body)

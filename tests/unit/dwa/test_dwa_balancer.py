@@ -55,6 +55,26 @@ def test_the_ranking_says_who_is_excluded_and_why() -> None:
     assert world.weights() == {"a/m": 0.0, "b/m": 0.0, "c/m": 0.0, "d/m": 1.0}
 
 
+def test_expected_costs_are_told_of_all_the_excluded_ones_too() -> None:
+    dear = Host(Candidate("dear/m", 2e-6, 8e-6))
+    world = World([dear, Host(Candidate("broken/m", 1e-6, 4e-6)), Host(Candidate("waiting/m", 1e-6, 4e-6))])
+    world.teach("dear/m", 1.0, 40, output=500)
+    world.fail("broken/m", 0.1, 3)
+    world.begin("waiting/m").throttled(20.0)
+    ranking = world.balancer.preview(world.candidates, Shape(1000, 500))
+    assert [one.key for one in ranking.candidates] == ["dear/m"]
+    costs = ranking.expected_costs()
+    assert costs.keys() == {"dear/m", "broken/m", "waiting/m"}
+    assert costs["dear/m"] == pytest.approx(1000 * 2e-6 + 500 * 8e-6, rel=0.05)
+    assert costs["broken/m"] == costs["waiting/m"] == pytest.approx(costs["dear/m"] / 2)
+    world.begin("dear/m").throttled(20.0)
+    world.begin("broken/m").throttled(20.0)
+    nobody = world.balancer.preview(world.candidates, Shape(1000, 500))
+    assert (nobody.candidates, nobody.expected_costs()) == ([], pytest.approx(costs))
+    alone = world.balancer.preview([Candidate("broken/m", 1e-6, 4e-6)], Shape(1000, 500))
+    assert alone.expected_costs().keys() == {"broken/m"}
+
+
 def test_max_concurrency_is_kept() -> None:
     world = World([Host(Candidate("a/m", max_concurrency=1)), Host(Candidate("b/m", 1e-3, 1e-3))])
     ticket = world.begin("a/m")
