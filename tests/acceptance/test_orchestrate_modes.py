@@ -320,6 +320,13 @@ def test_a_bound_below_everybody_is_refused_before_anybody_is_asked(world: World
     assert world.record(answer.headers["x-steelyard-request-id"])["status"] == 400
 
 
+def test_the_choice_is_explained_among_those_who_fit(frail: World) -> None:
+    answer = frail.orchestrate(prompt=fresh(), model="sim-chat", max_cost_usd=1e-6)
+    assert outcomes(answer) == [("sim-local", "ok")]
+    record = frail.record(answer.headers["x-steelyard-request-id"])
+    assert record["decision"]["keys"] == ["sim-local/sim-chat"]
+
+
 def test_a_bound_holds_for_one_at_a_time_too(frail: World) -> None:
     order = ["sim-anthropic", "sim-local"]
     body: dict[str, Any] = {"model": "sim-chat", "mode": "fallback", "providers": order}
