@@ -199,6 +199,33 @@ async def test_nobody_is_asked_to_add_to_what_was_all_said() -> None:
     assert len(world.upstreams.asked) == 1
 
 
+def called(arguments: str) -> bytes:
+    """An event in which a tool's call begins."""
+    call = {"index": 0, "id": "t1", "type": "function", "function": {"name": "weigh", "arguments": arguments}}
+    choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}
+    return b"data: " + msgspec.json.encode({"id": "c1", "model": "m", "created": 1, "choices": [choice]}) + b"\n\n"
+
+
+@paused
+async def test_a_call_that_has_begun_is_nobody_elses_to_end() -> None:
+    world = world_of(streaming(said("Let me see."), called('{"a'), Cut("gone")), streaming(said("!"), finished()))
+    with pytest.raises(StreamBroken):
+        await read(world)
+    assert len(world.upstreams.asked) == 1
+
+
+@paused
+async def test_neither_is_one_that_began_in_the_second_part() -> None:
+    world = World([deployment(f"{name}/m", priority=n) for n, name in enumerate("abc")], policy=RetryPolicy(rounds=0))
+    world.upstreams.on("a", cut(HALF))
+    world.upstreams.on("b", streaming(said(" is"), called('{"a'), Cut("gone as well")))
+    with pytest.raises(StreamBroken, match="b/m: gone as well"):
+        await read(world)
+    closed = world.only()
+    assert [one.outcome for one in closed.attempts] == ["cut", "cut"]
+    assert closed.cost == pytest.approx(sum(one.cost for one in closed.attempts))
+
+
 @paused
 async def test_when_the_next_cannot_the_break_is_told_as_it_was() -> None:
     world = world_of(cut(HALF), Overloaded())
