@@ -218,5 +218,9 @@ def _part(ask: Ask, entrant: Entrant) -> Ask:
 
 def _require_one(entrants: list[Entrant]) -> None:
     errors = [one.error for one in entrants if one.error is not None]
-    if len(errors) == len(entrants):
-        raise NoneAnswered(errors)
+    if len(errors) < len(entrants):
+        return
+    if all(error.source == "caller" for error in errors):
+        # The request is wrong for everybody, and names its own field.
+        raise errors[0]
+    raise NoneAnswered(errors)

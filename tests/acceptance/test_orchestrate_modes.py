@@ -197,6 +197,15 @@ def test_failures_of_different_kinds_are_a_502(frail: World) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (502, "none_answered")
 
 
+def test_what_nobody_can_be_asked_is_the_callers_to_mend(world: World) -> None:
+    # One of the two has a seed.
+    body: dict[str, Any] = {"model": "sim-chat", "mode": "compare", "seed": 7}
+    both = world.orchestrate(prompt=fresh(), providers=["sim-openai", "sim-anthropic"], **body).json["results"]
+    assert [one.get("error", {}).get("code") for one in both] == [None, "unsupported_parameter"]
+    error = world.orchestrate(prompt=fresh(), providers=["sim-anthropic"], **body).json["error"]
+    assert (error["source"], error["param"], error["code"]) == ("caller", "seed", "unsupported_parameter")
+
+
 def test_who_has_no_such_model_says_so_beside_the_others(world: World) -> None:
     body: dict[str, Any] = {"model": "sim-gpt-small", "providers": ["sim-openai", "sim-local"]}
     good, bad = world.orchestrate(prompt=fresh(), mode="compare", **body).json["results"]
