@@ -159,7 +159,7 @@ class Pipeline:
     def refuse(self, exchange: Exchange, exc: BaseException) -> None:
         """Close an exchange that ends before anybody is asked."""
         settling.failed(exchange, exc)
-        self._close(exchange)
+        self._close(exchange, self._sinks)
 
     def streamed(self, exchange: Exchange, first: bytes, rest: AsyncGenerator[bytes]) -> Streamed:
         """A stream that is made of others."""

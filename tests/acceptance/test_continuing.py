@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import openai
 import pytest
+from google import genai
+from google.genai import types
 from msgspec.structs import replace
 
 from gateway.settings import Settings
@@ -143,6 +146,31 @@ def test_the_anthropic_sdk_reads_one_message_over_the_seam(mending: World, first
     assert block.type == "text"
     assert seamed(mending, first, block.text).startswith("[simulated] sim-chat read: The connection broke")
     assert message.usage.output_tokens > len(whole(mending, then)) // 4
+
+
+@pairs
+def test_the_google_sdk_reads_one_answer_over_the_seam(mending: World, first: str, then: str) -> None:
+    mending.running.control(first, "cut", requests=1)
+    options: Any = {"base_url": mending.url, "headers": ASKED, "retry_options": {"attempts": 1}}
+    with genai.Client(api_key="any", http_options=options) as client:
+        chunks = list(client.models.generate_content_stream(model=route(first, then), contents=QUESTION))
+    text = "".join(chunk.text or "" for chunk in chunks)
+    assert seamed(mending, first, text).startswith("[simulated] sim-chat read: The connection broke")
+    reasons = [one.finish_reason for chunk in chunks for one in chunk.candidates or [] if one.finish_reason]
+    assert reasons == [types.FinishReason.STOP]
+    usage = chunks[-1].usage_metadata
+    assert usage is not None
+    assert (usage.candidates_token_count or 0) > len(whole(mending, then)) // 4
+
+
+def test_the_mark_for_gemini_callers_is_a_field_in_an_empty_event(mending: World) -> None:
+    mending.running.control("sim-gemini", "cut", requests=1)
+    path = "/v1beta/models/sim-gemini-sim-openai:streamGenerateContent?alt=sse"
+    body = {"contents": [{"role": "user", "parts": [{"text": QUESTION}]}]}
+    answer = mending.call("POST", path, body, **ASKED)
+    told = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: ")]
+    marks = [data["steelyard"]["continued"] for data in told if "steelyard" in data]
+    assert [one["provider"] for one in marks] == ["sim-openai"]
 
 
 def test_the_mark_for_anthropic_callers_is_a_ping(mending: World) -> None:

@@ -64,6 +64,11 @@ class StreamEncoder:
                 return self._said({"text": chunk.text}, chunk.choice)
         return b""
 
+    def continued(self, told: Json) -> bytes:
+        """An event that says nothing, with a field that SDKs pass over."""
+        silent: Json = {"content": {"parts": [{"text": ""}], "role": "model"}, "index": 0}
+        return self._event({"candidates": [silent], "steelyard": {"continued": told}})
+
     def end(self) -> bytes:
         """The event with the reasons and the usage."""
         ended = [{"content": {"parts": [{"text": ""}], "role": "model"}, **end} for end in self._ends.values()]

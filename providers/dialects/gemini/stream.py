@@ -35,7 +35,7 @@ _several = msgspec.json.Decoder(list[Answer])
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`."""
 
-    __slots__ = ("_begun", "_calls", "_finished", "_id")
+    __slots__ = ("_begun", "_calls", "_finished", "_id", "opaque")
 
     def __init__(self) -> None:
         """One for each stream."""
@@ -44,6 +44,8 @@ class StreamDecoder:
         #: The calls seen so far, for every candidate that appeared.
         self._calls: dict[int, int] = {}
         self._finished: set[int] = set()
+        #: A part that has no chunk was there: a picture, code that the provider ran …
+        self.opaque = False
 
     @property
     def complete(self) -> bool:
@@ -85,6 +87,7 @@ class StreamDecoder:
                 chunks.append(self._call(part.function_call, part.thought_signature, choice))
                 continue
             added = _deltas(part, choice)
+            self.opaque = self.opaque or (not added and part.text is None)
             if told is not None and added and isinstance(added[0], TextDelta):
                 # The tokens of the whole event stand with its first text.
                 added[0].logprobs, told = told, None

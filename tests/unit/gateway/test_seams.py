@@ -16,8 +16,9 @@ from gateway.errors import StreamBroken
 from gateway.exchange import Preferences
 from gateway.failover import RetryPolicy
 from providers.dialect import Dialect
-from providers.dialects import ANTHROPIC, OPENAI
+from providers.dialects import ANTHROPIC, GEMINI, OPENAI
 from providers.errors import Cut, Fault, Overloaded
+from providers.sse import Parser
 
 CONTINUE = Preferences(continue_streams=True)
 #: Eight characters, two tokens; the one that breaks was sent ten tokens' worth of question.
@@ -307,6 +308,26 @@ async def test_a_servers_tool_is_nothing_another_can_go_on_with() -> None:
     with pytest.raises(StreamBroken):
         await read(world, surface=MESSAGES, max_tokens=100)
     assert len(world.upstreams.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "opaque"),
+    [
+        ({"text": "hello"}, False),
+        ({"text": ""}, False),
+        ({"text": "hm", "thought": True}, False),
+        ({"functionCall": {"name": "weigh", "args": {}}}, False),
+        ({"inlineData": {"mimeType": "image/png", "data": "AA=="}}, True),
+        ({"executableCode": {"language": "PYTHON", "code": "1"}}, True),
+    ],
+    ids=str,
+)
+def test_neither_is_a_picture_amid_a_gemini_stream(part: dict[str, Any], opaque: bool) -> None:
+    decoder = GEMINI.stream_decoder()
+    candidate = {"index": 0, "content": {"role": "model", "parts": [part]}}
+    for event in Parser().feed(b"data: " + msgspec.json.encode({"candidates": [candidate]}) + b"\n\n"):
+        decoder.feed(event)
+    assert decoder.opaque is opaque
 
 
 @paused
