@@ -33,8 +33,10 @@ from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.records import Database
 from gateway.api.replay import Replay
+from gateway.api.responses import RESPONSES
 from gateway.api.routing import Catalog, Dwa
 from gateway.api.sessions import Sessions
+from gateway.api.stored import StoredResponses
 from gateway.errors import GatewayError
 from gateway.parts import Parts
 from gateway.records import StoreUnavailable
@@ -48,6 +50,7 @@ SURFACES: dict[str, Surface] = {
     "/v1/embeddings": EMBEDDINGS,
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
+    "/v1/responses": RESPONSES,
     "/api/llm/orchestrate": ORCHESTRATE,
 }
 
@@ -112,6 +115,7 @@ def create_app(
         parts.pipeline,
         parts.principals,
         parts.sessions,
+        parts.responses,
         body_limit=settings.server.max_body,
         request_id_header=settings.server.request_id_header,
         log_bodies=settings.request_log.bodies,
@@ -135,7 +139,7 @@ def _litestar(parts: Parts) -> Litestar:
             await parts.stop()
 
     return Litestar(
-        route_handlers=[Health, Models, GeminiNames, Catalog, Dwa, Replay, Sessions, Database, Feedback, document],
+        route_handlers=[Health, Models, GeminiNames, Catalog, Dwa, Replay, Sessions, StoredResponses, Database, Feedback, document],
         state=State({"parts": parts}),
         dependencies={"gateway": Provide(access.parts, sync_to_thread=False)},
         exception_handlers={

@@ -13,7 +13,7 @@ from gateway.caching import AnswerCache, Family, Plan
 from gateway.calls import Chat, Embedding
 from gateway.catalog import Asked, Catalog, Resolution
 from gateway.counting import Counting
-from gateway.errors import BadRequest, DeadlineExceeded
+from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
 from gateway.governance.keys import Principal
@@ -47,6 +47,22 @@ class Talk(Struct):
     recall: Callable[[Sequence[int | None]], Awaitable[list[Json]]] | None = None
 
 
+class Ending(Protocol):
+    """What becomes of a good answer before its caller has seen the last of it; and how a broken stream ends."""
+
+    async def whole(self, body: bytes) -> bytes:
+        """The body to send."""
+        ...
+
+    async def last(self) -> bytes:
+        """The last events of a stream."""
+        ...
+
+    def broken(self, error: GatewayError) -> bytes:
+        """The same of a stream that broke."""
+        ...
+
+
 class Ask(Struct):
     """A request on its way through the pipeline. `body` is what the caller sent."""
 
@@ -56,6 +72,7 @@ class Ask(Struct):
     family: Family
     deterministic: bool
     talk: Talk | None = None
+    ending: Ending | None = None
 
 
 class Prepared(Struct, frozen=True):

@@ -44,7 +44,8 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Kept)
 
 
-Family = Literal["native", "drop_in"]
+#: `uncached` is for surfaces whose answers are none of the cache's business.
+Family = Literal["native", "drop_in", "uncached"]
 When = Literal["never", "deterministic", "always"]
 
 
@@ -88,8 +89,10 @@ class AnswerCache:
     ) -> Plan:
         """Decide before anything is asked. `deterministic`: the same question has the same answer."""
         wishes = exchange.preferences
-        if not self._policy.enabled or not _wanted(
-            wishes, route, self._policy.by_default(family, deterministic=deterministic)
+        if (
+            family == "uncached"
+            or not self._policy.enabled
+            or not _wanted(wishes, route, self._policy.by_default(family, deterministic=deterministic))
         ):
             return Plan()
         verdict = key_of(

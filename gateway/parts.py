@@ -34,6 +34,7 @@ from gateway.quality.judge import CONCURRENCY, Judge
 from gateway.quality.sampling import Sampling
 from gateway.records import Records
 from gateway.replaying import Replays
+from gateway.responses import Responses
 from gateway.sessions import Sessions
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
@@ -92,6 +93,7 @@ class Parts:
         self.records = Records(settings, wall=wall)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
+        self.responses = Responses(self.records.database, wall=wall)
         self.feedback = Feedback(
             self.records, self.fleet, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
         )

@@ -132,13 +132,15 @@ class ResponseFormat(Struct):
 class Effort(Struct):
     """How long to think: in words (`minimal` … `xhigh`), in tokens, or switched off by `enabled=False`.
 
-    `show` asks for the thoughts, or their summary, to be part of the answer.
+    `show` asks for the thoughts, or their summary, to be part of the answer; with `show_if_any`, where there are any to
+    be had.
     """
 
     level: str | None = None
     budget: int | None = None
     enabled: bool = True
     show: bool | None = None
+    show_if_any: bool = False
 
 
 class Conversation(Struct):
@@ -164,6 +166,8 @@ class Conversation(Struct):
     user: str | None = None
     metadata: dict[str, str] | None = None
     service_tier: str | None = None
+    #: A hint at which of the provider's prompt caches to look in, for those that have several.
+    cache_key: str | None = None
     #: Fields of the caller's dialect that have no name here: field name → its JSON, to be refused or dropped aloud.
     extra: dict[str, Raw] = {}
 

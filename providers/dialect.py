@@ -58,6 +58,8 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     parallel_tool_calls: bool = True
     #: OpenAI: the server understands `reasoning_effort`.
     reasoning_effort: bool = True
+    #: OpenAI: the server takes `prompt_cache_key` of a request in another dialect; a hint, and left out otherwise.
+    prompt_cache_key: bool = False
     #: Anthropic: the API version header.
     anthropic_version: str = "2023-06-01"
     #: Gemini: the API version in the path.

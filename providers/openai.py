@@ -17,5 +17,5 @@ OPENAI = Provider(
     base_url_variable="OPENAI_BASE_URL",
     key_variables=("OPENAI_API_KEY",),
     home="https://platform.openai.com/api-keys",
-    profile=Profile(max_tokens_field="max_completion_tokens"),
+    profile=Profile(max_tokens_field="max_completion_tokens", prompt_cache_key=True),
 )

@@ -120,6 +120,12 @@ def openai_event(error: GatewayError, request_id: str) -> bytes:
     return b"data: " + _ENCODER.encode(openai_body(error, request_id)) + b"\n\n"
 
 
+def responses_event(error: GatewayError, request_id: str) -> bytes:
+    """The event that ends a stream of responses which broke before it had begun."""
+    told = {"type": "error", "sequence_number": 0, "code": error.code, "message": error.message, "param": error.param}
+    return b"event: error\ndata: " + _ENCODER.encode({**told, "request_id": request_id}) + b"\n\n"
+
+
 def named_event(body: Callable[[GatewayError, str], dict[str, Any]]) -> Callable[[GatewayError, str], bytes]:
     """The same for surfaces whose events have names."""
 
@@ -141,6 +147,7 @@ class ErrorShape(msgspec.Struct, frozen=True):
 
 
 OPENAI_SHAPE = ErrorShape(openai_body, openai_event)
+RESPONSES_SHAPE = ErrorShape(openai_body, responses_event)
 ANTHROPIC_SHAPE = ErrorShape(anthropic_body, named_event(anthropic_body))
 GOOGLE_SHAPE = ErrorShape(google_body, google_event)
 #: Of a stream that is one JSON array. Its pieces are made of events, so that an error amid it is one, too.

@@ -25,6 +25,7 @@ from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal, Principals
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline, Streamed
+from gateway.responses import Responses
 from gateway.sessions import Sessions
 from providers.chat import Json
 from providers.dialect import InvalidRequest
@@ -41,6 +42,7 @@ class Incoming(Struct):
     body: bytes
     headers: dict[bytes, bytes]
     exchange: Exchange
+    responses: Responses
     path: str = ""
 
 
@@ -78,6 +80,7 @@ class Ingress:
         pipeline: Pipeline,
         principals: Principals,
         sessions: Sessions,
+        responses: Responses,
         *,
         body_limit: int,
         request_id_header: str,
@@ -93,6 +96,7 @@ class Ingress:
         self._comparing = Comparing(pipeline, tagged=native.tagged, failed=native.failed)
         self._principals = principals
         self._sessions = sessions
+        self._responses = responses
         self._body_limit = body_limit
         self._request_id_header = request_id_header.lower().encode()
         self._log_bodies = log_bodies
@@ -121,7 +125,7 @@ class Ingress:
             opened = _open(surface, request_id, now, began, principal, wishes)
             if self._log_bodies:
                 opened.request_body = body
-            ask = surface.understand(Incoming(body, headers, opened, scope["path"]))
+            ask = surface.understand(Incoming(body, headers, opened, self._responses, scope["path"]))
             exchange = opened
             async with wire.Listener(receive):
                 await self._answer(surface, ask, send, returned)
@@ -154,7 +158,7 @@ class Ingress:
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:
         exchange = ask.exchange
         session_id = exchange.preferences.session_id
-        if ask.talk is not None and session_id is not None:
+        if ask.talk is not None and ask.talk.recall is None and session_id is not None:
             ask.talk.recall = partial(self._sessions.recall, exchange.principal, session_id)
         if surface.counts:
             counted = await self._pipeline.count(ask)
@@ -165,6 +169,8 @@ class Ingress:
             kept = await pipeline.reply(ask)
             await self._remember(surface, ask, kept)
             body = surface.dress(exchange, kept) if surface.dress else kept.pieces[0]
+            if ask.ending is not None:
+                body = await ask.ending.whole(body)
             await wire.send_json(send, 200, body, [*wire.facts(exchange), *returned])
             return
         streamed = await pipeline.stream(ask)
@@ -182,21 +188,26 @@ class Ingress:
     async def _closed(self, surface: Surface, ask: Ask, streamed: Streamed) -> AsyncIterator[bytes]:
         """The stream with its end: what the surface adds, or the error that it broke with."""
         exchange = ask.exchange
+        last = b""
         try:
             async for piece in streamed.pieces():
                 yield piece
             await self._remember(surface, ask, None)
+            if ask.ending is not None:
+                last = await ask.ending.last()
         except GatewayError as exc:
-            yield surface.shape.event(exc, exchange.id)
+            yield _broken(surface, ask, exc)
             return
         except asyncio.CancelledError:
             # A stop, or a caller that hung up and will not see it.
-            yield surface.shape.event(Busy(_STOPPING), exchange.id)
+            yield _broken(surface, ask, Busy(_STOPPING))
             return
         except Exception as exc:  # noqa: BLE001 - as above; the status is out, so the stream must end in an error event
             _log.error("stream failed", extra={"request_id": exchange.id}, exc_info=exc)
-            yield surface.shape.event(defect(exc, debug=self._debug), exchange.id)
+            yield _broken(surface, ask, defect(exc, debug=self._debug))
             return
+        if last:
+            yield last
         if surface.closing is not None:
             yield surface.closing(exchange)
 
@@ -274,6 +285,12 @@ def blocked_by(error: GatewayError) -> bytes | None:
 
 async def _only(piece: bytes) -> AsyncIterator[bytes]:
     yield piece
+
+
+def _broken(surface: Surface, ask: Ask, error: GatewayError) -> bytes:
+    """The event that ends a broken stream."""
+    told = ask.ending.broken(error) if ask.ending is not None else b""
+    return told or surface.shape.event(error, ask.exchange.id)
 
 
 def _open(

@@ -296,6 +296,20 @@ feedback = Table(
     Index(None, "tenant", "created_at"),
 )
 
+#: A response belongs to its tenant, as a session does. `previous_id` is no foreign key: what a conversation goes on from
+#: may be deleted without it.
+responses = Table(
+    "responses",
+    metadata,
+    _text("tenant"),
+    _text("id"),
+    Column("created_at", UtcDateTime(), nullable=False),
+    _text("previous_id", null=True),
+    Column("input", JSON(), nullable=False),
+    Column("response", JSON(), nullable=False),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+
 dwa_snapshots = Table(
     "dwa_snapshots",
     metadata,

@@ -26,21 +26,22 @@ class Kinds(Struct, frozen=True):
     known: dict[str, Any]
 
 
-def _names(*names: str, **more: object) -> dict[str, Any]:
-    return {**dict.fromkeys(names), **more}
+def names(*plain: str, **more: object) -> dict[str, Any]:
+    """An object of these fields: the `plain` ones taken whole, the others by their shapes."""
+    return {**dict.fromkeys(plain), **more}
 
 
 _CACHED = ("cache_control", "prompt_cache_breakpoint")
-_TEXT = _names("type", "text", *_CACHED)
-_IMAGE = _names("type", *_CACHED, image_url=_names("url", "detail"))
-_AUDIO = _names("type", *_CACHED, input_audio=_names("data", "format"))
-_FILE = _names("type", *_CACHED, file=_names("file_data", "file_id", "filename"))
-_REFUSAL = _names("type", "refusal")
+_TEXT = names("type", "text", *_CACHED)
+_IMAGE = names("type", *_CACHED, image_url=names("url", "detail"))
+_AUDIO = names("type", *_CACHED, input_audio=names("data", "format"))
+_FILE = names("type", *_CACHED, file=names("file_data", "file_id", "filename"))
+_REFUSAL = names("type", "refusal")
 _ANSWERED = [Kinds("type", {"text": _TEXT, "image_url": _IMAGE, "file": _FILE})]
 _PARTS = [Kinds("type", {**_ANSWERED[0].known, "input_audio": _AUDIO, "refusal": _REFUSAL})]
-_SIGNED = _names(google=_names("thought_signature"))
-_CALLED = _names("id", "type", "index", function=_names("name", "arguments"), extra_content=_SIGNED)
-_ASSISTANT = _names(
+_SIGNED = names(google=names("thought_signature"))
+_CALLED = names("id", "type", "index", function=names("name", "arguments"), extra_content=_SIGNED)
+_ASSISTANT = names(
     "role",
     "name",
     "refusal",
@@ -50,17 +51,17 @@ _ASSISTANT = _names(
     content=_PARTS,
     tool_calls=[Kinds("type", {"function": _CALLED})],
 )
-_SAID = _names("role", "name", content=_PARTS)
+_SAID = names("role", "name", content=_PARTS)
 _MESSAGES = {
     "system": _SAID,
     "developer": _SAID,
     "user": _SAID,
     "assistant": _ASSISTANT,
-    "tool": _names("role", "name", "tool_call_id", content=_ANSWERED),
+    "tool": names("role", "name", "tool_call_id", content=_ANSWERED),
 }
-_FUNCTION = _names("name", "description", "parameters", "strict")
-_SCHEMA = _names("name", "description", "schema", "strict")
-_SHAPE = _names(
+_FUNCTION = names("name", "description", "parameters", "strict")
+_SCHEMA = names("name", "description", "schema", "strict")
+_SHAPE = names(
     "model",
     "stream",
     "parallel_tool_calls",
@@ -84,15 +85,15 @@ _SHAPE = _names(
     "prompt_cache_options",
     "prompt_cache_retention",
     messages=[Kinds("role", _MESSAGES)],
-    stream_options=_names("include_usage", "include_obfuscation"),
-    tools=[Kinds("type", {"function": _names("type", "cache_control", function=_FUNCTION)})],
-    tool_choice=Kinds("type", {"function": _names("type", function=_names("name"))}),
+    stream_options=names("include_usage", "include_obfuscation"),
+    tools=[Kinds("type", {"function": names("type", "cache_control", function=_FUNCTION)})],
+    tool_choice=Kinds("type", {"function": names("type", function=names("name"))}),
     response_format=Kinds(
         "type",
         {
-            "text": _names("type"),
-            "json_object": _names("type"),
-            "json_schema": _names("type", json_schema=_SCHEMA),
+            "text": names("type"),
+            "json_object": names("type"),
+            "json_schema": names("type", json_schema=_SCHEMA),
         },
     ),
 )
@@ -105,13 +106,14 @@ _encoder = msgspec.json.Encoder()
 
 def leftover(body: bytes) -> dict[str, Raw]:
     """Path → JSON of every field that has no name in a `Conversation`. Raises `InvalidRequest` for broken UTF-8."""
-    return {path: Raw(_encoder.encode(value)) for path, value in _walk(read_request(_decoder, body), _SHAPE, "")}
+    return {path: Raw(_encoder.encode(value)) for path, value in walk(read_request(_decoder, body), _SHAPE, "")}
 
 
-def _walk(value: Any, shape: Any, path: str) -> Iterator[tuple[str, Any]]:
+def walk(value: Any, shape: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Path and value of everything that stands beside the shape."""
     if isinstance(value, list) and isinstance(shape, list):
         for at, item in enumerate(cast("list[Any]", value)):
-            yield from _walk(item, shape[0], f"{path}[{at}]")
+            yield from walk(item, shape[0], f"{path}[{at}]")
     elif isinstance(value, dict) and shape is not None:
         fields = cast("dict[str, Any]", value)
         if isinstance(shape, Kinds):
@@ -127,6 +129,6 @@ def _fields(fields: dict[str, Any], known: dict[str, Any], path: str) -> Iterato
     for name, value in fields.items():
         where = f"{path}.{name}" if path else name
         if name in known:
-            yield from _walk(value, known[name], where)
+            yield from walk(value, known[name], where)
         elif value is not None and value != [] and value != {} and not (path == "" and value == _NEUTRAL.get(name)):
             yield where, value

@@ -3,7 +3,7 @@
 What has no honest equivalent here, and why:
 - `top_k`: the API has no such field;
 - `effort.budget`: thinking is measured in words; which word a number of tokens stands for is nobody's promise;
-- `effort.show`, when true: the API keeps thoughts to itself. Servers that show them do so unasked;
+- `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
 - what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
 
 Thinking switched off is `reasoning_effort: none`, and thinking without a measure is the model's own default. The API
@@ -32,6 +32,8 @@ _ALIKE = (
     "metadata",
     "service_tier",
 )
+#: Fields of the Responses API that only this dialect can say as well.
+_RESPONSES = {"text.verbosity": "verbosity"}
 
 
 def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
@@ -54,7 +56,13 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         _effort(said.effort, profile, body, lost)
     if said.top_k is not None:
         lost.append("top_k")
-    lost.extend(said.extra)
+    if said.cache_key is not None and profile.prompt_cache_key:
+        body["prompt_cache_key"] = said.cache_key
+    for name, value in said.extra.items():
+        if name in _RESPONSES:
+            body[_RESPONSES[name]] = value
+        else:
+            lost.append(name)
     return body
 
 
@@ -110,7 +118,7 @@ def _format(wanted: ResponseFormat, profile: Profile, body: Json, lost: Lost) ->
 def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:
     if effort.enabled and effort.budget is not None:
         lost.append("effort.budget")
-    if effort.enabled and effort.show:
+    if effort.enabled and effort.show and not effort.show_if_any:
         lost.append("effort.show")
     level = effort.level if effort.enabled else "none"
     if level is None:

@@ -129,7 +129,7 @@ def _refusal(part: Part) -> chat.Part:
 def _image(part: Part) -> chat.Part:
     given = part.image_url
     url, detail = (given.url, given.detail) if given and not isinstance(given, str) else (given or "", None)
-    media_type, data = _data_url(url)
+    media_type, data = data_url(url)
     if data is None:
         return chat.Image(url=url, detail=detail, cache_control=_marker(part))
     return chat.Image(data=data, media_type=media_type, detail=detail, cache_control=_marker(part))
@@ -144,7 +144,7 @@ def _file(part: Part) -> chat.Part:
     file = part.file
     if file is None or file.file_data is None:
         return chat.Document(file_id=file and file.file_id, filename=file and file.filename)
-    media_type, data = _data_url(file.file_data)
+    media_type, data = data_url(file.file_data)
     if data is None:
         data = file.file_data
         media_type = "application/pdf" if (file.filename or "").lower().endswith(".pdf") else None
@@ -160,7 +160,7 @@ _PARTS: dict[str, Callable[[Part], chat.Part]] = {
 }
 
 
-def _data_url(url: str) -> tuple[str | None, str | None]:
+def data_url(url: str) -> tuple[str | None, str | None]:
     """The media type and the base64 data of a data URL; no data for any other address."""
     if not url.startswith("data:"):
         return None, None

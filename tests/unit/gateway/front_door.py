@@ -13,6 +13,7 @@ from gateway.api.chat import CHAT_COMPLETIONS
 from gateway.api.ingress import Ingress, Surface
 from gateway.governance.keys import Principal, Principals
 from gateway.pipeline import Pipeline
+from gateway.responses import Responses
 from gateway.sessions import Sessions
 
 
@@ -49,6 +50,7 @@ class Door:
             pipeline,
             Principals([(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16),
             cast("Sessions", sessions),
+            cast("Responses", None),
             body_limit=2**20,
             request_id_header="X-Request-Id",
             log_bodies=False,

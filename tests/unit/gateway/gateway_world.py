@@ -21,6 +21,7 @@ from gateway.catalog import Catalog, Deployment, Price, Route
 from gateway.exchange import Exchange, Preferences
 from gateway.failover import Failover, RetryPolicy
 from gateway.pipeline import Pipeline, Streamed
+from gateway.responses import Responses
 from gateway.sinks import Sinks
 from providers.client import Endpoint
 from providers.dialect import Dialect, Profile, Target
@@ -381,7 +382,7 @@ class World:
         said: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
         body = msgspec.json.encode({name: value for name, value in said.items() if value is not None})
         opened = exchange(surface=surface.name, preferences=wishes or Preferences(), created=created)
-        return surface.understand(Incoming(body, {}, opened))
+        return surface.understand(Incoming(body, {}, opened, cast("Responses", None)))
 
     def only(self) -> Exchange:
         """The one exchange that was closed, once."""

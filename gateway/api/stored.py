@@ -1,0 +1,55 @@
+"""`/v1/responses/{id}`: what `POST /v1/responses` kept, for the tenant it was kept for."""
+
+from typing import Annotated, Literal
+
+from litestar import Controller, Request, delete, get
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.status_codes import HTTP_200_OK
+from msgspec import convert
+
+from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.answers.responses import DeletedResponse, InputItems, ResponseAnswer
+from gateway.errors import BadRequest
+
+_Request = Request[object, object, State]
+
+
+class StoredResponses(Controller):
+    """Kept unless the request said `store: false`; deleted by their owner."""
+
+    path = "/v1/responses"
+    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    tags = ["OpenAI"]  # noqa: RUF012 - as above
+
+    @get("/{response_id:str}", summary="Retrieve a response")
+    async def get_response(
+        self, gateway: Gateway, request: _Request, response_id: FromPath[str], stream: FromQuery[bool] = False
+    ) -> ResponseAnswer:
+        """As it was answered. Streams cannot be read again."""
+        if stream:
+            raise BadRequest("A stored response cannot be streamed again. Leave 'stream' out.", param="stream")
+        return convert(await gateway.responses.get(principal_of(request).name, response_id), ResponseAnswer)
+
+    @delete("/{response_id:str}", summary="Delete a response", status_code=HTTP_200_OK)
+    async def delete_response(self, gateway: Gateway, request: _Request, response_id: FromPath[str]) -> DeletedResponse:
+        """For good. Responses that go on from it can be read still, and no longer be gone on from."""
+        await gateway.responses.delete(principal_of(request).name, response_id)
+        return DeletedResponse(response_id, "response", True)
+
+    @get("/{response_id:str}/input_items", summary="List a response's input items")
+    async def list_input_items(
+        self,
+        gateway: Gateway,
+        request: _Request,
+        response_id: FromPath[str],
+        after: FromQuery[str | None] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+        order: FromQuery[Literal["asc", "desc"]] = "desc",
+    ) -> InputItems:
+        """Its own, last first unless `order` is `asc`; those of earlier responses are theirs."""
+        tenant = principal_of(request).name
+        found = await gateway.responses.given(
+            tenant, response_id, after=after, limit=limit, newest_first=order == "desc"
+        )
+        return InputItems(**found)

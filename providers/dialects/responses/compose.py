@@ -1,0 +1,289 @@
+"""Chunks → the items of a response, and the events that tell of their growth. Whole answers take the same way.
+
+Law: items follow one another, each closed before the next is begun; indices count up from 0; an item has one id from
+its first event to its place in the stored response. What a stream says at its end is what the whole answer says.
+
+Order of an item's events, as the API has it: `output_item.added`, for each part `content_part.added` (of thoughts:
+`reasoning_summary_part.added`), its deltas, its `done` and the part's, then `output_item.done`. Thoughts are told as a
+summary, which is what the providers that show any call them; a proof ends its item. Tool calls follow one another: more
+arguments for one after another began is `Garbled`; no provider is known to do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from providers.chat import (
+    Begin,
+    ChatChunk,
+    Finish,
+    Image,
+    Json,
+    Part,
+    Reasoning,
+    ReasoningDelta,
+    RefusalDelta,
+    RefusalText,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+from providers.dialects.openai.reply import rendered_signature
+from providers.dialects.responses.items import seal
+from providers.errors import Garbled
+
+Events = list[Json]
+_object = msgspec.json.Decoder(dict[str, Any])
+#: Content part type → the field of its text, and how its events are called.
+_FIELDS = {"output_text": "text", "refusal": "refusal", "summary_text": "text"}
+_EVENTS = {
+    "output_text": "response.output_text",
+    "refusal": "response.refusal",
+    "summary_text": "response.reasoning_summary_text",
+}
+
+
+class _Open(Struct):
+    """The item being written: its place, the part being written, and the pieces of that part's text."""
+
+    item: Json
+    index: int
+    part: Json | None = None
+    pieces: list[str] = []
+    #: Of a function call: which of the stream's calls it is.
+    call: int = -1
+
+
+class Composer:
+    """Writes the items of one answer; only its first choice, since this API has no others."""
+
+    def __init__(self, identity: str) -> None:
+        """Ids of items are made of `identity` and their place."""
+        self.output: list[Json] = []
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.model: str | None = None
+        self._identity = identity
+        self.refused = False
+        self._open: _Open | None = None
+        self._calls = -1
+
+    def feed(self, chunk: ChatChunk) -> Events:
+        """The events of one chunk, possibly none. Raises `Garbled`."""
+        return _WRITERS[type(chunk)](self, chunk)
+
+    def part(self, part: Part, number: int) -> None:
+        """A part of a whole answer; `number` is its place."""
+        if isinstance(part, Text):
+            self.text(TextDelta(part.text))
+        elif isinstance(part, RefusalText):
+            self.refusal(RefusalDelta(part.text))
+        elif isinstance(part, Reasoning):
+            self.reasoning(ReasoningDelta(part.text, signature=part.signature, redacted=part.redacted))
+        elif isinstance(part, ToolCall):
+            self.call(ToolCallDelta(number, part.arguments, part.id, part.name, signature=part.signature))
+        elif isinstance(part, Image):
+            self.close(done=True)
+            item: Json = {"id": self._id("ig"), "type": "image_generation_call", "status": "completed"}
+            self.output.append({**item, "result": part.data if part.data is not None else part.url})
+
+    def sure_of(self, logprobs: Raw) -> None:
+        """How probable the text of a whole answer was: told with its first part."""
+        rows = _rows(logprobs)
+        messages = [*self.output, *([self._open.item] if self._open else [])]
+        parts = [part for item in messages if item["type"] == "message" for part in item["content"]]
+        if self._open is not None and self._open.part is not None:
+            parts.append(self._open.part)
+        for part in parts[:1]:
+            part["logprobs"] = rows
+
+    def begin(self, chunk: Begin) -> Events:
+        """The answer's model."""
+        self.model = chunk.model or None
+        return []
+
+    def text(self, chunk: TextDelta) -> Events:
+        """A piece of text."""
+        if chunk.choice or not (chunk.text or chunk.logprobs):
+            return []
+        events, writing = self._message("output_text")
+        more: Json = {"logprobs": []}
+        if chunk.logprobs is not None:
+            rows = _rows(chunk.logprobs)
+            more["logprobs"] = rows
+            cast("Json", writing.part).setdefault("logprobs", []).extend(rows)
+        return [*events, *_delta(writing, chunk.text, more)]
+
+    def refusal(self, chunk: RefusalDelta) -> Events:
+        """A piece of a refusal."""
+        if chunk.choice or not chunk.text:
+            return []
+        self.refused = True
+        events, writing = self._message("refusal")
+        return [*events, *_delta(writing, chunk.text, {})]
+
+    def reasoning(self, chunk: ReasoningDelta) -> Events:
+        """A piece of thought, or what proves it."""
+        sealed = seal(chunk.signature, chunk.redacted)
+        if chunk.choice or not (chunk.text or sealed):
+            return []
+        events: Events = []
+        writing = self._open
+        if writing is None or writing.item["type"] != "reasoning":
+            item: Json = {"id": self._id("rs"), "type": "reasoning", "summary": []}
+            events, writing = self._begun(item, {**item, "status": "in_progress"})
+        if chunk.text:
+            if writing.part is None:
+                events += _part_added(writing, {"type": "summary_text", "text": ""})
+            events += _delta(writing, chunk.text, {})
+        if sealed is not None:
+            writing.item["encrypted_content"] = sealed
+            events += self.close(done=True)
+        return events
+
+    def call(self, chunk: ToolCallDelta) -> Events:
+        """A piece of a function call; its first one says what it is."""
+        if chunk.choice:
+            return []
+        events: Events = []
+        writing = self._open
+        if chunk.index > self._calls:
+            self._calls = chunk.index
+            item: Json = {
+                "id": self._id("fc"),
+                "type": "function_call",
+                "status": "in_progress",
+                "call_id": chunk.id or "",
+                "name": chunk.name or "",
+                "arguments": "",
+                **rendered_signature(chunk.signature),
+            }
+            events, writing = self._begun(item, dict(item))
+            writing.call = chunk.index
+        if writing is None or writing.call != chunk.index:
+            raise Garbled("The provider's stream goes on with a tool call after it began another.")
+        if chunk.arguments:
+            writing.pieces.append(chunk.arguments)
+            place = {"item_id": writing.item["id"], "output_index": writing.index}
+            events.append({"type": "response.function_call_arguments.delta", **place, "delta": chunk.arguments})
+        return events
+
+    def finished(self, chunk: Finish) -> Events:
+        """The answer is complete."""
+        if chunk.choice == 0:
+            self.finish = chunk.reason
+        return []
+
+    def report(self, chunk: UsageReport) -> Events:
+        """The tokens so far; the last word counts."""
+        self.usage = chunk.usage
+        return []
+
+    def close(self, *, done: bool) -> Events:
+        """The last events of the item being written; one that is not `done` was cut off."""
+        writing, self._open = self._open, None
+        if writing is None:
+            return []
+        item = writing.item
+        place = {"item_id": item["id"], "output_index": writing.index}
+        events: Events = []
+        if item["type"] == "function_call":
+            item["arguments"] = "".join(writing.pieces) or ("{}" if done else "")
+            told = {"name": item["name"], "arguments": item["arguments"]}
+            events.append({"type": "response.function_call_arguments.done", **place, **told})
+        else:
+            events += _part_done(writing)
+        if "status" in item:
+            item["status"] = "completed" if done else "incomplete"
+        self.output.append(item)
+        return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
+
+    def _message(self, kind: str) -> tuple[Events, _Open]:
+        """The message being written, with a part of this type at its end."""
+        events: Events = []
+        writing = self._open
+        if writing is None or writing.item["type"] != "message":
+            item: Json = {"id": self._id("msg"), "type": "message", "status": "in_progress"}
+            item |= {"role": "assistant", "content": []}
+            events, writing = self._begun(item, {**item, "content": []})
+        if writing.part is None or writing.part["type"] != kind:
+            events += _part_done(writing)
+            part: Json = {"type": kind, _FIELDS[kind]: ""}
+            if kind == "output_text":
+                part |= {"annotations": [], "logprobs": []}
+            events += _part_added(writing, part)
+        return events, writing
+
+    def _begun(self, item: Json, shown: Json) -> tuple[Events, _Open]:
+        """Begin an item, as it is `shown` at first."""
+        events = self.close(done=True)
+        writing = self._open = _Open(item, len(self.output), pieces=[])
+        return [*events, {"type": "response.output_item.added", "output_index": writing.index, "item": shown}], writing
+
+    def _id(self, prefix: str) -> str:
+        place = len(self.output) + (self._open is not None)
+        return f"{prefix}_{self._identity}_{place}"
+
+
+def _rows(logprobs: Raw) -> list[Json]:
+    """The rows of a chat completion's logprobs object, which are those of this API."""
+    rows: list[Json] | None = _object.decode(logprobs).get("content")
+    return rows or []
+
+
+def _place(writing: _Open) -> Json:
+    """Where the part being written is."""
+    thinks = writing.item["type"] == "reasoning"
+    parts: list[Json] = writing.item["summary" if thinks else "content"]
+    where: Json = {"item_id": writing.item["id"], "output_index": writing.index}
+    where["summary_index" if thinks else "content_index"] = len(parts)
+    return where
+
+
+def _part_event(writing: _Open, what: str, part: Json) -> Json:
+    kind = "reasoning_summary_part" if writing.item["type"] == "reasoning" else "content_part"
+    return {"type": f"response.{kind}.{what}", **_place(writing), "part": part}
+
+
+def _part_added(writing: _Open, part: Json) -> Events:
+    writing.part, writing.pieces = part, []
+    return [_part_event(writing, "added", dict(part))]
+
+
+def _delta(writing: _Open, text: str, more: Json) -> Events:
+    part = cast("Json", writing.part)
+    writing.pieces.append(text)
+    return [{"type": f"{_EVENTS[part['type']]}.delta", **_place(writing), "delta": text, **more}]
+
+
+def _part_done(writing: _Open) -> Events:
+    part = writing.part
+    if part is None:
+        return []
+    writing.part = None
+    kind: str = part["type"]
+    part[_FIELDS[kind]] = text = "".join(writing.pieces)
+    told: Json = {"type": f"{_EVENTS[kind]}.done", **_place(writing), _FIELDS[kind]: text}
+    if kind == "output_text":
+        told["logprobs"] = part["logprobs"]
+    events = [told, _part_event(writing, "done", part)]
+    writing.item["summary" if kind == "summary_text" else "content"].append(part)
+    return events
+
+
+_WRITERS: dict[type, Callable[[Composer, Any], Events]] = {
+    Begin: Composer.begin,
+    TextDelta: Composer.text,
+    ReasoningDelta: Composer.reasoning,
+    RefusalDelta: Composer.refusal,
+    ToolCallDelta: Composer.call,
+    Finish: Composer.finished,
+    UsageReport: Composer.report,
+}

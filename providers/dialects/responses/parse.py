@@ -1,0 +1,235 @@
+"""A caller's body, and what was said before it → `ChatRequest`.
+
+What is asked of the gateway itself (`store`, `metadata`, `previous_response_id`, references, `truncation`) stays in
+`Asked` and goes to no provider. Equivalents that are not letter for letter:
+- `instructions` are a system turn before everything, those of earlier responses are not repeated, as the API has it;
+- `reasoning.summary: auto` is a wish, which a provider without thoughts to show need not grant; the other values are
+  not; without an effort the wish alone turns no thinking on;
+- `reasoning.effort: none` is thinking switched off, `safety_identifier` has replaced `user`;
+- `top_logprobs`, or their being included, asks for probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from providers.chat import ChatRequest, Conversation, Effort, ResponseFormat, Text, ToolChoice, Turn
+from providers.chat import Tool as ChatTool
+from providers.dialect import InvalidRequest
+from providers.dialects import wire
+from providers.dialects.openai.shapes import NULL
+from providers.dialects.responses import items
+from providers.dialects.responses.leftover import LOGPROBS, leftover
+from providers.dialects.responses.shapes import (
+    Choice,
+    Format,
+    Item,
+    Json,
+    ReasoningOptions,
+    Reference,
+    Request,
+    Tool,
+    request_decoder,
+)
+
+_any = msgspec.json.Decoder()
+_object = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+_MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
+_KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
+    "text": "text",
+    "json_object": "json_object",
+    "json_schema": "json_schema",
+}
+
+
+class Asked(Struct):
+    """A request as far as its own body tells it."""
+
+    request: Request
+    body: bytes
+    #: The body's own items; None where no conversation holds one of that type.
+    items: list[Item | None]
+
+    @property
+    def references(self) -> list[str]:
+        """Ids of items of earlier responses."""
+        return [item.id for item in self.items if isinstance(item, Reference)]
+
+    def given(self) -> list[Json]:
+        """The body's own items, as they came."""
+        given = self.request.input
+        if isinstance(given, list):
+            return [_any.decode(raw) for raw in given]
+        return [] if given is None else [items.text_item(given)]
+
+    def draft(self) -> ChatRequest:
+        """The request before anything of its conversation is known: who asks for what, and how."""
+        return _made(self, [], {}, items.Scan(_needs(self.request)), len(self.body))
+
+    def chat(self, earlier: Sequence[Json] = (), referenced: Mapping[str, Json] | None = None) -> ChatRequest:
+        """The request with what was said before it. Raises `InvalidRequest`."""
+        return _chat(self, earlier, referenced or {})
+
+
+def parse(body: bytes) -> Asked:
+    """The typed view of a caller's body. Raises `InvalidRequest`."""
+    request = wire.read_request(request_decoder, body)
+    if request.input is None and request.previous_response_id is None:
+        raise InvalidRequest("Missing required field: 'input'.", param="input", code="missing_required_parameter")
+    for at, tool in enumerate(request.tools or ()):
+        _check_tool(tool, at)
+    choice = request.tool_choice
+    if isinstance(choice, Choice) and choice.type == "function" and choice.name is None:
+        raise _missing("tool_choice.name")
+    _check_format(request.text.format if request.text else None)
+    if isinstance(request.input, list):
+        return Asked(request, body, [items.read(raw, f"input[{at}]") for at, raw in enumerate(request.input)])
+    return Asked(request, body, [] if request.input is None else [items.bare(request.input)])
+
+
+def _missing(path: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required field: '{path}'.", param=path, code="missing_required_parameter")
+
+
+def _check_tool(tool: Tool, at: int) -> None:
+    if tool.type != "function":
+        return
+    if tool.name is None:
+        raise _missing(f"tools[{at}].name")
+    _check_object(tool.parameters, f"tools[{at}].parameters")
+
+
+def _check_format(wanted: Format | None) -> None:
+    if wanted is None or wanted.type != "json_schema":
+        return
+    if wanted.name is None:
+        raise _missing("text.format.name")
+    if bytes(wanted.schema) == NULL:
+        raise _missing("text.format.schema")
+    _check_object(wanted.schema, "text.format.schema")
+
+
+def _check_object(raw: Raw, path: str) -> None:
+    if not bytes(raw).startswith((b"{", NULL)):
+        raise InvalidRequest(
+            f"Invalid request at '{path}': send a JSON schema, which is an object.", param=path, code="invalid_type"
+        )
+
+
+def _chat(asked: Asked, earlier: Sequence[Json], referenced: Mapping[str, Json]) -> ChatRequest:
+    request = asked.request
+    scan = items.Scan(_needs(request))
+    calls: dict[str, str] = {}
+    said: list[Item] = []
+    size = len(asked.body)
+    before: list[Item | None] = []
+    for item in earlier:
+        raw = Raw(_encoder.encode(item))
+        size += len(bytes(raw))
+        before.append(items.read(raw, "previous_response_id"))
+    for at, item in enumerate([*before, *asked.items]):
+        path = "previous_response_id" if at < len(before) else f"input[{at - len(before)}]"
+        read = items.resolved(item, referenced, path)
+        if read is not None:
+            items.check(read, path, calls, scan)
+            said.append(read)
+    return _made(asked, said, calls, scan, size)
+
+
+def _made(asked: Asked, said: list[Item], calls: Mapping[str, str], scan: items.Scan, size: int) -> ChatRequest:
+    request = asked.request
+    return ChatRequest(
+        dialect="responses",
+        body=asked.body,
+        model=request.model,
+        unfold=partial(_unfold, asked, said, calls),
+        stream=bool(request.stream),
+        input_tokens=(size - scan.attached) // 4,
+        max_tokens=request.max_output_tokens,
+        temperature=request.temperature,
+        needs=frozenset(scan.needs),
+        user=request.safety_identifier or request.user,
+        metadata=request.metadata,
+    )
+
+
+def _needs(request: Request) -> set[str]:
+    needs: set[str] = set()
+    if any(tool.type == "function" for tool in request.tools or ()):
+        needs.add("tools")
+    if request.text and request.text.format and request.text.format.type == "json_schema":
+        needs.add("json_schema")
+    effort = _effort(request.reasoning)
+    if effort is not None and effort.enabled:
+        needs.add("reasoning")
+    return needs
+
+
+def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str]) -> Conversation:
+    request = asked.request
+    extra = leftover(asked.body)
+    turns = items.turns(said, calls)
+    if request.instructions:
+        turns.insert(0, Turn("system", [Text(request.instructions)]))
+    wants_logprobs = LOGPROBS in (request.include or ()) or bool(request.top_logprobs)
+    return Conversation(
+        turns=turns,
+        tools=[_tool(tool) for tool in request.tools or () if tool.type == "function"],
+        tool_choice=_choice(request.tool_choice, extra),
+        parallel_tool_calls=request.parallel_tool_calls,
+        max_tokens=request.max_output_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        response_format=_format(request.text.format if request.text else None),
+        logprobs=wants_logprobs,
+        top_logprobs=request.top_logprobs or None,
+        effort=_effort(request.reasoning),
+        user=request.safety_identifier or request.user,
+        service_tier=request.service_tier,
+        cache_key=request.prompt_cache_key,
+        extra=extra,
+    )
+
+
+def _effort(wanted: ReasoningOptions | None) -> Effort | None:
+    if wanted is None:
+        return None
+    summary = wanted.summary or wanted.generate_summary
+    demanded = summary is not None and summary != "auto"
+    if wanted.effort is None and not demanded:
+        return None
+    if wanted.effort == "none":
+        return Effort(enabled=False)
+    return Effort(wanted.effort, show=True if summary else None, show_if_any=not demanded)
+
+
+def _tool(tool: Tool) -> ChatTool:
+    parameters = None if bytes(tool.parameters) == NULL else _object.decode(tool.parameters)
+    return ChatTool(tool.name or "", tool.description, parameters, tool.strict)
+
+
+def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | None:
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        mode = _MODES.get(choice)
+        if mode is None:
+            extra["tool_choice"] = Raw(_encoder.encode(choice))
+            return None
+        return ToolChoice(mode)
+    return ToolChoice("named", choice.name) if choice.type == "function" else None
+
+
+def _format(wanted: Format | None) -> ResponseFormat | None:
+    kind = _KINDS.get(wanted.type) if wanted else None
+    if wanted is None or kind is None:
+        return None
+    if kind != "json_schema":
+        return ResponseFormat(kind)
+    return ResponseFormat(kind, wanted.name, wanted.description, _object.decode(wanted.schema), wanted.strict)
