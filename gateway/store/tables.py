@@ -296,8 +296,8 @@ feedback = Table(
     Index(None, "tenant", "created_at"),
 )
 
-#: A response belongs to its tenant, as a session does. `previous_id` is no foreign key: what a conversation goes on from
-#: may be deleted without it.
+#: A response belongs to its tenant, as a session does. `previous_id` is no foreign key: a response may be deleted
+#: though others go on from it.
 responses = Table(
     "responses",
     metadata,

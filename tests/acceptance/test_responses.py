@@ -204,7 +204,7 @@ def test_a_bound_makes_the_answer_incomplete(chatgpt: openai.OpenAI, model: str,
     if streamed:
         last: Any = list(chatgpt.responses.create(model=model, input="Hello", max_output_tokens=5, stream=True))[-1]
         assert last.type == "response.incomplete"
-        answer = last.response
+        answer: Any = last.response
     else:
         answer = chatgpt.responses.create(model=model, input="Hello", max_output_tokens=5)
     assert answer.status == "incomplete"
@@ -217,7 +217,7 @@ def test_a_bound_makes_the_answer_incomplete(chatgpt: openai.OpenAI, model: str,
 def test_a_filtered_answer_is_incomplete(chatgpt: openai.OpenAI, streamed: bool) -> None:
     if streamed:
         last: Any = list(chatgpt.responses.create(model=OPENAI, input="#sim filter", stream=True))[-1]
-        answer = last.response
+        answer: Any = last.response
     else:
         answer = chatgpt.responses.create(model=OPENAI, input="#sim filter")
     assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "content_filter")

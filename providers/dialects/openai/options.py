@@ -43,12 +43,7 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         value = getattr(said, name)
         if value is not None and value != [] and value != {}:
             body[name] = value
-    if said.max_tokens is not None:
-        body[profile.max_tokens_field] = said.max_tokens
-    if said.n > 1:
-        body["n"] = said.n
-    if said.logprobs:
-        body["logprobs"] = True
+    _answer(said, profile, body)
     _tools(said, profile, body, lost)
     if said.response_format is not None:
         _format(said.response_format, profile, body, lost)
@@ -56,14 +51,21 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         _effort(said.effort, profile, body, lost)
     if said.top_k is not None:
         lost.append("top_k")
+    body |= {_RESPONSES[name]: value for name, value in said.extra.items() if name in _RESPONSES}
+    lost.extend(name for name in said.extra if name not in _RESPONSES)
+    return body
+
+
+def _answer(said: Conversation, profile: Profile, body: Json) -> None:
+    """How much is answered, and with what beside it."""
+    if said.max_tokens is not None:
+        body[profile.max_tokens_field] = said.max_tokens
+    if said.n > 1:
+        body["n"] = said.n
+    if said.logprobs:
+        body["logprobs"] = True
     if said.cache_key is not None and profile.prompt_cache_key:
         body["prompt_cache_key"] = said.cache_key
-    for name, value in said.extra.items():
-        if name in _RESPONSES:
-            body[_RESPONSES[name]] = value
-        else:
-            lost.append(name)
-    return body
 
 
 def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None:

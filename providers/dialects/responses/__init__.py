@@ -1,9 +1,9 @@
 """OpenAI's Responses API, towards callers only: `POST /v1/responses` in terms of a `Conversation`.
 
 Every request is translated, also for providers that have this API themselves: what was said before lives in the
-gateway (`previous_response_id`, `item_reference`), so that the next turn may go to anybody and a failover loses nothing.
-The price is what only OpenAI's own servers have: built-in tools, stored prompts, background runs. They are refused by
-name, or dropped aloud on `X-Steelyard-Drop-Params: true`.
+gateway (`previous_response_id`, `item_reference`), so that the next turn may go to anybody and no failover loses it.
+The price is what only OpenAI's own servers have: built-in tools, stored prompts, background runs. They are refused by name,
+or dropped aloud on `X-Steelyard-Drop-Params: true`.
 """
 
 from providers.dialects.responses.form import Form

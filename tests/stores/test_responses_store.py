@@ -1,0 +1,92 @@
+"""Responses kept and found again: the same laws on both engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from store_faults import DAY
+
+from gateway.store import responses
+from gateway.store.engine import Database
+from gateway.store.errors import StoreUnavailable
+from gateway.store.responses import Stored
+
+
+def stored(number: int, previous: int | None = None, **changes: Any) -> Stored:
+    facts: dict[str, Any] = {
+        "id": f"resp_{number}",
+        "previous": None if previous is None else f"resp_{previous}",
+        "input": [{"id": f"msg_{number}_i0", "text": f"question {number} \U0001f9f0"}],
+        "response": {"id": f"resp_{number}", "output": [{"text": f"answer {number}"}]},
+    }
+    return Stored(**(facts | changes))
+
+
+async def put(database: Database, *many: Stored, tenant: str = "acme") -> None:
+    for one in many:
+        await responses.put(database, tenant, one, now=DAY)
+
+
+async def test_a_response_comes_back_as_it_was_kept(database: Database) -> None:
+    one, other = stored(1), stored(2, 1)
+    await put(database, one, other)
+    found = await responses.load(database, "acme", ["resp_2", "resp_1", "resp_3"])
+    assert sorted(found, key=lambda each: each.id) == [one, other]
+
+
+async def test_a_chain_is_told_oldest_first(database: Database) -> None:
+    await put(database, stored(1), stored(2, 1), stored(3, 2), stored(4, 2), stored(5, 4))
+    found = await responses.chain(database, "acme", "resp_5", longest=10)
+    assert [one.id for one in found] == ["resp_1", "resp_2", "resp_4", "resp_5"]
+    assert found[-1] == stored(5, 4)
+    assert await responses.chain(database, "acme", "resp_9", longest=10) == []
+
+
+async def test_a_chain_ends_where_one_is_missing_or_it_is_too_long(database: Database) -> None:
+    await put(database, stored(1), *(stored(number, number - 1) for number in range(2, 7)))
+    long = await responses.chain(database, "acme", "resp_6", longest=3)
+    assert [one.id for one in long] == ["resp_4", "resp_5", "resp_6"]
+    assert await responses.remove(database, "acme", "resp_3")
+    broken = await responses.chain(database, "acme", "resp_6", longest=10)
+    assert (broken[0].id, broken[0].previous) == ("resp_4", "resp_3")
+
+
+async def test_a_tenants_responses_are_its_own(database: Database) -> None:
+    await put(database, stored(1), stored(2, 1))
+    await put(database, stored(1, response={"id": "theirs"}), stored(3, 2), tenant="other")
+    assert [one.response["id"] for one in await responses.load(database, "other", ["resp_1", "resp_2"])] == ["theirs"]
+    # Nobody's conversation goes on through another's.
+    assert [one.id for one in await responses.chain(database, "other", "resp_3", longest=10)] == ["resp_3"]
+    assert not await responses.remove(database, "other", "resp_2")
+    assert await responses.remove(database, "other", "resp_1")
+    assert [one.id for one in await responses.load(database, "acme", ["resp_1"])] == ["resp_1"]
+
+
+async def test_an_id_is_kept_once(database: Database) -> None:
+    await put(database, stored(1))
+    with pytest.raises(IntegrityError):
+        await put(database, stored(1))
+
+
+async def test_text_no_engine_takes_does_no_harm(database: Database) -> None:
+    words = "a\0b\ud800"
+    await put(database, stored(1, input=[{"text": words}]), tenant=words)
+    (found,) = await responses.load(database, words, ["resp_1", words])
+    assert found.input[0]["text"].startswith("a")
+    assert await responses.chain(database, words, words, longest=3) == []
+    assert not await responses.remove(database, words, words)
+
+
+async def test_a_database_that_is_away_says_so(tmp_path: Any) -> None:
+    empty = Database(f"sqlite+aiosqlite:///{tmp_path}/none.db")
+    for work in (
+        responses.put(empty, "t", stored(1), now=DAY),
+        responses.load(empty, "t", ["x"]),
+        responses.chain(empty, "t", "x", longest=3),
+        responses.remove(empty, "t", "x"),
+    ):
+        with pytest.raises(StoreUnavailable):
+            await work
+    await empty.dispose()
