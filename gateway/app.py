@@ -31,6 +31,7 @@ from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
 from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
+from gateway.api.passing import BESIDE_CHAT
 from gateway.api.records import Database
 from gateway.api.replay import Replay
 from gateway.api.responses import RESPONSES
@@ -51,6 +52,7 @@ SURFACES: dict[str, Surface] = {
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
     "/v1/responses": RESPONSES,
+    **BESIDE_CHAT,
     "/api/llm/orchestrate": ORCHESTRATE,
 }
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dwa import Objective, Shape
 from gateway.caching import AnswerCache, Family, Plan
-from gateway.calls import Chat, Embedding
+from gateway.calls import Work
 from gateway.catalog import Asked, Catalog, Resolution
 from gateway.counting import Counting
 from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
@@ -31,7 +31,7 @@ class Defaults(Struct, frozen=True):
 class Wanted(Struct):
     """The work, and what decides who may do it; `output_cap` is the caller's bound on the answer, in tokens."""
 
-    work: Chat | Embedding | Counting
+    work: Work | Counting
     asked: Asked
     output_cap: int | None
 

@@ -6,16 +6,20 @@ know of them; any other caller gets the answer decoded and rendered in its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
 
 from msgspec import Struct
 
 from gateway.catalog import Deployment
-from providers import client
+from providers import client, passing
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
 from providers.dialect import Call, EmbeddingDialect, Inexpressible, StreamEncoder
+from providers.dialects import OPENAI
+from providers.dialects.openai.passed import Passing
+from providers.errors import Garbled
+from providers.passing import Passage
 from providers.transport import Transport
 
 
@@ -51,7 +55,7 @@ class Answer(Struct):
 class Opened(Struct):
     """A stream past its commit point. `encoder` is None when bytes go through untouched."""
 
-    flow: client.Flow
+    flow: client.Flow | Passage
     encoder: StreamEncoder | None
     dropped: tuple[str, ...]
     closing: AsyncExitStack
@@ -63,6 +67,11 @@ class Chat(Struct):
     request: ChatRequest
     form: Form
     drop: bool
+
+    @property
+    def include_usage(self) -> bool:
+        """The caller of a stream wants the event that tells its tokens."""
+        return self.request.include_usage
 
     def encode(self, deployment: Deployment) -> Call:
         """What the deployment would be sent. Raises `Inexpressible`."""
@@ -138,6 +147,56 @@ class Embedding(Struct):
             reply.usage = Usage(self.request.input_tokens)
         body = self.form.render_embedding(reply, self.request.encoding_format)
         return Answer(body, reply.usage, None, call.dropped, received.headers)
+
+
+class Passed(Struct):
+    """A request on its way that is passed on as it is, but for the model's name, to servers of its own dialect.
+
+    `kind` is called with the type of the answer, where that is not JSON.
+    """
+
+    path: str
+    request: Passing
+    content_type: str
+    expects_json: bool
+    kind: Callable[[str], None]
+    drop: bool = False
+    #: Tokens are told to whoever counts, and the caller sees what comes.
+    include_usage: bool = True
+
+    def encode(self, deployment: Deployment) -> Call:
+        """What the deployment would be sent. Raises `Inexpressible`."""
+        if deployment.dialect.name != OPENAI.name:
+            raise Inexpressible((self.path.removeprefix("/"),), deployment.dialect.name)
+        body = self.request.asking(deployment.target.upstream)
+        return Call(self.path, body, content_type=self.content_type)
+
+    async def whole(
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
+    ) -> Answer:
+        """Ask for the complete answer. Raises a `Fault`."""
+        received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
+        kind = received.headers.get("content-type", "")
+        is_json = kind.startswith("application/json")
+        if self.expects_json and not is_json:
+            raise Garbled("The provider's answer is not JSON.")
+        usage = OPENAI.glance_passed(received.body) if is_json else Usage()
+        if not is_json:
+            self.kind(kind)
+        return Answer(received.body, usage, None, call.dropped, received.headers)
+
+    async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
+        """Ask for an answer and wait for its first bytes. Raises a `Fault`."""
+        async with AsyncExitStack() as stack:
+            tell = OPENAI.glance_passed
+            passage = await stack.enter_async_context(
+                passing.opened(transport, deployment.endpoint, deployment.dialect, call, tell, deadline=deadline)
+            )
+            self.kind(passage.headers.get("content-type", "application/octet-stream"))
+            return Opened(passage, None, call.dropped, stack.pop_all())
+
+
+Work = Chat | Embedding | Passed
 
 
 def embedding_power(deployment: Deployment) -> EmbeddingDialect:

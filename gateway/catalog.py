@@ -20,6 +20,12 @@ from providers.dialect import Dialect, Target
 
 AUTO = "auto"
 EMBEDDINGS = "embeddings"
+#: The model writes on from a prompt, by OpenAI's older endpoint.
+COMPLETIONS = "completions"
+MODERATION, IMAGES, SPEECH, TRANSCRIPTION = "moderation", "images", "speech", "transcription"
+#: What a model does instead of holding conversations; requests for these are passed on as they are.
+PASSED = frozenset({MODERATION, IMAGES, SPEECH, TRANSCRIPTION})
+_APART = PASSED | {EMBEDDINGS, COMPLETIONS}
 #: Characters of a name that are repeated in a message, and looked for among the known ones.
 _LONGEST_NAME = 200
 
@@ -61,8 +67,9 @@ class Deployment(Struct, frozen=True, eq=False):
 
     @property
     def chats(self) -> bool:
-        """It holds conversations; a model that embeds does not."""
-        return self.capabilities is None or EMBEDDINGS not in self.capabilities
+        """It holds conversations; a model that embeds does not, nor one that can nothing but something else."""
+        able = self.capabilities
+        return not able or (EMBEDDINGS not in able and not able <= _APART)
 
 
 class Route(Struct, frozen=True):
@@ -91,6 +98,8 @@ class Asked(Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     providers: tuple[str, ...] = ()
+    #: A model that writes on from prompts will do, though it holds no conversations.
+    completes: bool = False
 
 
 class Resolution(Struct, frozen=True):
@@ -138,10 +147,11 @@ class Catalog:
                     code="provider_not_found",
                 )
         route = self.routes.get(name)
-        tiers = [self._fitting(self._named(name), asked)]
+        named = self._able(asked.needs & PASSED) if name == AUTO and asked.needs & PASSED else self._named(name)
+        tiers = [self._fitting(named, asked)]
         tiers.extend(self._fitting(self._named(other), asked) for other in (route.fallback if route else ()))
         if not any(tiers):
-            raise self._nobody(name, self._named(name), asked)
+            raise self._nobody(name, named, asked)
         if ordered and asked.providers:
             everyone = [deployment for tier in tiers for deployment in tier]
             tiers = [[one for one in everyone if _is(one, wanted)] for wanted in asked.providers]
@@ -174,6 +184,18 @@ class Catalog:
         found = self._names.get(name)
         if found is None:
             raise UnknownModel(self.unknown(name), param="model")
+        return found
+
+    def _able(self, wanted: frozenset[str]) -> tuple[Deployment, ...]:
+        """Who is known to be able, when no model is named. Raises `BadRequest`."""
+        found = tuple(one for one in self.deployments if one.capabilities and wanted <= one.capabilities)
+        if not found:
+            raise BadRequest(
+                f"No configured model has the capability {', '.join(sorted(wanted))}. Name a model, or have one given "
+                "that capability in the gateway's configuration.",
+                param="model",
+                code="unsupported_capability",
+            )
         return found
 
     def unknown(self, name: str) -> str:
@@ -243,6 +265,13 @@ def _each_once(tiers: Sequence[Iterable[Deployment]]) -> tuple[tuple[Deployment,
     return tuple(kept)
 
 
+def _will_do(deployment: Deployment, asked: Asked) -> bool:
+    """It holds conversations, or none is asked for."""
+    if deployment.chats or asked.needs & (PASSED | {EMBEDDINGS}):
+        return True
+    return asked.completes and COMPLETIONS in (deployment.capabilities or ())
+
+
 def _is(deployment: Deployment, wanted: str) -> bool:
     return wanted in {deployment.provider, deployment.key}
 
@@ -255,7 +284,7 @@ def _obstacle(deployment: Deployment, asked: Asked) -> str:
         lacking = asked.needs - deployment.capabilities
         if lacking:
             return min(lacking)
-        if EMBEDDINGS not in asked.needs and not deployment.chats:
+        if not _will_do(deployment, asked):
             return "chat"
     # The estimate is rough: only what is plainly too long is turned away here, the provider judges the rest.
     if deployment.context is not None and asked.input_tokens > deployment.context * 1.25:

@@ -136,6 +136,8 @@ class Exchange(Struct):
     handed_over: bool = False
     #: It took over what another began: the choice was that one's, and is counted with it.
     inherited: bool = False
+    #: What the answer is, where it is neither JSON nor a stream of events of ours.
+    content_type: str | None = None
     #: The caller's headers that go along to the provider, and so are part of the question.
     pinned_headers: tuple[tuple[str, str], ...] = ()
     #: Of a request to count tokens: who counted, `provider`, or nobody, `estimate`.

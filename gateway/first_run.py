@@ -13,7 +13,15 @@ from providers.simulator import Model, Provider, Simulation
 #: What the official SDKs take as base URL: OpenAI's ends with the version, the others' paths carry it.
 _PATHS: dict[DialectName, str] = {"openai": "/v1", "anthropic": "", "gemini": ""}
 _CHAT: frozenset[Capability] = frozenset({"tools", "vision", "audio", "documents", "json_schema", "reasoning"})
-_EMBEDDING: frozenset[Capability] = frozenset({"embeddings"})
+#: What a simulated model that holds no conversations can.
+_APART: dict[str, frozenset[Capability]] = {
+    "embedding": frozenset({"embeddings"}),
+    "completion": frozenset({"completions"}),
+    "moderation": frozenset({"moderation"}),
+    "image": frozenset({"images"}),
+    "speech": frozenset({"speech"}),
+    "transcription": frozenset({"transcription"}),
+}
 _MILLION = 1_000_000
 
 
@@ -47,5 +55,5 @@ def _model(model: Model) -> ModelSettings:
         ),
         context=model.context_window,
         max_output=model.max_output,
-        capabilities=_EMBEDDING if model.kind == "embedding" else _CHAT,
+        capabilities=_APART.get(model.kind, _CHAT),
     )

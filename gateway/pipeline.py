@@ -22,7 +22,7 @@ from dwa import Balancer, Ranking, Shape, Ticket
 from gateway import continuing, settling
 from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
-from gateway.calls import Answer, Chat, Opened
+from gateway.calls import Answer, Embedding, Opened
 from gateway.catalog import Asked, Catalog, Deployment, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
@@ -312,7 +312,7 @@ class Pipeline:
 
     async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
         exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
-        assert isinstance(work, Chat)
+        assert not isinstance(work, Embedding)
 
         async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Opened:
             opened = await work.stream(self._transport, deployment, call, deadline)
@@ -333,7 +333,7 @@ class Pipeline:
                 settling.committed(exchange, won.attempt, self._now())
                 settling.learn_quota(self._balancer, won.deployment, opened.flow.headers)
                 async for batch in opened.flow.batches():
-                    data = meter.read(batch, opened.encoder, include_usage=work.request.include_usage)
+                    data = meter.read(batch, opened.encoder, include_usage=work.include_usage)
                     if data:
                         settling.keep_piece(sent, data, plan, exchange)
                         yield data

@@ -23,9 +23,7 @@ from providers.transport import Answer, Timeouts, Transport
 _SHORTEST_SECRET = 12
 #: Seconds to wait, after the terminal event, for what may still come (a late usage event, the connection's end).
 _AFTER_THE_END = 0.05
-_JSON: Headers = (("content-type", "application/json"),)
-_JSON_ACCEPT: Headers = (("accept", "application/json"),)
-_SSE_ACCEPT: Headers = (("accept", "text/event-stream"),)
+_JSON, _SSE = "application/json", "text/event-stream"
 
 
 class Endpoint(Struct, frozen=True):
@@ -59,11 +57,11 @@ async def send(
     transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
 ) -> Received:
     """Ask and wait for the whole answer. Raises a `Fault`."""
-    headers = (*_JSON, *_JSON_ACCEPT, *endpoint.headers, *call.headers)
+    headers = headers_of(call, endpoint, _JSON)
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
-            raise await _fault(dialect, endpoint, answer)
+            raise await fault_of(dialect, endpoint, answer)
         return Received(answer.headers, await answer.read())
 
 
@@ -72,17 +70,22 @@ async def stream(
     transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
 ) -> AsyncGenerator[Flow]:
     """Ask and wait for the first content. Leaving closes the upstream call. Raises a `Fault`."""
-    headers = (*_JSON, *_SSE_ACCEPT, *endpoint.headers, *call.headers)
+    headers = headers_of(call, endpoint, _SSE)
     url = endpoint.base_url + call.path
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
-            raise await _fault(dialect, endpoint, answer)
+            raise await fault_of(dialect, endpoint, answer)
         flow = Flow(answer, dialect.stream_decoder())
         await flow.prime()
         yield flow
 
 
-async def _fault(dialect: Dialect, endpoint: Endpoint, answer: Answer) -> Fault:
+def headers_of(call: Call, endpoint: Endpoint, accept: str) -> Headers:
+    """The headers of a call whose answer is to be of the type `accept`."""
+    return (("content-type", call.content_type), ("accept", accept), *endpoint.headers, *call.headers)
+
+
+async def fault_of(dialect: Dialect, endpoint: Endpoint, answer: Answer) -> Fault:
     """What an error status means; it means that even when the body that explains it is lost."""
     try:
         body = await answer.read()

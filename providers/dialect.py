@@ -86,6 +86,7 @@ class Call(Struct):
     body: bytes
     headers: Headers = ()
     dropped: tuple[str, ...] = ()
+    content_type: str = "application/json"
 
 
 class Quota(Struct, frozen=True):

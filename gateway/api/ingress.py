@@ -162,7 +162,7 @@ class Ingress:
             ask.talk.recall = partial(self._sessions.recall, exchange.principal, session_id)
         if surface.counts:
             counted = await self._pipeline.count(ask)
-            await wire.send_json(send, 200, counted, [*wire.facts(exchange), *returned])
+            await wire.send_whole(send, 200, counted, [*wire.facts(exchange), *returned])
             return
         pipeline = self._comparing if exchange.preferences.compare else self._pipeline
         if not exchange.stream:
@@ -171,16 +171,18 @@ class Ingress:
             body = surface.dress(exchange, kept) if surface.dress else kept.pieces[0]
             if ask.ending is not None:
                 body = await ask.ending.whole(body)
-            await wire.send_json(send, 200, body, [*wire.facts(exchange), *returned])
+            await wire.send_whole(send, 200, body, [*wire.facts(exchange), *returned], wire.type_of(exchange, wire.JSON))
             return
         streamed = await pipeline.stream(ask)
         try:
             pieces = self._closed(surface, ask, streamed)
             if surface.reframe is not None:
                 pieces = surface.reframe(pieces)
-            await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned], surface.streams_as)
-        except asyncio.CancelledError:
-            # Between two pieces: the answer has begun, so there is no other to give.
+            media_type = wire.type_of(exchange, surface.streams_as)
+            await wire.send_stream(send, pieces, [*wire.facts(exchange), *returned], media_type)
+        except (asyncio.CancelledError, wire.BrokenOff):
+            # The answer has begun, so there is no other to give. The server closes a connection whose answer has no
+            # end, so that the caller can tell.
             return
         finally:
             await streamed.close()
@@ -245,13 +247,13 @@ class Ingress:
                 if exchange.stream:
                     await wire.send_stream(send, _only(body), headers, surface.streams_as)
                 else:
-                    await wire.send_json(send, 200, body, headers)
+                    await wire.send_whole(send, 200, body, headers)
                 return
         if seconds := retry_after(error):
             headers.append((b"retry-after", seconds.encode()))
         if error.status == 405:
             headers.append((b"allow", b"POST"))
-        await wire.send_json(send, error.status, surface.shape.encoded(error, request_id), headers)
+        await wire.send_whole(send, error.status, surface.shape.encoded(error, request_id), headers)
 
     def _returned(self, headers: dict[bytes, bytes], request_id: str) -> wire.Pairs:
         """The request id under the names that callers and SDKs look for; theirs, when it is a harmless one."""
@@ -288,7 +290,9 @@ async def _only(piece: bytes) -> AsyncIterator[bytes]:
 
 
 def _broken(surface: Surface, ask: Ask, error: GatewayError) -> bytes:
-    """The event that ends a broken stream."""
+    """The event that ends a broken stream. Raises `BrokenOff` where there are no events."""
+    if not (ask.exchange.content_type or "text/event-stream").startswith("text/event-stream"):
+        raise wire.BrokenOff from error
     told = ask.ending.broken(error) if ask.ending is not None else b""
     return told or surface.shape.event(error, ask.exchange.id)
 

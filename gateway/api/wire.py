@@ -18,9 +18,14 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
 #: takes a task.
 _LISTEN_AFTER = 0.03
+_UNHEADED = re.compile(r"[^\x20-\x7e]")
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 #: Characters; clients and proxies refuse headers of 8 kB and more.
 _LONGEST_HEADER = 4_096
+
+
+class BrokenOff(Exception):
+    """An answer broke that has no way to say so: its connection is left without the end of the body."""
 
 
 class HungUp(Exception):
@@ -122,12 +127,19 @@ def facts(exchange: Exchange) -> Pairs:
     return [(name, value.encode("latin-1", "replace")) for name, value in pairs]
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: Pairs) -> None:
-    """One JSON answer."""
+def type_of(exchange: Exchange, ordinary: bytes) -> bytes:
+    """What the answer is: a provider's own word, of which nothing may end the header, or else the `ordinary` type."""
+    if exchange.content_type is None:
+        return ordinary
+    return _UNHEADED.sub("?", exchange.content_type)[:_LONGEST_HEADER].encode("latin-1", "replace")
+
+
+async def send_whole(send: Send, status: int, body: bytes, headers: Pairs, media_type: bytes = JSON) -> None:
+    """One answer."""
     start: Any = {
         "type": "http.response.start",
         "status": status,
-        "headers": [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *headers],
+        "headers": [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *headers],
     }
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -20,7 +20,21 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
-Capability = Literal["tools", "vision", "audio", "documents", "json_schema", "reasoning", "embeddings"]
+#: What a model can: of a conversation, or instead of one.
+Capability = Literal[
+    "tools",
+    "vision",
+    "audio",
+    "documents",
+    "json_schema",
+    "reasoning",
+    "embeddings",
+    "completions",
+    "moderation",
+    "images",
+    "speech",
+    "transcription",
+]
 
 
 class CatalogueModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

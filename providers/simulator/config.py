@@ -17,6 +17,8 @@ Usd = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+#: What a model does; all but the first two are OpenAI's alone.
+Kind = Literal["chat", "embedding", "completion", "moderation", "image", "speech", "transcription"]
 Dialect = Literal["openai", "anthropic", "gemini"]
 
 #: Every way to misbehave, one word each, used alike by outages, by the control endpoint and by directives in a prompt.
@@ -70,7 +72,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of a provider."""
 
     name: Name
-    kind: Literal["chat", "embedding"] = "chat"
+    kind: Kind = "chat"
     speed: Speed = Speed()
     lengths: Lengths = Lengths()
     prices: Prices = Prices()

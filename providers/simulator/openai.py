@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-from providers.simulator import openai_ask
+from providers.simulator import openai_ask, openai_passed
 from providers.simulator.config import Model
 from providers.simulator.openai_ask import OpenAIAsk, error, invalid
 from providers.simulator.physics import Allowance
@@ -46,6 +46,10 @@ class OpenAI:
                 return Operation("chat")
             case "POST", "/v1/embeddings":
                 return Operation("embed")
+            case "POST", "/v1/completions":
+                return Operation("complete")
+            case "POST", _ if path.removeprefix("/v1/") in openai_passed.MAKERS:
+                return Operation("pass", variant=path.removeprefix("/v1/"))
             case "GET", "/v1/models":
                 return Operation("models")
             case "GET", _ if path.startswith("/v1/models/"):
@@ -60,7 +64,7 @@ class OpenAI:
 
     def ask(self, body: bytes, headers: Mapping[bytes, bytes], operation: Operation, *, strict: bool) -> Ask:
         """See `wire.Dialect`."""
-        return openai_ask.chat(body, strict=strict)
+        return openai_ask.completion(body) if operation.kind == "complete" else openai_ask.chat(body, strict=strict)
 
     def check(self, ask: Ask, prompt_tokens: int, model: Model) -> None:
         """See `wire.Dialect`."""
@@ -79,9 +83,15 @@ class OpenAI:
                 "context_length_exceeded",
             )
 
+    def passed(self, operation: Operation, body: bytes, headers: Mapping[bytes, bytes]) -> tuple[str, str, Reply]:
+        """See `wire.Passer`."""
+        return openai_passed.answer(operation.variant, body, headers)
+
     def reply(self, turn: Turn) -> bytes:
         """See `wire.Dialect`."""
         ask = cast(OpenAIAsk, turn.ask)
+        if ask.completes:
+            return openai_passed.completion(turn.number, turn.created, turn.model, turn.answers, _usage(turn.usage))
         choices = [
             {
                 "index": n,
@@ -96,6 +106,10 @@ class OpenAI:
     def events(self, turn: Turn, operation: Operation) -> Iterator[Event]:
         """See `wire.Dialect`."""
         ask = cast(OpenAIAsk, turn.ask)
+        if ask.completes:
+            usage = _usage(turn.usage) if ask.include_usage else None
+            yield from openai_passed.completion_events(turn.number, turn.created, turn.model, turn.answers, usage)
+            return
         before = b"data: " + _json.encode(_head(turn, "chat.completion.chunk"))[:-1]
         after = b',"usage":null}\n\n' if ask.include_usage else b"}\n\n"
         for n, answer in enumerate(turn.answers):

@@ -128,6 +128,29 @@ class StrictChatRequest(ChatRequest, kw_only=True, forbid_unknown_fields=True):
     """The same, unknown parameters refused."""
 
 
+class CompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of the older completions; every parameter the official SDK knows."""
+
+    model: str
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    seed: int | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: int | None = None
+    suffix: str | None = None
+    user: str | None = None
+
+
 class EmbeddingsRequest(Struct, kw_only=True):
     """The body of an embeddings request."""
 
@@ -148,10 +171,12 @@ class OpenAIAsk(Ask, kw_only=True):
     include_usage: bool = False
     logprobs: bool = False
     top_logprobs: int = 0
+    completes: bool = False
 
 
 _chat = msgspec.json.Decoder(ChatRequest)
 _strict_chat = msgspec.json.Decoder(StrictChatRequest)
+_completion = msgspec.json.Decoder(CompletionRequest)
 _embed = msgspec.json.Decoder(EmbeddingsRequest)
 _strict_embed = msgspec.json.Decoder(StrictEmbeddingsRequest)
 _json = msgspec.json.Encoder()
@@ -214,6 +239,24 @@ def chat(body: bytes, *, strict: bool) -> OpenAIAsk:
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         logprobs=bool(request.logprobs),
         top_logprobs=request.top_logprobs or 0,
+    )
+
+
+def completion(body: bytes) -> OpenAIAsk:
+    """Read a request for completions; raises Complaint. Several prompts are read as one."""
+    request: CompletionRequest = _decode(_completion, body)
+    prompt = request.prompt if isinstance(request.prompt, str) else " ".join(map(str, request.prompt))
+    return OpenAIAsk(
+        model=request.model,
+        prompt=prompt,
+        last_user=prompt,
+        max_tokens=request.max_tokens or 16,
+        stop=[request.stop] if isinstance(request.stop, str) else request.stop or (),
+        n=request.n or 1,
+        stream=bool(request.stream),
+        seed=request.seed or 0,
+        include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        completes=True,
     )
 
 

@@ -39,6 +39,7 @@ from providers.simulator.wire import (
     Event,
     Headers,
     Operation,
+    Passer,
     Reply,
     Turn,
     Usage,
@@ -158,8 +159,10 @@ class Stage:
             return Play(reply=Reply(200, self._dialect.models_reply(self.provider.models, one)), trouble=fate.trouble)
         if operation.kind == "embed":
             return self._embedded(operation, request.body, fate)
+        if operation.kind == "pass":
+            return self._passed(operation, request, fate)
         ask = self._dialect.ask(request.body, request.headers, operation, strict=self.provider.strict)
-        model = self._model(ask.model, "chat")
+        model = self._model(ask.model, "completion" if operation.kind == "complete" else "chat")
         prompt = tokens(len(ask.prompt)) + ask.images * IMAGE_TOKENS
         if operation.kind == "count":
             return Play(reply=Reply(200, self._dialect.count_reply(prompt)), trouble=fate.trouble)
@@ -226,6 +229,18 @@ class Stage:
         vectors = [embed(text, ask.dimensions or model.dimensions) for text in ask.inputs]
         reply = Reply(200, dialect.embed_reply(ask, vectors, counted), self._limit_headers(taken))
         return self._play(reply, model, fate, uncached=counted, output=0)
+
+    def _passed(self, operation: Operation, request: Request, fate: Fate) -> Play:
+        dialect = self._dialect
+        if not isinstance(dialect, Passer):
+            raise Complaint(dialect.failure("not_found", request.path))
+        name, kind, reply = dialect.passed(operation, request.body, request.headers)
+        model = self._model(name, kind)
+        self._fail_at_once(fate, stream=False)
+        taken = self._take(0)
+        return self._play(
+            reply._replace(headers=[*reply.headers, *self._limit_headers(taken)]), model, fate, uncached=0, output=0
+        )
 
     def _chat(self, operation: Operation, ask: Ask, model: Model, prompt: int, fate: Fate) -> Play:
         orders = directives(ask.last_user)

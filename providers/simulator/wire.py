@@ -27,7 +27,7 @@ IMAGE_TOKENS = 85
 class Operation(NamedTuple):
     """What a path asks for."""
 
-    kind: Literal["chat", "embed", "count", "models", "model"]
+    kind: Literal["chat", "embed", "count", "models", "model", "complete", "pass"]
     model: str | None = None  # where the path names it
     stream: bool = False
     variant: str = ""  # a dialect's own distinction
@@ -141,6 +141,15 @@ class Dialect(Protocol):
 
     def models_reply(self, models: Sequence[Model], one: Model | None) -> bytes:
         """Write the list of models, or one of them."""
+        ...
+
+
+@runtime_checkable
+class Passer(Protocol):
+    """A wire format with endpoints that hold no conversation: moderations, images, sound."""
+
+    def passed(self, operation: Operation, body: bytes, headers: Mapping[bytes, bytes]) -> tuple[str, str, Reply]:
+        """The model asked for, the kind it must be of, and the answer; raises Complaint."""
         ...
 
 

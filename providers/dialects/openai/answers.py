@@ -84,6 +84,8 @@ class Option(Struct):
     delta: Said | None = None
     finish_reason: str | None = None
     logprobs: Raw = ABSENT
+    #: Of the older completions.
+    text: str | None = None
 
 
 class Answer(Struct):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance, Usage
 from providers.dialect import Call, Headers, Profile, Quota, Target
-from providers.dialects.openai import embeddings, encode, faults, limits
+from providers.dialects.openai import embeddings, encode, faults, limits, passed
 from providers.dialects.openai import reply as replies
 from providers.dialects.openai.emit import StreamEncoder
 from providers.dialects.openai.parse import parse
@@ -58,6 +58,18 @@ class OpenAI:
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """See `emit`."""
         return StreamEncoder(request)
+
+    def encode_completion(self, request: ChatRequest, target: Target) -> Call:
+        """See `encode`."""
+        return encode.encode_completion(request, target)
+
+    def decode_completion(self, body: bytes) -> ChatReply:
+        """See `reply`. Raises `Garbled`, or the fault that came in the place of an answer."""
+        return replies.decode_completion(body)
+
+    def glance_passed(self, body: bytes) -> Usage:
+        """See `passed`. Raises `Garbled`, or the fault that came in the place of an answer."""
+        return passed.glance(body)
 
     def parse_embedding(self, body: bytes) -> EmbeddingRequest:
         """See `embeddings`. Raises `InvalidRequest`."""

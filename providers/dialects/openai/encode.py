@@ -19,6 +19,7 @@ from providers.dialects.openai.options import options
 from providers.dialects.openai.turns import Lost, messages
 
 PATH = "/chat/completions"
+COMPLETIONS_PATH = "/completions"
 _encoder = msgspec.json.Encoder()
 _options = msgspec.json.Decoder(dict[str, Raw] | None)
 
@@ -33,6 +34,11 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     if dropped and not drop:
         raise Inexpressible(dropped, "openai")
     return Call(PATH, _encoder.encode(body), dropped=dropped)
+
+
+def encode_completion(request: ChatRequest, target: Target) -> Call:
+    """The call of `/completions`, for a request to that endpoint and a server that has it."""
+    return Call(COMPLETIONS_PATH, _own(request, target))
 
 
 def _own(request: ChatRequest, target: Target) -> bytes:

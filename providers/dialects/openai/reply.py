@@ -67,6 +67,17 @@ def decode(body: bytes) -> ChatReply:
     )
 
 
+def decode_completion(body: bytes) -> ChatReply:
+    """A complete answer of `/completions`. Raises `Garbled`, or the fault it holds."""
+    answer = read_answer(answer_decoder, body, "openai")
+    if answers.failed(answer):
+        raise fault_in(body)
+    if not answer.choices:
+        raise garbled("it has no choices")
+    choices = [Choice([Text(option.text or "")], option.finish_reason) for option in answer.choices]
+    return ChatReply(answer.id or "", answer.model or "", choices, answers.usage(answer.usage))
+
+
 def _choice(option: Option, answer: Answer, at: int) -> Choice:
     said = option.message
     if said is None:

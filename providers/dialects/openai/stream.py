@@ -103,6 +103,8 @@ class StreamDecoder:
         if choice is None:
             choice = self._choices[at] = _Choice({})
         said = option.delta or _NOTHING
+        if option.text:
+            chunks.append(TextDelta(option.text, at))
         _words(said, answers.logprobs(option), at, choice, chunks)
         chunks.extend(self._call(part, at, choice) for part in said.tool_calls or ())
         reason = answers.finish(option.finish_reason, refused=choice.refused)

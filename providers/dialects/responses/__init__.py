@@ -2,8 +2,8 @@
 
 Every request is translated, also for providers that have this API themselves: what was said before lives in the
 gateway (`previous_response_id`, `item_reference`), so that the next turn may go to anybody and no failover loses it.
-The price is what only OpenAI's own servers have: built-in tools, stored prompts, background runs. They are refused by name,
-or dropped aloud on `X-Steelyard-Drop-Params: true`.
+The price is what only OpenAI's own servers have: built-in tools, stored prompts, background runs. They are refused by
+name, or dropped aloud on `X-Steelyard-Drop-Params: true`.
 """
 
 from providers.dialects.responses.form import Form

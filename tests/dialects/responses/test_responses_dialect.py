@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -223,12 +224,11 @@ items = st.lists(
 
 @given(items | anything, st.dictionaries(st.sampled_from(["tools", "text", "tool_choice", "include", "x"]), anything))
 def test_any_request_is_understood_or_refused(given: Any, more: dict[str, Any]) -> None:
-    try:
+    # Any other exception would be a defect, and fails the test.
+    with suppress(InvalidRequest):
         request = parse(body(given, **more)).chat()
         for dialect in DIALECTS.values():
             dialect.encode(request, Target("p", "m", Profile()), drop=True)
-    except InvalidRequest as refused:
-        assert refused.message
 
 
 # Answers
@@ -287,11 +287,11 @@ def test_a_stream_ends_as_the_whole_answer(said: list[Part], reason: str) -> Non
     assert final == json.loads(whole)
 
 
-@given(parts, reasons)
+@given(parts, reasons.filter("pause_turn".__ne__))  # which no type of the SDK has
 def test_the_sdk_builds_from_the_events_what_their_end_says(said: list[Part], reason: str) -> None:
     chunks = [chunk for at, part in enumerate(said) for chunk in pieces(part, at)]
     events, final = streamed([Begin("x", "upstream"), *chunks, Finish(reason)])
-    # The SDK knows a call by its `call_id`, and takes two of one id for a conflict.
+    # The SDK knows a call by its `call_id`, and takes two with the same for a conflict.
     ids = [item["call_id"] for item in final["output"] if item["type"] == "function_call"]
     state: Any = ResponseStreamState(input_tools=[], text_format=omit)
     adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)

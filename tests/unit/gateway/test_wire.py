@@ -285,7 +285,7 @@ async def test_an_answer_is_json_with_its_length() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await wire.send_json(send, 418, b'{"a":1}', [(b"x-a", b"b")])
+    await wire.send_whole(send, 418, b'{"a":1}', [(b"x-a", b"b")])
     start, body = sent
     assert (start["type"], start["status"]) == ("http.response.start", 418)
     assert dict(start["headers"]) == {b"content-type": b"application/json", b"content-length": b"7", b"x-a": b"b"}

@@ -1,0 +1,88 @@
+"""One attempt of a request for completions: as it is, where the model writes on from a prompt, else as a chat.
+
+Several prompts are several chats with the same deployment, side by side. They cannot be streamed, because their events
+would have to be woven into one stream that any of them may break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from msgspec import field
+
+from gateway.calls import Answer, Chat, Opened
+from gateway.catalog import COMPLETIONS, Deployment
+from providers import client
+from providers.chat import ChatReply, ChatRequest
+from providers.dialect import Call, Inexpressible
+from providers.dialects import OPENAI
+from providers.dialects.completions import joined
+from providers.transport import Transport
+
+#: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
+_MOST_PROMPTS = 16
+
+
+class Completion(Chat):
+    """A request for completions on its way; `request` is its first prompt's, `others` are the further ones."""
+
+    others: list[ChatRequest] = field(default_factory=list[ChatRequest])
+
+    def encode(self, deployment: Deployment) -> Call:
+        """What the deployment would be sent first. Raises `Inexpressible`."""
+        if _writes_on(deployment):
+            return OPENAI.encode_completion(self.request, deployment.target)
+        if self.others and self.request.stream:
+            raise Inexpressible(("prompt (several, streamed)",), deployment.dialect.name)
+        if len(self.others) >= _MOST_PROMPTS:
+            raise Inexpressible((f"prompt (more than {_MOST_PROMPTS})",), deployment.dialect.name)
+        return super().encode(deployment)
+
+    async def whole(
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
+    ) -> Answer:
+        """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
+        if _writes_on(deployment):
+            received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
+            reply = OPENAI.decode_completion(received.body)
+            finish = reply.choices[0].finish_reason
+            return Answer(received.body, reply.usage, finish, call.dropped, received.headers, reply)
+        dialect = deployment.dialect
+        more = [dialect.encode(one, deployment.target, drop=self.drop) for one in self.others]
+        received = await _together(transport, deployment, [call, *more], deadline)
+        replies: list[ChatReply] = [dialect.decode(one.body) for one in received]
+        reply = joined(replies)
+        reply.created = reply.created or created
+        finish = reply.choices[0].finish_reason if reply.choices else None
+        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received[-1].headers, reply)
+
+    async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
+        """Ask for a stream and wait for its first content. Raises a `Fault`."""
+        if not _writes_on(deployment):
+            return await super().stream(transport, deployment, call, deadline)
+        async with AsyncExitStack() as stack:
+            flow = await stack.enter_async_context(
+                client.stream(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
+            )
+            return Opened(flow, None, call.dropped, stack.pop_all())
+
+
+def _writes_on(deployment: Deployment) -> bool:
+    return deployment.dialect.name == OPENAI.name and COMPLETIONS in (deployment.capabilities or ())
+
+
+async def _together(
+    transport: Transport, deployment: Deployment, calls: list[Call], deadline: float
+) -> list[client.Received]:
+    """The answers to all, in order; the first that fails ends the others. Raises a `Fault`."""
+    tasks = [
+        asyncio.create_task(client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline))
+        for call in calls
+    ]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,221 @@
+"""OpenAI's older completions, towards callers: `POST /v1/completions` in terms of a `Conversation`.
+
+A prompt is one user's turn, and what the model says is its completion: a model that chats answers the prompt rather
+than writing on from it, which is the best that can be had of one. Models that do write on are marked in the
+configuration (capability `completions`) and are sent the request as it is.
+
+In a translation `max_tokens` is 16 when the caller names none, as the API has it. Prompts of token ids, `suffix`,
+`echo`, `best_of`, `logprobs` and `logit_bias` have no equivalent. Thoughts are left out; a refusal is the text it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, cast
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from providers.chat import (
+    Begin,
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Conversation,
+    Finish,
+    Json,
+    RefusalDelta,
+    RefusalText,
+    Text,
+    TextDelta,
+    Turn,
+    Usage,
+    UsageReport,
+)
+from providers.dialects import wire
+from providers.dialects.openai.reply import rendered_finish, rendered_usage
+from providers.dialects.openai.shapes import NULL, Bound, Penalty, StreamOptions
+
+_DEFAULT_MAX_TOKENS = 16
+_encoder = msgspec.json.Encoder()
+
+
+class _Request(Struct, kw_only=True):
+    model: Annotated[str, Meta(min_length=1)]
+    prompt: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Bound | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    seed: int | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    user: str | None = None
+
+
+#: Values that ask for nothing.
+_NEUTRAL: dict[str, bytes] = {"echo": b"false", "best_of": b"1", "suffix": b'""', "logit_bias": b"{}"}
+_request = msgspec.json.Decoder(_Request)
+
+
+def parse(body: bytes) -> list[ChatRequest]:
+    """One request per prompt, each with the whole body beside it. Raises `InvalidRequest`."""
+    request = wire.read_request(_request, body)
+    prompts = _prompts(request.prompt)
+    options = request.stream_options
+    return [
+        ChatRequest(
+            dialect="completions",
+            body=body,
+            model=request.model,
+            unfold=partial(_unfold, request, prompt, body),
+            stream=bool(request.stream),
+            include_usage=options is not None and bool(options.include_usage),
+            input_tokens=-(-len(prompt.encode()) // 4) if isinstance(prompt, str) else len(prompt),
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            n=request.n or 1,
+            user=request.user,
+        )
+        for prompt in prompts
+    ]
+
+
+def _prompts(prompt: str | list[str | int | list[int]]) -> list[str | list[int]]:
+    """Each prompt, as text or as token ids; a bare list of numbers is one."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if all(isinstance(one, int) for one in prompt):
+        return [cast("list[int]", prompt)]
+    return [[one] if isinstance(one, int) else one for one in prompt]
+
+
+def _unfold(request: _Request, prompt: str | list[int], body: bytes) -> Conversation:
+    known = request.__struct_fields__
+    extra = {
+        name: raw
+        for name, raw in wire.fields(body).items()
+        if name not in known and bytes(raw) not in (NULL, _NEUTRAL.get(name))
+    }
+    if not isinstance(prompt, str):
+        extra["prompt (token ids)"] = Raw(_encoder.encode(prompt))
+    stop = request.stop
+    return Conversation(
+        turns=[Turn("user", [Text(prompt if isinstance(prompt, str) else "")])],
+        max_tokens=request.max_tokens or _DEFAULT_MAX_TOKENS,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=[stop] if isinstance(stop, str) else stop or [],
+        seed=request.seed,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        n=request.n or 1,
+        user=request.user,
+        extra=extra,
+    )
+
+
+def joined(replies: list[ChatReply]) -> ChatReply:
+    """The answers to several prompts as one, in order."""
+    first = replies[0]
+    usage = Usage(*(sum(getattr(one.usage, name) for one in replies) for name in Usage.__struct_fields__))
+    choices = [choice for one in replies for choice in one.choices]
+    return ChatReply(first.id, first.model, choices, usage, first.created)
+
+
+class Form:
+    """How answers are written; see `gateway.calls.Form`."""
+
+    name = "completions"
+
+    def render(self, reply: ChatReply) -> bytes:
+        """A complete answer."""
+        return _encoder.encode(
+            {
+                **_head(Begin(reply.id, reply.model, reply.created)),
+                "choices": [_option(choice, at) for at, choice in enumerate(reply.choices)],
+                "usage": rendered_usage(reply.usage),
+            }
+        )
+
+    def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
+        """An encoder for one stream."""
+        return StreamEncoder(request)
+
+
+class StreamEncoder:
+    """See `providers.dialect.StreamEncoder`."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        """Ready for the first chunk of the answer to this request."""
+        self._head = _head(Begin("", request.model))
+        self._include_usage = request.include_usage
+        self._usage: Usage | None = None
+        self._refused: set[int] = set()
+
+    def encode(self, chunk: ChatChunk) -> bytes:
+        """The event one chunk stands for, if any."""
+        write = _WRITERS.get(type(chunk))
+        return write(self, chunk) if write else b""
+
+    def end(self) -> bytes:
+        """The usage, if it was asked for and told, and the terminal event."""
+        if self._usage is None or not self._include_usage:
+            return b"data: [DONE]\n\n"
+        return self._event([], rendered_usage(self._usage)) + b"data: [DONE]\n\n"
+
+    def begin(self, chunk: Begin) -> bytes:
+        """The stream's name."""
+        self._head = _head(chunk)
+        return b""
+
+    def text(self, chunk: TextDelta) -> bytes:
+        """A piece of text."""
+        return self._event([_piece(chunk.text, chunk.choice, None)]) if chunk.text else b""
+
+    def refusal(self, chunk: RefusalDelta) -> bytes:
+        """A piece of a refusal, which is text as well."""
+        self._refused.add(chunk.choice)
+        return self._event([_piece(chunk.text, chunk.choice, None)])
+
+    def finish(self, chunk: Finish) -> bytes:
+        """The end of a choice."""
+        reason = rendered_finish(chunk.reason, refused=chunk.choice in self._refused)
+        return self._event([_piece("", chunk.choice, reason)])
+
+    def report(self, chunk: UsageReport) -> bytes:
+        """The tokens so far."""
+        self._usage = chunk.usage
+        return b""
+
+    def _event(self, choices: list[Json], usage: Json | None = None) -> bytes:
+        told = {**self._head, "choices": choices, **({"usage": usage} if self._include_usage else {})}
+        return b"data: " + _encoder.encode(told) + b"\n\n"
+
+
+def _head(begin: Begin) -> Json:
+    return {"id": begin.id, "object": "text_completion", "created": begin.created, "model": begin.model}
+
+
+def _piece(text: str, index: int, reason: str | None) -> Json:
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": reason}
+
+
+def _option(choice: Choice, at: int) -> Json:
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text | RefusalText))
+    refused = any(isinstance(part, RefusalText) for part in choice.parts)
+    return _piece(text, at, rendered_finish(choice.finish_reason, refused=refused))
+
+
+_WRITERS: dict[type, Callable[[StreamEncoder, Any], bytes]] = {
+    Begin: StreamEncoder.begin,
+    TextDelta: StreamEncoder.text,
+    RefusalDelta: StreamEncoder.refusal,
+    Finish: StreamEncoder.finish,
+    UsageReport: StreamEncoder.report,
+}
