@@ -141,7 +141,19 @@ def _litestar(parts: Parts) -> Litestar:
             await parts.stop()
 
     return Litestar(
-        route_handlers=[Health, Models, GeminiNames, Catalog, Dwa, Replay, Sessions, StoredResponses, Database, Feedback, document],
+        route_handlers=[
+            Health,
+            Models,
+            GeminiNames,
+            Catalog,
+            Dwa,
+            Replay,
+            Sessions,
+            StoredResponses,
+            Database,
+            Feedback,
+            document,
+        ],
         state=State({"parts": parts}),
         dependencies={"gateway": Provide(access.parts, sync_to_thread=False)},
         exception_handlers={

@@ -171,7 +171,9 @@ class Ingress:
             body = surface.dress(exchange, kept) if surface.dress else kept.pieces[0]
             if ask.ending is not None:
                 body = await ask.ending.whole(body)
-            await wire.send_whole(send, 200, body, [*wire.facts(exchange), *returned], wire.type_of(exchange, wire.JSON))
+            await wire.send_whole(
+                send, 200, body, [*wire.facts(exchange), *returned], wire.type_of(exchange, wire.JSON)
+            )
             return
         streamed = await pipeline.stream(ask)
         try:

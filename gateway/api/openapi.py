@@ -21,7 +21,8 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gateway.api.answers import catalog, dwa, feedback, health, models, records, replay, sessions
+from gateway.api.answers import catalog, dwa, feedback, health, models, records, replay, responses, sessions
+from gateway.api.answers.beside import ENDPOINTS
 from gateway.api.answers.formats import (
     CHAT_COMPLETION,
     EMBEDDINGS,
@@ -34,6 +35,8 @@ from gateway.api.answers.formats import (
 from gateway.api.answers.orchestrate import OrchestrateAnswer
 from gateway.api.orchestrate import OrchestrateRequest
 
+_JSON, _EVENTS = "application/json", "text/event-stream"
+_WHOLE = (_JSON,)
 _ERRORS = {
     "400": "The request is not valid; `error.param` names the field.",
     "401": "The API key is missing or not valid.",
@@ -159,7 +162,7 @@ _FURTHER = {
     },
 }
 _PUBLIC = ("/health", "/openapi.json")
-_ANSWERS = (catalog, dwa, feedback, health, models, records, replay, sessions)
+_ANSWERS = (catalog, dwa, feedback, health, models, records, replay, responses, sessions)
 
 
 def describe(document: OpenAPI) -> None:
@@ -180,11 +183,14 @@ def describe(document: OpenAPI) -> None:
                 further = _FURTHER.get(path, {}) if operation is item.post else {}
                 _tell_errors(operation, public=path.startswith(_PUBLIC), further=further)
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
-    paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, streams=False)
+    paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, kinds=_WHOLE)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
+    for path, endpoint in ENDPOINTS.items():
+        made = _path("OpenAI", endpoint.summary, endpoint.body, endpoint.answer, endpoint.form, endpoint.kinds)
+        paths[path] = made
     paths["/api/llm/orchestrate"] = _path("Routing", "Ask, and learn who answered and why", request, answer)
     paths["/v1/messages/count_tokens"] = _path(
-        "Anthropic", "Count a message's tokens", _ANTHROPIC_COUNT, MESSAGE_TOKENS, streams=False, error="AnthropicError"
+        "Anthropic", "Count a message's tokens", _ANTHROPIC_COUNT, MESSAGE_TOKENS, kinds=_WHOLE, error="AnthropicError"
     )
     paths.update(_of_gemini())
     document.paths = paths
@@ -193,10 +199,10 @@ def describe(document: OpenAPI) -> None:
 def _of_gemini() -> dict[str, PathItem]:
     """Gemini's addresses, whose model stands in the path, and with it a provider's name if it has one."""
     said = {
-        "generateContent": _path("Gemini", "Generate content", _GEMINI, GENERATED, streams=False, error="GoogleError"),
+        "generateContent": _path("Gemini", "Generate content", _GEMINI, GENERATED, kinds=_WHOLE, error="GoogleError"),
         "streamGenerateContent": _path("Gemini", "Stream content", _GEMINI, GENERATED_PIECES, error="GoogleError"),
         "countTokens": _path(
-            "Gemini", "Count a prompt's tokens", _GEMINI_COUNT, TOTAL_TOKENS, streams=False, error="GoogleError"
+            "Gemini", "Count a prompt's tokens", _GEMINI_COUNT, TOTAL_TOKENS, kinds=_WHOLE, error="GoogleError"
         ),
     }
     model = Parameter("model", "path", schema=Schema(type=OpenAPIType.STRING), required=True)
@@ -234,18 +240,23 @@ def _error(name: str) -> dict[str, OpenAPIMediaType]:
 
 
 def _path(
-    tag: str, summary: str, body: Any, answer: Any, *, streams: bool = True, error: str = "GatewayError"
+    tag: str,
+    summary: str,
+    body: Any,
+    answer: Any,
+    form: str = _JSON,
+    kinds: tuple[str, ...] = (_JSON, _EVENTS),
+    *,
+    error: str = "GatewayError",
 ) -> PathItem:
-    content = {"application/json": _media(answer)}
-    if streams:
-        content["text/event-stream"] = _media({"type": "string"})
+    content = {kind: _media({"type": "string"} if kind.startswith("text/") else answer) for kind in kinds}
     responses: dict[str, OpenAPIResponse | Reference] = {"200": OpenAPIResponse("The answer.", content=content)}
     responses.update((status, OpenAPIResponse(text, content=_error(error))) for status, text in _ERRORS.items())
     operation = Operation(
         tags=[tag],
         summary=summary,
         operation_id=summary.title().replace(" ", "").replace(",", "").replace("'", ""),
-        request_body=RequestBody(content={"application/json": _media(body)}, required=True),
+        request_body=RequestBody(content={form: _media(body)}, required=True),
         responses=responses,
     )
     return PathItem(post=operation)

@@ -20,8 +20,16 @@ LLM = {
     "/v1beta/models/{model}:streamGenerateContent": ("GoogleError", True),
     "/v1beta/models/{model}:countTokens": ("GoogleError", False),
     "/v1/embeddings": ("GatewayError", False),
+    "/v1/responses": ("GatewayError", True),
+    "/v1/completions": ("GatewayError", True),
+    "/v1/moderations": ("GatewayError", False),
+    "/v1/images/generations": ("GatewayError", True),
+    "/v1/audio/speech": ("GatewayError", True),
+    "/v1/audio/transcriptions": ("GatewayError", True),
     "/api/llm/orchestrate": ("GatewayError", True),
 }
+#: Those whose body is no JSON.
+FORMS = {"/v1/audio/transcriptions": "multipart/form-data"}
 ERRORS = {"400", "401", "404", "408", "413", "429", "502", "503", "504"}
 
 
@@ -78,7 +86,7 @@ def test_every_path_parameter_is_declared(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", LLM)
 def test_the_llm_surfaces_have_bodies_and_errors(document: dict[str, Any], path: str) -> None:
     operation = document["paths"][path]["post"]
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    schema = operation["requestBody"]["content"][FORMS.get(path, "application/json")]["schema"]
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].split("/")[-1]]
     assert schema["properties"]
