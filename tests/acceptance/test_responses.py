@@ -10,7 +10,7 @@ import pytest
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from tests.acceptance.driving import CHAT_MODELS, GEMINI, OPENAI, PIXEL, World
+from tests.acceptance.driving import ANTHROPIC, CHAT_MODELS, GEMINI, OPENAI, PIXEL, World
 from tests.acceptance.test_openai_callers import IMAGE_TOKENS, tokens
 
 WEATHER: dict[str, Any] = {
@@ -245,6 +245,29 @@ def test_effort_makes_the_model_think(chatgpt: openai.OpenAI, model: str, stream
     if model != OPENAI:  # which keeps its thoughts to itself
         assert eager.output[0].type == "reasoning"
         assert eager.output[0].summary[0].text
+
+
+@pytest.mark.parametrize("model", [ANTHROPIC, GEMINI])
+@both_ways
+def test_thoughts_go_back_to_who_had_them(chatgpt: openai.OpenAI, model: str, streamed: bool) -> None:
+    more: dict[str, Any] = {"tools": [WEATHER], "reasoning": {"effort": "low", "summary": "auto"}, "streamed": streamed}
+    first: Any = ask(chatgpt, "#sim tool=weather", model=model, **more)
+    assert [item.type for item in first.output] == ["reasoning", "function_call"]
+    turns: list[Any] = [{"role": "user", "content": "#sim tool=weather"}, *(item.to_dict() for item in first.output)]
+    turns.append({"type": "function_call_output", "call_id": calls(first)[0].call_id, "output": "rain"})
+    second, third, thoughtless = (
+        ask(chatgpt, given, model=model, previous_response_id=previous, tool_choice="none", **more)
+        for given, previous in ((turns, None), (turns[-1:], first.id), ([turns[0], *turns[2:]], None))
+    )
+    # The simulated provider refuses thoughts whose proof is not its own.
+    for answer in (second, third):
+        assert "rain" in answer.output_text
+        assert answer.usage is not None
+    assert second.usage == third.usage
+    assert second.usage is not None
+    assert thoughtless.usage is not None
+    if model == ANTHROPIC:  # the other one proves its calls instead
+        assert second.usage.input_tokens > thoughtless.usage.input_tokens
 
 
 def test_thoughts_are_told_as_they_come(chatgpt: openai.OpenAI) -> None:

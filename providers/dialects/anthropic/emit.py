@@ -29,6 +29,7 @@ from providers.chat import (
     UsageReport,
 )
 from providers.dialects.anthropic import wire
+from providers.dialects.anthropic.signatures import bare
 from providers.dialects.anthropic.stream import StreamDecoder
 from providers.errors import Garbled
 
@@ -121,13 +122,15 @@ class StreamEncoder:
     def _reasoning(self, chunk: ReasoningDelta) -> bytes:
         written = b""
         if chunk.redacted is not None:
-            written = self._opened("redacted", {"type": "redacted_thinking", "data": chunk.redacted}) + self._close()
+            written = (
+                self._opened("redacted", {"type": "redacted_thinking", "data": bare(chunk.redacted)}) + self._close()
+            )
         if chunk.text or chunk.signature:
             written += self._opened("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if chunk.text:
             written += self._delta("thinking_delta", "thinking", chunk.text)
         if chunk.signature:
-            written += self._delta("signature_delta", "signature", chunk.signature) + self._close()
+            written += self._delta("signature_delta", "signature", bare(chunk.signature)) + self._close()
         return written
 
     def _tool_call(self, chunk: ToolCallDelta) -> bytes:

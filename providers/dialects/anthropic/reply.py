@@ -21,6 +21,7 @@ import msgspec
 
 from providers.chat import ChatReply, Choice, Glance, Json, Part, Reasoning, RefusalText, Text, ToolCall
 from providers.dialects.anthropic import wire
+from providers.dialects.anthropic.signatures import bare, mark
 from providers.dialects.anthropic.turns import object_text
 from providers.dialects.wire import read_answer
 from providers.errors import Garbled
@@ -58,9 +59,9 @@ def _part(block: wire.Block) -> Part:
         case "text":
             return Text(wire.need(block.text, "text"))
         case "thinking":
-            return Reasoning(wire.need(block.thinking, "thinking"), signature=block.signature)
+            return Reasoning(wire.need(block.thinking, "thinking"), signature=mark(block.signature))
         case "redacted_thinking":
-            return Reasoning(redacted=wire.need(block.data, "data"))
+            return Reasoning(redacted=mark(wire.need(block.data, "data")))
         case "tool_use":
             return ToolCall(wire.need(block.id, "id"), wire.need(block.name, "name"), arguments(block))
         case _:
@@ -120,8 +121,8 @@ def _text(part: Text | RefusalText) -> Json | None:
 
 def _reasoning(part: Reasoning) -> Json:
     if part.redacted is not None:
-        return {"type": "redacted_thinking", "data": part.redacted}
-    return {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
+        return {"type": "redacted_thinking", "data": bare(part.redacted)}
+    return {"type": "thinking", "thinking": part.text, "signature": bare(part.signature or "")}
 
 
 def _tool_call(part: ToolCall) -> Json:

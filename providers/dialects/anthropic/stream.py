@@ -27,6 +27,7 @@ from providers.chat import (
 from providers.dialects.anthropic import wire
 from providers.dialects.anthropic.faults import of_event
 from providers.dialects.anthropic.reply import arguments
+from providers.dialects.anthropic.signatures import mark
 from providers.dialects.wire import read_answer
 from providers.errors import Garbled
 from providers.sse import Event
@@ -113,7 +114,7 @@ class StreamDecoder:
             case "thinking" if block.thinking:
                 return [ReasoningDelta(block.thinking)]
             case "redacted_thinking":
-                return [ReasoningDelta(redacted=wire.need(block.data, "data"))]
+                return [ReasoningDelta(redacted=mark(wire.need(block.data, "data")))]
             case "tool_use":
                 return [self._call(read.index, block)]
             case _:
@@ -138,7 +139,7 @@ class StreamDecoder:
             case "thinking_delta":
                 return [ReasoningDelta(wire.need(delta.thinking, "thinking"))]
             case "signature_delta":
-                return [ReasoningDelta(signature=wire.need(delta.signature, "signature"))]
+                return [ReasoningDelta(signature=mark(wire.need(delta.signature, "signature")))]
             case "input_json_delta":
                 return self._arguments(read.index, wire.need(delta.partial_json, "partial_json"))
             case _:

@@ -9,8 +9,9 @@ Anthropic's rules and what is made of them:
   to what was said before it. Older models refuse the role with a clear 400: that is theirs to say.
 - Consecutive turns of one role are one message; tool results come first in theirs.
 - Empty text says nothing and is refused by the API, so it is left out, with its message when nothing else is in it.
-- Reasoning is left out: this dialect translates only what others wrote, another's signature proves nothing here, and
-  thoughts are not the user's content. A conversation that stays in this dialect keeps its bytes and its signatures.
+- Reasoning that this provider did not prove is left out: another's signature proves nothing here, and thoughts are not
+  the user's content; so are thoughts that nothing follows, which the API refuses at the end of a message. Whatever
+  stays in this dialect keeps its bytes and its signatures.
 - Refusals are text: those are the words that were said. A tool call's foreign signature is left out like reasoning.
 - `detail: high` is what Claude always does; `low` is inexpressible.
 - An id may hold only letters, digits, `_` and `-`; other characters are written as their code, in a call and its
@@ -41,14 +42,16 @@ from providers.chat import (
     ToolResult,
     Turn,
 )
+from providers.dialects.anthropic.signatures import unmark
 
 Lost = list[str]
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 #: What each role may say: an assistant message with a picture or a document is refused.
+_THOUGHTS = ("thinking", "redacted_thinking")
 _ALLOWED = {
     "system": ("text",),
     "user": ("text", "image", "document", "tool_result"),
-    "assistant": ("text", "tool_use"),
+    "assistant": ("text", "tool_use", *_THOUGHTS),
 }
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -111,6 +114,8 @@ def _blocks(turn: Turn, lost: Lost) -> list[Json]:
     kept = [block for block in blocks if block is not None and block["type"] in _ALLOWED[turn.role]]
     if len(kept) < len(blocks) - blocks.count(None):
         lost.append(f"messages.role.{turn.role}.content")
+    while kept and kept[-1]["type"] in _THOUGHTS:
+        kept.pop()
     return kept
 
 
@@ -132,8 +137,11 @@ def _refusal(part: RefusalText, lost: Lost) -> Json | None:
     return {"type": "text", "text": part.text} if part.text else None
 
 
-def _reasoning(part: Reasoning, lost: Lost) -> None:
-    return None
+def _reasoning(part: Reasoning, lost: Lost) -> Json | None:
+    if redacted := unmark(part.redacted):
+        return {"type": "redacted_thinking", "data": redacted}
+    signature = unmark(part.signature)
+    return None if signature is None else {"type": "thinking", "thinking": part.text, "signature": signature}
 
 
 def _audio(part: Audio, lost: Lost) -> None:

@@ -300,6 +300,19 @@ def test_empty_text_and_messages_of_nothing_else_are_left_out() -> None:
     ) == [("user", "a b"), ("system", "1")]
 
 
+def test_its_own_thoughts_come_back_with_their_proof() -> None:
+    own: list[Part] = [Reasoning("hm", signature="anthropic:s"), Reasoning(redacted="anthropic:d")]
+    foreign: list[Part] = [Reasoning("hm", signature="gemini:s"), Reasoning(redacted="d"), Reasoning("unsigned")]
+    said = Conversation([_turn("user", "a"), Turn("assistant", [*own, *foreign, Text("b"), *own])], max_tokens=5)
+    assert sent(said)["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "redacted_thinking", "data": "d"},
+        {"type": "text", "text": "b"},
+    ]
+    only = Conversation([_turn("user", "a"), Turn("assistant", own), _turn("user", "b")], max_tokens=5)
+    assert [message["role"] for message in sent(only)["messages"]] == ["user"]
+
+
 def test_tool_results_come_first_in_their_message() -> None:
     said = Conversation(
         [

@@ -54,8 +54,8 @@ def test_tool_calls_keep_the_models_own_arguments() -> None:
 
 def test_thinking_keeps_its_signature() -> None:
     assert ANTHROPIC.decode(recorded("answer_thinking.json")).choices[0].parts == [
-        Reasoning("Let me think.", signature="EqQBCgIYAhIM"),
-        Reasoning(redacted="EmwKAhgBEgy3"),
+        Reasoning("Let me think.", signature="anthropic:EqQBCgIYAhIM"),
+        Reasoning(redacted="anthropic:EmwKAhgBEgy3"),
         Text("42"),
     ]
 

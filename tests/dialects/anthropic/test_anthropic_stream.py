@@ -78,10 +78,10 @@ def test_thinking_is_decoded_with_its_signatures() -> None:
     assert chunks(recorded("stream_thinking.sse"))[2:] == [
         ReasoningDelta("Let me "),
         ReasoningDelta("think."),
-        ReasoningDelta(signature="EqQBCgIYAhIM"),
-        ReasoningDelta(redacted="EmwKAhgBEgy3"),
+        ReasoningDelta(signature="anthropic:EqQBCgIYAhIM"),
+        ReasoningDelta(redacted="anthropic:EmwKAhgBEgy3"),
         ReasoningDelta("Again."),
-        ReasoningDelta(signature="EqQBsecond"),
+        ReasoningDelta(signature="anthropic:EqQBsecond"),
         TextDelta("42"),
         Finish("stop"),
         UsageReport(Usage(1225, 90, 1000, 200, 70)),
