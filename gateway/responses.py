@@ -10,6 +10,7 @@ and what is asked now take three quarters of the largest window among the candid
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,6 +30,8 @@ _log = logging.getLogger("steelyard.responses")
 #: Responses of one conversation; each is a row to read on every turn.
 _LONGEST = 1_000
 _ROOM = 0.75
+#: Seconds that a finished answer waits to be kept.
+_PATIENCE = 5.0
 #: Tokens assumed for a model whose window is not known.
 _UNKNOWN_WINDOW = 8_192
 
@@ -66,13 +69,18 @@ class Responses:
     async def keep(self, tenant: str, response: Json, given: list[Json]) -> bool:
         """Keep a response with its own input; whether the database took it."""
         stored = Stored(response["id"], response["previous_response_id"], given, response)
-        try:
-            await responses.put(self._database, tenant, stored, now=self.wall())
-        except StoreUnavailable as exc:
-            # The answer is here and paid for: better without a memory than not at all, as long as it is said.
-            _log.warning("a response was not stored", extra={"response_id": stored.id, "error": str(exc)})
-            return False
-        return True
+        # The answer is here and paid for: better without a memory than not at all, or late, as long as it is said.
+        task = asyncio.create_task(responses.put(self._database, tenant, stored, now=self.wall()))
+        # One that is given up goes on: the driver's own clean-up of a cancelled statement asks the same silent server.
+        task.add_done_callback(_forget)
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
+        error = task.exception() if done else TimeoutError(f"no answer within {_PATIENCE:g} s")
+        if error is None:
+            return True
+        if not isinstance(error, (StoreUnavailable, TimeoutError)):
+            raise error
+        _log.warning("a response was not stored", extra={"response_id": stored.id, "error": str(error)})
+        return False
 
     async def get(self, tenant: str, identity: str) -> Json:
         """The response. Raises `NotFound`."""
@@ -143,6 +151,11 @@ def trimmed(items: list[Json], windows: Sequence[int | None], own: int) -> list[
     while first < len(items) and items[first].get("role") not in {"user", "system", "developer"}:
         first += 1
     return items[first:]
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _unknown(identity: str) -> NotFound:
