@@ -22,7 +22,7 @@ from dwa import Balancer, Ranking, Shape, Ticket
 from gateway import continuing, settling
 from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
-from gateway.calls import Answer, Embedding, Opened
+from gateway.calls import Answer, Chat, Opened, Passed
 from gateway.catalog import Asked, Catalog, Deployment, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
@@ -312,7 +312,7 @@ class Pipeline:
 
     async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
         exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
-        assert not isinstance(work, Embedding)
+        assert isinstance(work, Chat | Passed)
 
         async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Opened:
             opened = await work.stream(self._transport, deployment, call, deadline)
