@@ -365,6 +365,20 @@ def test_nothing_is_lost_in_silence(world: World, model: str, field: str, value:
     assert field in answer.json["error"]["param"]
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"reasoning": {"effort": "minimal"}}, "reasoning.effort"),
+        ({"include": ["message.output_text.logprobs"]}, "include (message.output_text.logprobs)"),
+    ],
+    ids=str,
+)
+def test_what_a_provider_lacks_is_named_in_this_apis_words(world: World, more: dict[str, Any], named: str) -> None:
+    answer = world.post("/v1/responses", {"model": ANTHROPIC, "input": "Some json.", **more})
+    assert (answer.status, answer.json["error"]["param"]) == (400, named)
+
+
 def test_verbosity_is_said_where_it_can_be(world: World) -> None:
     body = {"input": "Hi", "text": {"verbosity": "low"}}
     assert [world.post("/v1/responses", {**body, "model": one}).status for one in CHAT_MODELS] == [200, 400, 400]

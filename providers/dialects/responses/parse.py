@@ -46,6 +46,20 @@ _KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
     "json_object": "json_object",
     "json_schema": "json_schema",
 }
+#: How this API calls what others name in the words of chat completions.
+_WORDS = {
+    "effort.show": "reasoning.summary",
+    "reasoning_effort": "reasoning.effort",
+    "response_format.json_object": "text.format",
+    "response_format.json_schema": "text.format",
+    "logprobs": f"include ({LOGPROBS})",
+    "messages.content.image_url": "input.content.input_image",
+    "messages.content.image_url.detail": "input.content.input_image.detail",
+    "messages.content.input_audio": "input.content.input_audio",
+    "messages.content.file": "input.content.input_file",
+    "messages.tool_calls.arguments": "input.arguments",
+    "messages.role.system": "input.role",
+}
 
 
 class Asked(Struct):
@@ -156,6 +170,7 @@ def _made(asked: Asked, said: list[Item], calls: Mapping[str, str], scan: items.
         needs=frozenset(scan.needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,
+        words=_WORDS,
     )
 
 
