@@ -18,6 +18,7 @@ from providers.chat import ChatReply, ChatRequest
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
 from providers.dialects.completions import joined
+from providers.dialects.openai.encode import COMPLETIONS_PATH
 from providers.transport import Transport
 
 #: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
@@ -43,7 +44,7 @@ class Completion(Chat):
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
     ) -> Answer:
         """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
-        if _writes_on(deployment):
+        if call.path == COMPLETIONS_PATH:
             received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
             reply = OPENAI.decode_completion(received.body)
             finish = reply.choices[0].finish_reason
@@ -59,7 +60,7 @@ class Completion(Chat):
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""
-        if not _writes_on(deployment):
+        if call.path != COMPLETIONS_PATH:
             return await super().stream(transport, deployment, call, deadline)
         async with AsyncExitStack() as stack:
             flow = await stack.enter_async_context(

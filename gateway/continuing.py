@@ -45,6 +45,7 @@ from providers.chat import (
 )
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
+from providers.passing import Passage
 from providers.transport import Transport
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def broken(
 ) -> StreamBroken:
     """What becomes of a break: a `Mendable` when somebody may go on, see the law above."""
     key, work, flow = won.deployment.key, ask.wanted.work, won.answer.flow
-    if said is None or not isinstance(work, Chat) or flow.opaque or not wanted(ask, prepared):
+    if said is None or not isinstance(work, Chat) or not wanted(ask, prepared):
+        return StreamBroken(key, fault)
+    if isinstance(flow, Passage) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
     told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})

@@ -146,6 +146,22 @@ def test_a_stream_that_breaks_ends_as_failed(frail: World, model: str) -> None:
     assert frail.get(f"/v1/responses/{response['id']}").status == 404
 
 
+def test_a_stream_that_breaks_is_continued_when_asked(frail: World) -> None:
+    frail.running.control("sim-openai", "cut")
+    body = {"model": "sim-chat", "input": "Tell me of balances.", "stream": True}
+    wishes = {"x_steelyard_continue": "true", "x_steelyard_strategy": "round_robin"}
+    seams = 0
+    for _ in range(6):
+        events = [data for _, data in frail.post("/v1/responses", body, **wishes).events]
+        assert [event["sequence_number"] for event in events] == list(range(len(events)))
+        assert events[-1]["type"] == "response.completed"
+        said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+        kept = frail.get(f"/v1/responses/{events[-1]['response']['id']}").json
+        assert kept["output"][0]["content"][0]["text"] == said
+        seams += sum("steelyard" in event for event in events)
+    assert seams
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_a_provider_that_fails_at_once_is_an_error_with_its_status(frail: World, streamed: bool) -> None:
     answer = frail.post("/v1/responses", {"model": OPENAI, "input": "#sim fail=down", "stream": streamed})

@@ -154,6 +154,11 @@ class _Stream:
             return self.write([*opening, *events])
         return self.write(events)
 
+    def continued(self, told: Json) -> bytes:
+        """The response is still in progress, with a field that SDKs keep and callers need not know."""
+        shown = self._form.shown(self.composer.model, "in_progress")
+        return self.write([{"type": "response.in_progress", "response": shown, "steelyard": {"continued": told}}])
+
     def end(self) -> bytes:
         """The end of the last item; the response's own is `Form.end`."""
         return self.write(self.composer.close(done=_status(self.composer)[0] == "completed"))
