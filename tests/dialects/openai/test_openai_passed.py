@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -37,8 +39,12 @@ def fields_of(body: bytes) -> dict[str, bytes]:
     """As another reader sees the form."""
     whole = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {KIND}\r\n\r\n".encode() + body)
     found: dict[str, bytes] = {}
-    for part in whole.iter_parts():  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType] - the policy makes it an EmailMessage
-        found[part.get_param("name", header="content-disposition")] = part.get_payload(decode=True)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    parts = cast("EmailMessage", whole).iter_parts()  # the policy makes it one
+    for part in parts:
+        name, value = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        assert isinstance(name, str)
+        assert isinstance(value, bytes)
+        found[name] = value
     return found
 
 
