@@ -35,6 +35,7 @@ from providers.chat import (
     Begin,
     ChatChunk,
     ChatRequest,
+    Cited,
     Conversation,
     ReasoningDelta,
     Text,
@@ -250,7 +251,8 @@ class _Seam:
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The events of one chunk."""
-        if isinstance(chunk, (Begin, ReasoningDelta)):
+        if isinstance(chunk, (Begin, ReasoningDelta, Cited)):
+            # Sources are told by places in a text, which is only a part of what the caller has.
             return b""
         if isinstance(chunk, TextDelta):
             chunk = replace(chunk, text=self._due(chunk.text))

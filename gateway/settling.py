@@ -13,7 +13,17 @@ from gateway.catalog import Deployment
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
-from providers.chat import ChatChunk, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage, UsageReport
+from providers.chat import (
+    Begin,
+    ChatChunk,
+    Finish,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
 from providers.client import Piece
 from providers.dialect import StreamEncoder
 from providers.errors import Fault
@@ -212,7 +222,7 @@ class Meter:
             self._usage = chunk.usage
         elif isinstance(chunk, Finish):
             self.finish_reason = chunk.reason
-        elif not chunk.created:
+        elif isinstance(chunk, Begin) and not chunk.created:
             chunk.created = self._created
 
     def usage(self) -> Usage:

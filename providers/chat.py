@@ -220,6 +220,15 @@ class Usage(Struct):
     reasoning_tokens: int = 0
 
 
+class Citation(Struct):
+    """A source of an answer, and what it is the source of: characters `start` to `end` of the choice's text."""
+
+    url: str
+    title: str = ""
+    start: int = 0
+    end: int = 0
+
+
 class Choice(Struct):
     """One alternative answer.
 
@@ -232,6 +241,7 @@ class Choice(Struct):
     stop_sequence: str | None = None
     #: OpenAI's logprobs object, carried as it came.
     logprobs: Raw | None = None
+    citations: list[Citation] = []
 
 
 class ChatReply(Struct):
@@ -260,6 +270,7 @@ class Begin(Struct):
     id: str
     model: str
     created: int = 0
+    service_tier: str | None = None
 
 
 class TextDelta(Struct):
@@ -297,6 +308,20 @@ class ToolCallDelta(Struct):
     signature: str | None = None
 
 
+class ImageDelta(Struct):
+    """A picture that the model made, whole."""
+
+    image: Image
+    choice: int = 0
+
+
+class Cited(Struct):
+    """Sources of choice `choice`, by their place in all of its text."""
+
+    citations: list[Citation]
+    choice: int = 0
+
+
 class Finish(Struct):
     """A choice is complete."""
 
@@ -311,9 +336,11 @@ class UsageReport(Struct):
     usage: Usage
 
 
-ChatChunk = Begin | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | Finish | UsageReport
+ChatChunk = (
+    Begin | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ImageDelta | Cited | Finish | UsageReport
+)
 #: Events after which the caller has seen part of an answer, so that another provider can no longer take over.
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, Finish)
+CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, ImageDelta, Finish)
 
 
 class EmbeddingRequest(Struct):

@@ -19,7 +19,6 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: takes a task.
 _LISTEN_AFTER = 0.03
 _UNHEADED = re.compile(r"[^\x20-\x7e]")
-_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 #: Characters; clients and proxies refuse headers of 8 kB and more.
 _LONGEST_HEADER = 4_096
 
@@ -118,7 +117,7 @@ def facts(exchange: Exchange) -> Pairs:
         pairs.append((b"x-steelyard-cost-usd", f"{exchange.cost:.10f}".rstrip("0").rstrip(".")))
     if exchange.dropped:
         # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
-        names = _UNPRINTABLE.sub("?", ",".join(exchange.dropped))
+        names = _UNHEADED.sub("?", ",".join(exchange.dropped))
         pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
     if exchange.token_count is not None:
         pairs.append((b"x-steelyard-token-count", exchange.token_count))

@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from providers.chat import Document, Image, Json, Part, Reasoning, Text, ToolCall, ToolResult
 from providers.dialect import InvalidRequest
+from providers.dialects import proofs
 from providers.dialects.wire import invalid
 
 Fields = dict[str, Raw]
@@ -119,6 +120,8 @@ class Reader:
         """Keep aside in `left` what parts cannot hold."""
         self._left = left
         self._names: dict[str, str] = {}
+        #: Gemini's proof of the call that comes next: `reply` had no other place for it.
+        self._proof: str | None = None
         self._kinds: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Any, str, Fields], Part | None]]] = {
             "text": (_text, self._of_text),
             "image": (_image, self._of_image),
@@ -173,15 +176,16 @@ class Reader:
                 return Document(data=data, media_type="text/plain", filename=title, cache_control=marker)
             case "url" if source.url:
                 return Document(url=source.url, media_type="application/pdf", filename=title, cache_control=marker)
-            case "file" if source.file_id:
-                return Document(file_id=source.file_id, filename=title, cache_control=marker)
-            case _:
+            case _:  # among them `file`: no other provider can read what was uploaded to Anthropic
                 return self._aside(path, source, fields)
 
     def _aside(self, path: str, source: _Source, fields: Fields) -> None:
         self._left[f"{path}.source ({source.type})"] = fields["source"]
 
-    def _of_thinking(self, block: _Thinking, path: str, fields: Fields) -> Part:
+    def _of_thinking(self, block: _Thinking, path: str, fields: Fields) -> Part | None:
+        if block.signature.startswith(proofs.GEMINI_CALL):
+            self._proof = block.signature.removeprefix(proofs.GEMINI_CALL)
+            return None
         return Reasoning(block.thinking, signature=block.signature)
 
     def _of_redacted(self, block: _Redacted, path: str, fields: Fields) -> Part:
@@ -196,7 +200,8 @@ class Reader:
             )
         if block.caller and block.caller.type != "direct":
             self._left[f"{path}.caller"] = fields["caller"]
-        return ToolCall(block.id, block.name, arguments)
+        proof, self._proof = self._proof, None
+        return ToolCall(block.id, block.name, arguments, proof)
 
     def _of_tool_result(self, block: _ToolResult, path: str, fields: Fields) -> Part:
         parts = self.parts(block.content or [], f"{path}.content", nested=True)

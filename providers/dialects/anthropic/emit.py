@@ -4,6 +4,8 @@ Law: exactly one content block is open at a time; indices count up from 0; the s
 together, when the upstream stream is complete. The tokens are not known when a stream begins, so `message_start` says 0
 and `message_delta`, whose counts are cumulative and replace the earlier ones, says all of them.
 
+Sources of another provider's answer are left out: Anthropic's own name a page by a token of its own search.
+
 A signature ends its thinking block. Empty pieces open nothing. Tool calls follow one another: more arguments for a call
 after another one began could not be said without two open blocks, so that is `Garbled`; no provider is known to do so.
 """
@@ -19,7 +21,9 @@ from providers.chat import (
     Begin,
     ChatChunk,
     ChatRequest,
+    Cited,
     Finish,
+    ImageDelta,
     Json,
     ReasoningDelta,
     RefusalDelta,
@@ -29,6 +33,7 @@ from providers.chat import (
     UsageReport,
 )
 from providers.dialects.anthropic import wire
+from providers.dialects.anthropic.reply import proof_of
 from providers.dialects.anthropic.signatures import bare
 from providers.dialects.anthropic.stream import StreamDecoder
 from providers.errors import Garbled
@@ -56,6 +61,8 @@ class StreamEncoder:
             ReasoningDelta: self._reasoning,
             RefusalDelta: self._refusal,
             ToolCallDelta: self._tool_call,
+            ImageDelta: self._image,
+            Cited: self._cited,
             Finish: self._finished,
             UsageReport: self._counted,
         }
@@ -91,7 +98,7 @@ class StreamEncoder:
         """A `ping`, which every SDK passes over."""
         return _event("ping", {"steelyard": {"continued": told}})
 
-    def _opening(self, given_id: str, model: str) -> bytes:
+    def _opening(self, given_id: str, model: str, tier: str | None = None) -> bytes:
         message: Json = {
             "id": given_id,
             "type": "message",
@@ -100,7 +107,7 @@ class StreamEncoder:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": wire.tokens_out(Usage()),
+            "usage": wire.tokens_out(Usage()) | ({"service_tier": tier} if tier else {}),
         }
         return _event("message_start", {"message": message})
 
@@ -108,7 +115,7 @@ class StreamEncoder:
         if self._begun:
             return b""
         self._begun = True
-        return self._opening(chunk.id, chunk.model)
+        return self._opening(chunk.id, chunk.model, wire.tier_out(chunk.service_tier))
 
     def _text(self, chunk: TextDelta | RefusalDelta) -> bytes:
         if not chunk.text:
@@ -137,13 +144,22 @@ class StreamEncoder:
         written = b""
         if chunk.index > self._calls:
             self._calls = chunk.index
+            if proof := proof_of(chunk):
+                written = self._opened("proof", {**proof, "signature": ""})
+                written += self._delta("signature_delta", "signature", proof["signature"]) + self._close()
             block: Json = {"type": "tool_use", "id": chunk.id or "", "name": chunk.name or "", "input": {}}
-            written = self._opened(chunk.index, block)
+            written += self._opened(chunk.index, block)
         if chunk.arguments:
             if self._open != chunk.index:
                 raise Garbled("The provider's stream added to a tool call after it had gone on to something else.")
             written += self._delta("input_json_delta", "partial_json", chunk.arguments)
         return written
+
+    def _image(self, chunk: ImageDelta) -> bytes:
+        raise Garbled("The provider answered with image, which Anthropic's format cannot hold.")
+
+    def _cited(self, chunk: Cited) -> bytes:
+        return b""
 
     def _finished(self, chunk: Finish) -> bytes:
         self._finish = chunk

@@ -1,7 +1,8 @@
 """`ChatRequest` → the call of `/v1/messages`.
 
-Law: a request that is already in this dialect keeps its bytes, but for the model's name and for thinking blocks with an
-empty signature. Those were written by another provider's model and rendered by us in this dialect (`reply`, `emit`);
+Law: a request that is already in this dialect keeps its bytes, but for the model's name and for thinking blocks that
+Claude did not sign: with an empty signature, or one that says whose it is (`proofs`).
+Those were written by another provider's model and rendered by us in this dialect (`reply`, `emit`);
 the API refuses a conversation that holds one, so that without this a single failover to another provider would make
 every later turn of the conversation unanswerable here.
 """
@@ -15,7 +16,7 @@ from msgspec import Raw, Struct
 
 from providers.chat import ChatRequest, Json
 from providers.dialect import Call, Inexpressible, Target
-from providers.dialects import wire
+from providers.dialects import proofs, wire
 from providers.dialects.anthropic.options import options
 from providers.dialects.anthropic.turns import Lost, messages
 
@@ -23,7 +24,7 @@ PATH = "/v1/messages"
 #: Claude 2 to 4.5, by their names here and at resellers ("What's new in Claude 4.6": a last message of the assistant's
 #: is refused with a 400 from there on).
 _PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
-_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
 class _Block(Struct):
@@ -77,7 +78,7 @@ def _signed_only(raw: Raw) -> list[dict[str, object]]:
 
 def _unsigned(raw: Raw) -> bool:
     block = wire.read_request(_block, bytes(raw))
-    return block.type == "thinking" and block.signature == ""
+    return block.type == "thinking" and (block.signature == "" or proofs.is_labelled(block.signature))
 
 
 def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:

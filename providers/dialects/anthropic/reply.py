@@ -6,10 +6,11 @@ answers are passed on as bytes without being decoded. For the same reason citati
 
 A refusal comes as `stop_reason: refusal`; the API's explanation, when there is one, becomes the words of refusal.
 
-Rendering: reasoning without a signature gets an empty one, since the field must be there; `encode` knows what to do
-with it when it comes back. What an Anthropic answer cannot hold (pictures, sound, arguments of a call that are not a
-JSON object) is `Garbled`: the provider answered in a form that this caller cannot be told. One exception: a last call
-that was cut off by the token limit is left out, as `stop_reason: max_tokens` already says that the answer is cut.
+Rendering: reasoning without a signature gets an empty one, since the field must be there, and the signature of a call,
+which is Gemini's, stands in an empty thought before it; `encode` knows what to do with them when they come back. What
+an Anthropic answer cannot hold (pictures, sound, arguments of a call that are not a JSON object) is `Garbled`: the
+provider answered in a form that this caller cannot be told. Two exceptions: sources are left out (`emit`), and so is a
+last call that was cut off by the token limit, as `stop_reason: max_tokens` already says that the answer is cut.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 
 import msgspec
 
-from providers.chat import ChatReply, Choice, Glance, Json, Part, Reasoning, RefusalText, Text, ToolCall
+from providers.chat import ChatReply, Choice, Glance, Json, Part, Reasoning, RefusalText, Text, ToolCall, ToolCallDelta
+from providers.dialects import proofs
 from providers.dialects.anthropic import wire
 from providers.dialects.anthropic.signatures import bare, mark
 from providers.dialects.anthropic.turns import object_text
@@ -84,7 +86,7 @@ def render(reply: ChatReply) -> bytes:
     parts = choice.parts
     if choice.finish_reason == "length" and parts and _cut(parts[-1]):
         parts = parts[:-1]
-    blocks = [_block(part) for part in parts]
+    blocks = [block for part in parts for block in (proof_of(part), _block(part))]
     usage = wire.tokens_out(reply.usage)
     if tier := wire.tier_out(reply.service_tier):
         usage["service_tier"] = tier
@@ -113,6 +115,13 @@ def _block(part: Part) -> Json | None:
         kind = type(part).__name__.lower()
         raise Garbled(f"The provider answered with {kind}, which Anthropic's format cannot hold.")
     return write(part)
+
+
+def proof_of(part: Part | ToolCallDelta) -> Json | None:
+    """The block that carries the proof of a call, if it has one."""
+    if not isinstance(part, (ToolCall, ToolCallDelta)) or not part.signature:
+        return None
+    return {"type": "thinking", "thinking": "", "signature": proofs.GEMINI_CALL + part.signature}
 
 
 def _text(part: Text | RefusalText) -> Json | None:

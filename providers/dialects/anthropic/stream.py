@@ -98,7 +98,8 @@ class StreamDecoder:
         if message is None or self._tokens is not None:
             raise Garbled("The provider's stream does not have one message_start with a message.")
         self._tokens = message.usage
-        return [Begin(message.id, message.model), UsageReport(message.usage.usage())]
+        tier = wire.tier_in(message.usage.service_tier)
+        return [Begin(message.id, message.model, service_tier=tier), UsageReport(message.usage.usage())]
 
     def _start(self, read: wire.StreamEvent) -> list[ChatChunk]:
         self._begun()

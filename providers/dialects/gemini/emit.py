@@ -13,8 +13,12 @@ from providers.chat import (
     Begin,
     ChatChunk,
     ChatRequest,
+    Citation,
+    Cited,
     Finish,
+    ImageDelta,
     Json,
+    Reasoning,
     ReasoningDelta,
     TextDelta,
     ToolCall,
@@ -22,10 +26,10 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.dialects.gemini import logprobs
+from providers.dialects.gemini import logprobs, sources
 from providers.dialects.gemini.finish import gemini, usage_metadata
-from providers.dialects.gemini.render import call, malformed, thought
-from providers.dialects.gemini.signatures import sign_first_call, unmark
+from providers.dialects.gemini.render import call, malformed, picture, thought
+from providers.dialects.gemini.signatures import sign_first_call
 
 _encoder = msgspec.json.Encoder()
 
@@ -41,18 +45,25 @@ class StreamEncoder:
         #: Calls in the making, by choice and index, and what ends each choice.
         self._calls: dict[int, dict[int, ToolCall]] = {}
         self._ends: dict[int, Json] = {}
+        #: What each choice said, and the sources of it.
+        self._texts: dict[int, list[str]] = {}
+        self._cited: dict[int, list[Citation]] = {}
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The event of one chunk, or nothing yet."""
         match chunk:
             case TextDelta():
+                self._texts.setdefault(chunk.choice, []).append(chunk.text)
                 return self._said({"text": chunk.text}, chunk.choice, logprobs.to_gemini(chunk.logprobs))
             case ReasoningDelta():
-                if not chunk.text and unmark(chunk.signature) is None:
-                    return b""
-                return self._said(thought(chunk.text, chunk.signature), chunk.choice)
+                told = thought(Reasoning(chunk.text, chunk.signature, chunk.redacted))
+                return self._said(told, chunk.choice) if told else b""
             case ToolCallDelta():
                 self._call(chunk)
+            case ImageDelta():
+                return self._said(picture(chunk.image), chunk.choice)
+            case Cited():
+                self._cited.setdefault(chunk.choice, []).extend(chunk.citations)
             case Finish():
                 return self._finish(chunk)
             case UsageReport():
@@ -91,6 +102,8 @@ class StreamEncoder:
             end["finishMessage"] = "\n".join(map(malformed, broken))
             if end["finishReason"] == "STOP":
                 end["finishReason"] = "MALFORMED_FUNCTION_CALL"
+        if cited := self._cited.get(chunk.choice):
+            end["citationMetadata"] = sources.metadata(cited, "".join(self._texts.get(chunk.choice, ())))
         self._ends[chunk.choice] = end
         sign_first_call(parts)
         content = {"content": {"parts": parts, "role": "model"}, "index": chunk.choice}

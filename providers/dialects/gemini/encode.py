@@ -1,7 +1,8 @@
 """`ChatRequest` → the call of `generateContent` or `streamGenerateContent`.
 
 Law: a request that is already in this dialect keeps its bytes. The path names the model and whether to stream; a body
-that names the model too, which the API takes, names the one it goes to. Usage always comes with a stream, nothing has
+that names the model too, which the API takes, names the one it goes to, and proofs of another provider's thoughts stay
+behind (`signatures`). Usage always comes with a stream, nothing has
 to be asked for.
 """
 
@@ -15,7 +16,7 @@ from providers.chat import ChatRequest, Json
 from providers.dialect import Call, Inexpressible, Target
 from providers.dialects import wire
 from providers.dialects.gemini.options import options
-from providers.dialects.gemini.signatures import is_old
+from providers.dialects.gemini.signatures import is_old, own_only
 from providers.dialects.gemini.turns import Lost, contents
 
 _encoder = msgspec.json.Encoder()
@@ -50,7 +51,10 @@ def resource(model: str) -> str:
 
 
 def _own(body: bytes, target: Target) -> bytes:
-    # The search is cheap; only a body with the word anywhere is decoded.
+    # The searches are cheap; only a body with the words anywhere is decoded.
+    changes: dict[str, object] = {}
     if b'"model"' in body and "model" in wire.fields(body):
-        return wire.edit(body, {"model": resource(target.upstream)})
-    return body
+        changes["model"] = resource(target.upstream)
+    if (own := own_only(body)) is not None:
+        changes["contents"] = own
+    return wire.edit(body, changes) if changes else body

@@ -1,6 +1,6 @@
 """`ChatReply` → an answer in this dialect.
 
-- Reasoning is a thought; its signature is told only when Gemini wrote it.
+- Reasoning is a thought; its signature is Gemini's own, or the base64 of another's (`signatures`).
 - The first call of another provider's answer is signed with the documented stand-in (`signatures`), so that the
   caller's next request can go to Gemini.
 - Arguments that are no JSON object cannot be told as a call: the answer then ends with `MALFORMED_FUNCTION_CALL` and
@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from providers.chat import ChatReply, Choice, Image, Json, Part, Reasoning, RefusalText, Text, ToolCall
-from providers.dialects.gemini import logprobs
+from providers.dialects.gemini import logprobs, sources
 from providers.dialects.gemini.finish import gemini, usage_metadata
-from providers.dialects.gemini.signatures import sign_first_call, unmark
+from providers.dialects.gemini.signatures import sign_first_call, signature_of, unmark
 from providers.dialects.gemini.turns import arguments
 
 _encoder = msgspec.json.Encoder()
@@ -36,11 +36,17 @@ def render(reply: ChatReply) -> bytes:
     )
 
 
-def thought(text: str, signature: str | None) -> Json:
-    """A thought, or the signature that stands alone."""
-    part: Json = {"text": text, "thought": True} if text else {"text": ""}
-    own = unmark(signature)
-    return {**part, "thoughtSignature": own} if own else part
+def thought(part: Reasoning) -> Json | None:
+    """A thought, or the signature that stands alone; None when nothing is to be told.
+
+    Gemini's own stands alone behind a text, which is no thought; Claude's is always one of a thought.
+    """
+    signature = signature_of(part)
+    if not part.text and signature is None:
+        return None
+    is_thought = bool(part.text) or unmark(part.signature) is None
+    written: Json = {"text": part.text, "thought": True} if is_thought else {"text": ""}
+    return {**written, "thoughtSignature": signature} if signature else written
 
 
 def call(made: ToolCall) -> Json | None:
@@ -68,6 +74,9 @@ def _candidate(choice: Choice, index: int) -> Json:
         candidate["finishMessage"] = "\n".join(map(malformed, broken))
         if candidate.get("finishReason") == "STOP":
             candidate["finishReason"] = "MALFORMED_FUNCTION_CALL"
+    if choice.citations:
+        text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+        candidate["citationMetadata"] = sources.metadata(choice.citations, text)
     if told := logprobs.to_gemini(choice.logprobs):
         candidate["logprobsResult"] = told
     return candidate
@@ -82,11 +91,8 @@ def _text(part: Text | RefusalText) -> Json:
     return {"text": part.text}
 
 
-def _reasoning(part: Reasoning) -> Json | None:
-    return thought(part.text, part.signature) if part.text or unmark(part.signature) else None
-
-
-def _image(part: Image) -> Json:
+def picture(part: Image) -> Json:
+    """A picture."""
     if part.data is not None:
         return {"inlineData": {"mimeType": part.media_type or "image/png", "data": part.data}}
     return {"fileData": {"fileUri": part.url or "", "mimeType": part.media_type or "image/png"}}
@@ -96,7 +102,7 @@ def _image(part: Image) -> Json:
 _WRITERS: dict[type, Callable[[Any], Json | None]] = {
     Text: _text,
     RefusalText: _text,
-    Reasoning: _reasoning,
+    Reasoning: thought,
     ToolCall: call,
-    Image: _image,
+    Image: picture,
 }

@@ -15,7 +15,7 @@ import msgspec
 
 from providers.chat import ChatReply, Choice, Glance, Image, Part, Reasoning, Text, ToolCall
 from providers.dialects import wire
-from providers.dialects.gemini import faults, logprobs
+from providers.dialects.gemini import faults, logprobs, sources
 from providers.dialects.gemini.finish import canonical, usage_of
 from providers.dialects.gemini.signatures import mark
 from providers.dialects.gemini.wire import Answer, GlancedAnswer, ToldCall, ToldCandidate, ToldPart, present
@@ -87,7 +87,9 @@ def _choice(candidate: ToldCandidate, index: int, response_id: str) -> Choice:
         else:
             _add(parts, told)
     reason = canonical(candidate.finish_reason, called=calls > 0) if candidate.finish_reason else None
-    return Choice(parts, reason, logprobs=logprobs.to_openai(candidate.logprobs_result))
+    text = "".join(part.text for part in parts if isinstance(part, Text))
+    cited = sources.citations(candidate.citation_metadata, text) if candidate.citation_metadata else []
+    return Choice(parts, reason, logprobs=logprobs.to_openai(candidate.logprobs_result), citations=cited)
 
 
 def _add(parts: list[Part], told: ToldPart) -> None:

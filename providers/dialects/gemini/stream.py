@@ -2,8 +2,6 @@
 
 Every event is a whole answer with the parts that are new. There is no terminal event: a stream is complete when every
 candidate that appeared has a finish reason. Usage comes with any event and may come after the last reason.
-
-Limit: pictures that a model makes have no chunk; a caller of this dialect gets them, as its stream travels untouched.
 """
 
 from __future__ import annotations
@@ -13,14 +11,17 @@ import msgspec
 from providers.chat import (
     Begin,
     ChatChunk,
+    Cited,
     Finish,
+    Image,
+    ImageDelta,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     UsageReport,
 )
 from providers.dialects import wire
-from providers.dialects.gemini import logprobs
+from providers.dialects.gemini import logprobs, sources
 from providers.dialects.gemini.finish import canonical, usage_of
 from providers.dialects.gemini.reply import arguments_of, check, id_of
 from providers.dialects.gemini.signatures import mark
@@ -35,7 +36,7 @@ _several = msgspec.json.Decoder(list[Answer])
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`."""
 
-    __slots__ = ("_begun", "_calls", "_finished", "_id", "opaque")
+    __slots__ = ("_begun", "_calls", "_finished", "_id", "_texts", "opaque")
 
     def __init__(self) -> None:
         """One for each stream."""
@@ -46,6 +47,8 @@ class StreamDecoder:
         self._finished: set[int] = set()
         #: A part that has no chunk was there: a picture, code that the provider ran …
         self.opaque = False
+        #: What every candidate said so far: sources are told by places in all of it.
+        self._texts: dict[int, list[str]] = {}
 
     @property
     def complete(self) -> bool:
@@ -87,17 +90,25 @@ class StreamDecoder:
                 chunks.append(self._call(part.function_call, part.thought_signature, choice))
                 continue
             added = _deltas(part, choice)
-            self.opaque = self.opaque or (not added and part.text is None)
+            self.opaque = self.opaque or part.inline_data is not None or (not added and part.text is None)
             if told is not None and added and isinstance(added[0], TextDelta):
                 # The tokens of the whole event stand with its first text.
                 added[0].logprobs, told = told, None
             chunks += added
         if told is not None:
             chunks.append(TextDelta("", choice, told))
+        self._cite(candidate, choice, chunks)
         if candidate.finish_reason and choice not in self._finished:
             self._finished.add(choice)
             reason = canonical(candidate.finish_reason, called=self._calls[choice] > 0)
             chunks.append(Finish(reason, choice))
+
+    def _cite(self, candidate: ToldCandidate, choice: int, chunks: list[ChatChunk]) -> None:
+        parts = (candidate.content.parts if candidate.content else None) or ()
+        texts = self._texts.setdefault(choice, [])
+        texts += [part.text for part in parts if part.text and not part.thought]
+        if cited := candidate.citation_metadata and sources.citations(candidate.citation_metadata, "".join(texts)):
+            chunks.append(Cited(cited, choice))
 
     def _call(self, call: ToldCall, signature: str | None, choice: int) -> ToolCallDelta:
         index = self._calls[choice]
@@ -107,12 +118,16 @@ class StreamDecoder:
 
 
 def _deltas(part: ToldPart, choice: int) -> list[ChatChunk]:
+    """What a part that is no call stands for."""
     signature = mark(part.thought_signature)
     if part.thought:
         return [ReasoningDelta(part.text or "", choice, signature)]
     deltas: list[ChatChunk] = []
     if part.text:
         deltas.append(TextDelta(part.text, choice))
+    elif part.inline_data is not None:
+        image = Image(data=part.inline_data.data, media_type=part.inline_data.mime_type)
+        deltas.append(ImageDelta(image, choice))
     if signature:
         deltas.append(ReasoningDelta("", choice, signature))
     return deltas

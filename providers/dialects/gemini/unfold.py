@@ -29,10 +29,11 @@ from providers.chat import (
 )
 from providers.dialects.gemini import media, wire
 from providers.dialects.gemini.settings import settings
-from providers.dialects.gemini.signatures import mark
+from providers.dialects.gemini.signatures import mark, thought_of, unmark
 
 #: `function` is the older name of the role that answers calls.
 ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "user"}
+_DETAILS = {"MEDIA_RESOLUTION_LOW": "low", "MEDIA_RESOLUTION_HIGH": "high"}
 _encoder = msgspec.json.Encoder()
 Extra = dict[str, Raw]
 
@@ -47,8 +48,9 @@ def unfold(ask: wire.Ask, strangers: Extra) -> Conversation:
     ids = _Ids(ask.contents)
     for content in ask.contents:
         found = [piece for part in content.parts or () for piece in _pieces(part, ids, extra)]
-        turns.append(Turn(ROLES[content.role or "user"], found))
+        turns.append(Turn(ROLES[content.role or "user"], _joined(found)))
     conversation = Conversation(turns=turns, extra=extra)
+    _resolution(conversation)
     settings(ask, conversation)
     return conversation
 
@@ -97,7 +99,7 @@ def _pieces(part: wire.Part, ids: _Ids, extra: Extra) -> list[Part]:
     if part.function_response is not None:
         return [_result(part.function_response, ids, extra)]
     if part.thought:
-        return [Reasoning(part.text or "", mark(signature))]
+        return [thought_of(part.text or "", signature)]
     pieces: list[Part] = []
     if part.text is not None and (part.text or signature is None):
         pieces.append(Text(part.text))
@@ -106,6 +108,31 @@ def _pieces(part: wire.Part, ids: _Ids, extra: Extra) -> list[Part]:
     if signature is not None:
         pieces.append(Reasoning(signature=mark(signature)))
     return pieces
+
+
+def _resolution(said: Conversation) -> None:
+    """How closely to look: here for the whole request, elsewhere for each picture, and for no document."""
+    name = "generationConfig.mediaResolution"
+    detail = _DETAILS.get(bytes(said.extra.get(name, b"")).decode().strip('"'))
+    parts = [part for turn in said.turns for part in turn.parts]
+    parts += [inner for part in parts if isinstance(part, ToolResult) for inner in part.parts]
+    if detail is not None and not any(isinstance(part, Document) for part in parts):
+        del said.extra[name]
+        for part in parts:
+            if isinstance(part, Image):
+                part.detail = detail
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """Claude's proof came behind its thought, in a stream behind the pieces of it: it is one with them."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, Reasoning) and part.signature and not part.text and unmark(part.signature) is None:
+            while joined and isinstance(before := joined[-1], Reasoning) and before.text and not before.signature:
+                part = Reasoning(before.text + part.text, part.signature)
+                joined.pop()
+        joined.append(part)
+    return joined
 
 
 def _result(response: wire.FunctionResponse, ids: _Ids, extra: Extra) -> ToolResult:

@@ -219,6 +219,22 @@ class ToldLogprobs(Told):
     top_candidates: list[ToldTop] | None = None
 
 
+class ToldSource(Told):
+    """A page, and the bytes of the text, in UTF-8, that it is the source of."""
+
+    uri: str | None = None
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class ToldSources(Told):
+    """The sources of an alternative; Vertex has the other name."""
+
+    citation_sources: list[ToldSource] | None = None
+    citations: list[ToldSource] | None = None
+
+
 class ToldCandidate(Told):
     """One alternative answer; an index of 0 may be left out."""
 
@@ -226,6 +242,7 @@ class ToldCandidate(Told):
     finish_reason: str | None = None
     index: int | None = None
     logprobs_result: ToldLogprobs | None = None
+    citation_metadata: ToldSources | None = None
 
 
 class Feedback(Told):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from providers.chat import Usage
+from providers.chat import Citation, Usage
 from providers.dialects.openai.shapes import ABSENT, NULL, ExtraContent
 from providers.errors import Garbled
 
@@ -65,6 +65,22 @@ class CallPart(Struct):
     extra_content: ExtraContent | None = None
 
 
+class Source(Struct):
+    """A web page, and the characters of the message that it is the source of."""
+
+    url: str = ""
+    title: str = ""
+    start_index: int = 0
+    end_index: int = 0
+
+
+class Annotation(Struct):
+    """Something about a message; sources are all that is read."""
+
+    type: str = ""
+    url_citation: Source | None = None
+
+
 class Said(Struct):
     """A message, or a piece of one in a stream."""
 
@@ -74,6 +90,7 @@ class Said(Struct):
     reasoning_content: str | None = None
     #: Text where it is one; some servers put structures here.
     reasoning: Any = None
+    annotations: list[Annotation] | None = None
 
 
 class Option(Struct):
@@ -170,6 +187,12 @@ def thoughts(said: Said) -> str:
     if said.reasoning_content:
         return said.reasoning_content
     return said.reasoning if isinstance(said.reasoning, str) else ""
+
+
+def citations(said: Said) -> list[Citation]:
+    """The sources of a message."""
+    found = [note.url_citation for note in said.annotations or () if note.url_citation is not None]
+    return [Citation(source.url, source.title, source.start_index, source.end_index) for source in found]
 
 
 def arguments(called: Called) -> str:

@@ -19,8 +19,11 @@ from providers.chat import (
     Begin,
     ChatChunk,
     ChatRequest,
+    Cited,
     Finish,
+    ImageDelta,
     Json,
+    Reasoning,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -28,7 +31,15 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.dialects.openai.reply import rendered_finish, rendered_signature, rendered_usage
+from providers.dialects import proofs
+from providers.dialects.openai.reply import (
+    rendered_citations,
+    rendered_finish,
+    rendered_image,
+    rendered_proof,
+    rendered_signature,
+    rendered_usage,
+)
 
 _encoder = msgspec.json.Encoder()
 _ROLE: Json = {"role": "assistant", "content": "", "refusal": None}
@@ -43,6 +54,8 @@ class StreamEncoder:
         self._usage: Usage | None = None
         self._opened: set[int] = set()
         self._refused: set[int] = set()
+        #: What each choice thought since its last proof, which goes out with the next one.
+        self._thoughts: dict[int, list[str]] = {}
         self._head = _head(Begin("", request.model))
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
@@ -73,8 +86,19 @@ class StreamEncoder:
         return self._piece(chunk.choice, {"content": chunk.text}, logprobs=chunk.logprobs)
 
     def reasoning(self, chunk: ReasoningDelta) -> bytes:
-        """A piece of thought. A proof without text has no place here."""
-        return self._piece(chunk.choice, {"reasoning_content": chunk.text}) if chunk.text else b""
+        """A piece of thought. A proof goes out once, with all that it proves: callers need not put pieces together."""
+        thoughts = self._thoughts.setdefault(chunk.choice, [])
+        delta: Json = {}
+        if chunk.text:
+            thoughts.append(chunk.text)
+            delta["reasoning_content"] = chunk.text
+        # Gemini's stands with its own text or, without any, for the answer's.
+        is_own = chunk.signature is not None and chunk.signature.startswith(proofs.GEMINI)
+        proven = chunk.text if is_own else "".join(thoughts)
+        if detail := rendered_proof(Reasoning(proven, chunk.signature, chunk.redacted)):
+            delta["reasoning_details"] = [detail]
+            thoughts.clear()
+        return self._piece(chunk.choice, delta) if delta else b""
 
     def refusal(self, chunk: RefusalDelta) -> bytes:
         """A piece of a refusal."""
@@ -91,6 +115,14 @@ class StreamEncoder:
             function = {"name": chunk.name, **function}
         call["function"] = function
         return self._piece(chunk.choice, {"tool_calls": [call | rendered_signature(chunk.signature)]})
+
+    def image(self, chunk: ImageDelta) -> bytes:
+        """A picture, whole."""
+        return self._piece(chunk.choice, {"images": [rendered_image(chunk.image)]})
+
+    def cited(self, chunk: Cited) -> bytes:
+        """Sources of what was said."""
+        return self._piece(chunk.choice, {"annotations": rendered_citations(chunk.citations)})
 
     def finish(self, chunk: Finish) -> bytes:
         """The end of a choice."""
@@ -122,6 +154,8 @@ def _head(begin: Begin) -> bytes:
         "created": begin.created,
         "model": begin.model,
     }
+    if begin.service_tier is not None:
+        fields["service_tier"] = begin.service_tier
     return b"data: " + _encoder.encode(fields)[:-1] + b',"choices":'
 
 
@@ -131,6 +165,8 @@ _WRITERS: dict[type, Callable[[StreamEncoder, Any], bytes]] = {
     ReasoningDelta: StreamEncoder.reasoning,
     RefusalDelta: StreamEncoder.refusal,
     ToolCallDelta: StreamEncoder.call,
+    ImageDelta: StreamEncoder.image,
+    Cited: StreamEncoder.cited,
     Finish: StreamEncoder.finish,
     UsageReport: StreamEncoder.report,
 }

@@ -1,8 +1,9 @@
 """`ChatRequest` → the call of `/chat/completions`.
 
-Law: a request that is already in this dialect keeps its bytes, but for the model's name and `stream_options`, where the
-gateway always asks for usage. Its `max_tokens` stays as the caller spelled it: which of the two names a server knows is
-the caller's to say there, and the profile's default must not break what was right.
+Law: a request that is already in this dialect keeps its bytes, but for the model's name, `stream_options`, where the
+gateway always asks for usage, and the proofs of other providers' thoughts that we rendered in this dialect (`reply`):
+they are no field of the API, and no other provider's business. Its `max_tokens` stays as the caller spelled it: which
+of the two names a server knows is the caller's to say there, and the profile's default must not break what was right.
 
 A request in another dialect is written anew, out of its conversation (`turns`, `options`).
 """
@@ -14,13 +15,18 @@ from msgspec import Raw
 
 from providers.chat import ChatRequest, Json
 from providers.dialect import Call, Inexpressible, Target
-from providers.dialects import wire
+from providers.dialects import proofs, wire
 from providers.dialects.openai.options import options
+from providers.dialects.openai.shapes import details
 from providers.dialects.openai.turns import Lost, messages
 
 PATH = "/chat/completions"
 COMPLETIONS_PATH = "/completions"
 _encoder = msgspec.json.Encoder()
+#: A label (`proofs`) at the beginning of a string; only a body that holds one anywhere is looked into.
+_LABELS = tuple(f'"{label}'.encode() for label in (proofs.CLAUDE, proofs.GEMINI))
+_turns = msgspec.json.Decoder(list[dict[str, Raw]])
+_raws = msgspec.json.Decoder(list[Raw])
 _options = msgspec.json.Decoder(dict[str, Raw] | None)
 
 
@@ -48,7 +54,31 @@ def _own(request: ChatRequest, target: Target) -> bytes:
     if request.stream and target.profile.stream_usage and not request.include_usage:
         given = wire.fields(request.body).get("stream_options", Raw(b"null"))
         changes["stream_options"] = {**(_options.decode(given) or {}), "include_usage": True}
+    if _labelled(request.body):
+        changes["messages"] = [_unproven(message) for message in _turns.decode(wire.fields(request.body)["messages"])]
     return wire.edit(request.body, changes) if changes else request.body
+
+
+def _labelled(body: bytes) -> bool:
+    return any(label in body for label in _LABELS)
+
+
+def _unproven(message: dict[str, Raw]) -> dict[str, object]:
+    """The message without other providers' proofs, everything else in its own bytes."""
+    kept: dict[str, object] = dict(message)
+    told = message.get("reasoning_details", Raw(b"null"))
+    if _labelled(bytes(told)) and (read := details(told)):
+        pairs = zip(_raws.decode(told), read, strict=True)
+        own = [raw for raw, one in pairs if not (proofs.is_labelled(one.signature) or proofs.is_labelled(one.data))]
+        del kept["reasoning_details"]
+        if own:
+            kept["reasoning_details"] = own
+    if _labelled(calls := bytes(message.get("tool_calls", b""))):
+        kept["tool_calls"] = [
+            {name: raw for name, raw in call.items() if name != "extra_content" or not _labelled(bytes(raw))}
+            for call in _turns.decode(calls)
+        ]
+    return kept
 
 
 def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:

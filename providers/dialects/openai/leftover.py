@@ -5,7 +5,8 @@ A shape is a tree of known names: None takes a value whole, a dict is an object,
 
 Left out without a word is what asks for nothing: null, empty arrays and objects, and `_NEUTRAL`. Likewise hints, which
 change what an answer costs or how it travels and never what it says: `prompt_cache_*`, `include_obfuscation`. And
-`annotations`, which the API writes in its answers and does not read in the next request.
+`annotations`, which the API writes in its answers and does not read in the next request, and proofs of thought that
+are not for the provider asked.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ _ASSISTANT = names(
     "refusal",
     "reasoning_content",
     "reasoning",
+    "reasoning_details",
     "annotations",
     content=_PARTS,
     tool_calls=[Kinds("type", {"function": _CALLED})],

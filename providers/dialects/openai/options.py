@@ -2,6 +2,7 @@
 
 What has no honest equivalent here, and why:
 - `top_k`: the API has no such field;
+- `stop` beyond four sequences, which is the most the API takes;
 - `effort.budget`: thinking is measured in words; which word a number of tokens stands for is nobody's promise;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
 - what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
@@ -19,6 +20,8 @@ from providers.dialects.openai.turns import Lost
 
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
 _SCHEMA_NAME = "response"
+#: "Up to 4 sequences", says the API reference.
+_MAX_STOPS = 4
 #: Fields with the same name and the same meaning on both sides; their default asks for nothing.
 _ALIKE = (
     "temperature",
@@ -43,6 +46,9 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         value = getattr(said, name)
         if value is not None and value != [] and value != {}:
             body[name] = value
+    if len(said.stop) > _MAX_STOPS:
+        lost.append("stop")
+        del body["stop"]
     _answer(said, profile, body)
     _tools(said, profile, body, lost)
     if said.response_format is not None:

@@ -5,8 +5,9 @@ Empty arguments of a call are `{}`: JSON text, as every other dialect expects.
 
 What an OpenAI message has no place for, and where it goes: thoughts of another provider's model into the de-facto field
 `reasoning_content`, pictures into `images`, both as compatible servers write them; a call's signature into
-`extra_content`. Signatures of thoughts, sounds and documents are left out: none of them comes unasked, and a request in
-this dialect that asks for them (`modalities`, `audio`) is never translated.
+`extra_content` and the proofs of thoughts into `reasoning_details`, each labelled with whose it is (`proofs`). Sounds
+and documents are left out: none of them comes unasked, and a request in this dialect that asks for them (`modalities`,
+`audio`) is never translated.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from msgspec import Raw
 from providers.chat import (
     ChatReply,
     Choice,
+    Citation,
     Glance,
     Image,
     Json,
@@ -29,6 +31,7 @@ from providers.chat import (
     ToolCall,
     Usage,
 )
+from providers.dialects import proofs
 from providers.dialects.openai import answers
 from providers.dialects.openai.answers import Answer, Option, Said, answer_decoder, garbled, glimpse_decoder
 from providers.dialects.openai.faults import fault_in
@@ -83,7 +86,8 @@ def _choice(option: Option, answer: Answer, at: int) -> Choice:
     if said is None:
         raise garbled(f"choices[{at}] has no message")
     reason = answers.finish(option.finish_reason, refused=bool(said.refusal))
-    return Choice(_parts(said, f"{answer.id or 'call'}-{at}"), reason, None, answers.logprobs(option))
+    parts = _parts(said, f"{answer.id or 'call'}-{at}")
+    return Choice(parts, reason, None, answers.logprobs(option), answers.citations(said))
 
 
 def _parts(said: Said, origin: str) -> list[Part]:
@@ -125,6 +129,8 @@ def render(reply: ChatReply) -> bytes:
 
 def _option(choice: Choice, at: int) -> dict[str, Any]:
     message = _message(choice.parts)
+    if choice.citations:
+        message["annotations"] = rendered_citations(choice.citations)
     logprobs: Raw | None = choice.logprobs
     reason = rendered_finish(choice.finish_reason, refused=message["refusal"] is not None)
     return {"index": at, "message": message, "logprobs": logprobs, "finish_reason": reason}
@@ -140,9 +146,11 @@ def _message(parts: list[Part]) -> Json:
     }
     if thoughts := "".join(part.text for part in parts if isinstance(part, Reasoning)):
         message["reasoning_content"] = thoughts
+    if details := [detail for part in parts if isinstance(part, Reasoning) and (detail := rendered_proof(part))]:
+        message["reasoning_details"] = details
     if calls := [_call(part) for part in parts if isinstance(part, ToolCall)]:
         message["tool_calls"] = calls
-    if images := [_image(part) for part in parts if isinstance(part, Image)]:
+    if images := [rendered_image(part) for part in parts if isinstance(part, Image)]:
         message["images"] = images
     return message
 
@@ -156,14 +164,37 @@ def _call(call: ToolCall) -> Json:
     return written | rendered_signature(call.signature)
 
 
-def _image(image: Image) -> Json:
+def rendered_citations(citations: list[Citation]) -> list[Json]:
+    """The sources as the API's annotations."""
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {"url": one.url, "title": one.title, "start_index": one.start, "end_index": one.end},
+        }
+        for one in citations
+    ]
+
+
+def rendered_image(image: Image) -> Json:
+    """A picture as compatible servers write it."""
     url = image.url if image.data is None else f"data:{image.media_type or ''};base64,{image.data}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def rendered_signature(signature: str | None) -> Json:
     """The extension of a tool call that carries its signature, or nothing."""
-    return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+    if signature is None:
+        return {}
+    return {"extra_content": {"google": {"thought_signature": proofs.GEMINI + signature}}}
+
+
+def rendered_proof(thought: Reasoning) -> Json | None:
+    """A thought with its proof, for the caller to send back; None when there is none."""
+    if thought.redacted is not None:
+        return {"type": "reasoning.encrypted", "data": thought.redacted}
+    if not thought.signature:
+        return None
+    return {"type": "reasoning.text", "text": thought.text, "signature": thought.signature}
 
 
 def rendered_finish(reason: str | None, *, refused: bool) -> str | None:

@@ -5,6 +5,7 @@ translation looks into; their absence is `ABSENT`, which is also how a null read
 
 Fields of messages that no OpenAI model takes, but that clients of compatible servers send:
 - `reasoning_content` (DeepSeek and others) and `reasoning` (vLLM, Ollama): the thoughts of an assistant message;
+- `reasoning_details` (OpenRouter's): proofs of thought, here those of other providers that we gave out (`reply`);
 - `cache_control` on parts and tools: Anthropic's prompt-cache marker, in the place where routers have long taken it;
 - `extra_content` on tool calls: Google's thought signature (https://ai.google.dev/gemini-api/docs/openai).
 """
@@ -89,6 +90,15 @@ class Call(Struct):
     extra_content: ExtraContent | None = None
 
 
+class Detail(Struct):
+    """A thought with its proof, or one that is hidden in its `data`."""
+
+    type: str = ""
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
 class Message(Struct):
     """One message of any role."""
 
@@ -100,6 +110,8 @@ class Message(Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    #: Whoever wrote it: only entries of the known shape are read.
+    reasoning_details: Raw = ABSENT
     function_call: Raw = ABSENT
 
 
@@ -184,6 +196,17 @@ class Request(Struct, kw_only=True):
     modalities: list[str] | None = None
     functions: Raw = ABSENT
     service_tier: str | None = None
+
+
+_details = msgspec.json.Decoder(list[Detail])
+
+
+def details(raw: Raw) -> list[Detail]:
+    """The entries of `reasoning_details`; none when they are not of the known shape."""
+    try:
+        return _details.decode(raw) if bytes(raw) != NULL else []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 request_decoder = msgspec.json.Decoder(Request)

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from providers.chat import (
     Begin,
     ChatChunk,
+    Cited,
     Finish,
     ReasoningDelta,
     RefusalDelta,
@@ -96,7 +97,7 @@ class StreamDecoder:
     def _begin(self, answer: Answer, chunks: list[ChatChunk]) -> None:
         self._begun = True
         self._id = answer.id or ""
-        chunks.append(Begin(self._id, answer.model or "", int(answer.created or 0)))
+        chunks.append(Begin(self._id, answer.model or "", int(answer.created or 0), answer.service_tier))
 
     def _option(self, option: Option, at: int, chunks: list[ChatChunk]) -> None:
         choice = self._choices.get(at)
@@ -107,6 +108,8 @@ class StreamDecoder:
             chunks.append(TextDelta(option.text, at))
         _words(said, answers.logprobs(option), at, choice, chunks)
         chunks.extend(self._call(part, at, choice) for part in said.tool_calls or ())
+        if cited := answers.citations(said):
+            chunks.append(Cited(cited, at))
         reason = answers.finish(option.finish_reason, refused=choice.refused)
         if reason and not choice.finished:
             choice.finished = True

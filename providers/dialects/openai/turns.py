@@ -143,7 +143,10 @@ def _audio(part: Audio) -> Json:
 
 
 def _document(part: Document) -> Json | None:
-    """A file by id or by data. The API wants a name beside the data; its extension says what it is."""
+    """A file by id or by data. The API wants a name beside the data; its extension says what it is.
+
+    Other dialects' ids never come here: they stay aside when a request is unfolded.
+    """
     if part.file_id is not None:
         return {"type": "file", "file": {"file_id": part.file_id}}
     if part.data is None or part.media_type is None:

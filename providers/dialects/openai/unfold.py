@@ -20,8 +20,20 @@ from msgspec import Raw
 
 from providers import chat
 from providers.chat import Conversation, Effort, Json, ResponseFormat, ToolCall, ToolChoice, ToolResult, Turn
+from providers.dialects import proofs
 from providers.dialects.openai.leftover import leftover
-from providers.dialects.openai.shapes import CALLABLE, NULL, Call, Format, Message, NamedTool, Part, Request, Tool
+from providers.dialects.openai.shapes import (
+    CALLABLE,
+    NULL,
+    ExtraContent,
+    Format,
+    Message,
+    NamedTool,
+    Part,
+    Request,
+    Tool,
+    details,
+)
 
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
@@ -93,23 +105,48 @@ def _result(message: Message, names: dict[str, str]) -> ToolResult:
 
 def _said(message: Message, names: dict[str, str]) -> list[chat.Part]:
     """The parts of an assistant message, in the order in which a model writes them."""
-    parts: list[chat.Part] = []
-    thoughts = message.reasoning_content or message.reasoning
-    if thoughts:
-        parts.append(chat.Reasoning(thoughts))
+    parts = _thoughts(message)
     parts += _parts(message.content)
+    # A proof without a thought is that of the text before it.
+    parts += [one for one in _proven(message) if not _is_thought(one)]
     if message.refusal:
         parts.append(chat.RefusalText(message.refusal))
     for call in message.tool_calls or ():
         if call.function is not None and call.type in CALLABLE:
             names[call.id] = call.function.name
-            parts.append(ToolCall(call.id, call.function.name, call.function.arguments, _signature(call)))
+            parts.append(
+                ToolCall(call.id, call.function.name, call.function.arguments, call_signature(call.extra_content))
+            )
     return parts
 
 
-def _signature(call: Call) -> str | None:
-    extension = call.extra_content
-    return extension.google.thought_signature if extension and extension.google else None
+def _thoughts(message: Message) -> list[chat.Part]:
+    """The proven ones, which are all there are; else what was thought in clear."""
+    proven: list[chat.Part] = [one for one in _proven(message) if _is_thought(one)]
+    clear = message.reasoning_content or message.reasoning
+    return proven or ([chat.Reasoning(clear)] if clear else [])
+
+
+def _proven(message: Message) -> list[chat.Reasoning]:
+    """The thoughts with proofs of which it is known whose they are."""
+    found: list[chat.Reasoning] = []
+    for detail in details(message.reasoning_details):
+        if (proof := proofs.proof_in(detail.signature)) is not None:
+            found.append(chat.Reasoning(detail.text or "", proof))
+        elif (hidden := proofs.proof_in(detail.data)) is not None:
+            found.append(chat.Reasoning(redacted=hidden))
+    return found
+
+
+def _is_thought(part: chat.Reasoning) -> bool:
+    """Gemini signs texts, too: such a proof stands behind its text."""
+    return bool(part.text) or not (part.signature or "").startswith(proofs.GEMINI)
+
+
+def call_signature(extension: ExtraContent | None) -> str | None:
+    """Google's signature of a call, with our label or without."""
+    given = extension.google.thought_signature if extension and extension.google else None
+    return given and given.removeprefix(proofs.GEMINI)
 
 
 def _parts(content: str | list[Part] | None) -> list[chat.Part]:

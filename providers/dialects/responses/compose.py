@@ -20,8 +20,10 @@ from msgspec import Raw, Struct
 from providers.chat import (
     Begin,
     ChatChunk,
+    Cited,
     Finish,
     Image,
+    ImageDelta,
     Json,
     Part,
     Reasoning,
@@ -90,9 +92,7 @@ class Composer:
         elif isinstance(part, ToolCall):
             self.call(ToolCallDelta(number, part.arguments, part.id, part.name, signature=part.signature))
         elif isinstance(part, Image):
-            self.close(done=True)
-            item: Json = {"id": self._id("ig"), "type": "image_generation_call", "status": "completed"}
-            self.output.append({**item, "result": part.data if part.data is not None else part.url})
+            self.image(ImageDelta(part))
 
     def sure_of(self, logprobs: Raw) -> None:
         """How probable the text of a whole answer was: told with its first part."""
@@ -173,6 +173,32 @@ class Composer:
             writing.pieces.append(chunk.arguments)
             place = {"item_id": writing.item["id"], "output_index": writing.index}
             events.append({"type": "response.function_call_arguments.delta", **place, "delta": chunk.arguments})
+        return events
+
+    def image(self, chunk: ImageDelta) -> Events:
+        """A picture, whole."""
+        if chunk.choice:
+            return []
+        item: Json = {"id": self._id("ig"), "type": "image_generation_call", "status": "in_progress"}
+        events, writing = self._begun(item, dict(item))
+        self._open = None
+        picture = chunk.image
+        item |= {"status": "completed", "result": picture.data if picture.data is not None else picture.url}
+        self.output.append(item)
+        return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
+
+    def cited(self, chunk: Cited) -> Events:
+        """Sources of the text that is being written; of a text already told they would come too late."""
+        writing = self._open
+        if chunk.choice or writing is None or writing.part is None or writing.part["type"] != "output_text":
+            return []
+        events: Events = []
+        notes: list[Json] = writing.part["annotations"]
+        for one in chunk.citations:
+            source = {"url": one.url, "title": one.title, "start_index": one.start, "end_index": one.end}
+            told = {**_place(writing), "annotation_index": len(notes), "annotation": {"type": "url_citation", **source}}
+            events.append({"type": "response.output_text.annotation.added", **told})
+            notes.append(told["annotation"])
         return events
 
     def finished(self, chunk: Finish) -> Events:
@@ -284,6 +310,8 @@ _WRITERS: dict[type, Callable[[Composer, Any], Events]] = {
     ReasoningDelta: Composer.reasoning,
     RefusalDelta: Composer.refusal,
     ToolCallDelta: Composer.call,
+    ImageDelta: Composer.image,
+    Cited: Composer.cited,
     Finish: Composer.finished,
     UsageReport: Composer.report,
 }

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from providers.chat import ChatChunk, ChatReply, ChatRequest, Json, Usage
+from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json, Usage
 from providers.dialects.openai.shapes import ABSENT
 from providers.dialects.responses.compose import Composer, Events
 from providers.dialects.responses.parse import Asked
@@ -73,6 +73,8 @@ class Form:
         choice = reply.choices[0] if reply.choices else None
         for at, part in enumerate(choice.parts if choice else ()):
             composer.part(part, at)
+        if choice is not None and choice.citations:
+            composer.cited(Cited(choice.citations))
         composer.model, composer.usage = reply.model or None, reply.usage
         composer.finish = choice.finish_reason if choice else None
         if choice is not None and choice.logprobs is not None:

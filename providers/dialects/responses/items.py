@@ -20,7 +20,7 @@ from providers import chat
 from providers.chat import Turn
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
-from providers.dialects.openai.unfold import data_url
+from providers.dialects.openai.unfold import call_signature, data_url
 from providers.dialects.responses.shapes import (
     ITEMS,
     FunctionCall,
@@ -196,8 +196,7 @@ def turns(items: list[Item], calls: Mapping[str, str]) -> list[Turn]:
             parts = [one for one in _parts(item.output) if isinstance(one, chat.Text | chat.Image | chat.Document)]
             _join(said, "user", [chat.ToolResult(item.call_id, parts, calls.get(item.call_id))], chat.ToolResult)
         elif isinstance(item, FunctionCall):
-            signed = item.extra_content and item.extra_content.google
-            call = chat.ToolCall(item.call_id, item.name, item.arguments, signed and signed.thought_signature)
+            call = chat.ToolCall(item.call_id, item.name, item.arguments, call_signature(item.extra_content))
             _join(said, "assistant", [call])
         elif isinstance(item, Thought):
             _join(said, "assistant", [_thought(item)])

@@ -295,7 +295,10 @@ def test_empty_text_and_messages_of_nothing_else_are_left_out() -> None:
         _turn("system", ""),
         _turn("user", "a"),
         _turn("system", "1"),
-        Turn("assistant", [Text(""), RefusalText(""), Reasoning("thought", signature="foreign")]),
+        Turn(
+            "assistant",
+            [Text(""), RefusalText(""), Reasoning("thought", signature="gemini:Zm9y"), Reasoning("unsigned")],
+        ),
         _turn("user", "", "b"),
     ) == [("user", "a b"), ("system", "1")]
 
@@ -390,3 +393,32 @@ def test_own_thinking_round_trips_by_its_bytes() -> None:
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
     body = json.dumps({"model": MODEL, "max_tokens": 5, "messages": messages}).encode()
     assert _own(body).body is body
+
+
+def test_what_claude_thought_comes_home_and_nothing_else() -> None:
+    turn = Turn(
+        "assistant",
+        [
+            Reasoning("Hm.", signature="anthropic:EqQB"),
+            Reasoning(redacted="anthropic:ZGF0YQ=="),
+            Reasoning("Gemini's.", signature="gemini:c2ln"),
+            Reasoning("Nobody's."),
+            ToolCall("t", "f", "{}", signature="c2ln"),
+        ],
+    )
+    assert sent(Conversation([turn], max_tokens=5))["messages"][0]["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "EqQB"},
+        {"type": "redacted_thinking", "data": "ZGF0YQ=="},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+    ]
+
+
+def test_own_requests_lose_the_proofs_of_gemini() -> None:
+    kept = {"type": "tool_use", "id": "t", "name": "f", "input": {"signature": "gemini:c2ln"}}
+    blocks = [
+        {"type": "thinking", "thinking": "", "signature": "gemini-call:c2ln"},
+        {"type": "thinking", "thinking": "Hm.", "signature": "gemini:c2ln"},
+        kept,
+    ]
+    body = {"model": MODEL, "max_tokens": 5, "messages": [{"role": "assistant", "content": blocks}]}
+    assert json.loads(_own(json.dumps(body).encode()).body)["messages"][0]["content"] == [kept]

@@ -216,7 +216,6 @@ def test_attachments_become_parts() -> None:
             _PICTURE,
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hi"}, "title": "t"},
             {"type": "document", "source": {"type": "url", "url": "https://a/b.pdf"}, "citations": {"enabled": False}},
-            {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
         )
     )
     assert said.turns[0].parts == [
@@ -224,7 +223,6 @@ def test_attachments_become_parts() -> None:
         Image(data="A" * 4000, media_type="image/png"),
         Document(data="aGk=", media_type="text/plain", filename="t"),
         Document(url="https://a/b.pdf", media_type="application/pdf"),
-        Document(file_id="file_1"),
     ]
     assert said.extra == {}
 
@@ -255,6 +253,7 @@ def test_what_has_no_name_is_kept_aside_by_its_path(fields: dict[str, Any], name
         ({"type": "search_result", "source": "x", "title": "y", "content": []}, " (search_result)"),
         ({"type": "text", "text": "x", "citations": [{"type": "char_location"}]}, ".citations"),
         ({"type": "image", "source": {"type": "file", "file_id": "f"}}, ".source (file)"),
+        ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, ".source (file)"),
         ({"type": "document", "source": {"type": "content", "content": "x"}}, ".source (content)"),
         ({**_PAPER, "citations": {"enabled": True}}, ".citations"),
         ({**_PAPER, "context": "x"}, ".context"),
@@ -355,3 +354,10 @@ def test_tool_choices_have_canonical_modes(wire: str, mode: str) -> None:
     assert said.tool_choice is not None
     assert said.tool_choice.mode == mode
     assert said.parallel_tool_calls is None
+
+
+def test_geminis_proof_of_a_call_comes_back_with_the_call() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    carried = {"type": "thinking", "thinking": "", "signature": "gemini-call:c2ln"}
+    said = _said(_user(carried, use, {**use, "id": "u"}, role="assistant"))
+    assert said.turns[-1].parts == [ToolCall("t", "f", "{}", "c2ln"), ToolCall("u", "f", "{}")]

@@ -13,6 +13,8 @@ from providers.chat import (
     ChatChunk,
     Conversation,
     Finish,
+    Image,
+    ImageDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -293,3 +295,27 @@ def test_the_end_says_why(finish: Finish, refused: bool, reason: str) -> None:
 
 def test_line_breaks_stay_inside_their_event() -> None:
     assert _inner(TextDelta("a\n\nb\r\n"))[1]["delta"]["text"] == "a\n\nb\r\n"
+
+
+def test_the_proof_of_a_call_goes_before_it() -> None:
+    written = _inner(
+        TextDelta("a"), ToolCallDelta(0, "{}", "t", "f", signature="c2ln"), ToolCallDelta(1, "{}", "u", "f")
+    )
+    blocks = [event["content_block"] for event in written if event["type"] == "content_block_start"]
+    assert [block["type"] for block in blocks] == ["text", "thinking", "tool_use", "tool_use"]
+    assert blocks[1] == {"type": "thinking", "thinking": "", "signature": ""}
+    proof = {"type": "signature_delta", "signature": "gemini-call:c2ln"}
+    assert {"type": "content_block_delta", "index": 1, "delta": proof} in written
+
+
+def test_a_picture_cannot_be_told_and_is_not_left_out() -> None:
+    with pytest.raises(Garbled, match="image"):
+        _inner(TextDelta("Here:"), ImageDelta(Image(data="AA", media_type="image/png")))
+
+
+def test_the_tier_is_told_where_a_stream_begins() -> None:
+    start = _events(Begin("i", "m", service_tier="default"), TextDelta("a"))[0]
+    assert start["message"]["usage"]["service_tier"] == "standard"
+    message = {"id": "m", "model": "c", "usage": {"service_tier": "standard"}}
+    begin = _feed({"type": "message_start", "message": message})[0]
+    assert begin == Begin("m", "c", service_tier="default")

@@ -18,9 +18,12 @@ from providers.chat import (
     ChatChunk,
     ChatReply,
     Choice,
+    Citation,
+    Cited,
     Finish,
     Glance,
     Image,
+    ImageDelta,
     Reasoning,
     ReasoningDelta,
     RefusalDelta,
@@ -331,7 +334,7 @@ def _rendered(choice: Choice) -> Any:
 def test_an_answer_of_others_is_told_in_this_dialect() -> None:
     choice = Choice(
         [
-            Reasoning("Hm.", "EqQB"),
+            Reasoning("Hm.", "anthropic:EqQB"),
             Reasoning(redacted="opaque"),
             RefusalText("No."),
             Image(url="https://example.com/a.png"),
@@ -347,7 +350,12 @@ def test_an_answer_of_others_is_told_in_this_dialect() -> None:
             {
                 "content": {
                     "parts": [
-                        {"text": "Hm.", "thought": True},
+                        {"text": "Hm.", "thought": True, "thoughtSignature": "YW50aHJvcGljOkVxUUI="},
+                        {
+                            "text": "",
+                            "thought": True,
+                            "thoughtSignature": "YW50aHJvcGljLXJlZGFjdGVkOm9wYXF1ZQ==",
+                        },
                         {"text": "No."},
                         {"fileData": {"fileUri": "https://example.com/a.png", "mimeType": "image/png"}},
                         {"inlineData": {"mimeType": "image/png", "data": "AA"}},
@@ -398,6 +406,39 @@ def test_a_call_that_is_no_object_is_told_as_malformed(reason: str, told: str) -
     assert (last["finishReason"], last["finishMessage"]) == (told, candidate["finishMessage"])
 
 
+def test_sources_are_told_by_bytes_here_and_by_characters_elsewhere() -> None:
+    sources = [{"startIndex": 4, "endIndex": 8, "uri": "https://x/a"}, {"uri": "https://x/b"}, {"title": "A book"}]
+    body = {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "Hm.", "thought": True}, {"text": "Ça est."}]},
+                "finishReason": "STOP",
+                "citationMetadata": {"citationSources": sources},
+            }
+        ]
+    }
+    found = [Citation("https://x/a", "", 3, 7), Citation("https://x/b", "", 0, 7)]
+    choice = GEMINI.decode(json.dumps(body).encode()).choices[0]
+    assert choice.citations == found
+    told = _rendered(choice)["candidates"][0]["citationMetadata"]["citationSources"]
+    assert told == [sources[0], {"startIndex": 0, "endIndex": 8, "uri": "https://x/b"}]
+    data = json.dumps(body).encode()
+    chunks = GEMINI.stream_decoder().feed(Event("", data, data))
+    assert Cited(found) in chunks
+    assert _streamed([*chunks, Cited(found)])[-1]["candidates"][0]["citationMetadata"]["citationSources"][:2] == told
+
+
+def test_a_picture_is_part_of_a_stream() -> None:
+    data = json.dumps(
+        {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]}}]}
+    )
+    found = GEMINI.stream_decoder().feed(Event("", data.encode(), b""))
+    assert found[1:] == [ImageDelta(Image(data="AA", media_type="image/png"))]
+    assert _streamed([found[1]])[0]["candidates"][0]["content"]["parts"] == [
+        {"inlineData": {"mimeType": "image/png", "data": "AA"}}
+    ]
+
+
 def _streamed(found: list[ChatChunk]) -> list[Any]:
     encoder = GEMINI.stream_encoder(foreign(CONVERSATIONS["text"], stream=True))
     data = b"".join([*(encoder.encode(chunk) for chunk in found), encoder.end()])
@@ -410,7 +451,7 @@ def test_a_stream_of_others_is_told_in_this_dialect() -> None:
             Begin("chatcmpl-1", "gpt-5"),
             UsageReport(Usage(9)),
             ReasoningDelta("Hm."),
-            ReasoningDelta(signature="EqQB"),
+            ReasoningDelta(signature="anthropic:EqQB"),
             RefusalDelta("No"),
             TextDelta("Hi", logprobs=Raw(b'{"content": [{"token": "Hi", "logprob": -1}]}')),
             ToolCallDelta(1, "", "toolu_2", "g"),
@@ -423,6 +464,7 @@ def test_a_stream_of_others_is_told_in_this_dialect() -> None:
     parts = [event["candidates"][0]["content"]["parts"] for event in events]
     assert parts == [
         [{"text": "Hm.", "thought": True}],
+        [{"text": "", "thought": True, "thoughtSignature": "YW50aHJvcGljOkVxUUI="}],
         [{"text": "No"}],
         [{"text": "Hi"}],
         [
@@ -434,9 +476,9 @@ def test_a_stream_of_others_is_told_in_this_dialect() -> None:
         ],
         [{"text": ""}],
     ]
-    assert events[2]["candidates"][0]["logprobsResult"]["chosenCandidates"] == [{"token": "Hi", "logProbability": -1.0}]
+    assert events[3]["candidates"][0]["logprobsResult"]["chosenCandidates"] == [{"token": "Hi", "logProbability": -1.0}]
     assert {(event["modelVersion"], event["responseId"]) for event in events} == {("gpt-5", "chatcmpl-1")}
-    assert ["finishReason" in event["candidates"][0] for event in events] == [False] * 4 + [True]
+    assert ["finishReason" in event["candidates"][0] for event in events] == [False] * 5 + [True]
     assert events[-1]["usageMetadata"] == {
         "promptTokenCount": 9,
         "candidatesTokenCount": 5,

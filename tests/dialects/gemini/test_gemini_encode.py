@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -288,3 +289,23 @@ def test_the_same_request_is_encoded_the_same_for_every_stream_setting() -> None
     said = CONVERSATIONS["tools"]
     bodies = {GEMINI.encode(foreign(said, stream=stream), TARGET, drop=False).body for stream in (False, True)}
     assert len(bodies) == 1
+
+
+def test_own_requests_lose_the_proofs_of_claude() -> None:
+    proof = b64encode(b"anthropic:EqQB").decode()
+    contents: list[Any] = [
+        {"role": "user", "parts": [{"text": f'"{proof}'}]},
+        {
+            "role": "model",
+            "parts": [
+                {"text": "Hm.", "thought": True, "thoughtSignature": proof},
+                {"text": "", "thought": True, "thought_signature": proof},
+                {"functionCall": {"name": "f", "args": {"x": 1.0}}, "thoughtSignature": "c2ln"},
+            ],
+        },
+        {"role": "user", "parts": {"text": proof}},
+    ]
+    request = parse_call(json.dumps({"contents": contents, "store": False}).encode(), "m", stream=False)
+    kept = json.loads(GEMINI.encode(request, TARGET, drop=False).body)
+    contents[1]["parts"] = [{"text": "Hm.", "thought": True}, contents[1]["parts"][2]]
+    assert kept == {"contents": contents, "store": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -150,7 +151,7 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
     said = _said(
         contents=[{"parts": [{"text": "Hi", "videoMetadata": {"fps": 1.0}, "brand_new": 1}]}],
         systemInstruction={"parts": [{"text": "Be brief."}, {"inlineData": _BLOB}]},
-        generationConfig={"mediaResolution": "MEDIA_RESOLUTION_LOW", "topK": 2.5, "responseModalities": ["IMAGE"]},
+        generationConfig={"mediaResolution": "MEDIA_RESOLUTION_MEDIUM", "topK": 2.5, "responseModalities": ["IMAGE"]},
         tools=[{"googleSearch": {}}, {"functionDeclarations": None}],
         safetySettings=[],
         cachedContent=None,
@@ -160,13 +161,52 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
         "contents.parts.videoMetadata": {"fps": 1.0},
         "contents.parts.brandNew": 1,
         "systemInstruction.parts": {"inlineData": _BLOB},
-        "generationConfig.mediaResolution": "MEDIA_RESOLUTION_LOW",
+        "generationConfig.mediaResolution": "MEDIA_RESOLUTION_MEDIUM",
         "generationConfig.topK": 2.5,
         "generationConfig.responseModalities": ["IMAGE"],
         "tools.googleSearch": {},
         "store": True,
     }
     assert said.turns[0] == Turn("system", [Text("Be brief.")])
+
+
+def test_how_closely_to_look_is_a_setting_of_each_picture() -> None:
+    def seen(kind: str) -> Conversation:
+        parts = [{"text": "Look."}, {"inlineData": {"mimeType": kind, "data": "AA=="}}]
+        return _said(contents=[{"parts": parts}], generationConfig={"mediaResolution": "MEDIA_RESOLUTION_LOW"})
+
+    said = seen("image/png")
+    assert said.extra == {}
+    assert said.turns[0].parts[1] == Image(data="AA==", media_type="image/png", detail="low")
+    # A document has no such setting anywhere else.
+    assert _extra(seen("application/pdf")) == {"generationConfig.mediaResolution": "MEDIA_RESOLUTION_LOW"}
+
+
+def test_claudes_proofs_come_back_through_callers_of_this_dialect() -> None:
+    def b64(text: str) -> str:
+        return b64encode(text.encode()).decode()
+
+    parts = [
+        {"text": "Let me", "thought": True},
+        {"text": " see.", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": b64("anthropic:EqQB+/==?>")},
+        # As the SDK writes bytes: in the alphabet for URLs.
+        {
+            "text": "One.",
+            "thought": True,
+            "thoughtSignature": b64("anthropic:a?>~").replace("+", "-").replace("/", "_"),
+        },
+        {"text": "", "thought": True, "thoughtSignature": b64("anthropic-redacted:Emw=")},
+        {"text": "No.", "thought": True, "thoughtSignature": "YW50aHJvcGlj!"},
+        {"text": "No.", "thought": True, "thoughtSignature": b64("anthropic, but not a proof")},
+    ]
+    assert _said(contents=[_HI, {"role": "model", "parts": parts}]).turns[1].parts == [
+        Reasoning("Let me see.", "anthropic:EqQB+/==?>"),
+        Reasoning("One.", "anthropic:a?>~"),
+        Reasoning(redacted="Emw="),
+        Reasoning("No.", "gemini:YW50aHJvcGlj!"),
+        Reasoning("No.", "gemini:" + b64("anthropic, but not a proof")),
+    ]
 
 
 def test_defaults_said_aloud_ask_for_nothing() -> None:

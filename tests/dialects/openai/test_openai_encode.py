@@ -190,6 +190,38 @@ def test_a_part_without_a_place_is_named_as_the_api_names_it(turn: Turn, name: s
     assert _lost(Conversation([turn])) == (name,)
 
 
+def test_more_stop_sequences_than_the_api_takes_are_refused() -> None:
+    assert sent(Conversation([_HI], stop=list("abcd")))["stop"] == list("abcd")
+    many = Conversation([_HI], stop=list("abcde"))
+    assert _lost(many) == ("stop",)
+    assert "stop" not in json.loads(OPENAI.encode(foreign(many), TARGET, drop=True).body)
+
+
+def test_own_requests_lose_the_proofs_of_others() -> None:
+    google = {"google": {"thought_signature": "c2ln"}}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": "anthropic:"}'}}
+    theirs: dict[str, Any] = {"type": "reasoning.text", "text": "Hm.", "signature": "c2ln", "later": 1}
+    ours = [
+        {"type": "reasoning.text", "text": "Hm.", "signature": "anthropic:c2ln"},
+        {"type": "reasoning.encrypted", "data": "gemini:c2ln"},
+    ]
+    seal = {"google": {"thought_signature": "gemini:c2ln"}}
+
+    def asked(*messages: dict[str, Any]) -> list[Any]:
+        body = {"model": MODEL, "messages": messages}
+        return json.loads(OPENAI.encode(OPENAI.parse(json.dumps(body).encode()), TARGET, drop=False).body)["messages"]
+
+    said = {"role": "assistant", "content": "anthropic:", "reasoning_details": [theirs, *ours]}
+    called = {"role": "assistant", "tool_calls": [{**call, "extra_content": seal}, {**call, "extra_content": google}]}
+    other = {"role": "assistant", "content": "a", "reasoning_details": "gemini: in a shape of its own"}
+    assert asked(said, called, other, {**said, "reasoning_details": ours}) == [
+        {**said, "reasoning_details": [theirs]},
+        {"role": "assistant", "tool_calls": [call, {**call, "extra_content": google}]},
+        other,
+        {"role": "assistant", "content": "anthropic:"},
+    ]
+
+
 def test_thoughts_and_foreign_signatures_are_left_out() -> None:
     said = Conversation([_HI, Turn("assistant", [Reasoning("hm", "c2ln"), ToolCall("c", "f", "{}", "c2ln")])])
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

@@ -315,3 +315,27 @@ def test_what_has_no_name_is_left_over(fields: dict[str, Any], left: list[str]) 
 def test_leftovers_keep_their_json() -> None:
     assert bytes(_said(verbosity="low").extra["verbosity"]) == b'"low"'
     assert bytes(_said(tool_choice="any").extra["tool_choice"]) == b'"any"'
+
+
+def test_proofs_come_back_as_what_they_prove() -> None:
+    details = [
+        {"type": "reasoning.text", "text": "Let me see.", "signature": "anthropic:EqQB"},
+        {"type": "reasoning.encrypted", "data": "anthropic:ZGF0YQ=="},
+        {"type": "reasoning.text", "text": "", "signature": "gemini:c2Vh"},
+        {"type": "reasoning.text", "text": "Somebody's.", "signature": "EqQB"},
+    ]
+    said = _said(
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes.", "reasoning_content": "Let me see.", "reasoning_details": details},
+        {"role": "assistant", "content": "No.", "reasoning_content": "Hm.", "reasoning_details": {"odd": 1}},
+    )
+    assert [turn.parts for turn in said.turns[1:]] == [
+        [
+            Reasoning("Let me see.", "anthropic:EqQB"),
+            Reasoning(redacted="anthropic:ZGF0YQ=="),
+            Text("Yes."),
+            Reasoning(signature="gemini:c2Vh"),
+        ],
+        [Reasoning("Hm."), Text("No.")],
+    ]
+    assert said.extra == {}

@@ -12,6 +12,7 @@ from openai_recorded import names, recorded
 from providers.chat import (
     ChatReply,
     Choice,
+    Citation,
     EmbeddingReply,
     Glance,
     Image,
@@ -70,7 +71,7 @@ def test_a_signature_of_a_call_survives() -> None:
     reply = OPENAI.decode(recorded("loose_signed.json"))
     assert reply.choices[0].parts == [ToolCall("c1", "now", "{}", "c2ln")]
     rendered = json.loads(OPENAI.render(reply))["choices"][0]["message"]["tool_calls"][0]
-    assert rendered["extra_content"] == {"google": {"thought_signature": "c2ln"}}
+    assert rendered["extra_content"] == {"google": {"thought_signature": "gemini:c2ln"}}
 
 
 @pytest.mark.parametrize(
@@ -143,8 +144,10 @@ def test_an_error_with_status_200_is_its_fault() -> None:
 
 def test_what_other_providers_say_is_rendered_where_clients_look_for_it() -> None:
     parts = [
-        Reasoning("hm, ", "c2ln"),
+        Reasoning("hm, ", "anthropic:c2ln"),
         Reasoning("yes"),
+        Reasoning(redacted="anthropic:ZGF0YQ=="),
+        Reasoning(signature="gemini:c2Vhb"),
         Text("A "),
         Text("picture."),
         Image(data="QUE=", media_type="image/png"),
@@ -168,6 +171,11 @@ def test_what_other_providers_say_is_rendered_where_clients_look_for_it() -> Non
                     "content": "A picture.",
                     "refusal": None,
                     "reasoning_content": "hm, yes",
+                    "reasoning_details": [
+                        {"type": "reasoning.text", "text": "hm, ", "signature": "anthropic:c2ln"},
+                        {"type": "reasoning.encrypted", "data": "anthropic:ZGF0YQ=="},
+                        {"type": "reasoning.text", "text": "", "signature": "gemini:c2Vhb"},
+                    ],
                     "images": [
                         {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUE="}},
                         {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
@@ -261,3 +269,13 @@ def test_an_empty_or_failed_embedding_answer_is_a_fault() -> None:
         OPENAI.glance_embedding(recorded("loose_error_in_200.json"))
     with pytest.raises(Rejected):
         OPENAI.decode_embedding(b'{"object": "error", "message": "x", "type": "BadRequestError", "code": 400}')
+
+
+def test_sources_travel_both_ways() -> None:
+    source = {"url": "https://x/a", "title": "A", "start_index": 3, "end_index": 7}
+    notes = [{"type": "url_citation", "url_citation": source}, {"type": "later"}]
+    message = {"role": "assistant", "content": "Ça est.", "annotations": notes}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    reply = OPENAI.decode(json.dumps(body).encode())
+    assert reply.choices[0].citations == [Citation("https://x/a", "A", 3, 7)]
+    assert json.loads(OPENAI.render(reply))["choices"][0]["message"]["annotations"] == notes[:1]

@@ -13,7 +13,11 @@ from providers.chat import (
     CONTENT,
     Begin,
     ChatChunk,
+    Citation,
+    Cited,
     Finish,
+    Image,
+    ImageDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -54,7 +58,7 @@ def test_a_stream_is_complete_after_its_terminal_event_only(name: str) -> None:
 
 def test_text_is_decoded() -> None:
     begin, *said, finish, report = chunks(recorded("stream_text.sse"))
-    assert begin == Begin("chatcmpl-text", "gpt-5.2-2025-12-11", 1767225600)
+    assert begin == Begin("chatcmpl-text", "gpt-5.2-2025-12-11", 1767225600, "default")
     assert said == [TextDelta(piece) for piece in ("Hello", "!", " Grüße", ", 世界", " 🎉")]
     assert finish == Finish("stop")
     assert report == UsageReport(Usage(9, 12))
@@ -107,7 +111,7 @@ def test_the_role_alone_commits_nobody() -> None:
 
 def test_azures_report_on_its_filter_is_not_the_beginning() -> None:
     said = chunks(recorded("loose_azure.sse"))
-    assert said[0] == Begin("chatcmpl-azure", "gpt-5.2-2025-12-11", 1767225600)
+    assert said[0] == Begin("chatcmpl-azure", "gpt-5.2-2025-12-11", 1767225600, "default")
     assert said[1:] == [TextDelta("Hi"), Finish("stop"), UsageReport(Usage(9, 12))]
 
 
@@ -224,15 +228,45 @@ def test_a_call_says_once_what_it_is() -> None:
                 "id": "c",
                 "type": "function",
                 "function": {"name": "f", "arguments": ""},
-                "extra_content": {"google": {"thought_signature": "c2ln"}},
+                "extra_content": {"google": {"thought_signature": "gemini:c2ln"}},
             }
         ],
         [{"index": 0, "function": {"arguments": "{}"}}],
     ]
 
 
-def test_a_proof_without_text_is_left_out() -> None:
-    assert _written(ReasoningDelta(signature="c2ln")) == []
+def test_a_proof_goes_out_once_with_all_that_it_proves() -> None:
+    written = _written(
+        ReasoningDelta("Let me"),
+        ReasoningDelta(" see."),
+        ReasoningDelta(signature="anthropic:c2ln"),
+        ReasoningDelta("Again."),
+        ReasoningDelta(signature="anthropic:dHdv"),
+        ReasoningDelta(redacted="anthropic:ZGF0YQ=="),
+        ReasoningDelta("Hm."),
+        ReasoningDelta(signature="gemini:c2Vh"),
+    )
+    deltas = [event["choices"][0]["delta"] for event in written]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "Let me see.Again.Hm."
+    assert [detail for delta in deltas for detail in delta.get("reasoning_details", ())] == [
+        {"type": "reasoning.text", "text": "Let me see.", "signature": "anthropic:c2ln"},
+        {"type": "reasoning.text", "text": "Again.", "signature": "anthropic:dHdv"},
+        {"type": "reasoning.encrypted", "data": "anthropic:ZGF0YQ=="},
+        {"type": "reasoning.text", "text": "", "signature": "gemini:c2Vh"},
+    ]
+
+
+def test_sources_and_pictures_go_out_as_clients_look_for_them() -> None:
+    written = _written(
+        TextDelta("It is so."),
+        Cited([Citation("https://x/a", "A", 0, 9)]),
+        ImageDelta(Image(data="QUE=", media_type="image/png")),
+    )
+    source = {"url": "https://x/a", "title": "A", "start_index": 0, "end_index": 9}
+    assert [event["choices"][0]["delta"] for event in written[2:]] == [
+        {"annotations": [{"type": "url_citation", "url_citation": source}]},
+        {"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,QUE="}}]},
+    ]
     assert _written(ReasoningDelta("hm"))[1]["choices"][0]["delta"] == {"reasoning_content": "hm"}
 
 
