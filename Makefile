@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-peers soak dwa-bench clean
+.PHONY: help setup run test check fmt bench bench-growth bench-peers soak dwa-bench fidelity clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ soak: .venv/developing ## half an hour at half load with hang-ups and failures: 
 
 dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
 	@$(BIN)/steelyard dwa report --seeds 20 --out docs/dwa-results.md $(ARGS)
+
+fidelity: .venv/developing ## run every cell of the fidelity score, and write docs/fidelity.md and the README's line
+	@$(BIN)/python -m tests.fidelity
 
 clean: ## remove the environment and caches
 	@rm -rf .venv .bench-peers .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,423 @@
+"""Features that are fields of the request: sampling, bounds, shapes, terms."""
+
+from __future__ import annotations
+
+from tests.fidelity.cells import Feature, Gap, at, every, has, no, says
+from tests.fidelity.wire import DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
+
+_SCHEMA: Json = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def o(*messages: Json, **fields: object) -> Json:
+    """A question in OpenAI's format."""
+    return {"messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+
+
+def a(*messages: Json, **fields: object) -> Json:
+    """A question in Anthropic's format."""
+    return {"max_tokens": 3000, "messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+
+
+def g(*contents: Json, **fields: object) -> Json:
+    """A question in Gemini's format."""
+    return {"contents": list(contents) or [{"role": "user", "parts": [{"text": "Hi"}]}], **fields}
+
+
+def gc(**config: object) -> Json:
+    """The same with a generation config."""
+    return g(generationConfig=config)
+
+
+_NO_PENALTIES = Gap("Anthropic's API has no penalties.", ("frequency_penalty", "presence_penalty"))
+_NO_LOGPROBS = Gap("Anthropic's API tells no token probabilities.", ("logprobs", "top_logprobs"))
+_NO_N = Gap("Anthropic's API gives one answer to a request; nothing here asks it several times.", ("n",))
+_NO_SEED = Gap("Anthropic's API has no seed.", ("seed",))
+_NOBODY = {name: Gap("What nobody knows, nobody can translate.") for name in DIALECTS}
+_LOGPROBS: Json = {
+    "content": [{"token": "Hello", "logprob": -0.25, "bytes": None, "top_logprobs": []}],
+    "refusal": None,
+}
+_GEMINI_LOGPROBS: Json = {
+    "chosenCandidates": [{"token": "Hello", "logProbability": -0.25}],
+    "topCandidates": [{"candidates": []}],
+}
+
+SAMPLING = [
+    Feature(
+        "temperature",
+        {"openai": o(temperature=0.25), "anthropic": a(temperature=0.25), "gemini": gc(temperature=0.25)},
+        {
+            "openai": at("temperature", 0.25),
+            "anthropic": at("temperature", 0.25),
+            "gemini": at("generationConfig.temperature", 0.25),
+        },
+    ),
+    Feature(
+        "temperature above 1",
+        {"openai": o(temperature=1.5), "gemini": gc(temperature=1.5)},
+        {
+            "openai": at("temperature", 1.5),
+            "anthropic": at("temperature", 1.5),
+            "gemini": at("generationConfig.temperature", 1.5),
+        },
+        gaps={
+            "ask:anthropic": Gap("Anthropic's scale ends at 1."),
+            "anthropic": Gap("Anthropic's scale ends at 1; clamping would be another request."),
+        },
+    ),
+    Feature(
+        "top_p",
+        {"openai": o(top_p=0.5), "anthropic": a(top_p=0.5), "gemini": gc(topP=0.5)},
+        {"openai": at("top_p", 0.5), "anthropic": at("top_p", 0.5), "gemini": at("generationConfig.topP", 0.5)},
+    ),
+    Feature(
+        "top_k",
+        {"anthropic": a(top_k=20), "gemini": gc(topK=20)},
+        {"openai": at("top_k", 20), "anthropic": at("top_k", 20), "gemini": at("generationConfig.topK", 20)},
+        gaps={
+            "ask:openai": Gap("OpenAI's API has no top_k.", ("top_k",)),
+            "openai": Gap("OpenAI's API has no top_k.", ("top_k",)),
+        },
+    ),
+    Feature(
+        "penalties",
+        {
+            "openai": o(frequency_penalty=0.5, presence_penalty=-0.5),
+            "gemini": gc(frequencyPenalty=0.5, presencePenalty=-0.5),
+        },
+        {
+            "openai": every(at("frequency_penalty", 0.5), at("presence_penalty", -0.5)),
+            "anthropic": at("frequency_penalty", 0.5),
+            "gemini": every(at("generationConfig.frequencyPenalty", 0.5), at("generationConfig.presencePenalty", -0.5)),
+        },
+        gaps={"ask:anthropic": _NO_PENALTIES, "anthropic": _NO_PENALTIES},
+    ),
+    Feature(
+        "seed",
+        {"openai": o(seed=42), "gemini": gc(seed=42)},
+        {"openai": at("seed", 42), "anthropic": at("seed", 42), "gemini": at("generationConfig.seed", 42)},
+        gaps={"ask:anthropic": _NO_SEED, "anthropic": _NO_SEED},
+    ),
+    Feature(
+        "stop sequence",
+        {"openai": o(stop="END"), "anthropic": a(stop_sequences=["END"]), "gemini": gc(stopSequences=["END"])},
+        {
+            "openai": at("stop", "END", ["END"]),
+            "anthropic": at("stop_sequences", ["END"]),
+            "gemini": at("generationConfig.stopSequences", ["END"]),
+        },
+    ),
+    Feature(
+        "five stop sequences",
+        {"anthropic": a(stop_sequences=list("VWXYZ")), "gemini": gc(stopSequences=list("VWXYZ"))},
+        {
+            "openai": at("stop", list("VWXYZ")),
+            "anthropic": at("stop_sequences", list("VWXYZ")),
+            "gemini": at("generationConfig.stopSequences", list("VWXYZ")),
+        },
+        gaps={
+            "ask:openai": Gap("OpenAI's API takes four stop sequences at most."),
+            "openai": Gap("OpenAI's API takes four stop sequences at most."),
+        },
+    ),
+    Feature(
+        "logprobs",
+        {"openai": o(logprobs=True, top_logprobs=2), "gemini": gc(responseLogprobs=True, logprobs=2)},
+        {
+            "openai": every(at("logprobs", True), at("top_logprobs", 2)),
+            "anthropic": at("logprobs", True),
+            "gemini": every(at("generationConfig.responseLogprobs", True), at("generationConfig.logprobs", 2)),
+        },
+        {
+            "openai": openai_reply(choice={"logprobs": _LOGPROBS}),
+            "gemini": gemini_reply(candidate={"logprobsResult": _GEMINI_LOGPROBS}),
+        },
+        {"openai": has(token="Hello", logprob=-0.25), "gemini": has(token="Hello", logProbability=-0.25)},
+        gaps={"ask:anthropic": _NO_LOGPROBS, "anthropic": _NO_LOGPROBS},
+    ),
+    Feature(
+        "two answers (n)",
+        {"openai": o(n=2), "gemini": gc(candidateCount=2)},
+        {"openai": at("n", 2), "anthropic": at("n", 2), "gemini": at("generationConfig.candidateCount", 2)},
+        {
+            "openai": {
+                **openai_reply(),
+                "choices": [
+                    openai_reply()["choices"][0],
+                    {**openai_reply({"content": "Good day."})["choices"][0], "index": 1},
+                ],
+            },
+            "gemini": {
+                **gemini_reply(),
+                "candidates": [
+                    gemini_reply()["candidates"][0],
+                    {**gemini_reply({"text": "Good day."})["candidates"][0], "index": 1},
+                ],
+            },
+        },
+        {
+            "openai": has(index=1, message={"content": "Good day."}),
+            "gemini": every(has(index=1), has(text="Good day.")),
+        },
+        gaps={"ask:anthropic": _NO_N, "anthropic": _NO_N},
+    ),
+    Feature(
+        "logit bias",
+        {"openai": o(logit_bias={"50256": -100})},
+        {"openai": at("logit_bias.50256", -100), "anthropic": says("50256"), "gemini": says("50256")},
+        gaps={
+            "ask:anthropic": Gap("Anthropic's API has no bias of tokens.", ("logit_bias",)),
+            "ask:gemini": Gap("Gemini's API has no bias of tokens.", ("logitBias", "logit_bias")),
+            "anthropic": Gap("Anthropic's API has no bias of tokens.", ("logit_bias",)),
+            "gemini": Gap("Gemini's API has no bias of tokens.", ("logitBias", "logit_bias")),
+        },
+    ),
+]
+
+BOUNDS = [
+    Feature(
+        "bound of the answer (max tokens)",
+        {"openai": o(max_tokens=77), "anthropic": {**a(), "max_tokens": 77}, "gemini": gc(maxOutputTokens=77)},
+        {
+            "openai": lambda body: 77 in (body.get("max_tokens"), body.get("max_completion_tokens")),
+            "anthropic": at("max_tokens", 77),
+            "gemini": at("generationConfig.maxOutputTokens", 77),
+        },
+    ),
+    Feature(
+        "no bound of the answer",
+        {"openai": o(), "gemini": g()},
+        {
+            "openai": no(says("max_tokens")),
+            "anthropic": lambda body: body["max_tokens"] >= 4096,
+            "gemini": no(says("maxOutputTokens")),
+        },
+        gaps={"ask:anthropic": Gap("Anthropic's API requires a bound.")},
+        notes={"anthropic": "the model's own maximum, or 4,096 where it is not known"},
+        absence=True,
+    ),
+    Feature(
+        "answer in a JSON schema",
+        {
+            "openai": o(
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": "person", "schema": _SCHEMA, "strict": True},
+                }
+            ),
+            "anthropic": a(output_config={"format": {"type": "json_schema", "schema": _SCHEMA}}),
+            "gemini": gc(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+        },
+        {
+            "openai": has(type="json_schema", json_schema={"schema": _SCHEMA}),
+            "anthropic": has(format={"type": "json_schema", "schema": _SCHEMA}),
+            "gemini": has(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+        },
+    ),
+    Feature(
+        "answer in any JSON",
+        {
+            "openai": o({"role": "user", "content": "Give me json."}, response_format={"type": "json_object"}),
+            "gemini": g(
+                {"role": "user", "parts": [{"text": "Give me json."}]},
+                generationConfig={"responseMimeType": "application/json"},
+            ),
+        },
+        {
+            "openai": at("response_format.type", "json_object"),
+            "anthropic": has(format={"type": "json_object"}),
+            "gemini": at("generationConfig.responseMimeType", "application/json"),
+        },
+        gaps={
+            "ask:anthropic": Gap(
+                "Anthropic's API binds an answer to a schema and to nothing less.", ("response_format",)
+            ),
+            "anthropic": Gap("Anthropic's API binds an answer to a schema and to nothing less.", ("response_format",)),
+        },
+    ),
+    Feature(
+        "stop reason: bound reached",
+        {"openai": o(), "anthropic": a(), "gemini": g()},
+        reply={
+            "openai": openai_reply(finish="length"),
+            "anthropic": anthropic_reply(stop="max_tokens"),
+            "gemini": gemini_reply(finish="MAX_TOKENS"),
+        },
+        got={
+            "openai": at("choices.0.finish_reason", "length"),
+            "anthropic": at("stop_reason", "max_tokens"),
+            "gemini": at("candidates.0.finishReason", "MAX_TOKENS"),
+        },
+    ),
+]
+
+THINKING = [
+    Feature(
+        "reasoning effort (a word)",
+        {
+            "openai": o(reasoning_effort="high"),
+            "anthropic": a(thinking={"type": "adaptive"}, output_config={"effort": "high"}),
+            "gemini": gc(thinkingConfig={"thinkingLevel": "HIGH"}),
+        },
+        {
+            "openai": at("reasoning_effort", "high"),
+            "anthropic": every(at("output_config.effort", "high"), at("thinking.type", "adaptive")),
+            "gemini": at("generationConfig.thinkingConfig.thinkingLevel", "HIGH", "high"),
+        },
+    ),
+    Feature(
+        "reasoning budget (tokens)",
+        {
+            "anthropic": a(thinking={"type": "enabled", "budget_tokens": 2048}),
+            "gemini": gc(maxOutputTokens=3000, thinkingConfig={"thinkingBudget": 2048}),
+        },
+        {
+            "openai": says("2048"),
+            "anthropic": at("thinking.budget_tokens", 2048),
+            "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 2048),
+        },
+        gaps={
+            "ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget")),
+            "openai": Gap(
+                "OpenAI's API measures thinking in words, and which word a number stands for is nobody's promise.",
+                ("thinking", "thinking_budget"),
+            ),
+        },
+    ),
+    Feature(
+        "reasoning switched off",
+        {
+            "openai": o(reasoning_effort="none"),
+            "anthropic": a(thinking={"type": "disabled"}),
+            "gemini": gc(thinkingConfig={"thinkingBudget": 0}),
+        },
+        {
+            "openai": at("reasoning_effort", "none"),
+            "anthropic": at("thinking.type", "disabled"),
+            "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 0),
+        },
+    ),
+    Feature(
+        "reasoning to be shown",
+        {
+            "anthropic": a(thinking={"type": "adaptive", "display": "summarized"}),
+            "gemini": gc(thinkingConfig={"includeThoughts": True}),
+        },
+        {
+            "openai": says("show"),
+            "anthropic": at("thinking.display", "summarized"),
+            "gemini": at("generationConfig.thinkingConfig.includeThoughts", True),
+        },
+        gaps={
+            "ask:openai": Gap("Chat Completions keeps thoughts to itself.", ("reasoning", "include_thoughts")),
+            "openai": Gap("Chat Completions keeps thoughts to itself.", ("reasoning", "include_thoughts")),
+        },
+    ),
+]
+
+TERMS = [
+    Feature(
+        "user",
+        {"openai": o(user="user-7"), "anthropic": a(metadata={"user_id": "user-7"})},
+        {"openai": at("user", "user-7"), "anthropic": at("metadata.user_id", "user-7"), "gemini": says("user-7")},
+        gaps={
+            "ask:gemini": Gap("Gemini's API has no field for whom a request is made.", ("user",)),
+            "gemini": Gap("Gemini's API has no field for whom a request is made.", ("user",)),
+        },
+    ),
+    Feature(
+        "metadata",
+        {"openai": o(metadata={"team": "blue"}), "gemini": g(labels={"team": "blue"})},
+        {
+            "openai": at("metadata.team", "blue"),
+            "anthropic": at("metadata.team", "blue"),
+            "gemini": at("labels.team", "blue"),
+        },
+        gaps={
+            "ask:anthropic": Gap("Anthropic's API keeps no labels; its metadata is the user alone."),
+            "anthropic": Gap("Anthropic's API keeps no labels; its metadata is the user alone.", ("labels",)),
+        },
+    ),
+    Feature(
+        "service tier: standard",
+        {
+            "openai": o(service_tier="default"),
+            "anthropic": a(service_tier="standard_only"),
+            "gemini": g(serviceTier="standard"),
+        },
+        {
+            "openai": at("service_tier", "default"),
+            "anthropic": at("service_tier", "standard_only"),
+            "gemini": at("serviceTier", "standard"),
+        },
+    ),
+    Feature(
+        "service tier: flex",
+        {"openai": o(service_tier="flex"), "gemini": g(serviceTier="flex")},
+        {
+            "openai": at("service_tier", "flex"),
+            "anthropic": at("service_tier", "flex"),
+            "gemini": at("serviceTier", "flex"),
+        },
+        gaps={
+            "ask:anthropic": Gap("Anthropic sells no such tier by the request."),
+            "anthropic": Gap("Anthropic sells no such tier by the request."),
+        },
+    ),
+    Feature(
+        "storing the answer",
+        {"openai": o(store=True), "gemini": g(store=True)},
+        {"openai": at("store", True), "anthropic": at("store", True), "gemini": at("store", True)},
+        gaps={
+            "ask:anthropic": Gap("Anthropic's API stores no answers.", ("store",)),
+            "anthropic": Gap("Anthropic's API stores no answers.", ("store",)),
+        },
+    ),
+    Feature(
+        "verbosity",
+        {"openai": o(verbosity="low")},
+        {"openai": at("verbosity", "low"), "anthropic": says("verbosity"), "gemini": says("verbosity")},
+        gaps={
+            "ask:anthropic": Gap("Anthropic's API has no such field.", ("verbosity",)),
+            "ask:gemini": Gap("Gemini's API has no such field.", ("verbosity",)),
+            "anthropic": Gap("Anthropic's API has no such field.", ("verbosity",)),
+            "gemini": Gap("Gemini's API has no such field.", ("verbosity",)),
+        },
+    ),
+    Feature(
+        "safety settings",
+        {"gemini": g(safetySettings=[{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}])},
+        {"openai": says("HARASSMENT"), "anthropic": says("HARASSMENT"), "gemini": has(threshold="BLOCK_NONE")},
+        gaps={
+            "ask:openai": Gap("OpenAI's API has no thresholds to set.", ("safety_settings",)),
+            "ask:anthropic": Gap("Anthropic's API has no thresholds to set.", ("safety_settings",)),
+            "openai": Gap("OpenAI's API has no thresholds to set.", ("safety_settings",)),
+            "anthropic": Gap("Anthropic's API has no thresholds to set.", ("safety_settings",)),
+        },
+    ),
+    Feature(
+        "a field nobody knows",
+        {"openai": o(from_the_future=[1.0]), "anthropic": a(from_the_future=[1.0]), "gemini": g(fromTheFuture=[1.0])},
+        {"openai": says("future"), "anthropic": says("future"), "gemini": says("Future")},
+        gaps=_NOBODY,
+        loose=True,
+    ),
+    Feature(
+        "an unknown field inside a message",
+        {
+            "openai": o({"role": "user", "content": "Hi", "mood": "blue"}),
+            "anthropic": a({"role": "user", "content": [{"type": "text", "text": "Hi", "mood": "blue"}]}),
+            "gemini": g({"role": "user", "parts": [{"text": "Hi", "mood": "blue"}]}),
+        },
+        {"openai": has(mood="blue"), "anthropic": has(mood="blue"), "gemini": has(mood="blue")},
+        gaps=_NOBODY,
+        loose=True,
+    ),
+]
+
+ASKING = [*SAMPLING, *BOUNDS, *THINKING, *TERMS]

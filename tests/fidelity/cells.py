@@ -1,0 +1,242 @@
+"""What a feature is, and how its cells are decided.
+
+A feature says the same thing in every ingress's format and knows how to find it in every provider's: written once per
+format, so that nobody writes down what a cell should be. A cell is what execution shows:
+
+- exact: caller and provider speak the same format, and the bytes went through in both directions;
+- equivalent: other bytes, and the probes found the meaning, there and back;
+- refused: a 400 that names field and provider, and with dropping allowed an answer that names what was dropped;
+- impossible: refused, or left unsaid, because one of the two formats has no way to say it; the reason is written down;
+- lost: anything else. No cell may be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from tests.fidelity.wire import DIALECTS, PLAIN, Json
+from tests.fidelity.world import Heard, World
+
+_UNSENT, _UNTOLD = "not in what was sent", "the answer does not say it"
+#: What `World` adds to a question.
+_OURS = ("model", "stream", "stream_options")
+Probe = Callable[[Any], object]
+#: (the first request, what its caller got) → the caller's next request.
+Again = Callable[[Json, Json], Json]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why a format cannot say a feature. `absent`: names that its official SDK must not know for this to be true."""
+
+    reason: str
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Feature:
+    """See the module. `ask` is by ingress; `sent` and `reply` by provider; `got` and `again` by ingress.
+
+    `gaps` is by who has the gap: `ask:<ingress>` has no words for the question, `<provider>` none to pass it on,
+    `hint:<provider>` neither, of what may be left out, `tell:<ingress>` none for the answer. `loose`: a
+    strict server may refuse it.
+    """
+
+    name: str
+    ask: Mapping[str, Json]
+    sent: Mapping[str, Probe] = field(default_factory=dict[str, Probe])
+    reply: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    got: Mapping[str, Probe] = field(default_factory=dict[str, Probe])
+    again: Mapping[str, Again] = field(default_factory=dict[str, Again])
+    gaps: Mapping[str, Gap] = field(default_factory=dict[str, Gap])
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: The next request goes to another provider, in whose stead the first one's reply must not be believed.
+    moves: bool = False
+    #: What is looked for is that something is not said: its probes find it in a plain request, too.
+    absence: bool = False
+    loose: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, decided."""
+
+    feature: str
+    ingress: str
+    provider: str
+    stream: bool
+    verdict: str
+    why: str = ""
+
+
+def found(probe: Probe | None, value: object) -> bool:
+    """Whether the probe finds its meaning; a path that does not exist is a meaning not found."""
+    if probe is None:
+        return True
+    try:
+        return bool(probe(value))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return False
+
+
+def at(path: str, *values: object) -> Probe:
+    """The value at a path (`a.0.b`) is one of these."""
+
+    def probe(value: Any) -> bool:
+        for name in path.split("."):
+            value = value[int(name)] if isinstance(value, list) else value[name]
+        return value in values
+
+    return probe
+
+
+def has(**items: object) -> Probe:
+    """Somewhere stands an object with these items; those of an inner object are looked for in the same way."""
+
+    def probe(value: Any) -> bool:
+        if isinstance(value, dict):
+            fields = cast("Json", value)
+            return _holds(fields, items) or any(map(probe, fields.values()))
+        return isinstance(value, list) and any(map(probe, cast("list[Any]", value)))
+
+    return probe
+
+
+def _holds(value: Any, items: Mapping[str, object]) -> bool:
+    if not isinstance(value, dict):
+        return False
+    for name, wanted in items.items():
+        if name not in value:
+            return False
+        if isinstance(wanted, dict):
+            if not _holds(value[name], cast("Json", wanted)):
+                return False
+        elif value[name] != wanted:
+            return False
+    return True
+
+
+def says(text: str) -> Probe:
+    """The text stands somewhere."""
+    return lambda value: text in json.dumps(value, ensure_ascii=False)
+
+
+def every(*probes: Probe) -> Probe:
+    """All of them find what they look for."""
+    return lambda value: all(found(probe, value) for probe in probes)
+
+
+def no(probe: Probe) -> Probe:
+    """It finds nothing."""
+    return lambda value: not found(probe, value)
+
+
+async def decide(world: World, feature: Feature, ingress: str, provider: str, stream: bool) -> Cell:
+    """Run one cell."""
+    verdict, why = await _decided(world, feature, ingress, provider, stream)
+    return Cell(feature.name, ingress, provider, stream, verdict, why)
+
+
+async def _decided(world: World, feature: Feature, ingress: str, provider: str, stream: bool) -> tuple[str, str]:
+    if (gap := feature.gaps.get(f"ask:{ingress}")) and ingress not in feature.ask:
+        return "impossible", gap.reason
+    if feature.reply and provider not in feature.reply and provider not in feature.sent:
+        # Nothing to ask for and nobody who says it: that is no cell unless the reason is known.
+        gap = feature.gaps.get(provider)
+        return ("impossible", gap.reason) if gap else ("lost", "no script and no reason")
+    ask = feature.ask[ingress]
+    heard = await world.ask(ingress, provider, ask, feature.reply.get(provider) or PLAIN[provider], stream=stream)
+    if heard.status == 400:
+        return await _refusal(world, feature, ingress, provider, stream, heard)
+    why = _wrong(feature, ingress, provider, heard)
+    if ingress != provider and (gap := _open_gap(feature, ingress, provider)):
+        # Neither refused nor found: left unsaid, as the gap has it. Anything else is a false reason, or a loss.
+        where, reason = gap
+        return ("impossible", reason) if why.startswith(where) else ("lost", why or "said to be impossible, and said")
+    if why:
+        return "lost", why
+    if again := feature.again.get(ingress):
+        return await _next_turn(world, feature, ingress, provider, stream, again(ask, heard.answer))
+    return ("equivalent", feature.notes.get(provider, "")) if ingress != provider else _same(ask, heard)
+
+
+def _open_gap(feature: Feature, ingress: str, provider: str) -> tuple[str, str] | None:
+    """What will be wrong with an exchange in which something is left unsaid, and why it is."""
+    if gap := feature.gaps.get(f"hint:{provider}"):
+        return _UNSENT, gap.reason
+    if gap := feature.gaps.get(f"tell:{ingress}"):
+        return _UNTOLD, gap.reason
+    if provider in feature.gaps and provider in feature.sent:
+        return "refused", feature.gaps[provider].reason
+    return None
+
+
+def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked: bool = True) -> str:
+    """What is not as it should be in an exchange, or nothing."""
+    if b"cannot hold" in heard.body and f"tell:{ingress}" in feature.gaps:
+        return _UNTOLD
+    if heard.status != 200 or "broken" in heard.answer:
+        return f"{heard.status}: {heard.body[:300]!r}"
+    if heard.complaint and not feature.loose:
+        return f"the provider refuses it: {heard.complaint}"
+    if dropped := heard.headers.get("x-steelyard-dropped-params"):
+        return f"dropped without leave: {dropped}"
+    if asked and not feature.again and not found(feature.sent.get(provider), heard.sent):
+        return f"{_UNSENT}: {json.dumps(heard.sent)[:600]}"
+    if asked and not found(feature.got.get(ingress), heard.answer):
+        return _UNTOLD if f"tell:{ingress}" in feature.gaps else f"not told: {heard.body[:900]!r}"
+    return ""
+
+
+def _same(ask: Json, heard: Heard) -> tuple[str, str]:
+    """Same format: the question is the caller's but for the model's name, the answer the provider's, byte for byte."""
+    asked = {name: value for name, value in (heard.sent or {}).items() if name not in _OURS}
+    if asked != ask:
+        return "lost", f"the question was changed: {json.dumps(asked)[:600]}"
+    return ("exact", "") if heard.body == heard.told else ("lost", f"the answer was changed: {heard.body[:600]!r}")
+
+
+async def _refusal(
+    world: World, feature: Feature, ingress: str, provider: str, stream: bool, heard: Heard
+) -> tuple[str, str]:
+    """A refusal names the provider and the fields; with leave to drop them it is an answer that names the same."""
+    message = heard.answer["error"]["message"]
+    head = f"Not supported by {provider}/"
+    if not message.startswith(head) or heard.sent is not None:
+        return "lost", f"a 400 that is no refusal: {heard.body[:300]!r}"
+    fields = message.partition(": ")[2].partition(". Leave")[0]
+    reply = PLAIN[provider] if feature.again else feature.reply.get(provider) or PLAIN[provider]
+    dropped = await world.ask(ingress, provider, feature.ask[ingress], reply, stream=stream, drop=True)
+    named = dropped.headers.get("x-steelyard-dropped-params", "")
+    if dropped.status == 200 and sorted(named.split(",")) != sorted(fields.split(", ")):
+        return "lost", f"refused {fields}, dropped {named}"
+    if dropped.status != 200:
+        return "lost", f"cannot be dropped: {dropped.body[:300]!r}"
+    gap = feature.gaps.get(provider)
+    return ("impossible", gap.reason) if gap else ("refused", f"`{fields}`")
+
+
+async def _next_turn(
+    world: World, feature: Feature, ingress: str, provider: str, stream: bool, ask: Json
+) -> tuple[str, str]:
+    """The conversation goes on with what was answered: with the same provider, or with the next one."""
+    to = DIALECTS[(DIALECTS.index(provider) + 1) % len(DIALECTS)] if feature.moves else provider
+    heard = await world.ask(ingress, to, ask, PLAIN[to], stream=stream)
+    if why := _wrong(feature, ingress, to, heard, asked=False):
+        return "lost", f"the next turn: {why}"
+    if not found(feature.sent.get(to), heard.sent):
+        return "lost", f"not in the next turn: {json.dumps(heard.sent)[:1200]}"
+    return (
+        ("exact", "") if ingress == provider and not feature.moves else ("equivalent", feature.notes.get(provider, ""))
+    )
+
+
+def credulous(feature: Feature, plain: Mapping[str, Json]) -> list[str]:
+    """Probes that find their meaning where nobody said it: they would call anything equivalent."""
+    if feature.absence:
+        return []
+    loose = [f"{feature.name} sent {to}" for to, probe in feature.sent.items() if found(probe, plain[to])]
+    return loose + [f"{feature.name} got {by}" for by, probe in feature.got.items() if found(probe, PLAIN[by])]
