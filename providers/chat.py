@@ -113,10 +113,11 @@ class Tool(Struct):
 
 
 class ToolChoice(Struct):
-    """Which tool must be called: `named` names it."""
+    """Which tool must be called: `named` names it. `allowed` are the only ones that may be, when not all of them."""
 
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
+    allowed: list[str] = []
 
 
 class ResponseFormat(Struct):

@@ -2,8 +2,8 @@
 
 Law: a proof comes home to the provider that wrote it and is shown to no other, whatever format the caller speaks. In a
 `Conversation`, and on their way through a caller of another format, proofs say whose they are: `anthropic:…` or
-`gemini:…`. Neither provider's own tokens, which are base64, hold a colon. So what is sent back can be told from what the provider
-itself wrote, and taken out of bodies that go elsewhere.
+`gemini:…`. Neither provider's own tokens, which are base64, hold a colon. So what is sent back can be told from what
+the provider itself wrote, and taken out of bodies that go elsewhere.
 """
 
 from __future__ import annotations

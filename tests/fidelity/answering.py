@@ -115,7 +115,7 @@ THOUGHTS = [
             "gemini": every(
                 has(**_FUNCTION),
                 says("18 degrees"),
-                no(says(_PROOF)),
+                no(says("YW50aHJvcGlj")),
                 has(thoughtSignature="skip_thought_signature_validator"),
             ),
         },

@@ -35,7 +35,7 @@ def gc(**config: object) -> Json:
 
 _NO_PENALTIES = Gap("Anthropic's API has no penalties.", ("frequency_penalty", "presence_penalty"))
 _NO_LOGPROBS = Gap("Anthropic's API tells no token probabilities.", ("logprobs", "top_logprobs"))
-_NO_N = Gap("Anthropic's API gives one answer to a request; nothing here asks it several times.", ("n",))
+_NO_N = Gap("Anthropic's API gives one answer to a request.", ("n",))
 _NO_SEED = Gap("Anthropic's API has no seed.", ("seed",))
 _NOBODY = {name: Gap("What nobody knows, nobody can translate.") for name in DIALECTS}
 _LOGPROBS: Json = {
@@ -122,8 +122,8 @@ SAMPLING = [
         },
         gaps={
             "ask:openai": Gap("OpenAI's API takes four stop sequences at most."),
-            "openai": Gap("OpenAI's API takes four stop sequences at most."),
         },
+        notes={"openai": "it takes four at most, and the gateway does not stop an answer itself"},
     ),
     Feature(
         "logprobs",
@@ -164,7 +164,8 @@ SAMPLING = [
             "openai": has(index=1, message={"content": "Good day."}),
             "gemini": every(has(index=1), has(text="Good day.")),
         },
-        gaps={"ask:anthropic": _NO_N, "anthropic": _NO_N},
+        gaps={"ask:anthropic": _NO_N},
+        notes={"anthropic": "it gives one answer to a request, and the gateway does not ask it several times"},
     ),
     Feature(
         "logit bias",

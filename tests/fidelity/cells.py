@@ -215,8 +215,10 @@ async def _refusal(
         return "lost", f"refused {fields}, dropped {named}"
     if dropped.status != 200:
         return "lost", f"cannot be dropped: {dropped.body[:300]!r}"
-    gap = feature.gaps.get(provider)
-    return ("impossible", gap.reason) if gap else ("refused", f"`{fields}`")
+    if gap := feature.gaps.get(provider):
+        return "impossible", gap.reason
+    note = feature.notes.get(provider)
+    return "refused", f"`{fields}`: {note}" if note else f"`{fields}`"
 
 
 async def _next_turn(

@@ -324,11 +324,11 @@ _PARAMETERS: Json = {
 _OPEN: Json = {"type": "object", "properties": {"q": {"type": "string"}}}
 
 
-def tools(strict: bool | None = None, second: bool = False) -> dict[str, Json]:
-    """One tool, or two, in each format: its fields of a request."""
-    names = ["get_weather", "search"][: 2 if second else 1]
+def tools(strict: bool | None = None, several: bool = False) -> dict[str, Json]:
+    """One tool, or three, in each format: its fields of a request."""
+    names = ["get_weather", "search", "clock"][: 3 if several else 1]
     mark = {} if strict is None else {"strict": strict}
-    schemas = {"get_weather": _PARAMETERS, "search": _OPEN}
+    schemas = {"get_weather": _PARAMETERS, "search": _OPEN, "clock": _OPEN}
     described = {name: {"name": name, "description": f"Does {name}."} for name in names}
     return {
         "openai": {
@@ -346,7 +346,7 @@ def tools(strict: bool | None = None, second: bool = False) -> dict[str, Json]:
     }
 
 
-_ONE, _TWO = tools(), tools(second=True)
+_ONE, _SEVERAL = tools(), tools(several=True)
 
 
 def calling(mode: str, *names: str) -> Json:
@@ -358,6 +358,7 @@ def calling(mode: str, *names: str) -> Json:
     }
 
 
+_CLOCK_CHOICE: Json = {"type": "function", "function": {"name": "clock"}}
 _IDS = ("call_1", "call_2")
 
 
@@ -475,9 +476,9 @@ TOOLS = [
     Feature(
         "tool choice: this one",
         {
-            "openai": o(**_TWO["openai"], tool_choice={"type": "function", "function": {"name": "search"}}),
-            "anthropic": a(**_TWO["anthropic"], tool_choice={"type": "tool", "name": "search"}),
-            "gemini": g(**_TWO["gemini"], **calling("ANY", "search")),
+            "openai": o(**_SEVERAL["openai"], tool_choice={"type": "function", "function": {"name": "search"}}),
+            "anthropic": a(**_SEVERAL["anthropic"], tool_choice={"type": "tool", "name": "search"}),
+            "gemini": g(**_SEVERAL["gemini"], **calling("ANY", "search")),
         },
         {
             "openai": at("tool_choice.function.name", "search"),
@@ -487,6 +488,40 @@ TOOLS = [
                 at("toolConfig.functionCallingConfig.allowedFunctionNames", ["search"]),
             ),
         },
+    ),
+    Feature(
+        "tool choice: some of them",
+        {
+            "openai": o(
+                **_SEVERAL["openai"],
+                tool_choice={
+                    "type": "allowed_tools",
+                    "allowed_tools": {
+                        "mode": "required",
+                        "tools": [{"type": "function", "function": {"name": "search"}}, _CLOCK_CHOICE],
+                    },
+                },
+            ),
+            "gemini": g(**_SEVERAL["gemini"], **calling("ANY", "search", "clock")),
+        },
+        {
+            "openai": every(
+                at("tool_choice.allowed_tools.mode", "required"),
+                at(
+                    "tool_choice.allowed_tools.tools",
+                    [{"type": "function", "function": {"name": "search"}}, _CLOCK_CHOICE],
+                ),
+            ),
+            "anthropic": lambda body: (
+                body["tool_choice"]["type"] == "any" and [tool["name"] for tool in body["tools"]] == ["search", "clock"]
+            ),
+            "gemini": every(
+                at("toolConfig.functionCallingConfig.mode", "ANY"),
+                at("toolConfig.functionCallingConfig.allowedFunctionNames", ["search", "clock"]),
+            ),
+        },
+        gaps={"ask:anthropic": Gap("Anthropic's API has no such choice.", ("allowed_tools",))},
+        notes={"anthropic": "only those are declared"},
     ),
     Feature(
         "one tool call at a time",
@@ -556,7 +591,7 @@ TOOLS = [
     ),
     Feature(
         "two tool calls in one answer",
-        {"openai": o(**_TWO["openai"]), "anthropic": a(**_TWO["anthropic"]), "gemini": g(**_TWO["gemini"])},
+        {"openai": o(**_SEVERAL["openai"]), "anthropic": a(**_SEVERAL["anthropic"]), "gemini": g(**_SEVERAL["gemini"])},
         reply={
             "openai": openai_reply(
                 {

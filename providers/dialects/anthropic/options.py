@@ -16,6 +16,9 @@ Thinking: a word becomes `output_config.effort` beside adaptive thinking, becaus
 think at all; a budget in tokens becomes manual thinking, which needs at least 1,024 and less than `max_tokens`. Models
 that know only one of the two say so themselves.
 
+Of tools of which only some may be called, those alone are declared: the API has no such choice, and a tool that is not
+declared is not called.
+
 Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
 without effect here; its description goes where the model reads it, into the schema.
 """
@@ -100,12 +103,13 @@ def _missing(said: Conversation, lost: Lost) -> None:
 
 def _tools(said: Conversation, body: Json) -> None:
     """`tools` and `tool_choice`. Without tools a choice between them is no choice, unless it demands a call."""
-    if said.tools:
-        body["tools"] = [_tool(tool) for tool in said.tools]
     choice = said.tool_choice
+    allowed = choice.allowed if choice else []
+    if tools := [tool for tool in said.tools if not allowed or tool.name in allowed]:
+        body["tools"] = [_tool(tool) for tool in tools]
     mode = choice.mode if choice else "auto"
     one_at_a_time = said.parallel_tool_calls is False and mode != "none"
-    if (choice is None and not one_at_a_time) or (not said.tools and mode in ("auto", "none")):
+    if (choice is None and not one_at_a_time) or (not tools and mode in ("auto", "none")):
         return
     written: Json = {"type": _CHOICES[mode]}
     if choice and choice.name is not None:

@@ -10,8 +10,9 @@ What has no honest equivalent here, and why:
 - A word and a budget of thinking at once: the API takes one of them. The word `max`: its scale ends at `xhigh`.
 
 What is said in other ways: `strict` tools are the mode `VALIDATED` (for all of them), which a demanded call (`ANY`)
-promises anyway. An answer bound to a schema always follows it, so `strict` says nothing more; the schema's name and
-description go into it as `title` and `description`, unless it has them or is a reference, which takes no neighbours.
+promises anyway; so is a choice of some of the tools, which the mode `AUTO` does not take. An answer bound to a schema
+always follows it, so `strict` says nothing more; the schema's name and description go into it as `title` and
+`description`, unless it has them or is a reference, which takes no neighbours.
 
 Thinking: a word is a `thinkingLevel`. Gemini 2.5 knows only budgets; there the words are those of Google's own table
 for `reasoning_effort` (OpenAI compatibility, in the API's documentation).
@@ -93,12 +94,14 @@ def _tools(said: Conversation, body: Json) -> None:
     wanted = choice.mode if choice else "auto"
     if not said.tools and wanted in ("auto", "none"):
         return
-    mode = "VALIDATED" if wanted == "auto" and any(tool.strict for tool in said.tools) else _MODES[wanted]
+    allowed = [choice.name] if choice and choice.name is not None else choice.allowed if choice else []
+    bound = bool(allowed) or any(tool.strict for tool in said.tools)
+    mode = "VALIDATED" if wanted == "auto" and bound else _MODES[wanted]
     if choice is None and mode == "AUTO":
         return
     config: Json = {"mode": mode}
-    if choice and choice.name is not None:
-        config["allowedFunctionNames"] = [choice.name]
+    if allowed and mode != "NONE":
+        config["allowedFunctionNames"] = allowed
     body["toolConfig"] = {"functionCallingConfig": config}
 
 

@@ -1,7 +1,7 @@
 """Everything of a caller's body but its turns → fields of the `Conversation`.
 
 `VALIDATED` promises calls that follow their schemas, which is what `strict` means elsewhere. `allowedFunctionNames` is
-carried when it names one function or all of them; any other choice has no name in `Conversation`. A schema of the
+carried with the two modes that the API takes it with. A schema of the
 answer is carried without `strict`: where that exists it makes demands on the schema that Google does not make.
 
 The schema of what a function returns, which the official SDK sends for every Python function, goes where every model
@@ -82,9 +82,11 @@ def _choice(ask: Ask, said: Conversation) -> None:
     if config.mode == "ANY" and len(allowed) == 1:
         said.tool_choice = ToolChoice("named", allowed[0])
         return
-    if allowed and set(allowed) != {tool.name for tool in said.tools}:
-        said.extra["toolConfig.functionCallingConfig.allowedFunctionNames"] = Raw(_encoder.encode(allowed))
-    said.tool_choice = ToolChoice(mode)
+    some = allowed if set(allowed) != {tool.name for tool in said.tools} else []
+    if some and config.mode not in ("ANY", "VALIDATED"):
+        said.extra["toolConfig.functionCallingConfig.allowedFunctionNames"] = Raw(_encoder.encode(some))
+        some = []
+    said.tool_choice = ToolChoice(mode, allowed=some)
 
 
 def _sampling(config: GenerationConfig, said: Conversation) -> None:

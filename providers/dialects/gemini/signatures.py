@@ -50,9 +50,9 @@ def signature_of(thought: Reasoning) -> str | None:
     """What stands for a thought's proof in this dialect: Gemini's own, or Claude's in base64, as the SDKs want it."""
     if thought.redacted is not None:
         return b64encode((_HIDDEN + thought.redacted).encode()).decode()
-    if not thought.signature:
-        return None
-    return unmark(thought.signature) or b64encode(thought.signature.encode()).decode()
+    if thought.signature and thought.signature.startswith(CLAUDE):
+        return b64encode(thought.signature.encode()).decode()
+    return unmark(thought.signature)
 
 
 def thought_of(text: str, signature: str | None) -> Reasoning:

@@ -63,6 +63,8 @@ _MESSAGES = {
 }
 _FUNCTION = names("name", "description", "parameters", "strict")
 _SCHEMA = names("name", "description", "schema", "strict")
+_NAMED = names("type", function=names("name"))
+_ALLOWED = names("mode", tools=[Kinds("type", {"function": _NAMED})])
 _SHAPE = names(
     "model",
     "stream",
@@ -89,7 +91,7 @@ _SHAPE = names(
     messages=[Kinds("role", _MESSAGES)],
     stream_options=names("include_usage", "include_obfuscation"),
     tools=[Kinds("type", {"function": names("type", "cache_control", function=_FUNCTION)})],
-    tool_choice=Kinds("type", {"function": names("type", function=names("name"))}),
+    tool_choice=Kinds("type", {"function": _NAMED, "allowed_tools": names("type", allowed_tools=_ALLOWED)}),
     response_format=Kinds(
         "type",
         {

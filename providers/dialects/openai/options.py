@@ -103,6 +103,9 @@ def _tool(tool: Tool) -> Json:
 
 
 def _choice(choice: ToolChoice) -> str | Json:
+    if choice.allowed and choice.mode != "none":
+        some = [{"type": "function", "function": {"name": name}} for name in choice.allowed]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": some}}
     return {"type": "function", "function": {"name": choice.name}} if choice.mode == "named" else choice.mode
 
 

@@ -143,6 +143,14 @@ class NamedTool(Struct):
 
     type: str
     function: Named | None = None
+    allowed_tools: Raw = ABSENT
+
+
+class Allowed(Struct):
+    """The functions that may be called; `mode` says whether one must be."""
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
 
 
 class JSONSchema(Struct):

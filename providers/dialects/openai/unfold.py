@@ -1,7 +1,7 @@
 """A caller's chat completion request → `Conversation`, made only when another dialect must be spoken.
 
 Law: every field ends up in the conversation or, under its path, in `Conversation.extra` (see `leftover`). There go the
-deprecated `functions` and `function_call`, messages with the role `function`, custom tools and `allowed_tools`.
+deprecated `functions` and `function_call`, messages with the role `function`, and custom tools.
 
 Equivalents that are not letter for letter:
 - tool messages that follow each other become the results of one user turn, as other dialects want them;
@@ -13,6 +13,7 @@ Equivalents that are not letter for letter:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -25,6 +26,7 @@ from providers.dialects.openai.leftover import leftover
 from providers.dialects.openai.shapes import (
     CALLABLE,
     NULL,
+    Allowed,
     ExtraContent,
     Format,
     Message,
@@ -35,6 +37,7 @@ from providers.dialects.openai.shapes import (
     details,
 )
 
+_some = msgspec.json.Decoder(Allowed)
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 _MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
@@ -230,7 +233,19 @@ def _choice(choice: str | NamedTool | None, extra: dict[str, Raw]) -> ToolChoice
             extra["tool_choice"] = Raw(_encoder.encode(choice))
             return None
         return ToolChoice(mode)
+    if choice.type == "allowed_tools":
+        return _allowed(choice, extra)
     return ToolChoice("named", choice.function.name) if choice.function else None
+
+
+def _allowed(choice: NamedTool, extra: dict[str, Raw]) -> ToolChoice | None:
+    """Some of the functions; what is of another kind stays aside (`leftover`), and so does what is no such choice."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        given = _some.decode(choice.allowed_tools)
+        if names := [tool.function.name for tool in given.tools if tool.function is not None]:
+            return ToolChoice(given.mode, allowed=names)
+    extra["tool_choice.allowed_tools"] = choice.allowed_tools
+    return None
 
 
 def _format(wanted: Format | None) -> ResponseFormat | None:

@@ -422,3 +422,10 @@ def test_own_requests_lose_the_proofs_of_gemini() -> None:
     ]
     body = {"model": MODEL, "max_tokens": 5, "messages": [{"role": "assistant", "content": blocks}]}
     assert json.loads(_own(json.dumps(body).encode()).body)["messages"][0]["content"] == [kept]
+
+
+def test_only_the_allowed_tools_are_declared() -> None:
+    tools = [Tool("f"), Tool("g"), Tool("h")]
+    body = sent(_hi(tools=tools, tool_choice=ToolChoice("required", allowed=["f", "h"])))
+    assert [tool["name"] for tool in body["tools"]] == ["f", "h"]
+    assert body["tool_choice"] == {"type": "any"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from gemini_recorded import CONVERSATIONS, MODEL, PNG, TARGET, call, foreign, model, recorded, sent, user
@@ -309,3 +309,9 @@ def test_own_requests_lose_the_proofs_of_claude() -> None:
     kept = json.loads(GEMINI.encode(request, TARGET, drop=False).body)
     contents[1]["parts"] = [{"text": "Hm.", "thought": True}, contents[1]["parts"][2]]
     assert kept == {"contents": contents, "store": False}
+
+
+@pytest.mark.parametrize(("mode", "written"), [("auto", "VALIDATED"), ("required", "ANY")])
+def test_some_of_the_tools_may_be_all_that_is_allowed(mode: Literal["auto", "required"], written: str) -> None:
+    said = _said(tools=[Tool("f"), Tool("g"), Tool("h")], tool_choice=ToolChoice(mode, allowed=["f", "h"]))
+    assert sent(said)["toolConfig"]["functionCallingConfig"] == {"mode": written, "allowedFunctionNames": ["f", "h"]}

@@ -402,6 +402,8 @@ def test_choices_among_tools_are_understood_or_named() -> None:
     both = [{"name": "f"}, {"name": "g"}]
     assert _chosen(both, mode="ANY", allowedFunctionNames=["g", "f"]).tool_choice == ToolChoice("required")
     some = _chosen([*both, {"name": "h"}], mode="ANY", allowedFunctionNames=["g", "f"])
+    assert (some.tool_choice, some.extra) == (ToolChoice("required", allowed=["g", "f"]), {})
+    some = _chosen(both, mode="AUTO", allowedFunctionNames=["g"])
     assert list(some.extra) == ["toolConfig.functionCallingConfig.allowedFunctionNames"]
     assert _chosen(both, mode="MODE_UNSPECIFIED").tool_choice is None
     assert _chosen(both).tool_choice is None

@@ -190,6 +190,13 @@ def test_a_part_without_a_place_is_named_as_the_api_names_it(turn: Turn, name: s
     assert _lost(Conversation([turn])) == (name,)
 
 
+def test_some_of_the_tools_may_be_all_that_is_allowed() -> None:
+    tools = [Tool("f"), Tool("g"), Tool("h")]
+    said = Conversation([_HI], tools=tools, tool_choice=ToolChoice("auto", allowed=["f", "h"]))
+    some = [{"type": "function", "function": {"name": name}} for name in ("f", "h")]
+    assert sent(said)["tool_choice"] == {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": some}}
+
+
 def test_more_stop_sequences_than_the_api_takes_are_refused() -> None:
     assert sent(Conversation([_HI], stop=list("abcd")))["stop"] == list("abcd")
     many = Conversation([_HI], stop=list("abcde"))

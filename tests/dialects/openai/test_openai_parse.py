@@ -281,7 +281,11 @@ def test_a_conversation_is_unfolded_once() -> None:
         ({"functions": [{"name": "f"}], "function_call": "auto"}, ["functions", "function_call"]),
         ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, ["tools[0] (custom)"]),
         ({"tools": [{"type": "function", "function": {"name": "f"}, "later": 1}]}, ["tools[0].later"]),
-        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, ["tool_choice (allowed_tools)"]),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, ["tool_choice.allowed_tools"]),
+        (
+            {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+            ["tool_choice.allowed_tools"],
+        ),
         ({"tool_choice": "any"}, ["tool_choice"]),
         ({"response_format": {"type": "grammar", "grammar": "x"}}, ["response_format (grammar)"]),
         ({"stream_options": {"later": 1}}, ["stream_options.later"]),
@@ -339,3 +343,14 @@ def test_proofs_come_back_as_what_they_prove() -> None:
         [Reasoning("Hm."), Text("No.")],
     ]
     assert said.extra == {}
+
+
+def test_some_of_the_tools_may_be_all_that_is_allowed() -> None:
+    def asked(*tools: dict[str, Any]) -> Conversation:
+        choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": list(tools)}}
+        return _said(tool_choice=choice)
+
+    named = {"type": "function", "function": {"name": "f"}}
+    assert asked(named).tool_choice == ToolChoice("required", allowed=["f"])
+    assert asked(named).extra == {}
+    assert list(asked(named, {"type": "custom", "name": "x"}).extra) == ["tool_choice.allowed_tools.tools[1] (custom)"]
