@@ -195,10 +195,11 @@ class Composer:
         events: Events = []
         notes: list[Json] = writing.part["annotations"]
         for one in chunk.citations:
-            source = {"url": one.url, "title": one.title, "start_index": one.start, "end_index": one.end}
-            told = {**_place(writing), "annotation_index": len(notes), "annotation": {"type": "url_citation", **source}}
+            note: Json = {"type": "url_citation", "url": one.url, "title": one.title}
+            note |= {"start_index": one.start, "end_index": one.end}
+            told = {**_place(writing), "annotation_index": len(notes), "annotation": note}
             events.append({"type": "response.output_text.annotation.added", **told})
-            notes.append(told["annotation"])
+            notes.append(note)
         return events
 
     def finished(self, chunk: Finish) -> Events:

@@ -21,11 +21,14 @@ from providers.chat import (
     ChatChunk,
     ChatReply,
     Choice,
+    Citation,
+    Cited,
     Conversation,
     Document,
     Effort,
     Finish,
     Image,
+    ImageDelta,
     Part,
     Reasoning,
     ReasoningDelta,
@@ -257,6 +260,8 @@ def pieces(part: Part, number: int) -> list[ChatChunk]:
             *(ReasoningDelta(one) for one in halves(part.text)),
             *(proof if part.signature or part.redacted else []),
         ]
+    if isinstance(part, Image):
+        return [ImageDelta(part)]
     assert isinstance(part, ToolCall)
     first = ToolCallDelta(number, "", part.id, part.name, signature=part.signature)
     return [first, *(ToolCallDelta(number, one) for one in halves(part.arguments))]
@@ -272,6 +277,7 @@ parts = st.lists(
     | st.builds(RefusalText, words)
     | st.builds(Reasoning, words, signature=st.none() | words)
     | st.builds(Reasoning, st.just(""), redacted=words)
+    | st.builds(Image, data=words, media_type=st.just("image/png"))
     | st.builds(ToolCall, words, words, st.just('{"a":1}') | st.just(""), st.none() | words),
     max_size=6,
 )
@@ -404,3 +410,17 @@ def test_what_was_asked_is_echoed() -> None:
     response = json.loads(form(**asked).render(ChatReply("x", "upstream", [], Usage())))
     assert {name: response[name] for name in asked} == asked
     assert (response["model"], response["id"]) == ("upstream", f"resp_{NAME}")
+
+
+def test_sources_stand_with_the_text_that_they_are_of() -> None:
+    cited = [Citation("https://x/a", "A", 0, 9), Citation("https://x/b", "B", 3, 5)]
+    events, final = streamed([Begin("x", "m"), TextDelta("It is so."), Cited(cited), Finish("stop")])
+    notes = final["output"][0]["content"][0]["annotations"]
+    assert notes[0] == {"type": "url_citation", "url": "https://x/a", "title": "A", "start_index": 0, "end_index": 9}
+    told = [event for event in events if event["type"] == "response.output_text.annotation.added"]
+    assert [(event["annotation_index"], event["annotation"]) for event in told] == list(enumerate(notes))
+    adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+    for event in events:
+        adapter.validate_python(event)
+    whole = ChatReply("x", "m", [Choice([Text("It is so.")], "stop", citations=cited)], Usage())
+    assert json.loads(form().render(whole))["output"][0]["content"][0]["annotations"] == notes
