@@ -53,7 +53,7 @@ class Feature:
     again: Mapping[str, Again] = field(default_factory=dict[str, Again])
     gaps: Mapping[str, Gap] = field(default_factory=dict[str, Gap])
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
-    #: The next request goes to another provider, in whose stead the first one's reply must not be believed.
+    #: The next request goes to each of the other providers, which must not be shown the first one's proofs.
     moves: bool = False
     #: What is looked for is that something is not said: its probes find it in a plain request, too.
     absence: bool = False
@@ -224,16 +224,15 @@ async def _refusal(
 async def _next_turn(
     world: World, feature: Feature, ingress: str, provider: str, stream: bool, ask: Json
 ) -> tuple[str, str]:
-    """The conversation goes on with what was answered: with the same provider, or with the next one."""
-    to = DIALECTS[(DIALECTS.index(provider) + 1) % len(DIALECTS)] if feature.moves else provider
-    heard = await world.ask(ingress, to, ask, PLAIN[to], stream=stream)
-    if why := _wrong(feature, ingress, to, heard, asked=False):
-        return "lost", f"the next turn: {why}"
-    if not found(feature.sent.get(to), heard.sent):
-        return "lost", f"not in the next turn: {json.dumps(heard.sent)[:1200]}"
-    return (
-        ("exact", "") if ingress == provider and not feature.moves else ("equivalent", feature.notes.get(provider, ""))
-    )
+    """The conversation goes on with what was answered: with the same provider, or with each of the others."""
+    for to in [one for one in DIALECTS if one != provider] if feature.moves else [provider]:
+        heard = await world.ask(ingress, to, ask, PLAIN[to], stream=stream)
+        if why := _wrong(feature, ingress, to, heard, asked=False):
+            return "lost", f"the next turn, by {to}: {why}"
+        if not found(feature.sent.get(to), heard.sent):
+            return "lost", f"not in the next turn, by {to}: {json.dumps(heard.sent)[:1200]}"
+    is_exact = ingress == provider and not feature.moves
+    return ("exact", "") if is_exact else ("equivalent", feature.notes.get(provider, ""))
 
 
 def credulous(feature: Feature, plain: Mapping[str, Json]) -> list[str]:
