@@ -111,8 +111,9 @@ async def openai_breaks(day: Day, name: str) -> str:
         stream = await client.chat.completions.create(
             model=f"{name}/{MODEL}", messages=[{"role": "user", "content": "Tell me."}], stream=True
         )
-        async for chunk in stream:
-            said.extend(choice.delta.content or "" for choice in chunk.choices)
+        async with stream:
+            async for chunk in stream:
+                said.extend(choice.delta.content or "" for choice in chunk.choices)
 
     async with openai.AsyncOpenAI(base_url=f"{day.url}/v1", api_key="any", max_retries=0) as client:
         with pytest.raises(openai.APIError) as caught:
