@@ -96,9 +96,7 @@ class Dialer:
     async def _connected(self, host: str, port: int) -> socket.socket:
         try:
             addresses = await self._names.addresses(host, port)
-        except OSError as exc:
-            raise DialError("its name could not be resolved") from exc
-        except UnicodeError as exc:
+        except (OSError, UnicodeError) as exc:
             raise DialError("its name could not be resolved") from exc
         try:
             sock = await start_connection(addresses, happy_eyeballs_delay=_EYEBALLS_S, interleave=1)
