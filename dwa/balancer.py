@@ -106,24 +106,24 @@ class Balancer:
         answer = self._lengths.expect(shape)
         survey = self._survey(candidates, shape, answer, now, sticky)
         if strategy == LOAD_BALANCED and survey.blocked and survey.candidates:
-            survey.pardon(self._params, shape.input_tokens, answer)
+            survey.pardon(self._params)
         reason: Reason
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, uniform, strategy, objective)
         idle, costs = survey.idle, survey.costs
         if survey.excluded:
-            idle, costs = survey.everyone(shape.input_tokens, answer)
+            idle, costs = survey.everyone()
         references, size = self._references.learn(shape.route, idle, costs)
         judgement = self._judge(survey, objective, references, shape, answer, now)
         if isinstance(judgement, Priced):
             judgement.foresee()
         if strategy == LOAD_BALANCED:
-            order, reason = share(self._params, self._explorer, survey, judgement, uniform, size, now)
+            order, reason = share(self._params, self._explorer, survey, judgement, uniform, size)
         else:
             arrange, reason = ORDERS[strategy]
             order, _, _ = held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
         probe = survey.probe
-        if probe is not None and probes(self._params, probe, survey, judgement, shape, answer, size, now):
+        if probe is not None and probes(self._params, probe, survey, judgement, size):
             order.insert(0, len(survey.candidates) - 1)
             reason = "half_open_probe"
         self._turn += 1
@@ -232,7 +232,7 @@ class Balancer:
         survey = self._survey(candidates, shape, answer, now, sticky)
         if not survey.candidates:
             return self._last_resort(survey, shape, answer, now, 0.0, LOAD_BALANCED, objective)
-        references = self._references.of(shape.route, *survey.everyone(shape.input_tokens, answer))
+        references = self._references.of(shape.route, *survey.everyone())
         judgement = self._judge(survey, objective, references, shape, answer, now)
         order = sorted(range(len(judgement.losses)), key=judgement.losses.__getitem__)
         reason: Reason = "best_performance" if len(order) > 1 else "only_candidate"
@@ -375,15 +375,15 @@ class Balancer:
         Of these first whoever has the fewest unanswered attempts, then by expected loss: several are asked at a time
         whether they are back, instead of one with everything.
         """
+        references = self._references.of(shape.route, *survey.everyone())
         places: list[tuple[int, float]] = []
         for deployment, why, until in survey.blocked:
             if why != RATE_LIMITED:
                 places.append((RANKS[why], deployment.in_flight if why in BROKEN else until))
-                survey.add(deployment, shape.input_tokens, answer)
+                survey.add(deployment)
         judgement = None
         order: list[int] = []
         if survey.candidates:
-            references = self._references.of(shape.route, *survey.everyone(shape.input_tokens, answer))
             judgement = self._judge(survey, objective, references, shape, answer, now)
             losses = judgement.losses
             order = sorted(range(len(losses)), key=lambda i: (*places[i], losses[i]))

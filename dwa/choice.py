@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from math import exp
 
-from dwa.candidate import Shape
 from dwa.deployment import Deployment
 from dwa.explore import Explorer
 from dwa.params import Params
@@ -29,7 +28,7 @@ with whatever comes."""
 
 
 def share(
-    params: Params, explorer: Explorer, survey: Survey, judgement: Judgement, uniform: float, size: float, now: float
+    params: Params, explorer: Explorer, survey: Survey, judgement: Judgement, uniform: float, size: float
 ) -> tuple[list[int], Reason]:
     """The order under the algorithm itself, and why the first is first; `size` in typical requests."""
     losses = judgement.losses
@@ -56,7 +55,7 @@ def share(
     if first == survey.warm:
         reason = "sticky_session"
     if survey.due:
-        looked = explorer.pick(now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
+        looked = explorer.pick(survey.now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
         if looked is not None and looked != first:
             first, reason = looked, "exploration"
     if first != order[0]:
@@ -89,17 +88,14 @@ def probes(
     probe: Deployment,
     survey: Survey,
     judgement: Judgement,
-    shape: Shape,
-    answer: float,
     size: float,
-    now: float,
 ) -> bool:
     """Whether this request is the one that looks whether a broken deployment is back; then it joins the survey."""
-    waited = now - probe.breaker.reopens_at
+    waited = survey.now - probe.breaker.reopens_at
     if size > PROBE_SIZE and waited < PROBE_PATIENCE_S:
         return False
     best = min(judgement.losses)
-    survey.add(probe, shape.input_tokens, answer)
+    survey.add(probe)
     judgement.add(probe, survey.seconds[-1], survey.costs[-1])
     # Without its failures: how many of those there were while it was down is not what the probe is to tell.
     dear = judgement.worth[-1] > best * (1.0 + params.probe_dear)
@@ -107,5 +103,5 @@ def probes(
         survey.retract()
         judgement.retract()
         return False
-    probe.breaker.lease_probe(now)
+    probe.breaker.lease_probe(survey.now)
     return True

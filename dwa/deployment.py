@@ -21,7 +21,7 @@ from dwa.hedge import learn_longer
 from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 from dwa.ledger import Ledger
 from dwa.length import Lengths
-from dwa.load import charged
+from dwa.load import allotted, charged
 from dwa.overdue import Overdue
 from dwa.params import Params
 from dwa.peak import PeakEwma
@@ -30,7 +30,6 @@ from dwa.reliability import Reliability
 from dwa.stats import Tally
 from dwa.ticket import Ticket
 
-UNLIMITED = 1 << 30
 OUTLIVED = 2.0
 """Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
 of busy hosts; halved: failures of uneven duration excuse each other."""
@@ -98,7 +97,6 @@ class Deployment:
         self.on_change = on_change
         self.key = candidate.key
         self.candidate = candidate
-        self.limit = UNLIMITED if candidate.max_concurrency is None else candidate.max_concurrency
         self.latency = LatencyModel(
             params,
             first_token_s=candidate.first_token_s or params.first_token_s,
@@ -118,8 +116,8 @@ class Deployment:
         self.in_flight = self.sent = self.turn = self.bonus = 0
         self.peers = self.elsewhere = self.mirrored = 0
         """Other replicas, their requests in flight when last heard of, and ours at that moment."""
-        self.sent_at = now
-        self.look_at = now
+        self.allot()
+        self.sent_at = self.look_at = now
         self.look_pending = False
         self.price = 1.0
         self.hit = 1.0
@@ -127,7 +125,7 @@ class Deployment:
         self.guarded = False
         self.review_at = now
         self.first = self.prefill = self.token = self.crowding = 0.0
-        self.error = self.cut = self.twice_waste = 0.0
+        self.error = self.cut = self.twice_waste = 0.0  # twice: `score` takes halves, whose other term is s
         self.publish(now)
 
     def share(self) -> None:
@@ -137,7 +135,11 @@ class Deployment:
     def adopt(self, candidate: Candidate) -> None:
         """The configuration changed: prices and limits count from now on, what was learned stays."""
         self.candidate = candidate
-        self.limit = UNLIMITED if candidate.max_concurrency is None else candidate.max_concurrency
+        self.allot()
+
+    def allot(self) -> None:
+        """How many may be in flight from here, now that the limit or what others use of it has changed."""
+        self.limit = allotted(self.candidate.max_concurrency, self.peers, self.elsewhere)
 
     def publish(self, now: float) -> None:
         """Refresh the numbers that `rank` reads."""

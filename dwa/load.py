@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from math import sqrt
 
+UNLIMITED = 1 << 30
+
 
 def slowdown(busy: float, inverse_knee: float) -> float:
     """How much slower an answer is with `busy` requests in flight, itself included; 1 when idle."""
@@ -28,6 +30,16 @@ def slope(busy: float, inverse_knee: float) -> float:
     """∂ log load / ∂ log(1/K), in 0..1: how much an answer under this load can tell about the knee."""
     square = (busy * inverse_knee) ** 2
     return square * square / (1.0 + square * square)
+
+
+def allotted(most: int | None, peers: int, elsewhere: int) -> int:
+    """Of what `peers` replicas and we may have in flight together, ours: what they left as last told, or a fair share.
+
+    The share keeps those who fill their places again and again from starving one that looks once a second.
+    """
+    if most is None:
+        return UNLIMITED
+    return max(most - elsewhere, most // (1 + peers), 1) if peers else most
 
 
 def charged(busy: int, inverse_knee: float) -> float:

@@ -24,7 +24,7 @@ from itertools import count
 from typing import Any, cast
 
 from dwa.breaker import HALF_OPEN, NEVER
-from dwa.deployment import UNLIMITED, Deployment
+from dwa.deployment import Deployment
 from dwa.explore import Traffic
 from dwa.slo import Constraints
 
@@ -181,7 +181,7 @@ class Replica:
         d.peers = len(states)
         d.elsewhere = sum(state[0] for state in states)
         d.mirrored = d.in_flight
-        d.limit = _allotted(d)
+        d.allot()
         for _, breaker, mark, changed, reopens, hung, probing, retry in states:
             if retry - offset > max(now, d.quota.retry_at):
                 d.quota.hold(retry - offset)
@@ -192,17 +192,6 @@ class Replica:
                 d.reliability.forgive()
                 d.on_change()
         d.publish(now)
-
-
-def _allotted(d: Deployment) -> int:
-    """Of what all replicas together may have in flight, ours: what the others left as last told, or a fair share.
-
-    The share keeps those who fill their places again and again from starving one that looks once a second.
-    """
-    most = d.candidate.max_concurrency
-    if most is None or not d.peers:
-        return UNLIMITED if most is None else most
-    return max(most - d.elsewhere, most // (1 + d.peers), 1)
 
 
 def _learn(d: Deployment, row: list[Any], now: float, offset: float) -> None:

@@ -97,39 +97,40 @@ class Survey:
             costs.append((prompt * candidate.price_in + answer * candidate.price_out) * d.price)
         self.candidates = [d.candidate for d in deployments] if self.excluded else list(candidates)
 
-    def add(self, d: Deployment, prompt: int, answer: float) -> None:
+    def add(self, d: Deployment) -> None:
         """Append one that the pass left out (a probe, a last resort)."""
-        plain = d.first + prompt * d.prefill + answer * d.token
+        seconds, cost = self._expects(d)
         self.candidates.append(d.candidate)
         self.deployments.append(d)
-        self.idle.append(plain)
-        self.seconds.append(plain)
-        self.costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
+        self.idle.append(seconds)
+        self.seconds.append(seconds)
+        self.costs.append(cost)
 
-    def pardon(self, params: Params, prompt: int, answer: float) -> None:
+    def pardon(self, params: Params) -> None:
         """Where several are broken, failing is no exception: let them take part, but the dead and the hanging."""
         broken = [d for d, why, _ in self.blocked if why in ("breaker_open", "half_open")]
         if len(broken) < 2 or len(self.candidates) >= params.panic * (len(self.candidates) + len(broken)):
             return
         for d in broken:
             if d.breaker.streak < params.dead_streak and not d.breaker.hung:
-                self.add(d, prompt, answer)
+                self.add(d)
                 del self.excluded[d.key]
                 if self.probe is d:
                     self.probe = None
 
-    def everyone(self, prompt: int, answer: float) -> tuple[list[float], list[float]]:
+    def everyone(self) -> tuple[list[float], list[float]]:
         """Idle seconds and costs of all candidates, the excluded ones too: what `reference` makes its medians of."""
         idle, costs = self.idle.copy(), self.costs.copy()
         for d, _, _ in self.blocked:
             if d.key in self.excluded:
-                idle.append(d.first + prompt * d.prefill + answer * d.token)
-                costs.append((prompt * d.candidate.price_in + answer * d.candidate.price_out) * d.price)
+                seconds, cost = self._expects(d)
+                idle.append(seconds)
+                costs.append(cost)
         return idle, costs
 
     def forecast(self) -> dict[str, float]:
         """Expected cost, USD, of every candidate by key, the excluded ones too."""
-        _, costs = self.everyone(self.prompt, self.answer)
+        _, costs = self.everyone()
         waiting = [d.key for d, _, _ in self.blocked if d.key in self.excluded]
         return dict(zip([*(candidate.key for candidate in self.candidates), *waiting], costs, strict=True))
 
@@ -165,6 +166,11 @@ class Survey:
     def soonest(self) -> float:
         """The earliest time on the clock at which an excluded one may return; inf without any."""
         return min((until for _, _, until in self.blocked), default=inf)
+
+    def _expects(self, d: Deployment) -> tuple[float, float]:
+        """Idle seconds and cost there."""
+        seconds = d.first + self.prompt * d.prefill + self.answer * d.token
+        return seconds, (self.prompt * d.candidate.price_in + self.answer * d.candidate.price_out) * d.price
 
     def _excludes(self, d: Deployment, tokens: float, now: float) -> bool:
         why, until = d.gate(now, tokens) if d.guarded else ("", now)

@@ -248,6 +248,10 @@ def test_what_a_host_may_have_in_flight_is_shared_out_and_all_of_it_ones_own_aga
     held.pop().cancelled()
     fleet.exchange()
     assert admitted(other) == 3
+    # A limit that is reloaded is shared out at once, and not at the next exchange.
+    other.hosts["a/m"].candidate = Candidate("a/m", max_concurrency=3)
+    assert admitted(other) == 2
+    other.hosts["a/m"].candidate = Candidate("a/m", max_concurrency=4)
     fleet.wait(FRESH_S + 1)
     fleet.replicas[1].hear({}, 100.0)
     assert admitted(other) == 4
