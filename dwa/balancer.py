@@ -21,8 +21,9 @@ from random import Random
 from typing import cast
 
 from dwa.affinity import Affinity
+from dwa.breaker import CLOSED
 from dwa.candidate import Candidate, Shape
-from dwa.choice import held_back, probes, share
+from dwa.choice import held_back, overruled, probes, share
 from dwa.deployment import Deployment
 from dwa.explore import Explorer, Traffic
 from dwa.hedge import Hedges
@@ -40,11 +41,7 @@ from dwa.stats import DeploymentStats
 from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
 from dwa.survey import Survey
 from dwa.ticket import Ticket
-
-RATE_LIMITED = "rate_limited"
-RANKS = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": 3, "breaker_open": 3, RATE_LIMITED: 4}
-"""Order of the last resort: our own caution is overruled first, a broken host last."""
-BROKEN = ("half_open", "breaker_open")
+from dwa.together import Sequel, Together
 
 
 class Balancer:
@@ -63,6 +60,7 @@ class Balancer:
         "_references",
         "_rng",
         "_slos",
+        "_together",
         "_traffic",
         "_turn",
     )
@@ -77,6 +75,7 @@ class Balancer:
         self._references = References(self._params)
         self._quality = Quality()
         self._slos = Constraints()
+        self._together = Together(self._params, clock())
         self._traffic = Traffic(clock())
         self._explorer = Explorer(self._params, self._traffic)
         self._hedges = Hedges()
@@ -139,18 +138,22 @@ class Balancer:
         sticky: str | None = None,
         objective: Objective | None = None,
         began: float | None = None,
+        after: Ticket | None = None,
     ) -> Ticket:
         """Dispatch one attempt: opens a ticket that must be settled by what becomes of it.
 
         Only an `objective` with an SLO learns from it, by what the caller has waited since `began` (on the balancer's
-        clock; None: since now).
+        clock; None: since now). `after` is the attempt of another deployment at the same request before it.
         """
         deployment = self._meet(candidate)
         answer = self._lengths.expect(shape)
         ticket = Ticket(deployment, candidate, shape, clock=self._clock, answer=answer, sticky=sticky)
+        if after is not None and after.failed and deployment.breaker.state == CLOSED:
+            ticket.sequel = Sequel(self._together, deployment.error)
         if objective is not None and objective.slo is not None:
             constraint = self._slos.meet(objective.name, objective.slo)
-            ticket.promise = Promise(constraint, deployment, ticket, began, self._params.failover_fails)
+            fails = self._together.rate(ticket.started)
+            ticket.promise = Promise(constraint, deployment, ticket, began, fails)
         return ticket
 
     def unanswered(self, objective: Objective) -> None:
@@ -349,7 +352,7 @@ class Balancer:
         now: float,
     ) -> Judgement:
         learned = self._quality.on(shape.route, now) if objective.quality else None
-        fails = self._params.failover_fails
+        fails = self._together.rate(now)
         parts = objective, survey.deployments, survey.seconds, survey.costs, references, fails, learned
         if objective.slo is None:
             judgement = Judgement(*parts)
@@ -370,17 +373,9 @@ class Balancer:
         strategy: str,
         objective: Objective,
     ) -> Ranking:
-        """Nobody is healthy: still try, first those only we hold back, the soonest first, then the broken.
-
-        Of these first whoever has the fewest unanswered attempts, then by expected loss: several are asked at a time
-        whether they are back, instead of one with everything.
-        """
+        """Nobody is healthy: still try, in the order of `overruled`, and of those alike by expected loss."""
         references = self._references.of(shape.route, *survey.everyone())
-        places: list[tuple[int, float]] = []
-        for deployment, why, until in survey.blocked:
-            if why != RATE_LIMITED:
-                places.append((RANKS[why], deployment.in_flight if why in BROKEN else until))
-                survey.add(deployment)
+        places = overruled(survey)
         judgement = None
         order: list[int] = []
         if survey.candidates:

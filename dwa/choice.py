@@ -25,6 +25,9 @@ short answers."""
 PROBE_PATIENCE_S = 2.0
 """s a probe waits for such a request. Doubled: back 2 s later under long requests; halved: probes
 with whatever comes."""
+BROKEN = 3
+OVERRULED = {"at_max_concurrency": 0, "paced": 1, "quota_spent": 2, "half_open": BROKEN, "breaker_open": BROKEN}
+"""Order of the last resort: our own caution is overruled first, a broken host last, a Retry-After never."""
 
 
 def share(
@@ -105,3 +108,17 @@ def probes(
         return False
     probe.breaker.lease_probe(survey.now)
     return True
+
+
+def overruled(survey: Survey) -> list[tuple[int, float]]:
+    """Nobody is healthy: still try. All but those waiting for their Retry-After join the survey; the place of each.
+
+    First those only we hold back, the soonest first, then the broken. Of these first whoever has the fewest unanswered
+    attempts: several are asked at a time whether they are back, instead of one with everything.
+    """
+    places: list[tuple[int, float]] = []
+    for deployment, why, until in survey.blocked:
+        if why in OVERRULED:
+            places.append((OVERRULED[why], deployment.in_flight if OVERRULED[why] == BROKEN else until))
+            survey.add(deployment)
+    return places

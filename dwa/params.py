@@ -60,8 +60,8 @@ class Params:
     error_half_life_s: float = 300.0
     """s of silence after which half of the difference to the prior is forgotten. Doubled: grudges; halved: naive."""
     failover_fails: float = 0.1
-    """Least probability that the failover fails too (shared causes). Doubled: flees harmless failures; halved: a
-    failing but fast host is liked too well."""
+    """Least probability that the failover fails too (shared causes), prior. Doubled: flees harmless failures until it
+    has seen a few dozen failovers; halved: a failing but fast host is liked too well until then."""
 
     # --- load --------------------------------------------------------------------------------------------------
     knee: float = 64.0

@@ -1,7 +1,7 @@
 """J = w_lat·L/L_ref + w_cost·C/C_ref + w_qual·(1-q) + e·(w_lat·t_fail/L_ref + (J_alt - J)⁺) + w_err·P(caller sees).
 
     L = (A + n_in·F + n_out·B)·load        C = (n_in·price_in + n_out·price_out)·factor
-    P(caller sees) = cut + e·max(e_alt, 0.1)
+    P(caller sees) = cut + e·max(e_2·e_3, c)
 
 One number, the expected loss of sending *this* request there, in shares of what the median candidate costs; so it
 needs no normalising against a best or worst of the day, and adding a bad candidate changes nothing.
@@ -10,8 +10,9 @@ A failure that may be retried costs the time it wasted and the next best choice.
 - t_fail is at least half the time of an answer: an error that comes at once is still a request that was not answered.
   The whole time was tried; hosts that failed quickly one time in three were left where they still were the best.
 - The next best is never a gain, (J_alt - J)⁺: else a dear host would look better for failing over to a cheap one.
-- The next one fails too with at least 10 %: failures share causes. With no alternative it is certain that the caller
-  sees it.
+- The caller sees it when the next two fail as well: each by itself, e_2·e_3, or for the cause they share, which is c of
+  all failures (`together.py`). With no alternative it is certain that the caller sees it. (One failover was counted
+  instead of two, and c was 10 % for ever: hosts that failed harmlessly were fled.)
 
 A host whose rate limit is scarce has a toll on top (`toll.py`), so that its quota goes to those who gain most by it.
 
@@ -91,10 +92,13 @@ class Judgement:
         seconds: list[float],
         costs: list[float],
         references: tuple[float, float],
-        failover_fails: float,
+        shared: float,
         learned: Callable[[Candidate], float] | None = None,
     ) -> None:
-        """`learned` gives the quality of a candidate's answers, if the objective weighs it; None: as configured."""
+        """`learned` gives the quality of a candidate's answers, if the objective weighs it; None: as configured.
+
+        `shared` is c, the least probability that all others fail too when one has failed.
+        """
         self.seconds = seconds
         self._learned = learned or _configured
         self.qualities: list[float] | None = None
@@ -113,18 +117,23 @@ class Judgement:
             retry = 0.5 * latency_unit * max(only.twice_waste, seconds[0])
             self.losses = [worth[0] + only.error * (retry + weight) + weight * only.cut]
             return
-        first, second = _two_least(worth)
-        fails = errors[first]
-        again = weight * (fails if fails > failover_fails else failover_fails)
+        first, second, third = _least(worth)
+        # How the next two fail, if not together; there may be no third.
+        fails, then = errors[first], 1.0 if third is None else errors[second]
+        both = fails * then
+        again = weight * (both if both > shared else shared)
         half = 0.5 * latency_unit
         self.losses = [
             own + d.error * (half * (s if s > d.twice_waste else d.twice_waste) + again) + weight * d.cut
             for d, own, s in zip(deployments, worth, seconds)  # noqa: B905 - the hot loop
         ]
-        # Only the best has a next best that is worse than itself, and one that fails at its own rate.
-        retry = worth[second] - worth[first]
-        retry += weight * max(errors[second], failover_fails) - again
+        # These two have others for their next ones, and the best has a next best that is worse than itself.
+        last = 1.0 if third is None else errors[third]
+        both = errors[second] * last
+        retry = worth[second] - worth[first] + weight * (both if both > shared else shared) - again
         self.losses[first] += fails * retry
+        both = fails * last
+        self.losses[second] += errors[second] * (weight * (both if both > shared else shared) - again)
 
     def levy(self, tolls: Sequence[tuple[int, float]], objective: Objective) -> None:
         """Charge for scarce quota: (position, toll in typical losses)."""
@@ -158,9 +167,14 @@ def _configured(candidate: Candidate) -> float:
     return candidate.quality
 
 
-def _two_least(values: Sequence[float]) -> tuple[int, int]:
-    """Indices of the least and the second least of at least two values."""
-    # To sort ten numbers is quicker than to look for the least twice.
-    least, second = sorted(values)[:2]
+def _least(values: Sequence[float]) -> tuple[int, int, int | None]:
+    """Indices of the least, the second and the third least of two values or more; no third of two."""
+    # To sort ten numbers is quicker than to look for the least three times.
+    ordered = sorted(values)
+    least, more = ordered[0], ordered[1]
     first = values.index(least)
-    return first, values.index(second, first + 1) if second == least else values.index(second)
+    second = values.index(more, first + 1) if more == least else values.index(more)
+    if len(ordered) == 2:
+        return first, second, None
+    most = ordered[2]
+    return first, second, values.index(most, second + 1) if most == more else values.index(most)

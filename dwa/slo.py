@@ -184,7 +184,7 @@ class Promise:
         d: Deployment,
         ticket: Ticket,
         began: float | None,
-        failover_fails: float,
+        shared: float,
     ) -> None:
         self._constraint = constraint
         self._started, self._forecast = ticket.started, ticket.forecast
@@ -192,7 +192,7 @@ class Promise:
         self._known = explained(d, ticket.shape, ticket.answer, ticket.started)
         left = constraint.slo.seconds - (self._started - self._began)
         self._late = lateness(d, self._forecast * d.slow, left, self._known, constraint.length)
-        self._fails = min(d.cut + d.error * failover_fails, 1.0)
+        self._fails = min(d.cut + d.error * shared, 1.0)
         constraint.latency.book(self._late)
         constraint.errors.book(self._fails)
 
@@ -327,7 +327,7 @@ class Priced(Judgement):
         seconds: list[float],
         costs: list[float],
         references: tuple[float, float],
-        failover_fails: float,
+        shared: float,
         learned: Callable[[Candidate], float] | None,
         *,
         constraint: Constraint,
@@ -337,14 +337,14 @@ class Priced(Judgement):
     ) -> None:
         """As `Judgement`; `answer` in expected tokens, `now` on the balancer's clock."""
         dearer = replace(objective, errors=objective.errors + constraint.errors.value)
-        super().__init__(dearer, deployments, seconds, costs, references, failover_fails, learned)
+        super().__init__(dearer, deployments, seconds, costs, references, shared, learned)
         self._constraint, self._shape, self._answer, self._now = constraint, shape, answer, now
         self._price = constraint.latency.value
         late = self._late = [self._lateness(d, s) for d, s in zip(deployments, seconds, strict=True)]
         self._least = min(late)
         cheapest = self.worth.index(min(self.worth))
         d = deployments[cheapest]
-        self._foreseen = late[cheapest], d.cut + d.error * failover_fails
+        self._foreseen = late[cheapest], d.cut + d.error * shared
         self.misses = [self._price * (chance - self._least) for chance in late]
         self.worth = [worth + miss for worth, miss in zip(self.worth, self.misses, strict=True)]
         self.losses = [loss + miss for loss, miss in zip(self.losses, self.misses, strict=True)]

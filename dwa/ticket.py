@@ -23,6 +23,7 @@ from dwa.candidate import Candidate, Shape
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
     from dwa.slo import Promise
+    from dwa.together import Sequel
 
 
 class AlreadySettledError(RuntimeError):
@@ -40,10 +41,12 @@ class Ticket:
         "busy",
         "candidate",
         "due",
+        "failed",
         "first_at",
         "forecast",
         "look",
         "promise",
+        "sequel",
         "shape",
         "sharpness",
         "started",
@@ -74,9 +77,11 @@ class Ticket:
         self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
         self.first_at: float | None = None
         self.due = self.sharpness = 0.0
-        self.look = False
+        self.look = self.failed = False
         self.promise: Promise | None = None
         """What its objective's SLO is told of the ending."""
+        self.sequel: Sequel | None = None
+        """Who is told how it ended, if another had failed before it."""
         deployment.dispatch(self)
 
     @property
@@ -95,13 +100,19 @@ class Ticket:
         self._settle()
         now = self._clock()
         self._deployment.succeeded(self, now, input_tokens, output_tokens, cost, cached_tokens)
+        if self.sequel is not None:
+            self.sequel.ended(now, failed=False)
         if self.promise is not None:
             self.promise.answered(now)
 
     def failure(self, kind: str, caller_saw: bool = False) -> None:
         """The host failed; `caller_saw` when it did so after the first bytes reached the caller."""
         self._settle()
-        self._deployment.failed(self, self._clock(), kind, caller_saw=caller_saw)
+        self.failed = True
+        now = self._clock()
+        self._deployment.failed(self, now, kind, caller_saw=caller_saw)
+        if self.sequel is not None and not caller_saw:
+            self.sequel.ended(now, failed=True)
         if self.promise is not None:
             self.promise.failed(caller_saw=caller_saw)
 

@@ -128,9 +128,9 @@ class Failover:
         candidates = [one.candidate for one in deployments]
         return self._balancer.preview(candidates, choosing.shape, choosing.objective).expected_costs()
 
-    def begin(self, candidate: Candidate, choosing: Choosing, began: float) -> Ticket:
-        """A ticket for one attempt for a caller who waits since `began`."""
-        return self._balancer.begin(candidate, choosing.shape, choosing.sticky, choosing.objective, began)
+    def begin(self, candidate: Candidate, choosing: Choosing, began: float, after: Ticket | None) -> Ticket:
+        """A ticket for one attempt for a caller who waits since `began`; `after`: another deployment's before it."""
+        return self._balancer.begin(candidate, choosing.shape, choosing.sticky, choosing.objective, began, after)
 
     def hedge_at(self, ticket: Ticket) -> float:
         """When, on the clock, to ask whether a second deployment may be asked."""
@@ -179,6 +179,7 @@ class _Run(Generic[T]):
         self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
+        self._before: Ticket | None = None
         self._inexpressible: dict[str, Inexpressible] = {}
         self._resort: list[Candidate] = []
         #: Deployment → until when nobody of its tier may be asked.
@@ -249,7 +250,8 @@ class _Run(Generic[T]):
             self._cap.take(deployment.key)
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
-        ticket = self._failover.begin(deployment.candidate, self._choosing, self._exchange.began)
+        after = None if deployment.key in self._last else self._before
+        ticket = self._failover.begin(deployment.candidate, self._choosing, self._exchange.began, after)
         return Lane(deployment, call, ticket, attempt, started)
 
     async def run(self, lane: Lane) -> Won[T] | None:
@@ -335,6 +337,7 @@ class _Run(Generic[T]):
             ticket.failure(fault.kind)
         self._faults.append((deployment.key, fault))
         self._last[deployment.key] = fault
+        self._before = ticket
         if out_of_time:
             raise DeadlineExceeded from fault
         if not fault.try_next:

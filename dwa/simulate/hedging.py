@@ -58,7 +58,7 @@ class HedgedSimulation(Simulation):
         self._send(journey, self._races.setdefault(journey, _Race()), shape, now)
 
     def _send(self, journey: Journey, race: _Race, shape: Shape, now: float) -> None:
-        attempt = Attempt(journey.order[race.sent], race.sent, shape, now)
+        attempt = Attempt(journey.order[race.sent], race.sent, shape, now, journey.last)
         line = self.lines[attempt.host]
         line.in_flight += 1
         journey.policy.begin(attempt, now)
@@ -115,6 +115,7 @@ class HedgedSimulation(Simulation):
             del self._races[journey]
             self._close(journey, now, race.sent, -1 if kind in (CUT, BAD) else attempt.host, seen=kind == CUT)
         elif not race.lanes:
+            journey.last = attempt
             self._try(journey, attempt.shape, race.sent, now)
 
     def _give_up(self, journey: Journey, race: _Race, winner: _Lane | None, now: float) -> None:

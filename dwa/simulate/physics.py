@@ -142,13 +142,15 @@ class World:
 class Journey:
     """A request under way."""
 
-    __slots__ = ("cost", "order", "policy", "request")
+    __slots__ = ("cost", "last", "order", "policy", "request")
 
     def __init__(self, request: Request, order: Sequence[int], policy: Policy) -> None:
         self.request = request
         self.order = order
         self.policy = policy
         self.cost = 0.0
+        self.last: Attempt | None = None
+        """What was tried last, and did not answer."""
 
 
 class Simulation:
@@ -228,6 +230,7 @@ class Simulation:
         journey.cost += attempt.cost
         kind = attempt.kind
         if kind in (FAILED, REFUSED):
+            journey.last = attempt
             self._try(journey, attempt.shape, attempt.place + 1, now)
         else:
             self._close(journey, now, attempt.place + 1, -1 if kind in (CUT, BAD) else attempt.host, seen=kind == CUT)
@@ -238,7 +241,7 @@ class Simulation:
         if place >= self._world.attempts or place >= len(order) or late:
             self._close(journey, now, place, -1, seen=True)
             return
-        attempt = Attempt(order[place], place, shape, now)
+        attempt = Attempt(order[place], place, shape, now, journey.last)
         line = self.lines[attempt.host]
         line.in_flight += 1
         journey.policy.begin(attempt, now)

@@ -64,6 +64,7 @@ class Attempt:
     """One attempt as a gateway sees it; what follows `started` is filled in as it happens."""
 
     __slots__ = (
+        "after",
         "answer",
         "cost",
         "first_at",
@@ -79,12 +80,14 @@ class Attempt:
         "started",
     )
 
-    def __init__(self, host: int, place: int, shape: Shape, started: float) -> None:
+    def __init__(self, host: int, place: int, shape: Shape, started: float, after: Attempt | None = None) -> None:
         self.host = host
         self.place = place
         """0 for the first attempt of a request."""
         self.shape = shape
         self.started = started
+        self.after = after
+        """The one before it at the same request, at another host."""
         self.kind = ""
         self.first_at: float | None = None
         self.answer = 0
@@ -188,7 +191,9 @@ class Ours:
         """A ticket per attempt."""
         self._now = now
         objective = self._setting.yardstick.objective
-        attempt.note = self.balancer.begin(self._candidates[attempt.host], attempt.shape, None, objective)
+        after = attempt.after.note if attempt.after is not None else None
+        before = after if isinstance(after, Ticket) else None
+        attempt.note = self.balancer.begin(self._candidates[attempt.host], attempt.shape, None, objective, after=before)
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """Passed on."""

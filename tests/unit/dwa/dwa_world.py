@@ -69,9 +69,9 @@ class World:
             self.now += seconds
             ticket.failure("overloaded", caller_saw=caller_saw)
 
-    def begin(self, key: str) -> Ticket:
+    def begin(self, key: str, after: Ticket | None = None) -> Ticket:
         candidate = self.hosts[key].candidate if key in self.hosts else Candidate(key)
-        return self.balancer.begin(candidate, Shape(1000))
+        return self.balancer.begin(candidate, Shape(1000), after=after)
 
     def weights(self) -> dict[str, float]:
         return self.balancer.weights(self.candidates, Shape(1000), self.objective)
@@ -150,3 +150,8 @@ class Fleet:
 
 def host(world: World, key: str) -> Deployment:
     return world.balancer._deployments[key]
+
+
+def shared(world: World) -> float:
+    """The learned probability that hosts fail together."""
+    return world.balancer._together.rate(world.now)

@@ -50,6 +50,8 @@ class Scene:
         self.encoded: list[str] = []
         self.calls: list[str] = []
         self.times: list[float] = []
+        #: Whose ending tells the balancer whether deployments fail together.
+        self.sequels: list[str] = []
         #: Answers that came too late to be needed.
         self.discarded: list[str] = []
         self.scripts: dict[str, list[Step]] = {}
@@ -70,9 +72,11 @@ class Scene:
             raise inexpressible
         return Call(f"/{one.model}", one.key.encode())
 
-    async def dispatch(self, one: Deployment, call: Call, _ticket: Ticket, _attempt: Attempt) -> str:
+    async def dispatch(self, one: Deployment, call: Call, ticket: Ticket, _attempt: Attempt) -> str:
         assert call.body == one.key.encode(), "sent what was made for another"
         self.calls.append(one.provider)
+        if ticket.sequel is not None:
+            self.sequels.append(one.provider)
         self.times.append(asyncio.get_running_loop().time() - self.exchange.began)
         step = self._step(one)
         if isinstance(step, BaseException):

@@ -82,6 +82,7 @@ class Noted:
     def __init__(self, ticket: Ticket) -> None:
         self.real = ticket
         self.key = ticket.key
+        self.sequel = ticket.sequel
         self.endings: list[tuple[object, ...]] = []
         self.first_tokens = 0
 
@@ -128,8 +129,10 @@ class Ledger(Balancer):
         sticky: str | None = None,
         objective: Objective | None = None,
         began: float | None = None,
+        after: Ticket | None = None,
     ) -> Ticket:
-        ticket = Noted(super().begin(candidate, shape, sticky, objective, began))
+        before = None if after is None else _real(after)
+        ticket = Noted(super().begin(candidate, shape, sticky, objective, began, before))
         self.tickets.append(ticket)
         return cast("Ticket", ticket)
 

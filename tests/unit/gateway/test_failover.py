@@ -352,3 +352,15 @@ async def test_a_pause_beyond_the_deadline_is_not_begun() -> None:
     assert error.status == 429
     assert error.retry_after == 4.0
     assert asyncio.get_running_loop().time() == START
+
+
+@paused
+async def test_only_the_first_try_of_another_after_a_failure_tells_whether_they_fail_together() -> None:
+    scene = Scene(
+        {"a": Overloaded(), "b": [Throttled(retry_after=0.5), Overloaded()], "c": [Overloaded(), "again"]},
+        policy=RetryPolicy(rounds=1),
+    )
+    assert (await scene.run()).answer == "again"
+    assert scene.calls == ["a", "b", "c", "a", "c"]
+    # b refused, so c comes after no failure; and the second round asks nobody for the first time.
+    assert scene.sequels == ["b"]
