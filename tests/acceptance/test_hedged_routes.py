@@ -60,21 +60,21 @@ async def record(session: aiohttp.ClientSession, day: Day, told: Told) -> Any:
 async def test_a_hanging_provider_is_not_waited_for_and_its_call_is_closed(
     dialect: str, stream: bool, tmp_path: Path
 ) -> None:
-    with a_day(tmp_path, four(), hedging("alfa", "bravo", "charlie")) as day:
+    # With a third, a machine that stood still during bravo's lessons would rightly send the hedge there.
+    with a_day(tmp_path, four(), hedging("alfa", "bravo")) as day:
         async with callers() as session:
             asking = partial(ask, session, day.url, model=ROUTE, dialect=dialect, stream=stream)
-            await lessons(session, day, "alfa", "bravo", "charlie", stream=stream)
+            await lessons(session, day, "alfa", "bravo", stream=stream)
             day.befall("hang", "alfa")
             told = await asking("who answers?")
             assert told.good, told.body
-            # Usually bravo; on a machine that just stood still, bravo may look slow itself.
-            assert (told.provider in {"bravo", "charlie"}, told.attempts) == (True, 2)
+            assert (told.provider, told.attempts) == ("bravo", 2)
             await eventually(lambda: day.busy() == 0, what="the call of the one that hangs was not closed")
 
             found = await record(session, day, told)
             assert [(one["provider"], one["outcome"]) for one in found["attempts"]] == [
                 ("alfa", "hedged"),
-                (told.provider, "ok"),
+                ("bravo", "ok"),
             ]
             async with session.get(f"{day.url}/metrics") as answer:
                 lines = (await answer.text()).splitlines()

@@ -24,6 +24,8 @@ Eventually = Callable[[Callable[[], Any]], Awaitable[None]]
 
 #: Quick to flush, to give up and to look again.
 QUICK = LogLimits(flush_seconds=0.01, write_deadline=0.2, probe_first=0.01, probe_longest=0.05)
+#: Where the database is well throughout: a batch that a busy machine makes late would go to the spill, rightly.
+PATIENT = LogLimits(flush_seconds=0.01, write_deadline=30.0)
 _ROOT = Path(__file__).parents[2]
 
 
@@ -60,9 +62,7 @@ def _segments(spill: Path) -> list[Path]:
 
 
 async def test_rows_arrive_and_the_spill_stays_empty(url: str, tmp_path: Path) -> None:
-    # As patient as a busy machine needs: a batch that is late would go to the spill, rightly.
-    patient = LogLimits(flush_seconds=0.01, write_deadline=30.0)
-    async with _logging(url, tmp_path / "spill", patient) as log:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
         assert all(log.offer(exchange(n)) for n in range(1_200))
         await log.flush()
         assert await _count(url) == 1_200
@@ -72,7 +72,7 @@ async def test_rows_arrive_and_the_spill_stays_empty(url: str, tmp_path: Path) -
 
 
 async def test_a_row_written_twice_is_there_once_and_the_first_one_stays(url: str, tmp_path: Path) -> None:
-    async with _logging(url, tmp_path / "spill") as log:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
         log.offer(exchange(1, request_body=b"first"))
         await log.flush()
         for record in (exchange(1, request_body=b"second", attempts=[]), exchange(2)):
@@ -96,7 +96,7 @@ async def test_closing_puts_what_is_in_memory_into_the_database(url: str, tmp_pa
 async def test_a_poisoned_row_is_counted_and_told_and_holds_up_nobody(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _logging(url, tmp_path / "spill") as log:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
         bad: list[dict[str, Any]] = [{"input_tokens": 2**70}, {"provider": 5}, {"created_at": 1e20}, {"surface": None}]
         for n in range(100):
             log.offer(exchange(n, **(bad[n // 25] if n % 25 == 7 else {})))
@@ -120,7 +120,7 @@ async def test_nothing_a_caller_sends_keeps_its_row_out_of_the_log(url: str, tmp
         tags={hostile: [hostile, {"x": float("nan"), "o": object(), "f": "\\u0000"}]},
         attempts=[AttemptRecord(seq=0, provider="p", model=hostile, outcome="ok", message=hostile)],
     )
-    async with _logging(url, tmp_path / "spill") as log:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
         log.offer(record)
         log.offer(exchange(2, tags={"big": "x" * 100_000}))
         await log.flush()
@@ -139,7 +139,7 @@ async def test_nothing_a_caller_sends_keeps_its_row_out_of_the_log(url: str, tmp
 async def test_a_full_queue_overflows_to_the_disk_and_offer_still_says_yes(
     url: str, tmp_path: Path, eventually: Eventually
 ) -> None:
-    limits = LogLimits(flush_seconds=0.01, queue_rows=10, queue_bytes=10_000)
+    limits = LogLimits(flush_seconds=0.01, write_deadline=30.0, queue_rows=10, queue_bytes=10_000)
     async with _logging(url, tmp_path / "spill", limits) as log:
         assert all(log.offer(exchange(n)) for n in range(50))  # no await: the writer cannot take any
         assert log.stats().spilled == 40
@@ -193,14 +193,14 @@ async def test_a_defect_in_the_writer_is_told_and_rows_go_to_the_disk(
         await eventually(lambda: "request log's task ended" in caplog.text)
         assert all(log.offer(exchange(n)) for n in range(1, 5))
         await eventually(lambda: log.stats().replayed == 3)
-    async with _logging(url, tmp_path / "spill") as log:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
         await eventually(lambda: not _segments(tmp_path))
     assert await _count(url) == 5
 
 
 async def test_an_unusable_spill_folder_does_not_stop_the_log(url: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    async with _logging(url, tmp_path / "file" / "spill") as log:
+    async with _logging(url, tmp_path / "file" / "spill", PATIENT) as log:
         assert log.stats().last_error is not None
         log.offer(exchange(1))
         await log.flush()

@@ -48,7 +48,10 @@ def test_fast_failures_lose_all_traffic_within_two_seconds() -> None:
         world.hosts["a/m"].fails = 1.0
         world.run(2)
         left.append(share(world, "a/m"))
+    # Of worlds, and not of each: a healthy host that all the traffic suddenly falls upon may be taken for one that
+    # hangs until its first answers are back, and while two of three seem broken the failing one is asked now and then.
     assert sum(left) / len(left) < 0.05
+    assert max(left) < 0.1
 
 
 def test_hanging_loses_all_traffic_within_five_seconds() -> None:
