@@ -63,7 +63,9 @@ class Acceptor:
         with counts.open("r+b") as file:
             self._counts = mmap.mmap(file.fileno(), 0)
         self._slots = len(self._counts) // _COUNT.size
-        self._coming: set[asyncio.Task[object]] = set()
+        #: Taken, and not yet among those that `has` counts.
+        self._coming = 0
+        self._tasks: set[asyncio.Task[object]] = set()
         self._hesitation: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -110,10 +112,19 @@ class Acceptor:
             return
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
-        task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(self._connected, connection))
-        self._coming.add(task)
+        task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(self._meet, connection))
+        self._tasks.add(task)
         task.add_done_callback(self._come)
+        self._coming += 1
         self._tell(self._mine())
+
+    def _meet(self) -> asyncio.Protocol:
+        # Called just before `connection_made` is put into the loop: until the task's end it would be counted twice.
+        asyncio.get_running_loop().call_soon(self._met)
+        return self._connected()
+
+    def _met(self) -> None:
+        self._coming -= 1
 
     def _pause(self) -> None:
         loop = asyncio.get_running_loop()
@@ -123,12 +134,12 @@ class Acceptor:
         self._hesitation = loop.call_later(_HESITATE, self._watch)
 
     def _come(self, task: asyncio.Task[object]) -> None:
-        self._coming.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # the caller has gone already: nobody is left to hear of it
 
     def _mine(self) -> int:
-        return self._has() + len(self._coming)
+        return self._has() + self._coming
 
     def _tell(self, count: int) -> None:
         _COUNT.pack_into(self._counts, self._slot * _COUNT.size, count)

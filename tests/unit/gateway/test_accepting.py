@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ class Worker:
         self.acceptor.start()
 
     async def leave(self) -> None:
+        if self.listening.fileno() < 0:
+            return
         self.acceptor.close()
         for one in self.open:
             one.close()
@@ -51,6 +54,20 @@ def listening(tmp_path: Path) -> Generator[socket.socket]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         yield one
+
+
+@pytest.fixture
+async def hire(listening: socket.socket, tmp_path: Path) -> AsyncGenerator[Callable[[int], Worker]]:
+    """Workers by their slots. Whatever becomes of the test they leave: its sockets would be blamed on a later one."""
+    hired: list[Worker] = []
+
+    def one(slot: int) -> Worker:
+        hired.append(Worker(listening, tmp_path, slot))
+        return hired[-1]
+
+    yield one
+    for worker in hired:
+        await worker.leave()
 
 
 class Callers:
@@ -80,54 +97,60 @@ async def until_open(workers: list[Worker], total: int) -> list[int]:
 
 
 def even(shares: list[int]) -> bool:
-    """Nearly the same: two that wake up at one moment may both think that it is their turn."""
-    return max(shares) - min(shares) <= 4
+    """The same, but for who was just about to take one all the same."""
+    return max(shares) - min(shares) <= 2
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From then on who leaves a connection to others leaves it to them.
+
+    On a busy machine all of them are still amid their first steps when the usual moment is over.
+    """
+    return partial(monkeypatch.setattr, "gateway.accepting._HESITATE", 60.0)
 
 
 async def test_connections_that_come_at_once_are_shared_out_evenly(
-    listening: socket.socket, callers: Callers, tmp_path: Path
+    hire: Callable[[int], Worker], callers: Callers, patience: Callable[[], None]
 ) -> None:
-    workers = [Worker(listening, tmp_path, slot) for slot in range(2)]
+    workers = [hire(0), hire(1)]
     callers.come(40)
     assert even(await until_open(workers, 40))
     # A third that comes later gets the next ones, until it has as many.
-    workers.append(Worker(listening, tmp_path, 2))
+    workers.append(hire(2))
+    patience()
     callers.come(20)
     assert even(await until_open(workers, 60))
-    for one in workers:
-        await one.leave()
 
 
 async def test_whoever_lost_its_connections_gets_the_next(
-    listening: socket.socket, callers: Callers, tmp_path: Path
+    hire: Callable[[int], Worker], callers: Callers, patience: Callable[[], None]
 ) -> None:
-    workers = [Worker(listening, tmp_path, slot) for slot in range(2)]
+    workers = [hire(0), hire(1)]
     callers.come(20)
-    await until_open(workers, 20)
+    lost, kept = await until_open(workers, 20)
     for one in list(workers[0].open):
         one.close()
-    await until_open(workers, 10)
-    callers.come(10)
+    await until_open(workers, kept)
+    patience()
+    callers.come(lost)
     assert even(await until_open(workers, 20))
-    for one in workers:
-        await one.leave()
 
 
 async def test_nobody_waits_for_one_that_is_gone_or_does_not_come(
-    listening: socket.socket, callers: Callers, tmp_path: Path
+    hire: Callable[[int], Worker], callers: Callers
 ) -> None:
-    workers = [Worker(listening, tmp_path, slot) for slot in range(2)]
+    workers = [hire(0), hire(1)]
     # It said that it has none, and never takes one.
     await workers[1].leave()
     callers.come(20)
     assert await until_open(workers, 20) == [20, 0]
-    await workers[0].leave()
 
 
 async def test_one_without_a_free_descriptor_tries_again(
-    listening: socket.socket, callers: Callers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hire: Callable[[int], Worker], callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = Worker(listening, tmp_path, 0)
+    worker = hire(0)
     refused: list[int] = []
 
     def full(_self: socket.socket) -> tuple[socket.socket, object]:
@@ -140,4 +163,3 @@ async def test_one_without_a_free_descriptor_tries_again(
     callers.come(2)
     assert await until_open([worker], 2) == [2]
     assert len(refused) == 3
-    await worker.leave()
