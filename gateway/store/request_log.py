@@ -92,7 +92,9 @@ class RequestLog:
         self._taken: list[ExchangeRecord] = []
         self._away = False
         self._open = False
-        self._first, self._full, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._first, self._full, self._progress = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        #: Rows that were ever in the queue, and how many of them have left memory, in the same order.
+        self._queued = self._settled = 0
         self._recover = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
@@ -107,7 +109,6 @@ class RequestLog:
         except OSError as exc:
             self._note("the spill cannot be used: rows will be lost while the database is away", exc)
         self._open = True
-        self._settled.set()
         self._recover.set()
         self._writer = asyncio.create_task(self._write_forever(), name="request-log-writer")
         self._recovery = asyncio.create_task(self._recover_forever(), name="request-log-recovery")
@@ -127,18 +128,20 @@ class RequestLog:
         self._journalled(record)
         self._queue.append(record)
         self._queue_bytes += size
+        self._queued += 1
         waiting = len(self._queue)
         if waiting == 1:
-            self._settled.clear()
             self._first.set()
         if waiting >= self._limits.batch_rows:
             self._full.set()
         return True
 
     async def flush(self) -> None:
-        """Return when every row offered so far is in the database or on the disk."""
+        """Return when every row offered so far is in the database or on the disk, whatever comes meanwhile."""
+        wanted = self._queued
         self._full.set()
-        await self._settled.wait()
+        while self._settled < wanted:
+            await self._progress.wait()
 
     def stats(self) -> LogStats:
         """How it stands."""
@@ -176,13 +179,12 @@ class RequestLog:
             await asyncio.to_thread(self._spill.close)
         except OSError as exc:
             self._note("the spill could not be closed cleanly", exc)
-        self._settled.set()
+        self._settle(self._queued)
 
     async def _write_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while self._open or self._queue:
             if not self._queue:
-                self._settled.set()
                 self._first.clear()
                 await self._first.wait()
                 continue
@@ -199,8 +201,14 @@ class RequestLog:
                 self._take(gathered)
                 gathered -= len(self._taken)
                 await self._put(self._taken, until)
+                self._settle(self._settled + len(self._taken))
                 self._taken = []
             self._cleared()
+
+    def _settle(self, rows: int) -> None:
+        self._settled = rows
+        waited_for, self._progress = self._progress, asyncio.Event()
+        waited_for.set()
 
     def _journalled(self, record: ExchangeRecord) -> None:
         """Put a row where it outlives the process. A disk that takes none leaves it in memory, where it always was."""

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,23 @@ async def test_rows_arrive_and_the_spill_stays_empty(url: str, tmp_path: Path) -
         stats = log.stats()
     assert (stats.written, stats.spilled, stats.dropped, stats.queue, stats.database) == (1_200, 0, 0, 0, "up")
     assert _segments(tmp_path) == []
+
+
+async def test_a_flush_waits_for_what_was_offered_before_it_and_for_nothing_else(url: str, tmp_path: Path) -> None:
+    async with _logging(url, tmp_path / "spill", PATIENT) as log:
+
+        async def keep_coming() -> None:
+            for n in count(1):
+                log.offer(exchange(n))
+                await asyncio.sleep(0.001)
+
+        coming = asyncio.create_task(keep_coming())
+        await asyncio.sleep(0.1)
+        log.offer(exchange(0))
+        async with asyncio.timeout(30):
+            await log.flush()
+        assert await _stored(url, "req_00000000") is not None
+        coming.cancel()
 
 
 async def test_a_row_written_twice_is_there_once_and_the_first_one_stays(url: str, tmp_path: Path) -> None:
