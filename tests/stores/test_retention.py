@@ -184,6 +184,17 @@ async def test_a_week_that_began_without_its_partition_stays_where_it_is(
     assert await _times(postgres) == []
 
 
+async def test_what_a_week_without_its_partition_has_of_others_goes_too(postgres: Database) -> None:
+    far = DAY + 60 * WEEK
+    await _log(postgres, exchange(0, id=new_id("req", far, _rng), created_at=far, attempts=[]))
+    assert (await retention.tidy(postgres, far)).made == 3 * partitions.AHEAD + 2
+    await _log(postgres, _at(far + 1))
+    await retention.tidy(postgres, far + 3 * WEEK, 1)
+    assert await _times(postgres) == []
+    # `_ends` wants the same weeks of all three tables.
+    assert min(await _ends(postgres)) > far + WEEK
+
+
 async def test_one_process_at_a_time(postgres: Database) -> None:
     far = DAY + 60 * WEEK
     async with postgres.write() as other:
