@@ -7,16 +7,19 @@ import random
 import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sqlalchemy import select, text
 from store_faults import DAY, exchange
 from test_feedback_store import vote
 
 from gateway.identity import earliest_id, new_id
+from gateway.records import Records
 from gateway.store import exchanges, feedback, migrate, partitions, retention, totals
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
@@ -26,6 +29,7 @@ from gateway.store.record import ExchangeRecord
 from gateway.store.retention import Tidied
 from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, key_sums
 from gateway.store.writing import Lane
+from tests.serving import settings_in
 
 #: DAY is a Saturday; the Monday before it, in Unix seconds.
 _MONDAY = int(DAY) - 5 * 86_400
@@ -193,6 +197,36 @@ async def test_what_a_week_without_its_partition_has_of_others_goes_too(postgres
     assert await _times(postgres) == []
     # `_ends` wants the same weeks of all three tables.
     assert min(await _ends(postgres)) > far + WEEK
+
+
+async def test_a_time_that_fails_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[int | None] = []
+    tidied = asyncio.Event()
+
+    async def tidy(_database: Database, now: float, keep_days: int | None) -> Tidied:
+        assert now == DAY
+        asked.append(keep_days)
+        if len(asked) < 3:
+            raise (StoreUnavailable("away"), ZeroDivisionError())[len(asked) - 1]
+        tidied.set()
+        return Tidied()
+
+    monkeypatch.setattr(retention, "tidy", tidy)
+    monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.0)
+    settings = settings_in(tmp_path)
+    settings = replace(settings, request_log=replace(settings.request_log, retention_days=9))
+    kept = Records(settings, wall=lambda: DAY)
+    kept.migrated.set()
+    keeping = asyncio.create_task(kept.keep_tidy())
+    async with asyncio.timeout(30):
+        await tidied.wait()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await kept.database.dispose()
+    assert asked[:3] == [9, 9, 9]
+    assert caplog.text.count("the log was not tidied") == 2
 
 
 async def test_one_process_at_a_time(postgres: Database) -> None:
