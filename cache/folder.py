@@ -148,6 +148,9 @@ class FolderStore:
                 return None
             except FileNotFoundError:
                 pass
+            except OSError:
+                os.close(lock)
+                raise
             # Its holder took it away between our opening and our locking it: this one locks nothing any more.
             os.close(lock)
 

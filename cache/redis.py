@@ -94,7 +94,13 @@ class RedisStore:
         pipe.set(self._leases + key, token, nx=True, px=int(_LEASE * 1000))
         # In this order: whoever answered before our claim could succeed has set the answer before.
         pipe.get(self._namespace + key)
-        told = cast("list[bool | bytes | None] | None", await self._attempt(pipe.execute))
+        try:
+            told = cast("list[bool | bytes | None] | None", await self._attempt(pipe.execute))
+        except asyncio.CancelledError:
+            # Redis may have heard it all the same: the others would wait for somebody who is gone.
+            self._held[key] = token
+            await self.release(key)
+            raise
         if told is None:
             return Claim.UNKNOWN
         ours, value = told

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cache_world import PATIENCE, Clock, Server
@@ -164,6 +168,48 @@ async def test_a_folder_that_is_gone_leaves_a_memory(tmp_path: Path, clock: Cloc
 
 
 # Only over Redis
+
+
+async def test_a_file_system_without_locks_costs_no_descriptors(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderStore(MemoryStore(2**20, clock=clock), tmp_path, max_bytes=2**20, wall=clock)
+
+    def refuse(_file: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    before = set(os.listdir("/proc/self/fd"))
+    assert [await store.claim(f"key {n}") for n in range(20)] == [Claim.UNKNOWN] * 20
+    assert len(set(os.listdir("/proc/self/fd")) - before) < 20
+    await store.close()
+
+
+async def test_who_leaves_while_claiming_keeps_nobody_waiting(
+    redis_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"steelyard-test:{uuid.uuid4().hex}:{kind}:" for kind in ("cache", "lease")]
+    one, other = (RedisStore(redis_url, clock=clock, timeout=10, namespace=words[0], leases=words[1]) for _ in range(2))
+    heard = asyncio.Event()
+    attempt = one._attempt
+
+    async def never_told(command: Callable[[], Awaitable[Any]]) -> Any:
+        told = await attempt(command)
+        if not heard.is_set():
+            heard.set()
+            await asyncio.Event().wait()
+        return told
+
+    monkeypatch.setattr(one, "_attempt", never_told)
+    claiming = asyncio.create_task(one.claim("key"))
+    await heard.wait()
+    claiming.cancel()
+    await asyncio.wait([claiming])
+    assert claiming.cancelled()
+    assert await other.claim("key") is Claim.OURS
+    await other.release("key")
+    await one.close()
+    await other.close()
 
 
 async def test_a_claim_costs_one_trip_and_giving_it_back_with_the_answer_none(server: Server, clock: Clock) -> None:
