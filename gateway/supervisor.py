@@ -33,8 +33,8 @@ from typing import Protocol, cast
 _log = logging.getLogger("steelyard.supervisor")
 _SPAWN = get_context("spawn")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: Seconds. A worker that lived shorter died young. Doubled: a fault that strikes every half a minute is met with pauses
-#: too; halved: one that strikes after ten seconds of warming up is not.
+#: Seconds. A worker that served for less died young, however long its start took. Doubled: a fault that strikes every
+#: half a minute is met with pauses too; halved: one that strikes after ten seconds of warming up is not.
 _YOUNG = 15.0
 #: Seconds between deaths of the young: the first pause, which comes before the second replacement, and the longest.
 #: Doubled: a fault that has passed is noticed later; halved: starting takes more of the machine from those who serve.
@@ -60,12 +60,17 @@ class Job(Protocol):
 class _Worker:
     """A process, and what is known of it."""
 
-    __slots__ = ("born", "draining", "kill_at", "link", "process", "ready", "slot")
+    __slots__ = ("draining", "kill_at", "link", "process", "served_from", "slot")
 
-    def __init__(self, slot: int, process: SpawnProcess, link: Connection, born: float) -> None:
-        self.slot, self.process, self.link, self.born = slot, process, link, born
-        self.ready = self.draining = False
+    def __init__(self, slot: int, process: SpawnProcess, link: Connection) -> None:
+        self.slot, self.process, self.link = slot, process, link
+        self.draining = False
+        self.served_from: float | None = None
         self.kill_at: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.served_from is not None
 
     @property
     def pid(self) -> int:
@@ -218,7 +223,7 @@ class Supervisor:
             slot = self._to_renew.popleft()
             self._due.pop(slot, None)
             self._renewing = self._start(slot, self._next)
-            self._renewing.kill_at = self._renewing.born + _READY_WITHIN
+            self._renewing.kill_at = time.monotonic() + _READY_WITHIN
             return
         self._renewing = None
         _log.info("the workers are renewed")
@@ -241,7 +246,7 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        worker = _Worker(slot, process, ours, time.monotonic())
+        worker = _Worker(slot, process, ours)
         self._workers.append(worker)
         return worker
 
@@ -257,7 +262,7 @@ class Supervisor:
             self._on_end(worker, worker.process.exitcode)
 
     def _on_ready(self, worker: _Worker) -> None:
-        worker.ready = self._served = True
+        worker.served_from, self._served = time.monotonic(), True
         _log.info("a worker is ready", extra={"pid": worker.pid, "worker": worker.slot})
         if worker is self._renewing and not self._stopping:
             worker.kill_at = None
@@ -302,7 +307,7 @@ class Supervisor:
         self._signalled_meanwhile()
 
     def _pause(self, worker: _Worker) -> float:
-        if time.monotonic() - worker.born >= _YOUNG:
+        if worker.served_from is not None and time.monotonic() - worker.served_from >= _YOUNG:
             self._died_young.pop(worker.slot, None)
             return 0.0
         times = self._died_young[worker.slot] = self._died_young.get(worker.slot, 0) + 1
