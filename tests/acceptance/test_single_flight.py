@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -51,6 +51,18 @@ def claiming(program: Program) -> list[psutil.Process]:
     return found
 
 
+@asynccontextmanager
+async def two_on(redis: Server, running: simulator.Running, folder: Path) -> AsyncGenerator[tuple[Program, Program]]:
+    """Replicas with a folder and a database each."""
+    config = configuration(running, four())
+    with (
+        a_program(folder / "first", config, REDIS_URL=redis.url()) as first,
+        a_program(folder / "second", config, REDIS_URL=redis.url()) as second,
+    ):
+        await asyncio.gather(*(asyncio.to_thread(program.start) for program in (first, second)))
+        yield first, second
+
+
 async def test_the_workers_of_one_machine_ask_once_without_redis(running: simulator.Running, tmp_path: Path) -> None:
     with a_program(tmp_path, configuration(running, four()), "--workers", "3") as program:
         program.start()
@@ -87,17 +99,9 @@ async def test_when_the_worker_that_asks_is_killed_another_asks(running: simulat
 async def test_replicas_on_one_redis_ask_once_and_one_that_dies_asking_is_succeeded(
     redis: Server, running: simulator.Running, tmp_path: Path
 ) -> None:
-    with ExitStack() as stack:
-        programs = [
-            stack.enter_context(
-                a_program(tmp_path / str(number), configuration(running, four()), REDIS_URL=redis.url())
-            )
-            for number in range(2)
-        ]
-        await asyncio.gather(*(asyncio.to_thread(program.start) for program in programs))
-        first, second = programs
+    async with two_on(redis, running, tmp_path) as (first, second):
         broken(running, "slow", seconds=2.0)
-        told = [one for each in await asyncio.gather(*(the_same(one, 10) for one in programs)) for one in each]
+        told = [one for each in await asyncio.gather(*(the_same(one, 10) for one in (first, second))) for one in each]
         assert [one.headers["x-steelyard-cache"] for one in told].count("miss") == 1
         assert len({one.body for one in told}) == 1
         assert seen(running) == 1
@@ -118,22 +122,15 @@ async def test_replicas_on_one_redis_ask_once_and_one_that_dies_asking_is_succee
 async def test_a_redis_that_dies_while_others_wait_holds_up_nobody(
     redis: Server, running: simulator.Running, tmp_path: Path
 ) -> None:
-    with ExitStack() as stack:
-        programs = [
-            stack.enter_context(
-                a_program(tmp_path / str(number), configuration(running, four()), REDIS_URL=redis.url())
-            )
-            for number in range(2)
-        ]
-        await asyncio.gather(*(asyncio.to_thread(program.start) for program in programs))
+    async with two_on(redis, running, tmp_path) as (first, second):
         broken(running, "hang")
-        first = asyncio.create_task(the_same(programs[0], 5))
+        asking = asyncio.create_task(the_same(first, 5))
         await eventually(lambda: seen(running) == 1)
         broken(running, "slow", seconds=0.1)
-        second = asyncio.create_task(the_same(programs[1], 5))
+        waiting = asyncio.create_task(the_same(second, 5))
         redis.kill()
         # The first is asking yet. The second cannot know that any more, and asks for its own callers.
-        assert "miss" in said(await second)
+        assert "miss" in said(await waiting)
         assert seen(running) == 2
-        assert not first.done()
-        first.cancel()
+        assert not asking.done()
+        asking.cancel()
