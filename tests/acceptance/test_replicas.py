@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from providers import simulator
 from providers.simulator import Knee, Lengths, Model, Provider, Simulation, Speed
@@ -112,6 +113,22 @@ async def test_eight_gateways_leave_together_without_a_stampede_and_outlive_thei
             told = [await ask(fleet.session, url, "after.") for url in fleet.urls[1:]]
             assert all(one.good and one.provider != "alfa" for one in told)
             assert all(one.attempts == 1 for one in told if one.reason != "half_open_probe")
+        assert not crowd.bad
+
+
+async def test_who_was_never_asked_knows_the_favourite_all_the_same(redis: Server, tmp_path: Path) -> None:
+    def knows(found: Any) -> bool:
+        return any(
+            row["provider"] == "alfa" and row["requests"] == 0 and row["weight"] > 0.5 for row in found["deployments"]
+        )
+
+    async with a_fleet(tmp_path, 3, redis, four()) as fleet:
+        await fleet.health(lambda dwa: dwa["replicas"] == 3)
+        first, *others = fleet.urls
+        async with a_crowd(first, pace=30) as crowd:
+            await eventually(lambda: sum(one.provider == "alfa" for one in crowd.answers) >= 20)
+            for url in others:
+                await until_seen(fleet.session, f"{url}/api/llm/dwa/stats", knows)
         assert not crowd.bad
 
 
