@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,12 @@ DOORS = {
     "rich": ("gateway/cli/",),
     "yaml": ("gateway/settings/", "gateway/cli/"),
     "dotenv": ("gateway/settings/",),
+}
+#: Import name → the distributions it comes from, and those that are installed with the package.
+SOURCES = packages_distributions()
+DECLARED = {
+    re.split(r"[^\w.-]", one)[0].lower().replace("_", "-")
+    for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 }
 #: Inside the gateway: who may not import whom.
 LAYERS = {
@@ -96,6 +105,14 @@ def test_imports_point_inward(path: Path) -> None:
 
 
 @every_module
+def test_what_is_imported_comes_with_the_package(path: Path) -> None:
+    """Tests have more at hand: aiohttp, say, which a fresh installation has not."""
+    for name in {name.partition(".")[0] for name in imports(parsed(path))} - {*HOUSE, *sys.stdlib_module_names}:
+        sources = {one.lower().replace("_", "-") for one in SOURCES.get(name, ())}
+        assert sources & DECLARED, f"{relative(path)} imports {name}, which pyproject.toml does not name"
+
+
+@every_module
 def test_layers_of_the_gateway_hold(path: Path) -> None:
     here = relative(path)
     for place, forbidden in LAYERS.items():
@@ -105,8 +122,6 @@ def test_layers_of_the_gateway_hold(path: Path) -> None:
 
 
 def test_dwa_knows_the_standard_library_only() -> None:
-    import sys
-
     for path in (ROOT / "dwa").rglob("*.py"):
         for name in imports(parsed(path)):
             top = name.partition(".")[0]
