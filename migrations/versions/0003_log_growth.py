@@ -65,6 +65,10 @@ INSERT INTO key_sums SELECT key_name, {second} / 3600 * 3600, sum(cost_usd) FROM
 
 def upgrade() -> None:
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":
+        # Before the sums: what another gateway writes while they are made would be in none of them. Votes first, as who
+        # votes locks them first.
+        connection.exec_driver_sql("LOCK TABLE feedback, exchanges, attempts, bodies IN ACCESS EXCLUSIVE MODE")
     _create_sums()
     _fill_sums(connection)
     if connection.dialect.name == "postgresql":
@@ -152,7 +156,7 @@ def _bin_of(seconds: float) -> int:
 
 def _to_partitions(connection: Connection) -> None:
     run = connection.exec_driver_sql
-    now = float(run("SELECT extract(epoch FROM now())").scalar_one())
+    now = float(run("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
     monday = math.floor((now - 4 * _DAY) / _WEEK) * _WEEK + 4 * _DAY  # the first day of 1970 was a Thursday
     kept = run("SELECT 1 FROM exchanges LIMIT 1").first() is not None
     for table in ("attempts", "bodies"):
@@ -170,17 +174,17 @@ def _to_partitions(connection: Connection) -> None:
             for index, columns in _INDEXES.items():
                 run(f"CREATE INDEX {index} ON exchanges ({columns})")
         run(f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT")
-        if kept:  # an id that no clock of ours made may sort anywhere
-            strays = f"DELETE FROM {before} WHERE {column} >= '{_earliest(first)}' RETURNING *"
-            run(f"WITH strays AS ({strays}) INSERT INTO {table}_default SELECT * FROM strays")
-            run(f"ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ('{_earliest(first)}')")
-        else:
+        if not kept:
             run(f"DROP TABLE {before}")
         for start in range(first if kept else monday, first + _AHEAD * _WEEK, _WEEK):
             end = start + _WEEK
             name = f"{table}_until_{datetime.fromtimestamp(end, UTC):%Y%m%d}"
             bounds = f"FROM ('{_earliest(start)}') TO ('{_earliest(end)}')"
             run(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES {bounds}")
+        if kept:  # a clock may be ahead of this one, and an id that no clock of ours made may sort anywhere
+            strays = f"DELETE FROM {before} WHERE {column} >= '{_earliest(first)}' RETURNING *"
+            run(f"WITH strays AS ({strays}) INSERT INTO {table} SELECT * FROM strays")
+            run(f"ALTER TABLE {table} ATTACH PARTITION {before} FOR VALUES FROM (MINVALUE) TO ('{_earliest(first)}')")
     run(_REFER.format("feedback", "request_id"))
 
 

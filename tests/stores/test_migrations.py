@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,7 +20,8 @@ from gateway.identity import new_id
 from gateway.store import exchanges, feedback, migrate, totals
 from gateway.store.engine import Database
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
-from gateway.store.partitions import is_schema
+from gateway.store.exchanges import Filters
+from gateway.store.partitions import WEEK, is_schema
 from gateway.store.tables import metadata
 from gateway.store.writing import Lane
 
@@ -84,6 +87,58 @@ async def test_a_log_survives_its_partitions_and_sums_in_both_directions(empty_u
     async with database.write() as connection:
         await connection.execute(delete(exchanges.exchanges))
     assert (await feedback.listed(database)).items == []
+    await database.dispose()
+
+
+async def test_rows_of_a_clock_that_is_ahead_are_taken_into_their_week(empty_url: str) -> None:
+    await migrate.upgrade(empty_url)
+    database, rng, now = Database(empty_url), random.Random(1), time.time()
+    times = [now, *(now + weeks * WEEK for weeks in (1, 2, 9))]
+    lane = Lane(database, deadline=10)
+    assert await lane.store([exchange(0, id=new_id("req", at, rng), created_at=at) for at in times]) == []
+    await lane.close()
+    await migrate.downgrade(empty_url, "0002")
+    await migrate.upgrade(empty_url)
+    assert (await totals.stats(database, 0)).totals.requests == len(times)
+    if database.dialect == "postgresql":
+        async with database.read() as connection:
+            names = await connection.execute(text("SELECT DISTINCT tableoid::regclass::text FROM exchanges"))
+            assert len([name for name in names.scalars() if "_until_" in name]) == 3
+    await database.dispose()
+
+
+@pytest.fixture
+def bare(server: Any) -> str:
+    """A PostgreSQL without a schema."""
+    address: str = server.create()
+    return address
+
+
+async def test_what_is_written_while_the_sums_are_made_is_in_them(bare: str) -> None:
+    await migrate.upgrade(bare)
+    database = Database(bare)
+    lane = Lane(database, deadline=10)
+    assert await lane.store([exchange(1)]) == []
+    await lane.close()
+    await migrate.downgrade(bare, "0002")
+    async with database.write() as connection:
+        # A gateway that is just writing another row.
+        for statement in (
+            "CREATE TEMPORARY TABLE another ON COMMIT DROP AS SELECT * FROM exchanges",
+            "UPDATE another SET id = 'req_00000002'",
+            "INSERT INTO exchanges SELECT * FROM another",
+        ):
+            await connection.execute(text(statement))
+        upgrading = asyncio.create_task(migrate.upgrade(bare))
+        waiting = text(
+            "SELECT 1 FROM pg_locks JOIN pg_class ON oid = relation WHERE relname = 'exchanges' AND NOT granted"
+        )
+        async with asyncio.timeout(30):
+            while (await connection.execute(waiting)).first() is None:  # noqa: ASYNC110 - PostgreSQL has no event
+                await asyncio.sleep(0.01)
+    await upgrading
+    assert (await totals.stats(database, 0)).totals.requests == 2
+    assert len((await exchanges.recent(database, Filters())).items) == 2
     await database.dispose()
 
 
