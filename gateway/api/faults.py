@@ -13,6 +13,7 @@ import msgspec
 from gateway.errors import BadRequest, GatewayError
 from gateway.logs import redact
 from providers.dialect import InvalidRequest
+from providers.dialects.anthropic.parse import NO_THREADS
 
 _ENCODER = msgspec.json.Encoder()
 #: Anthropic's error types by status, as its API reference lists them; its SDK chooses its exception by status.
@@ -82,6 +83,9 @@ def anthropic_body(error: GatewayError, request_id: str) -> dict[str, Any]:
         "param": error.param,
         "source": error.source,
     }
+    if error.code == NO_THREADS:
+        # By these its SDKs know that they may go on without.
+        told["details"] = {"error_code": error.code, "unsupported": [error.param]}
     if error.attempts:
         told["attempts"] = error.attempts
     return {"type": "error", "error": told, "request_id": request_id}

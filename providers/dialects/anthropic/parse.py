@@ -5,6 +5,10 @@ same-dialect calls, and to `unfold` on all others. Unknown fields and block type
 
 `temperature`, `top_p` and `top_k` are read although API version 2026-10-21, and with it the official SDK 2, removed
 them: under 2023-06-01 older models keep them, newer ones refuse them, and which is which is the API's to say.
+
+Threads, conversations that the API holds between turns, are refused whoever is to answer: the next turn, which brings
+only what is new, may be anybody's. `NO_THREADS` is the API's own code for a request it cannot thread; the official
+SDKs, whose tool runners ask for a thread unless told not to, then go on without one.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from providers.dialect import InvalidRequest
 from providers.dialects.anthropic.unfold import WORDS, unfold
 from providers.dialects.wire import read_request
 
+NO_THREADS = "thread_unsupported_request"
 _NEEDS = {"image": "vision", "document": "documents"}
 
 
@@ -66,6 +71,7 @@ class _Request(Struct):
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
     metadata: dict[str, Any] | None = None
+    thread: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Request)
@@ -75,6 +81,12 @@ _nested = msgspec.json.Decoder(list[_Block])
 def parse(body: bytes) -> ChatRequest:
     """The typed view of a caller's body. Raises `InvalidRequest`."""
     request = read_request(_decoder, body)
+    if request.thread is not None:
+        raise InvalidRequest(
+            "No thread is kept here: send every turn with all messages, without 'thread'.",
+            param="thread",
+            code=NO_THREADS,
+        )
     needs: set[str] = set()
     attached = 0
     for number, message in enumerate(request.messages):

@@ -36,6 +36,8 @@ class _Tool(Struct):
     description: str | None = None
     strict: bool | None = None
     cache_control: Json | None = None
+    #: How finely a call's input streams, which no answer differs by: others stream as they do. Clients set it unasked.
+    eager_input_streaming: bool | None = None
 
 
 class _Choice(Struct):

@@ -93,12 +93,28 @@ def test_a_tool_result_may_be_anything_to_the_parser(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["system", "stream", "temperature", "top_p", "top_k", "stop_sequences", "tools", "thinking", "metadata"]
+    "field",
+    ["system", "stream", "temperature", "top_p", "top_k", "stop_sequences", "tools", "thinking", "metadata", "thread"],
 )
 def test_null_is_absent(field: str) -> None:
     request = ANTHROPIC.parse(_body(**{field: None}))
     assert request.conversation() == _said(_body())
     assert request.stream is False
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_a_thread_is_refused_in_the_words_by_which_sdks_go_on_without(thread: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ANTHROPIC.parse(_body(thread=thread))
+    assert (caught.value.param, caught.value.code) == ("thread", "thread_unsupported_request")
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_how_finely_a_call_streams_is_nobodys_loss(eager: bool) -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}}
+    said = _said(_body(tools=[{**tool, "eager_input_streaming": eager}]))
+    assert said == _said(_body(tools=[tool]))
+    assert said.extra == {}
 
 
 def test_unknown_fields_roles_of_blocks_and_tools_are_no_error() -> None:

@@ -80,6 +80,13 @@ def test_a_body_is_json_and_names_field_and_request(error: type[GatewayError], s
     assert "attempts" not in inner
 
 
+def test_anthropics_sdks_are_told_that_they_may_go_on_without_a_thread() -> None:
+    refused = BadRequest("No thread.", param="thread", code="thread_unsupported_request")
+    told = anthropic_body(refused, "req_1")["error"]
+    assert told["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert "details" not in anthropic_body(BadRequest("No."), "req_1")["error"]
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_what_each_provider_did_is_told(shape: ErrorShape) -> None:
     error = ProvidersFailed([("a/m", Garbled())])
