@@ -27,7 +27,6 @@ from providers.sse import Parser
 _VERSIONS = ("/v1beta/", "/v1/")
 #: A path that begins otherwise is none of these surfaces'.
 BELOW = ("/v1beta/", "/v1/models/")
-_RESOURCES = ("models/", "tunedModels/")
 #: Bytes: the parser's bound is against what comes from outside; these events are ours, or have been through it.
 _ANY_LENGTH = 2**40
 
@@ -50,7 +49,8 @@ def model_at(path: str) -> str:
     """The model that a path names. Raises `NotFound` when it names none."""
     version = next((one for one in _VERSIONS if path.startswith(one)), "")
     resource, colon, _ = path.removeprefix(version).rpartition(":")
-    if not colon or not resource.startswith(_RESOURCES):
+    # Vercel's SDK takes a name with a slash for a whole resource, and leaves `models/` out.
+    if not colon or "/" not in resource:
         raise NotFound(
             f"There is nothing at this address. POST {_VERSIONS[0]}models/<model>:<verb>, "
             f"where the verb is one of: {', '.join(_VERBS)}."

@@ -291,6 +291,15 @@ def test_odd_addresses_are_told_in_googles_shape(world: World, method: str, path
     assert (answer.status, answer.json["error"]["code"]) == (status, status)
 
 
+@each_form
+def test_a_name_with_a_slash_may_stand_where_a_resource_does(world: World, verb: str) -> None:
+    # Vercel's SDK leaves `models/` out before such a name.
+    body = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+    answer = world.post(f"/v1beta/{ANTHROPIC}:{verb}", body)
+    assert "read: Hello" in text_of(answer)
+    assert answer.headers["x-steelyard-provider"] == "sim-anthropic"
+
+
 def test_openais_addresses_below_the_shared_prefix_stay_openais(world: World) -> None:
     assert world.get("/v1/models/sim-chat").json["object"] == "model"
     for answer in (world.get("/v1/models/x:generateContent"), world.post("/v1/models/sim-chat", {})):
