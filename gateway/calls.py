@@ -20,6 +20,7 @@ from providers.dialects import OPENAI
 from providers.dialects.openai.passed import Passing
 from providers.errors import Garbled
 from providers.passing import Passage
+from providers.single import first_call
 from providers.transport import Transport
 
 
@@ -87,6 +88,8 @@ class Chat(Struct):
             glance = dialect.glance(received.body)
             return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
         reply = dialect.decode(received.body)
+        if call.first_call_only:
+            first_call(reply)
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers, reply)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from providers.chat import CONTENT, ChatChunk
 from providers.dialect import Call, Dialect, Headers, StreamDecoder
 from providers.errors import Cut, Fault, Garbled, Unreachable
+from providers.single import FirstCall
 from providers.sse import Event, Parser, TooLong
 from providers.transport import Answer, Timeouts, Transport
 
@@ -75,7 +76,8 @@ async def stream(
     async with transport.open("POST", url, headers, call.body, endpoint.timeouts, deadline=deadline) as answer:
         if not 200 <= answer.status < 300:
             raise await fault_of(dialect, endpoint, answer)
-        flow = Flow(answer, dialect.stream_decoder())
+        decoder = dialect.stream_decoder()
+        flow = Flow(answer, FirstCall(decoder) if call.first_call_only else decoder)
         await flow.prime()
         yield flow
 

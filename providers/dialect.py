@@ -80,13 +80,17 @@ class Target(Struct, frozen=True):
 
 
 class Call(Struct):
-    """A request ready to be sent: `path` is appended to the endpoint's base URL. `dropped` names what was left out."""
+    """A request ready to be sent: `path` is appended to the endpoint's base URL. `dropped` names what was left out.
+
+    `first_call_only`: of the answer's tool calls the caller wants no second, and the provider cannot be told.
+    """
 
     path: str
     body: bytes
     headers: Headers = ()
     dropped: tuple[str, ...] = ()
     content_type: str = "application/json"
+    first_call_only: bool = False
 
 
 class Quota(Struct, frozen=True):

@@ -128,6 +128,51 @@ def test_tool_results_go_back(claude: anthropic.Anthropic, model: str, streamed:
 
 @every_dialect
 @both_ways
+def test_the_sdks_tool_runner_comes_to_an_end(claude: anthropic.Anthropic, model: str, streamed: bool) -> None:
+    # It asks for a thread first, is told that there is none, and sends the whole conversation each time.
+    called: list[str] = []
+
+    @anthropic.beta_tool
+    def weather(city: str) -> str:
+        """The weather of a city."""
+        called.append(city)
+        return f"rain in {city}"
+
+    asked: dict[str, Any] = {
+        "model": model,
+        "max_tokens": 500,
+        "messages": [{"role": "user", "content": "#sim tool=weather"}],
+    }
+    runner: Any = claude.beta.messages.tool_runner(tools=[weather], stream=streamed, **asked)
+    *_, final = (turn.get_final_message() if streamed else turn for turn in runner)
+    assert called == ["simulated"]
+    assert "rain in simulated" in text_of(final)
+
+
+@every_dialect
+@both_ways
+@pytest.mark.parametrize("streamed_finely", [True, False])
+def test_how_finely_a_call_is_to_stream_is_no_reason_to_refuse(
+    claude: anthropic.Anthropic, model: str, streamed: bool, streamed_finely: bool
+) -> None:
+    eager = {**WEATHER, "eager_input_streaming": streamed_finely}
+    message = ask(claude, "#sim tool=weather", model=model, streamed=streamed, tools=[eager])
+    assert [call.name for call in calls_of(message)] == ["weather"]
+
+
+@every_dialect
+@both_ways
+def test_one_tool_at_a_time_is_kept(claude: anthropic.Anthropic, model: str, streamed: bool) -> None:
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    message = ask(
+        claude, "#sim tools=weather,clock", model=model, streamed=streamed, tools=[WEATHER, CLOCK], tool_choice=choice
+    )
+    assert [call.name for call in calls_of(message)] == ["weather"]
+    assert message.stop_reason == "tool_use"
+
+
+@every_dialect
+@both_ways
 @pytest.mark.parametrize(
     ("choice", "called"),
     [

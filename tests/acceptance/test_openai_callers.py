@@ -161,13 +161,14 @@ def test_tools_are_called_in_parallel(chatgpt: openai.OpenAI, model: str, stream
     assert len(set(said.ids)) == 2
 
 
-@pytest.mark.parametrize("model", [OPENAI, ANTHROPIC])
-def test_one_tool_at_a_time_is_kept(chatgpt: openai.OpenAI, model: str) -> None:
+@every_dialect
+@both_ways
+def test_one_tool_at_a_time_is_kept(chatgpt: openai.OpenAI, model: str, streamed: bool) -> None:
     said = ask(
         chatgpt,
         "#sim tools=weather,clock",
         model=model,
-        streamed=False,
+        streamed=streamed,
         tools=[WEATHER, CLOCK],
         parallel_tool_calls=False,
     )

@@ -37,7 +37,8 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "gemini")
-    return Call(path, _encoder.encode(body), dropped=dropped)
+    one = said.parallel_tool_calls is False
+    return Call(path, _encoder.encode(body), dropped=dropped, first_call_only=one)
 
 
 def path_of(target: Target, verb: str) -> str:

@@ -1,7 +1,7 @@
 """Everything of a conversation but its turns → fields of the body.
 
 What has no honest equivalent here, and why:
-- `user`: there is no such field. `parallel_tool_calls: false`: nor one that keeps the model from calling several.
+- `user`: there is no such field.
 - More than 5 `stop` sequences, more than 8 choices, a `seed` beyond 32 bits: outside the ranges of the API reference.
 - `metadata` becomes `labels`, whose keys and values are lower case letters, digits, `_` and `-`, 63 at most (the rule
   of Google Cloud's labels); any other is refused.
@@ -13,6 +13,9 @@ What is said in other ways: `strict` tools are the mode `VALIDATED` (for all of 
 promises anyway; so is a choice of some of the tools, which the mode `AUTO` does not take. An answer bound to a schema
 always follows it, so `strict` says nothing more; the schema's name and description go into it as `title` and
 `description`, unless it has them or is a reference, which takes no neighbours.
+
+Nothing keeps the model from calling several tools at once: `parallel_tool_calls: false` is kept on the way back, where
+calls after the first are left out (`encode`, `providers.single`).
 
 Thinking: a word is a `thinkingLevel`. Gemini 2.5 knows only budgets; there the words are those of Google's own table
 for `reasoning_effort` (OpenAI compatibility, in the API's documentation).
@@ -53,8 +56,6 @@ def options(said: Conversation, model: str, lost: Lost) -> Json:
     if config:
         body["generationConfig"] = config
     _account(said, body, lost)
-    if said.parallel_tool_calls is False:
-        lost.append("parallel_tool_calls")
     lost.extend(said.extra)
     return body
 

@@ -41,7 +41,6 @@ def _said(**fields: Any) -> Conversation:
 
 _BEYOND: dict[str, Conversation] = {
     "user": _said(user="u1"),
-    "parallel_tool_calls": _said(parallel_tool_calls=False),
     "stop": _said(stop=list("abcdef")),
     "n": _said(n=9),
     "seed": _said(seed=2**31),
