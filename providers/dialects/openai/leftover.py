@@ -134,5 +134,15 @@ def _fields(fields: dict[str, Any], known: dict[str, Any], path: str) -> Iterato
         where = f"{path}.{name}" if path else name
         if name in known:
             yield from walk(value, known[name], where)
-        elif value is not None and value != [] and value != {} and not (path == "" and value == _NEUTRAL.get(name)):
+        elif not (_is_nothing(value, path) or (path == "" and value == _NEUTRAL.get(name))):
             yield where, value
+
+
+def _is_nothing(value: Any, path: str) -> bool:
+    """Null or empty; within the body also an object of nulls only, as LiteLLM puts beside an answer it sends back.
+
+    Not so at the top, where an object may switch something on by being there (`web_search_options`).
+    """
+    if path and isinstance(value, dict):
+        return all(inner is None for inner in cast("dict[str, Any]", value).values())
+    return value is None or value in ([], {})

@@ -316,6 +316,25 @@ def test_what_has_no_name_is_left_over(fields: dict[str, Any], left: list[str]) 
     assert list(_said(**fields).extra) == left
 
 
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({}, []),
+        ({"refusal": None, "citations": None}, []),
+        ({"refusal": None, "citations": ["x"]}, ["messages[1].provider_specific_fields"]),
+    ],
+)
+def test_an_object_of_nulls_beside_an_answer_says_nothing(fields: dict[str, Any], left: list[str]) -> None:
+    # As LiteLLM gives its answers back.
+    answer = {"role": "assistant", "content": "Hello.", "provider_specific_fields": fields}
+    turns = [{"role": "user", "content": "Hi"}, answer, {"role": "user", "content": "Go on."}]
+    assert list(_said(messages=turns).extra) == left
+
+
+def test_an_empty_object_at_the_top_may_switch_something_on() -> None:
+    assert list(_said(web_search_options={"search_context_size": None}).extra) == ["web_search_options"]
+
+
 def test_leftovers_keep_their_json() -> None:
     assert bytes(_said(verbosity="low").extra["verbosity"]) == b'"low"'
     assert bytes(_said(tool_choice="any").extra["tool_choice"]) == b'"any"'
