@@ -5,8 +5,9 @@
     tools   a call of each tool that must be called, its arguments an example of the tool's schema
 
 A tool is called when `tool_choice` names or requires one, or when a directive asks; under `auto` the model answers in
-text. After a tool result it answers in text that quotes the result. Tokens are characters divided by four, rounded up;
-the limit on output counts thinking and text together, as the real ones do.
+text. After a tool result it answers in text that quotes the result, whatever the directive before it asked: it has been
+obeyed, and a caller that runs tools until there is an answer would never come to an end. Tokens are characters divided
+by four, rounded up; the limit on output counts thinking and text together, as the real ones do.
 
 Directives, anywhere in the last user message, each to the end of its word:
 
@@ -201,7 +202,8 @@ def _called(ask: Ask, orders: Directives) -> list[Tool]:
     if not ask.tools or ask.tool_choice == "none":
         return []
     by_name = {tool.name: tool for tool in ask.tools}
-    names: list[str] = [name for name in orders.tools if name in by_name]
+    obeyed = ask.tool_result is not None and ask.tool_choice == "auto"
+    names: list[str] = [] if obeyed else [name for name in orders.tools if name in by_name]
     if not names and ask.tool_choice == "required":
         names = [ask.tools[0].name]
     elif not isinstance(ask.tool_choice, str):

@@ -123,6 +123,9 @@ def test_parallel_calls_stream_and_their_results_are_mentioned(client: openai.Op
     for call in turns[1]["tool_calls"]:
         call["function"].pop("parsed_arguments", None)
     assert "The tool said: result 1" in ask(client, turns, tools=[WEATHER, CLOCK]).choices[0].message.content
+    # What the order asked for is done: a caller that goes on while there are calls comes to an end.
+    obeyed = ask(client, [order, *turns[1:]], tools=[WEATHER, CLOCK]).choices[0].message
+    assert (obeyed.tool_calls, "The tool said: result 1" in obeyed.content) == (None, True)
     serial = ask(client, [order], tools=[WEATHER, CLOCK], parallel_tool_calls=False)
     assert len(serial.choices[0].message.tool_calls) == 1
 
