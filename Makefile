@@ -1,9 +1,10 @@
 # Few verbs, each one obvious. Everything lives in .venv; nothing is installed outside this folder.
 PYTHON ?= python3
+NPM ?= npm
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-peers soak dwa-bench fidelity clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-peers soak dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +52,25 @@ dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals
 fidelity: .venv/developing ## run every cell of the fidelity score, and write docs/fidelity.md and the README's line
 	@$(BIN)/python -m tests.fidelity
 
+test-clients: .venv/developing .clients/current/.installed .clients/older/.installed ## install real clients beside, and test with them what their users do (npm's unless NPM=; ARGS="-k langchain")
+	@if test -n "$(NPM)" && command -v $(NPM) >/dev/null; then \
+		$(MAKE) --no-print-directory tests/clients/node/node_modules/.installed; \
+		else echo "Without npm: its clients are skipped unless they are there."; fi
+	@$(BIN)/pytest tests/clients $(ARGS)
+
+.clients/%/.installed: tests/clients/python/%.txt
+	@echo "Installing Python clients ($*) …"
+	@$(PYTHON) -m venv .clients/$*
+	@.clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+tests/clients/node/node_modules/.installed: tests/clients/node/package.json
+	@echo "Installing npm clients …"
+	@$(NPM) install --silent --no-audit --no-fund --no-package-lock --prefix tests/clients/node
+	@touch $@
+
 clean: ## remove the environment and caches
-	@rm -rf .venv .bench-peers .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .clients tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'
