@@ -61,8 +61,9 @@ def do(client: Client, request: pytest.FixtureRequest) -> Doing:
 
 
 @pytest.fixture
-def frail(do: Doing, world: World) -> Iterator[World]:
-    """For what breaks providers: afterwards all is forgiven."""
+def frail(do: Doing, request: pytest.FixtureRequest) -> Iterator[World]:
+    """For what breaks providers: afterwards all is forgiven. No gateway is started for a client that is not there."""
+    world: World = request.getfixturevalue("world")
     yield world
     world.forget()
 
