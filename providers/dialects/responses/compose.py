@@ -184,6 +184,8 @@ class Composer:
         self._open = None
         picture = chunk.image
         item |= {"status": "completed", "result": picture.data if picture.data is not None else picture.url}
+        if picture.media_type is not None:
+            item["output_format"] = picture.media_type.removeprefix("image/")
         self.output.append(item)
         return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
 

@@ -1,7 +1,8 @@
 """Items of a conversation: read by their type, checked, and put into turns.
 
 A model's answer is several items in a row (thoughts, a message, calls) and one turn; so are the outputs of parallel
-calls. Items of types that no conversation holds are passed over here: `leftover` has named them.
+calls. Items of types that no conversation holds are passed over here: `leftover` has named those of the body, `parse`
+those that are recalled.
 
 `encrypted_content` of thoughts is ours: what proves them to the provider that wrote them, in a sealed-looking coat.
 One that another gateway or OpenAI wrote opens nothing here, and is left out as the thoughts of another's model are.
@@ -29,6 +30,7 @@ from providers.dialects.responses.shapes import (
     Json,
     Message,
     Part,
+    Picture,
     Reference,
     Thought,
     kind_decoder,
@@ -200,6 +202,8 @@ def turns(items: list[Item], calls: Mapping[str, str]) -> list[Turn]:
             _join(said, "assistant", [call])
         elif isinstance(item, Thought):
             _join(said, "assistant", [_thought(item)])
+        elif isinstance(item, Picture):
+            _join(said, "assistant", _drawn(item))
         elif isinstance(item, Message) and item.role == "assistant":
             _join(said, "assistant", _parts(item.content))
         elif isinstance(item, Message):
@@ -219,6 +223,13 @@ def _thought(item: Thought) -> chat.Part:
     words = item.content or item.summary
     sealed = unseal(item.encrypted_content)
     return chat.Reasoning("\n\n".join(one.text for one in words), sealed.signature, sealed.redacted)
+
+
+def _drawn(item: Picture) -> list[chat.Part]:
+    if item.result is None:
+        return []
+    # The API draws PNG unless it is told otherwise, and says so then.
+    return [chat.Image(data=item.result, media_type=f"image/{item.output_format or 'png'}")]
 
 
 def _parts(content: str | list[Part]) -> list[chat.Part]:

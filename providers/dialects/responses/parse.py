@@ -22,7 +22,7 @@ from providers.chat import ChatRequest, Conversation, Effort, ResponseFormat, Te
 from providers.chat import Tool as ChatTool
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
-from providers.dialects.openai.shapes import NULL
+from providers.dialects.openai.shapes import ABSENT, NULL
 from providers.dialects.responses import items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
 from providers.dialects.responses.shapes import (
@@ -46,6 +46,8 @@ _KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
     "json_object": "json_object",
     "json_schema": "json_schema",
 }
+#: Where recalled items are, as far as the body tells.
+_BEFORE = "previous_response_id"
 #: How this API calls what others name in the words of chat completions.
 _WORDS = {
     "effort.show": "reasoning.summary",
@@ -59,6 +61,7 @@ _WORDS = {
     "messages.content.file": "input.content.input_file",
     "messages.tool_calls.arguments": "input.arguments",
     "messages.role.system": "input.role",
+    "messages.role.assistant.content": "input.content",
 }
 
 
@@ -141,28 +144,40 @@ def _chat(asked: Asked, earlier: Sequence[Json], referenced: Mapping[str, Json])
     scan = items.Scan(_needs(request))
     calls: dict[str, str] = {}
     said: list[Item] = []
+    unsaid: list[str] = []
     size = len(asked.body)
     before: list[Item | None] = []
     for item in earlier:
         raw = Raw(_encoder.encode(item))
         size += len(bytes(raw))
-        before.append(items.read(raw, "previous_response_id"))
+        before.append(items.read(raw, _BEFORE))
+        if before[-1] is None:
+            unsaid.append(f"{_BEFORE} ({item.get('type')})")
     for at, item in enumerate([*before, *asked.items]):
-        path = "previous_response_id" if at < len(before) else f"input[{at - len(before)}]"
+        path = _BEFORE if at < len(before) else f"input[{at - len(before)}]"
         read = items.resolved(item, referenced, path)
         if read is not None:
             items.check(read, path, calls, scan)
             said.append(read)
-    return _made(asked, said, calls, scan, size)
+        elif isinstance(item, Reference):
+            unsaid.append(f"{path} ({referenced[item.id].get('type')})")
+    return _made(asked, said, calls, scan, size, unsaid)
 
 
-def _made(asked: Asked, said: list[Item], calls: Mapping[str, str], scan: items.Scan, size: int) -> ChatRequest:
+def _made(
+    asked: Asked,
+    said: list[Item],
+    calls: Mapping[str, str],
+    scan: items.Scan,
+    size: int,
+    unsaid: Sequence[str] = (),
+) -> ChatRequest:
     request = asked.request
     return ChatRequest(
         dialect="responses",
         body=asked.body,
         model=request.model,
-        unfold=partial(_unfold, asked, said, calls),
+        unfold=partial(_unfold, asked, said, calls, unsaid),
         stream=bool(request.stream),
         input_tokens=(size - scan.attached) // 4,
         max_tokens=request.max_output_tokens,
@@ -186,9 +201,10 @@ def _needs(request: Request) -> set[str]:
     return needs
 
 
-def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str]) -> Conversation:
+def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str], unsaid: Sequence[str]) -> Conversation:
     request = asked.request
-    extra = leftover(asked.body)
+    # What was recalled and no conversation holds is no field of the body, and would be lost in silence.
+    extra = leftover(asked.body) | dict.fromkeys(unsaid, ABSENT)
     turns = items.turns(said, calls)
     if request.instructions:
         turns.insert(0, Turn("system", [Text(request.instructions)]))
