@@ -61,10 +61,8 @@ class Counting(Struct):
             raise Inexpressible(("count_tokens",), deployment.dialect.name)
         return power.encode_count(self.request, deployment.target, drop=self.drop)
 
-    async def whole(
-        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int = 0
-    ) -> Answer:
-        """Ask for the count, which bears no date. Raises a `Fault`."""
+    async def whole(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Answer:
+        """Ask for the count. Raises a `Fault`."""
         power = counting_power(deployment)
         assert power is not None
         received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)

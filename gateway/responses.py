@@ -27,7 +27,7 @@ from gateway.store.responses import Stored
 from providers.dialects.responses import response_of
 
 _log = logging.getLogger("steelyard.responses")
-#: Responses of one conversation; each is a row to read on every turn.
+#: Responses that one request goes on from; each is a row to read on every turn.
 _LONGEST = 1_000
 _ROOM = 0.75
 #: Seconds that a finished answer waits to be kept.
@@ -56,9 +56,14 @@ class Responses:
 
         Raises `BadRequest` when the conversation is not there whole, and `Busy`.
         """
+        owners = {owner for one in references if (owner := response_of(one)) is not None}
+        if len(owners) > _LONGEST:
+            raise BadRequest(
+                f"The references lead to {len(owners)} responses; {_LONGEST} are the most. Send the items themselves.",
+                param="input",
+            )
         try:
             chain = [] if previous is None else await self._chain(tenant, previous)
-            owners = {owner for one in references if (owner := response_of(one)) is not None}
             found = await responses.load(self._database, tenant, sorted(owners)) if owners else []
         except StoreUnavailable as exc:
             raise _away(exc) from exc

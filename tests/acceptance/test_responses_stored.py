@@ -94,6 +94,25 @@ def test_an_item_is_referred_to(chatgpt: openai.OpenAI) -> None:
     assert third.usage.input_tokens > second.usage.input_tokens
 
 
+def test_references_to_more_responses_than_a_conversation_has_are_refused(world: World) -> None:
+    many = [{"type": "item_reference", "id": f"msg_{number:026}_0"} for number in range(1_001)]
+    answer = world.post("/v1/responses", {"model": OPENAI, "input": many})
+    assert (answer.status, answer.json["error"]["param"]) == (400, "input")
+    assert "1001 responses" in answer.json["error"]["message"]
+    some = world.post("/v1/responses", {"model": OPENAI, "input": many[1:]})
+    assert (some.status, some.json["error"]["code"]) == (400, "item_not_found")
+
+
+def test_a_long_id_is_not_repeated_at_length(world: World) -> None:
+    for item in (
+        {"type": "item_reference", "id": "x" * 10_000},
+        {"type": "function_call_output", "call_id": "x" * 10_000, "output": "y"},
+    ):
+        answer = world.post("/v1/responses", {"model": OPENAI, "input": [item]})
+        assert answer.status == 400
+        assert len(answer.body) < 1_000
+
+
 def test_another_tenants_response_is_not_there(keyed: World) -> None:
     answer = respond(keyed, "Alice's secret.", ALICE_KEY)
     item = keyed.get(f"/v1/responses/{answer['id']}/input_items", ALICE_KEY).json["data"][0]

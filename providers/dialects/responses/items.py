@@ -37,6 +37,8 @@ from providers.dialects.responses.shapes import (
 )
 
 _encoder = msgspec.json.Encoder()
+#: Characters of an id that are repeated in a message.
+_LONGEST_ID = 200
 #: How sealed thoughts begin, so that ours are told from anybody else's.
 _SEAL = "steelyard."
 #: How ids of given items begin.
@@ -146,7 +148,7 @@ def resolved(item: Item | None, referenced: Mapping[str, Json], path: str) -> It
     found = referenced.get(item.id)
     if found is None:
         raise InvalidRequest(
-            f"Item with id '{item.id}' not found: it is not stored here for you.",
+            f"Item with id '{item.id[:_LONGEST_ID]}' not found: it is not stored here for you.",
             param=f"{path}.id",
             code="item_not_found",
         )
@@ -160,7 +162,7 @@ def check(item: Item, path: str, calls: dict[str, str], scan: Scan) -> None:
     elif isinstance(item, FunctionOutput):
         if item.call_id not in calls:
             raise InvalidRequest(
-                f"No tool call found for function call output with call_id {item.call_id}.",
+                f"No tool call found for function call output with call_id {item.call_id[:_LONGEST_ID]}.",
                 param=f"{path}.call_id",
                 code="invalid_value",
             )
