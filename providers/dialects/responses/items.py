@@ -21,7 +21,7 @@ from providers import chat
 from providers.chat import Turn
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
-from providers.dialects.openai.unfold import call_signature, data_url
+from providers.dialects.openai.unfold import call_signature, data_url, document
 from providers.dialects.responses.shapes import (
     ITEMS,
     FunctionCall,
@@ -268,11 +268,7 @@ def _audio(part: Part) -> chat.Part:
 def _file(part: Part) -> chat.Part:
     if part.file_data is None:
         return chat.Document(url=part.file_url, file_id=part.file_id, filename=part.filename)
-    media_type, data = data_url(part.file_data)
-    if data is None:
-        data = part.file_data
-        media_type = "application/pdf" if (part.filename or "").lower().endswith(".pdf") else None
-    return chat.Document(data=data, media_type=media_type, filename=part.filename, cache_control=_marker(part))
+    return document(part.file_data, part.filename, _marker(part))
 
 
 _MAKERS: dict[str, Callable[[Part], chat.Part | None]] = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,6 +23,7 @@ from providers.chat import Tool as ChatTool
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
 from providers.dialects.openai.shapes import ABSENT, NULL
+from providers.dialects.openai.unfold import KINDS, mode_of
 from providers.dialects.responses import items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
 from providers.dialects.responses.shapes import (
@@ -40,12 +41,6 @@ from providers.dialects.responses.shapes import (
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
-_MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
-_KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
-    "text": "text",
-    "json_object": "json_object",
-    "json_schema": "json_schema",
-}
 #: Where recalled items are, as far as the body tells.
 _BEFORE = "previous_response_id"
 #: How this API calls what others name in the words of chat completions.
@@ -249,16 +244,12 @@ def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | 
     if choice is None:
         return None
     if isinstance(choice, str):
-        mode = _MODES.get(choice)
-        if mode is None:
-            extra["tool_choice"] = Raw(_encoder.encode(choice))
-            return None
-        return ToolChoice(mode)
+        return mode_of(choice, extra)
     return ToolChoice("named", choice.name) if choice.type == "function" else None
 
 
 def _format(wanted: Format | None) -> ResponseFormat | None:
-    kind = _KINDS.get(wanted.type) if wanted else None
+    kind = KINDS.get(wanted.type) if wanted else None
     if wanted is None or kind is None:
         return None
     if kind != "json_schema":
