@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from dwa import Balancer
@@ -27,6 +27,7 @@ from providers.chat import (
 from providers.client import Piece
 from providers.dialect import StreamEncoder
 from providers.errors import Fault
+from providers.sse import Event
 
 T = TypeVar("T")
 #: The status logged for a caller that hung up; nobody is left to see it. nginx's convention.
@@ -200,14 +201,18 @@ class Meter:
         self.finish_reason: str | None = None
 
     def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
-        """The bytes these events are for the caller."""
+        """The bytes these events are for the caller; see `providers.dialect.Rewrites`."""
         out: list[bytes] = []
+        # Asked for by its name: there is no cheaper way, and this is done for every read of every stream.
+        rewrite: Callable[[Event], bytes] | None = getattr(encoder, "rewrite", None)
         for piece in batch:
             for chunk in piece.chunks:
                 self._note(chunk)
-                if encoder is not None:
+                if encoder is not None and rewrite is None:
                     out.append(encoder.encode(chunk))
-            if encoder is None and (include_usage or not piece.usage_only):
+            if rewrite is not None:
+                out.append(rewrite(piece.event))
+            elif encoder is None and (include_usage or not piece.usage_only):
                 out.append(piece.event.raw)
         return b"".join(out)
 

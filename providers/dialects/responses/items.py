@@ -40,7 +40,7 @@ _encoder = msgspec.json.Encoder()
 #: Characters of an id that are repeated in a message.
 _LONGEST_ID = 200
 #: How sealed thoughts begin, so that ours are told from anybody else's.
-_SEAL = "steelyard."
+SEAL = "steelyard."
 #: How ids of given items begin.
 _PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
@@ -75,15 +75,15 @@ def seal(signature: str | None, redacted: str | None) -> str | None:
     """`encrypted_content` for a proof or opaque thoughts, if there are any."""
     if signature is None and redacted is None:
         return None
-    return _SEAL + b64encode(_encoder.encode(Sealed(signature, redacted))).decode()
+    return SEAL + b64encode(_encoder.encode(Sealed(signature, redacted))).decode()
 
 
 def unseal(content: str | None) -> Sealed:
     """What is inside; nothing when it is not ours."""
-    if content is None or not content.startswith(_SEAL):
+    if content is None or not content.startswith(SEAL):
         return Sealed()
     try:
-        return _sealed.decode(b64decode(content.removeprefix(_SEAL)))
+        return _sealed.decode(b64decode(content.removeprefix(SEAL)))
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
         return Sealed()
 

@@ -92,7 +92,7 @@ class Asked(Struct):
 def parse(body: bytes) -> Asked:
     """The typed view of a caller's body. Raises `InvalidRequest`."""
     request = wire.read_request(request_decoder, body)
-    if request.input is None and request.previous_response_id is None:
+    if request.input is None and request.previous_response_id is None and bytes(request.prompt) == NULL:
         raise InvalidRequest("Missing required field: 'input'.", param="input", code="missing_required_parameter")
     for at, tool in enumerate(request.tools or ()):
         _check_tool(tool, at)

@@ -161,6 +161,7 @@ class Request(Struct, kw_only=True):
     store: bool | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
+    prompt: Raw = ABSENT
     include: list[str] | None = None
 
 
