@@ -9,9 +9,13 @@ from typing import Any
 
 import openai
 import pytest
+from msgspec.structs import replace
 
+from gateway.settings import Settings
+from gateway.settings.sections import Responses as ResponsesSettings
 from tests.acceptance.driving import ALICE_KEY, ANTHROPIC, BOB_KEY, CHAT_MODELS, OPENAI, World, world_in
 from tests.acceptance.test_responses import ask, both_ways, every_dialect
+from tests.serving import until
 
 
 def respond(world: World, said: Any, key: str | None = None, **more: Any) -> Any:
@@ -202,6 +206,20 @@ def test_without_its_table_it_answers_and_says_that_nothing_is_kept(tmp_path: Pa
         assert (more.status, own.get(f"/v1/responses/{kept['id']}").status) == (503, 503)
         assert "retry-after" in more.headers
         assert own.asked() == before
+
+
+def test_old_responses_are_forgotten_when_the_settings_say_so(tmp_path: Path) -> None:
+    def forgetful(settings: Settings) -> Settings:
+        return replace(settings, responses=ResponsesSettings(retention_days=30))
+
+    with world_in(tmp_path) as own:
+        old, young = respond(own, "Old."), respond(own, "Young.")
+    with closing(sqlite3.connect(tmp_path / "steelyard.db")) as file:
+        file.execute("UPDATE responses SET created_at = '2020-01-01 00:00:00.000000' WHERE id = ?", (old["id"],))
+        file.commit()
+    with world_in(tmp_path, forgetful) as own:
+        until(lambda: own.get(f"/v1/responses/{old['id']}").status == 404)
+        assert own.get(f"/v1/responses/{young['id']}").json == young
 
 
 def test_every_request_is_recorded(world: World) -> None:
