@@ -47,7 +47,7 @@ class StoredResponses(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
         order: FromQuery[Literal["asc", "desc"]] = "desc",
     ) -> InputItems:
-        """Its own, last first unless `order` is `asc`; those of earlier responses are theirs."""
+        """All that the model was given, what earlier responses said included; last first unless `order` is `asc`."""
         tenant = principal_of(request).name
         found = await gateway.responses.given(
             tenant, response_id, after=after, limit=limit, newest_first=order == "desc"

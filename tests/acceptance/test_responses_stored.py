@@ -78,6 +78,38 @@ def test_input_items_are_listed_in_pages(chatgpt: openai.OpenAI) -> None:
     assert [item.id for item in page.data] == [item.id for item in reversed(listed)][:3]
 
 
+def texts(items: Any) -> list[str]:
+    return [item.content[0].text for item in items]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_input_items_are_those_of_the_whole_conversation(chatgpt: openai.OpenAI, limit: int, order: Any) -> None:
+    first = chatgpt.responses.create(model=OPENAI, input="One")
+    turns: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Two"}]
+    second = chatgpt.responses.create(model=OPENAI, input=turns, previous_response_id=first.id)
+    # What is referred to has its place already: it is told once, or its id would not lead on to the next page.
+    again: list[Any] = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "Three"}]
+    third = chatgpt.responses.create(model=ANTHROPIC, input=again, instructions="Go on.")
+    fourth = chatgpt.responses.create(model=OPENAI, input=again, previous_response_id=second.id)
+    said = ["One", first.output_text, "Be brief.", "Two", second.output_text, "Three"]
+    assert texts(chatgpt.responses.input_items.list(third.id, order="asc")) == [first.output_text, "Three"]
+    listed = texts(chatgpt.responses.input_items.list(fourth.id, limit=limit, order=order))
+    assert listed == (said if order == "asc" else said[::-1])
+    page = chatgpt.responses.input_items.list(fourth.id, limit=2, order="asc", after=first.output[0].id or "")
+    assert (texts(page.data), page.has_more) == (["Be brief.", "Two"], True)
+    with pytest.raises(openai.BadRequestError) as caught:
+        chatgpt.responses.input_items.list(second.id, after=second.output[0].id or "")
+    assert caught.value.param == "after"
+
+
+def test_input_items_go_back_as_far_as_they_are_there(chatgpt: openai.OpenAI) -> None:
+    first = chatgpt.responses.create(model=OPENAI, input="One")
+    second = chatgpt.responses.create(model=OPENAI, input="Two", previous_response_id=first.id)
+    chatgpt.responses.delete(first.id)
+    assert texts(chatgpt.responses.input_items.list(second.id)) == ["Two"]
+
+
 def test_an_item_is_referred_to(chatgpt: openai.OpenAI) -> None:
     first = chatgpt.responses.create(model=OPENAI, input="The first words.")
     given = next(iter(chatgpt.responses.input_items.list(first.id)))
