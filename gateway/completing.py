@@ -7,18 +7,19 @@ would have to be woven into one stream that any of them may break.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from msgspec import field
 
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import COMPLETIONS, Deployment
 from providers import client
-from providers.chat import ChatReply, ChatRequest
+from providers.chat import ChatReply, ChatRequest, Usage
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
-from providers.dialects.completions import joined
+from providers.dialects.completions import joined, total
 from providers.dialects.openai.encode import COMPLETIONS_PATH
+from providers.errors import Fault
 from providers.transport import Transport
 
 #: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
@@ -76,14 +77,27 @@ def _writes_on(deployment: Deployment) -> bool:
 async def _together(
     transport: Transport, deployment: Deployment, calls: list[Call], deadline: float
 ) -> list[client.Received]:
-    """The answers to all, in order; the first that fails ends the others. Raises a `Fault`."""
+    """The answers to all, in order; the first that fails ends the others. Raises a `Fault`, with what they cost."""
     tasks = [
         asyncio.create_task(client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline))
         for call in calls
     ]
     try:
         return await asyncio.gather(*tasks)
+    except Fault as fault:
+        answered = [task.result().body for task in tasks if task.done() and task.exception() is None]
+        fault.spent = total(_usages(deployment, answered))
+        raise
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _usages(deployment: Deployment, bodies: list[bytes]) -> list[Usage]:
+    """The tokens of these answers, as far as they are any."""
+    counted: list[Usage] = []
+    for body in bodies:
+        with suppress(Fault):
+            counted.append(deployment.dialect.glance(body).usage)
+    return counted

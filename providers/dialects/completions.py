@@ -159,9 +159,14 @@ def _unfold(request: _Request, prompt: str | list[int], body: bytes) -> Conversa
 def joined(replies: list[ChatReply]) -> ChatReply:
     """The answers to several prompts as one, in order."""
     first = replies[0]
-    usage = Usage(*(sum(getattr(one.usage, name) for one in replies) for name in Usage.__struct_fields__))
+    usage = total([one.usage for one in replies])
     choices = [choice for one in replies for choice in one.choices]
     return ChatReply(first.id, first.model, choices, usage, first.created)
+
+
+def total(usages: list[Usage]) -> Usage:
+    """All of these tokens."""
+    return Usage(*(sum(getattr(one, name) for one in usages) for name in Usage.__struct_fields__))
 
 
 class Form:
