@@ -167,6 +167,10 @@ def check(item: Item, path: str, calls: dict[str, str], scan: Scan) -> None:
                 code="invalid_value",
             )
         _check_parts(item.output, f"{path}.output", scan)
+    elif isinstance(item, Thought):
+        scan.attached += len(item.encrypted_content or "")
+    elif isinstance(item, Picture):
+        scan.attached += len(item.result or "")
     elif isinstance(item, Message):
         _check_parts(item.content, f"{path}.content", scan)
 

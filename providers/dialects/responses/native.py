@@ -103,10 +103,10 @@ def _foreign(extension: Any) -> bool:
 
 def _opened(seal: str, provider: str) -> str | None:
     """The seal as the provider wrote it; None when it is another's."""
-    if seal.startswith(_WHOSE):
-        whose, _, content = seal.removeprefix(_WHOSE).partition(":")
-        return content if whose == provider else None
-    return None if seal.startswith(SEAL) else seal
+    own = f"{_WHOSE}{provider}:"
+    if seal.startswith(own):
+        return seal.removeprefix(own)
+    return None if seal.startswith((_WHOSE, SEAL)) else seal
 
 
 def _theirs(identity: Any) -> str | None:

@@ -183,6 +183,20 @@ def test_recalled_items_that_no_conversation_holds_are_named() -> None:
         assert dialect.encode(request, Target("p", "m", Profile()), drop=True).dropped == lost
 
 
+def test_pictures_and_seals_are_not_counted_as_text() -> None:
+    asked = parse(body(previous_response_id="resp_1"))
+    short, long = (
+        asked.chat(
+            [
+                {"type": "image_generation_call", "id": "ig_1", "result": "A" * size},
+                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "A" * size},
+            ]
+        )
+        for size in (4, 400_000)
+    )
+    assert short.input_tokens == long.input_tokens
+
+
 @pytest.mark.parametrize("recalled", [True, False])
 def test_a_drawn_picture_comes_back_to_who_can_see_it_and_is_named_to_others(recalled: bool) -> None:
     parts: list[Part] = [Image(data="AA==", media_type="image/webp")]
