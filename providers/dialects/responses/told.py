@@ -36,7 +36,7 @@ from providers.dialects.openai.answers import Count
 from providers.dialects.openai.faults import fault, fault_in
 from providers.dialects.openai.shapes import ABSENT, NULL
 from providers.dialects.wire import read_answer
-from providers.errors import Fault, Garbled
+from providers.errors import Fault, Garbled, Misconfigured, Rejected
 from providers.sse import Event
 
 #: Codes of failed responses that tell of the request (the API reference's list); the others tell of the server.
@@ -300,8 +300,19 @@ class Native:
         return StreamDecoder()
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-        """What an answer with an error status means: OpenAI says it as elsewhere. Never raises."""
-        return fault(status, headers, body)
+        """What an answer with an error status means. Never raises.
+
+        OpenAI says it as elsewhere, but for 404: here it may be a file, a prompt or a store that the caller named, and
+        no caller's mistake may take a server out of service for all. Without a field it is the path that is not there.
+        """
+        found = fault(status, headers, body)
+        about_model = found.param == "model" or found.code == "model_not_found"
+        if status != 404 or not isinstance(found, Misconfigured) or about_model:
+            return found
+        if found.param is not None:
+            return Rejected(found.message, status=status, code=found.code, param=found.param)
+        hint = "If this server has no /responses, say 'responses: false' in its profile."
+        return Misconfigured(f"{found.message} {hint}", status=status, code=found.code)
 
 
 NATIVE = Native()

@@ -22,7 +22,7 @@ from providers.chat import (
 )
 from providers.dialect import Call, Inexpressible, Profile, Target
 from providers.dialects.responses import NATIVE, Form, decode, native, parse, response_of
-from providers.errors import Fault, Garbled, Overloaded, Rejected, Throttled
+from providers.errors import Fault, Garbled, Misconfigured, Overloaded, Rejected, Throttled
 from providers.sse import Event, Parser
 
 NAME = "01M7ZGJM0KY4BDBZESW26J1SAA"
@@ -251,6 +251,29 @@ def test_what_is_no_answer_is_a_fault(answer: Any, fault: type[Fault]) -> None:
     with pytest.raises(Fault) as caught:
         decode(json.dumps(answer).encode())
     assert type(caught.value) is fault
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "hinted"),
+    [
+        ({"message": "No such prompt.", "type": "invalid_request_error", "param": "prompt.id"}, Rejected, False),
+        ({"message": "No such model.", "param": None, "code": "model_not_found"}, Misconfigured, False),
+        ({"message": "No such model.", "param": "model"}, Misconfigured, False),
+        ({"message": "Invalid URL (POST /v1/responses)", "type": "invalid_request_error"}, Misconfigured, True),
+        (None, Misconfigured, True),
+    ],
+    ids=str,
+)
+def test_what_is_not_there_is_whose_who_named_it(error: Any, fault: type[Fault], hinted: bool) -> None:
+    found = NATIVE.fault(404, {}, json.dumps({"error": error}).encode())
+    assert (type(found), found.status) == (fault, 404)
+    assert ("responses: false" in found.message) is hinted
+
+
+def test_other_errors_mean_what_they_mean_elsewhere() -> None:
+    body = json.dumps({"error": {"message": "Later.", "code": "rate_limit_exceeded"}}).encode()
+    found = NATIVE.fault(429, {"retry-after": "7"}, body)
+    assert (type(found), found.retry_after) == (Throttled, 7)
 
 
 # Events
