@@ -2,7 +2,7 @@
 
 Law: a response belongs to its tenant; anybody else's is not there. A conversation that cannot be recalled whole is
 refused, because answering without its past would be answering another question. A failed request keeps nothing. An
-answer that cannot be kept is given all the same, and says `store: false`.
+answer that cannot be kept is given all the same, and says `store: false`. How long the others are kept: `retention`.
 
 Earlier items are sent whole, unless the caller lets the gateway truncate: then the oldest are left out until the rest
 and what is asked now take three quarters of the largest window among the candidates.

@@ -133,10 +133,12 @@ def test_a_searched_conversation_goes_on_where_its_items_are_understood(chatgpt:
 
 
 @both_ways
-@pytest.mark.parametrize("by", ["id", "items", "references"])
+@pytest.mark.parametrize("by", ["id", "items", "references", "stateless"])
 def test_sealed_thoughts_come_home(chatgpt: openai.OpenAI, streamed: bool, by: str) -> None:
     more: dict[str, Any] = {"model": OPENAI, "streamed": streamed, "tools": [WEATHER], **THINKING}
     question = {"role": "user", "content": "#sim tool=weather"}
+    if by == "stateless":
+        more |= {"store": False, "include": ["reasoning.encrypted_content"]}
     first: Any = ask(chatgpt, [question], **more)
     thought, call = first.output
     assert thought.encrypted_content == f"steelyard:sim-openai:{SEAL}{thought.encrypted_content.rpartition(SEAL)[2]}"
@@ -145,7 +147,7 @@ def test_sealed_thoughts_come_home(chatgpt: openai.OpenAI, streamed: bool, by: s
     if by == "id":
         more["previous_response_id"] = first.id
         given: list[Any] = [output]
-    elif by == "items":
+    elif by in ("items", "stateless"):
         given = [question, thought.to_dict(), called, output]
     else:
         given = [question, *({"type": "item_reference", "id": item.id} for item in first.output), output]
