@@ -199,6 +199,8 @@ class Meter:
         self._usage: Usage | None = None
         self._characters = 0
         self.finish_reason: str | None = None
+        #: Nothing was said since somebody said that it was the end.
+        self._ended = False
 
     def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
         """The bytes these events are for the caller; see `providers.dialect.Rewrites`."""
@@ -221,12 +223,15 @@ class Meter:
             self._said.append(chunk)
         if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
             self._characters += len(chunk.text)
+            self._ended = False
         elif isinstance(chunk, ToolCallDelta):
             self._characters += len(chunk.arguments)
+            self._ended = False
         elif isinstance(chunk, UsageReport):
             self._usage = chunk.usage
         elif isinstance(chunk, Finish):
             self.finish_reason = chunk.reason
+            self._ended = True
         elif isinstance(chunk, Begin) and not chunk.created:
             chunk.created = self._created
 
@@ -235,7 +240,7 @@ class Meter:
         written = -(-self._characters // 4)
         if self._usage is None:
             return Usage(self._input_estimate, written)
-        if self.finish_reason is None and self._usage.output_tokens < written:
+        if not self._ended and self._usage.output_tokens < written:
             # Broken off before the provider's final count: its first report counts the prompt, and little else.
             usage = self._usage
             return Usage(usage.input_tokens, written, usage.cached_tokens, usage.cache_write_tokens)

@@ -36,6 +36,7 @@ from providers.chat import (
     Turn,
     Usage,
     UsageReport,
+    total,
 )
 from providers.dialects import wire
 from providers.dialects.openai.reply import rendered_finish, rendered_usage
@@ -164,11 +165,6 @@ def joined(replies: list[ChatReply]) -> ChatReply:
     return ChatReply(first.id, first.model, choices, usage, first.created)
 
 
-def total(usages: list[Usage]) -> Usage:
-    """All of these tokens."""
-    return Usage(*(sum(getattr(one, name) for one in usages) for name in Usage.__struct_fields__))
-
-
 class Form:
     """How answers are written; see `gateway.calls.Form`."""
 
@@ -191,16 +187,17 @@ class Form:
         )
 
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
-        """An encoder for one stream, which answers the first prompt."""
-        return StreamEncoder(request, self._echoed[0])
+        """An encoder for one stream."""
+        return StreamEncoder(request, self._echoed)
 
 
 class StreamEncoder:
     """See `providers.dialect.StreamEncoder`."""
 
-    def __init__(self, request: ChatRequest, echoed: str) -> None:
-        """Ready for the first chunk of the answer to this request; each choice begins with what is `echoed`."""
+    def __init__(self, request: ChatRequest, echoed: list[str]) -> None:
+        """Ready for the first chunk; the choices of each prompt begin with what of it is `echoed`."""
         self._echoed = echoed
+        self._each = request.n
         #: Characters of each choice so far.
         self._lengths: dict[int, int] = {}
         self._head = _head(Begin("", request.model))
@@ -250,7 +247,8 @@ class StreamEncoder:
         """A piece of a choice, with what is before its first one, and where the piece is in the choice's text."""
         offset = self._lengths.get(choice)
         if offset is None:
-            offset, text = len(self._echoed), self._echoed + text
+            before = self._echoed[min(choice // self._each, len(self._echoed) - 1)]
+            offset, text = len(before), before + text
             self._lengths[choice] = len(text)
         else:
             self._lengths[choice] += len(text)

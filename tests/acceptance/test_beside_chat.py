@@ -190,9 +190,59 @@ def test_probabilities_that_nobody_has_are_refused_by_name(gateway: World) -> No
         assert (dropped.status, dropped.headers["x-steelyard-dropped-params"]) == (200, answer.json["error"]["param"])
 
 
-def test_several_prompts_cannot_be_streamed(gateway: World) -> None:
-    answer = gateway.post("/v1/completions", {"model": OPENAI, "prompt": ["a", "b"], "stream": True})
-    assert (answer.status, answer.json["error"]["code"]) == (400, "unsupported_parameter")
+@every_dialect
+@pytest.mark.parametrize("echo", [False, True])
+def test_several_prompts_are_streamed_one_after_the_other(
+    gateway: World, client: openai.OpenAI, model: str, echo: bool
+) -> None:
+    prompts = ["first", "second", "third"]
+    asked: dict[str, Any] = {"model": model, "prompt": prompts, "max_tokens": 200, "echo": echo}
+    whole = client.completions.create(**asked)
+    raw = client.completions.with_raw_response.create(**asked, stream=True, stream_options={"include_usage": True})
+    chunks: list[Any] = list(raw.parse())
+    assert len({chunk.id for chunk in chunks}) == 1
+    texts, ends = ["", "", ""], list[int]()
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        texts[choice.index] += choice.text
+        ends += [choice.index] if choice.finish_reason else []
+    assert texts == [choice.text for choice in whole.choices]
+    assert ends == [0, 1, 2]
+    assert chunks[-1].usage == whole.usage
+    record = gateway.record(raw.headers["x-steelyard-request-id"])
+    assert whole.usage is not None
+    assert (record["input_tokens"], record["output_tokens"]) == (
+        whole.usage.prompt_tokens,
+        whole.usage.completion_tokens,
+    )
+
+
+def test_choices_of_several_streamed_prompts_count_up(gateway: World) -> None:
+    body = {"model": OPENAI, "prompt": ["a", "b"], "n": 2, "stream": True, "max_tokens": 9}
+    parts = [data for _, data in gateway.post("/v1/completions", body).events if data != "[DONE]"]
+    assert {choice["index"] for part in parts for choice in part["choices"]} == {0, 1, 2, 3}
+
+
+def test_a_later_prompt_that_fails_breaks_the_stream_and_what_came_is_paid_for(gateway: World) -> None:
+    body = {"model": OPENAI, "prompt": ["first", "#sim fail=down", "never"], "stream": True, "max_tokens": 200}
+    answer = gateway.post("/v1/completions", body)
+    assert answer.status == 200
+    *parts, (_, last) = answer.events
+    assert last["error"]["code"] is not None
+    text = "".join(choice["text"] for _, part in parts for choice in part["choices"])
+    assert "read: first" in text
+    record = gateway.record(answer.headers["x-steelyard-request-id"])
+    assert (record["outcome"], record["output_tokens"], len(record["attempts"])) == ("error", tokens(text), 1)
+    assert record["cost_usd"] > 0
+
+
+def test_a_first_prompt_that_fails_is_asked_of_another(gateway: World) -> None:
+    gateway.running.control("sim-openai", "down")
+    body = {"model": "sim-chat", "prompt": ["a", "b"], "stream": True, "max_tokens": 100}
+    for _ in range(4):
+        answer = gateway.post("/v1/completions", body)
+        assert answer.status == 200
+        assert answer.headers["x-steelyard-provider"] != "sim-openai"
+        assert answer.events[-1][1] == "[DONE]"
 
 
 def test_values_that_ask_for_nothing_are_no_obstacle(gateway: World) -> None:
