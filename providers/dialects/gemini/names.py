@@ -95,11 +95,16 @@ WORDS = {
     "metadata": "labels",
     "service_tier": "serviceTier",
     "messages.role.system.content": "systemInstruction.parts",
+    "messages.role.user.content": "contents.parts",
     "messages.role.assistant.content": "contents.parts",
     "messages.content.image_url": "contents.parts",
+    "messages.content.image_url.detail": "generationConfig.mediaResolution",
     "messages.content.file": "contents.parts",
     "messages.content.input_audio": "contents.parts.inlineData",
+    "messages.content.input_audio.format": "contents.parts.inlineData.mimeType",
+    "messages.tool_calls": "contents.parts.functionCall",
     "messages.tool_calls.arguments": "contents.parts.functionCall.args",
+    "messages.tool_call_id": "contents.parts.functionResponse.id",
 }
 
 _object = msgspec.json.Decoder(dict[str, Raw])

@@ -17,6 +17,8 @@ from providers.dialects.openai.unfold import unfold
 from providers.dialects.wire import read_request
 
 #: Part type → the field that holds it, and the capability a model needs for it.
+#: Who asks has two fields, of which the newer one counts.
+SAFETY = {"user": "safety_identifier"}
 _PARTS: dict[str, tuple[str, str | None]] = {
     "text": ("text", None),
     "refusal": ("refusal", None),
@@ -50,6 +52,7 @@ def parse(body: bytes) -> ChatRequest:
         needs=frozenset(needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,
+        words=SAFETY if request.safety_identifier else {},
     )
 
 

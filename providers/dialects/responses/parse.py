@@ -22,6 +22,7 @@ from providers.chat import ChatRequest, Conversation, Effort, ResponseFormat, Te
 from providers.chat import Tool as ChatTool
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
+from providers.dialects.openai.parse import SAFETY
 from providers.dialects.openai.shapes import NULL
 from providers.dialects.responses import items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
@@ -170,7 +171,7 @@ def _made(asked: Asked, said: list[Item], calls: Mapping[str, str], scan: items.
         needs=frozenset(scan.needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,
-        words=_WORDS,
+        words=_WORDS | SAFETY if request.safety_identifier else _WORDS,
     )
 
 
