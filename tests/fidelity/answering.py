@@ -394,7 +394,9 @@ TOLD = [
         gaps={
             "openai": Gap("Chat Completions answers with no pictures."),
             "anthropic": Gap("Anthropic's API answers with no pictures."),
-            "tell:anthropic": Gap("Anthropic's answers hold no pictures: the caller gets an error that says so."),
+            "tell:anthropic": Gap(
+                "Anthropic's answers hold no pictures: the caller gets an error that says so.", error="cannot hold"
+            ),
         },
     ),
     Feature(
@@ -412,5 +414,3 @@ TOLD = [
         },
     ),
 ]
-
-ANSWERING = [*THOUGHTS, *ENDS, *COUNTS, *TOLD]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fidelity.cells import Feature, Gap, at, every, has, no, says
-from tests.fidelity.wire import DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
+from tests.fidelity.wire import ASKED, DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
 
 _SCHEMA: Json = {
     "type": "object",
@@ -15,17 +15,21 @@ _SCHEMA: Json = {
 
 def o(*messages: Json, **fields: object) -> Json:
     """A question in OpenAI's format."""
-    return {"messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+    return _question("openai", "messages", messages, fields)
 
 
 def a(*messages: Json, **fields: object) -> Json:
     """A question in Anthropic's format."""
-    return {"max_tokens": 3000, "messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+    return _question("anthropic", "messages", messages, fields)
 
 
 def g(*contents: Json, **fields: object) -> Json:
     """A question in Gemini's format."""
-    return {"contents": list(contents) or [{"role": "user", "parts": [{"text": "Hi"}]}], **fields}
+    return _question("gemini", "contents", contents, fields)
+
+
+def _question(ingress: str, name: str, said: tuple[Json, ...], fields: Json) -> Json:
+    return {**ASKED[ingress], **({name: list(said)} if said else {}), **fields}
 
 
 def gc(**config: object) -> Json:
@@ -420,5 +424,3 @@ TERMS = [
         loose=True,
     ),
 ]
-
-ASKING = [*SAMPLING, *BOUNDS, *THINKING, *TERMS]

@@ -13,16 +13,23 @@ format, so that nobody writes down what a cell should be. A cell is what executi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tests.fidelity.wire import DIALECTS, PLAIN, Json
+import msgspec
+from msgspec import Raw
+
+from tests.fidelity.wire import ASKED, DIALECTS, PLAIN, Json
 from tests.fidelity.world import Heard, World
 
 _UNSENT, _UNTOLD = "not in what was sent", "the answer does not say it"
 #: What `World` adds to a question.
 _OURS = ("model", "stream", "stream_options")
+#: The first name in the path of a field.
+_NAME = re.compile(r"\w+")
+_fields = msgspec.json.Decoder(dict[str, Raw])
 Probe = Callable[[Any], object]
 #: (the first request, what its caller got) → the caller's next request.
 Again = Callable[[Json, Json], Json]
@@ -34,6 +41,8 @@ class Gap:
 
     reason: str
     absent: tuple[str, ...] = ()
+    #: The caller's answer is an error with these words, since without what cannot be told it would be another answer.
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,8 @@ def _open_gap(feature: Feature, ingress: str, provider: str) -> tuple[str, str] 
 
 def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked: bool = True) -> str:
     """What is not as it should be in an exchange, or nothing."""
-    if b"cannot hold" in heard.body and f"tell:{ingress}" in feature.gaps:
+    untold = feature.gaps.get(f"tell:{ingress}")
+    if untold and untold.error and untold.error.encode() in heard.body:
         return _UNTOLD
     if heard.status != 200 or "broken" in heard.answer:
         return f"{heard.status}: {heard.body[:300]!r}"
@@ -187,15 +197,15 @@ def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked
     if asked and not feature.again and not found(feature.sent.get(provider), heard.sent):
         return f"{_UNSENT}: {json.dumps(heard.sent)[:600]}"
     if asked and not found(feature.got.get(ingress), heard.answer):
-        return _UNTOLD if f"tell:{ingress}" in feature.gaps else f"not told: {heard.body[:900]!r}"
+        return _UNTOLD if untold and not untold.error else f"not told: {heard.body[:900]!r}"
     return ""
 
 
 def _same(ask: Json, heard: Heard) -> tuple[str, str]:
-    """Same format: the question is the caller's but for the model's name, the answer the provider's, byte for byte."""
-    asked = {name: value for name, value in (heard.sent or {}).items() if name not in _OURS}
-    if asked != ask:
-        return "lost", f"the question was changed: {json.dumps(asked)[:600]}"
+    """Same format: each field of the question but the model's name is the caller's, byte for byte; so is the answer."""
+    asked = {name: bytes(value) for name, value in _fields.decode(heard.raw).items() if name not in _OURS}
+    if asked != {name: json.dumps(value).encode() for name, value in ask.items()}:
+        return "lost", f"the question was changed: {heard.raw[:600]!r}"
     return ("exact", "") if heard.body == heard.told else ("lost", f"the answer was changed: {heard.body[:600]!r}")
 
 
@@ -208,6 +218,8 @@ async def _refusal(
     if not message.startswith(head) or heard.sent is not None:
         return "lost", f"a 400 that is no refusal: {heard.body[:300]!r}"
     fields = message.partition(": ")[2].partition(". Leave")[0]
+    if strangers := [one for one in fields.split(", ") if not _is_of(feature.ask[ingress], ASKED[ingress], one)]:
+        return "lost", f"refused {strangers}, which nobody asked for"
     reply = PLAIN[provider] if feature.again else feature.reply.get(provider) or PLAIN[provider]
     dropped = await world.ask(ingress, provider, feature.ask[ingress], reply, stream=stream, drop=True)
     named = dropped.headers.get("x-steelyard-dropped-params", "")
@@ -219,6 +231,12 @@ async def _refusal(
         return "impossible", gap.reason
     note = feature.notes.get(provider)
     return "refused", f"`{fields}`: {note}" if note else f"`{fields}`"
+
+
+def _is_of(ask: Json, plain: Json, field: str) -> bool:
+    """Whether what was refused is of the feature: its first name is a field that a plain question has otherwise."""
+    name = _NAME.match(field)
+    return name is not None and ask.get(name[0]) != plain.get(name[0])
 
 
 async def _next_turn(

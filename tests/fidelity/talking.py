@@ -691,6 +691,3 @@ TOOLS = [
 
 def _arguments(answer: Json, number: int = 0) -> object:
     return json.loads(answer["choices"][0]["message"]["tool_calls"][number]["function"]["arguments"])
-
-
-TALKING = [*TURNS, *MEDIA, *TOOLS]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.fidelity import sdk
-from tests.fidelity.asking import a, g, o
-from tests.fidelity.cells import Cell, Feature, credulous
+from tests.fidelity.cells import Cell, Feature, credulous, decide
 from tests.fidelity.run import FEATURES, PAGE, README, every_cell, line, page
-from tests.fidelity.wire import PLAIN
-from tests.fidelity.world import world
+from tests.fidelity.wire import ASKED, DIALECTS, PLAIN, Json
+from tests.fidelity.world import Heard, World, world
 
-_PLAINLY = {"openai": o(), "anthropic": a(), "gemini": g()}
 _REWRITE = "`make fidelity` writes it anew"
 
 
@@ -62,9 +62,51 @@ async def test_no_probe_finds_what_nobody_said(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
         sent = {
             name: (await running.ask(name, name, ask, PLAIN[name], stream=False)).sent or {}
-            for name, ask in _PLAINLY.items()
+            for name, ask in ASKED.items()
         }
     assert [found for feature in FEATURES for found in credulous(feature, sent)] == []
+
+
+class _Deaf(World):
+    """A gateway that passes on nothing of what is asked, and tells nothing of what is answered."""
+
+    def __init__(self) -> None:
+        """No gateway at all."""
+
+    async def ask(
+        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+    ) -> Heard:
+        raw = json.dumps(ASKED[provider]).encode()
+        body = json.dumps(PLAIN[ingress]).encode()
+        return Heard(200, {}, body, PLAIN[ingress], ASKED[provider], raw, b"told")
+
+
+class _Stubborn(World):
+    """A gateway that refuses everything, and says of a field nobody sent that this is why."""
+
+    def __init__(self) -> None:
+        """No gateway at all."""
+
+    async def ask(
+        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+    ) -> Heard:
+        if drop:
+            return Heard(200, {"x-steelyard-dropped-params": "made_up"}, b"", PLAIN[ingress], None, b"", b"")
+        error = {"error": {"message": f"Not supported by {provider}/some-model: made_up. Leave it out."}}
+        return Heard(400, {}, json.dumps(error).encode(), error, None, b"", b"")
+
+
+@pytest.mark.parametrize("gateway", [_Deaf(), _Stubborn()])
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+async def test_a_gateway_that_carries_nothing_keeps_no_cell(feature: Feature, gateway: World) -> None:
+    if feature.absence and isinstance(gateway, _Deaf):
+        return
+    for ingress, provider in itertools.product(DIALECTS, DIALECTS):
+        for stream in (False, True):
+            cell = await decide(gateway, feature, ingress, provider, stream)
+            assert cell.verdict in ("lost", "impossible"), cell
+            # What has no reason is lost.
+            assert cell.verdict == "lost" or any(gap.reason == cell.why for gap in feature.gaps.values())
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)

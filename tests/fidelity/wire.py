@@ -64,6 +64,12 @@ def gemini_reply(
     }
 
 
+#: A question that asks for nothing, and an answer that says nothing.
+ASKED: dict[str, Json] = {
+    "openai": {"messages": [{"role": "user", "content": "Hi"}]},
+    "anthropic": {"max_tokens": 3000, "messages": [{"role": "user", "content": "Hi"}]},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
+}
 PLAIN: dict[str, Json] = {"openai": openai_reply(), "anthropic": anthropic_reply(), "gemini": gemini_reply()}
 
 

@@ -37,6 +37,8 @@ class Heard:
     body: bytes
     answer: Json
     sent: Json | None
+    #: The same as bytes.
+    raw: bytes
     #: What the provider said, as bytes.
     told: bytes
     #: What a strict server of the provider's dialect says against what it was sent.
@@ -100,7 +102,7 @@ class World:
             # A stream that ends in an error: whoever expects an answer does not find it here.
             answer = {"broken": str(broken)}
         complaint = _complaint(provider, sent, stream) if sent is not None else ""
-        return Heard(status, answered, body, answer, json.loads(sent) if sent else None, told, complaint)
+        return Heard(status, answered, body, answer, json.loads(sent) if sent else None, sent or b"", told, complaint)
 
     async def _post(self, path: str, query: str, body: bytes, headers: Json) -> tuple[int, dict[str, str], bytes]:
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
