@@ -75,12 +75,12 @@ class Form:
             composer.part(part, at)
         if choice is not None and choice.citations:
             composer.cited(Cited(choice.citations))
-        composer.model, composer.usage = reply.model or None, reply.usage
+        composer.model, composer.usage, composer.service_tier = reply.model or None, reply.usage, reply.service_tier
         composer.finish = choice.finish_reason if choice else None
         if choice is not None and choice.logprobs is not None:
             composer.sure_of(choice.logprobs)
         composer.close(done=_status(composer)[0] == "completed")
-        return _encoder.encode(self.finished(composer, reply.service_tier))
+        return _encoder.encode(self.finished(composer))
 
     def stream_encoder(self, request: ChatRequest) -> _Stream:
         """An encoder for one stream."""
@@ -93,7 +93,7 @@ class Form:
     def final(self) -> Json:
         """The response at the end of its stream."""
         assert self._stream is not None
-        return _plain.decode(_encoder.encode(self.finished(self._stream.composer, None)))
+        return _plain.decode(_encoder.encode(self.finished(self._stream.composer)))
 
     def end(self, response: Json) -> bytes:
         """The terminal event of the stream: this response."""
@@ -106,17 +106,17 @@ class Form:
             return b""
         stream = self._stream
         events = stream.composer.close(done=False)
-        response = self.finished(stream.composer, None)
+        response = self.finished(stream.composer)
         response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
         return stream.write([*events, {"type": "response.failed", "response": response}])
 
-    def finished(self, composer: Composer, service_tier: str | None) -> Json:
+    def finished(self, composer: Composer) -> Json:
         """The response, with all that was said."""
         status, details = _status(composer)
         response = self.shown(composer.model, status)
         response |= {"incomplete_details": details, "output": composer.output, "usage": _usage(composer.usage)}
-        if service_tier is not None:
-            response["service_tier"] = service_tier
+        if composer.service_tier is not None:
+            response["service_tier"] = composer.service_tier
         return response
 
     def shown(self, model: str | None, status: str) -> Json:

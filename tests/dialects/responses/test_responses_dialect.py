@@ -424,3 +424,37 @@ def test_sources_stand_with_the_text_that_they_are_of() -> None:
         adapter.validate_python(event)
     whole = ChatReply("x", "m", [Choice([Text("It is so.")], "stop", citations=cited)], Usage())
     assert json.loads(form().render(whole))["output"][0]["content"][0]["annotations"] == notes
+
+
+def test_sources_that_come_after_a_call_stand_with_the_text_all_the_same() -> None:
+    cited = [Citation("https://x/a", "A", 0, 9)]
+    call = ToolCall("c", "f", "{}")
+    chunks: list[ChatChunk] = [
+        Begin("x", "m"),
+        TextDelta("It is so."),
+        ToolCallDelta(0, "{}", "c", "f"),
+        Cited(cited),
+        Finish("stop"),
+    ]
+    events, final = streamed(chunks)
+    (note,) = final["output"][0]["content"][0]["annotations"]
+    (told,) = [event for event in events if event["type"] == "response.output_text.annotation.added"]
+    assert (told["item_id"], told["content_index"], told["annotation"]) == (final["output"][0]["id"], 0, note)
+    whole = ChatReply("x", "m", [Choice([Text("It is so."), call], "stop", citations=cited)], Usage())
+    assert json.loads(form().render(whole))["output"] == final["output"]
+
+
+def test_what_begins_is_shown_as_it_begins() -> None:
+    rows = Raw(b'{"content":[{"token":"a","logprob":-0.5}]}')
+    said: list[ChatChunk] = [ReasoningDelta("Hm.", signature="s"), TextDelta("a", logprobs=rows), Finish("stop")]
+    events, final = streamed([Begin("x", "m"), *said])
+    shown = {event["type"]: event for event in events if event["type"].endswith("added")}
+    items = [event["item"] for event in events if event["type"] == "response.output_item.added"]
+    assert [item.get("summary", item.get("content")) for item in items] == [[], []]
+    assert shown["response.content_part.added"]["part"]["logprobs"] == []
+    assert final["output"][1]["content"][0]["logprobs"] == json.loads(bytes(rows))["content"]
+
+
+def test_a_stream_says_the_tier_it_was_served_in() -> None:
+    _, final = streamed([Begin("x", "m", service_tier="priority"), TextDelta("a"), Finish("stop")])
+    assert final["service_tier"] == "priority"
