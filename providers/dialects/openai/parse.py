@@ -16,9 +16,9 @@ from providers.dialects.openai.shapes import CALLABLE, NULL, Format, Message, Pa
 from providers.dialects.openai.unfold import unfold
 from providers.dialects.wire import read_request
 
-#: Part type → the field that holds it, and the capability a model needs for it.
 #: Who asks has two fields, of which the newer one counts.
 SAFETY = {"user": "safety_identifier"}
+#: Part type → the field that holds it, and the capability a model needs for it.
 _PARTS: dict[str, tuple[str, str | None]] = {
     "text": ("text", None),
     "refusal": ("refusal", None),
