@@ -400,17 +400,27 @@ TOLD = [
         },
     ),
     Feature(
-        "the model's own name and the answer's id",
+        "the model's own name",
         _PLAIN,
         reply={
-            "openai": {**openai_reply(), "id": "own-7", "model": "own-name"},
-            "anthropic": {**anthropic_reply(), "id": "own-7", "model": "own-name"},
-            "gemini": {**gemini_reply(), "responseId": "own-7", "modelVersion": "own-name"},
+            "openai": {**openai_reply(), "model": "own-name"},
+            "anthropic": {**anthropic_reply(), "model": "own-name"},
+            "gemini": {**gemini_reply(), "modelVersion": "own-name"},
         },
         got={
-            "openai": every(at("id", "own-7"), at("model", "own-name")),
-            "anthropic": every(at("id", "own-7"), at("model", "own-name")),
-            "gemini": every(at("responseId", "own-7"), at("modelVersion", "own-name")),
+            "openai": at("model", "own-name"),
+            "anthropic": at("model", "own-name"),
+            "gemini": at("modelVersion", "own-name"),
         },
+    ),
+    Feature(
+        "the answer's id",
+        _PLAIN,
+        reply={
+            "openai": {**openai_reply(), "id": "own-7"},
+            "anthropic": {**anthropic_reply(), "id": "own-7"},
+            "gemini": {**gemini_reply(), "responseId": "own-7"},
+        },
+        got={"openai": at("id", "own-7"), "anthropic": at("id", "own-7"), "gemini": at("responseId", "own-7")},
     ),
 ]

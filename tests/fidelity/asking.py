@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.fidelity.cells import Feature, Gap, at, every, has, no, says
 from tests.fidelity.wire import ASKED, DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
 
-_SCHEMA: Json = {
+SCHEMA: Json = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
@@ -41,7 +41,7 @@ _NO_PENALTIES = Gap("Anthropic's API has no penalties.", ("frequency_penalty", "
 _NO_LOGPROBS = Gap("Anthropic's API tells no token probabilities.", ("logprobs", "top_logprobs"))
 _NO_N = Gap("Anthropic's API gives one answer to a request.", ("n",))
 _NO_SEED = Gap("Anthropic's API has no seed.", ("seed",))
-_NOBODY = {name: Gap("What nobody knows, nobody can translate.") for name in DIALECTS}
+_NOBODY = {name: Gap("What nobody knows, nobody can translate.", but=("orchestrate",)) for name in DIALECTS}
 _LOGPROBS: Json = {
     "content": [{"token": "Hello", "logprob": -0.25, "bytes": None, "top_logprobs": []}],
     "refusal": None,
@@ -212,16 +212,16 @@ BOUNDS = [
             "openai": o(
                 response_format={
                     "type": "json_schema",
-                    "json_schema": {"name": "person", "schema": _SCHEMA, "strict": True},
+                    "json_schema": {"name": "person", "schema": SCHEMA, "strict": True},
                 }
             ),
-            "anthropic": a(output_config={"format": {"type": "json_schema", "schema": _SCHEMA}}),
-            "gemini": gc(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+            "anthropic": a(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
+            "gemini": gc(responseMimeType="application/json", responseJsonSchema=SCHEMA),
         },
         {
-            "openai": has(type="json_schema", json_schema={"schema": _SCHEMA}),
-            "anthropic": has(format={"type": "json_schema", "schema": _SCHEMA}),
-            "gemini": has(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+            "openai": has(type="json_schema", json_schema={"schema": SCHEMA}),
+            "anthropic": has(format={"type": "json_schema", "schema": SCHEMA}),
+            "gemini": has(responseMimeType="application/json", responseJsonSchema=SCHEMA),
         },
     ),
     Feature(
@@ -375,7 +375,7 @@ TERMS = [
         },
     ),
     Feature(
-        "storing the answer",
+        "storing the answer, or not",
         {"openai": o(store=True), "gemini": g(store=True)},
         {"openai": at("store", True), "anthropic": at("store", True), "gemini": at("store", True)},
         gaps={

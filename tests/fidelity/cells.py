@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
@@ -43,6 +43,8 @@ class Gap:
     absent: tuple[str, ...] = ()
     #: The caller's answer is an error with these words, since without what cannot be told it would be another answer.
     error: str = ""
+    #: Callers of whom it is not true: what they say is the provider's own.
+    but: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,39 @@ class Feature:
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
     #: The next request goes to each of the other providers, which must not be shown the first one's proofs.
     moves: bool = False
+    #: Callers for whom the gateway itself does what is asked: only their answer shows it.
+    own: tuple[str, ...] = ()
     #: What is looked for is that something is not said: its probes find it in a plain request, too.
     absence: bool = False
     loose: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """How callers of one more format say features and hear them, by the features' names; see `Feature`.
+
+    `gaps` are by name and then by `ask` or `tell`; of the features `own`, see there.
+    """
+
+    ingress: str
+    ask: Mapping[str, Json]
+    got: Mapping[str, Probe]
+    again: Mapping[str, Again]
+    gaps: Mapping[str, Mapping[str, Gap]]
+    own: tuple[str, ...] = ()
+
+    def added(self, feature: Feature) -> Feature:
+        """The feature, in these words, too."""
+        name, who = feature.name, self.ingress
+        gaps = {f"{side}:{who}": gap for side, gap in self.gaps.get(name, {}).items()}
+        return replace(
+            feature,
+            ask={**feature.ask, **({who: self.ask[name]} if name in self.ask else {})},
+            got={**feature.got, **({who: self.got[name]} if name in self.got else {})},
+            again={**feature.again, **({who: self.again[name]} if name in self.again else {})},
+            gaps={**feature.gaps, **gaps},
+            own=(*feature.own, *([who] if name in self.own else [])),
+        )
 
 
 @dataclass(frozen=True)
@@ -174,12 +206,13 @@ async def _decided(world: World, feature: Feature, ingress: str, provider: str, 
 
 def _open_gap(feature: Feature, ingress: str, provider: str) -> tuple[str, str] | None:
     """What will be wrong with an exchange in which something is left unsaid, and why it is."""
-    if gap := feature.gaps.get(f"hint:{provider}"):
-        return _UNSENT, gap.reason
-    if gap := feature.gaps.get(f"tell:{ingress}"):
-        return _UNTOLD, gap.reason
-    if provider in feature.gaps and provider in feature.sent:
-        return "refused", feature.gaps[provider].reason
+    hint, tell, gap = (feature.gaps.get(name) for name in (f"hint:{provider}", f"tell:{ingress}", provider))
+    if hint and ingress not in hint.but:
+        return _UNSENT, hint.reason
+    if tell:
+        return _UNTOLD, tell.reason
+    if gap and provider in feature.sent and ingress not in (*gap.but, *feature.own):
+        return "refused", gap.reason
     return None
 
 
@@ -189,12 +222,13 @@ def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked
     if untold and untold.error and untold.error.encode() in heard.body:
         return _UNTOLD
     if heard.status != 200 or "broken" in heard.answer:
-        return f"{heard.status}: {heard.body[:300]!r}"
+        return f"{heard.status}: {heard.answer.get('broken') or heard.body[:300]!r}"
     if heard.complaint and not feature.loose:
         return f"the provider refuses it: {heard.complaint}"
     if dropped := heard.headers.get("x-steelyard-dropped-params"):
         return f"dropped without leave: {dropped}"
-    if asked and not feature.again and not found(feature.sent.get(provider), heard.sent):
+    is_sent = asked and not feature.again and ingress not in feature.own
+    if is_sent and not found(feature.sent.get(provider), heard.sent):
         return f"{_UNSENT}: {json.dumps(heard.sent)[:600]}"
     if asked and not found(feature.got.get(ingress), heard.answer):
         return _UNTOLD if untold and not untold.error else f"not told: {heard.body[:900]!r}"
@@ -253,9 +287,12 @@ async def _next_turn(
     return ("exact", "") if is_exact else ("equivalent", feature.notes.get(provider, ""))
 
 
-def credulous(feature: Feature, plain: Mapping[str, Json]) -> list[str]:
-    """Probes that find their meaning where nobody said it: they would call anything equivalent."""
+def credulous(feature: Feature, plain: Mapping[str, Json], told: Mapping[str, Json]) -> list[str]:
+    """Probes that find their meaning where nobody said it: they would call anything equivalent.
+
+    `plain` are questions as they are sent to providers, `told` answers as callers get them, that say nothing.
+    """
     if feature.absence:
         return []
     loose = [f"{feature.name} sent {to}" for to, probe in feature.sent.items() if found(probe, plain[to])]
-    return loose + [f"{feature.name} got {by}" for by, probe in feature.got.items() if found(probe, PLAIN[by])]
+    return loose + [f"{feature.name} got {by}" for by, probe in feature.got.items() if found(probe, told[by])]

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fidelity import native, responses
 from tests.fidelity.answering import COUNTS as TOKENS
 from tests.fidelity.answering import ENDS, THOUGHTS, TOLD
 from tests.fidelity.asking import BOUNDS, SAMPLING, TERMS, THINKING
 from tests.fidelity.cells import Cell, Feature, decide
 from tests.fidelity.talking import MEDIA, TOOLS, TURNS
-from tests.fidelity.wire import DIALECTS
+from tests.fidelity.wire import DIALECTS, INGRESSES
 from tests.fidelity.world import world
 
 ROOT = Path(__file__).parents[2]
 PAGE, README = ROOT / "docs" / "fidelity.md", ROOT / "README.md"
-GROUPS: Mapping[str, Sequence[Feature]] = {
+_WRITTEN: Mapping[str, Sequence[Feature]] = {
     "Conversation": TURNS,
     "Media": MEDIA,
     "Tools": TOOLS,
@@ -31,9 +32,28 @@ GROUPS: Mapping[str, Sequence[Feature]] = {
     "Counts": TOKENS,
     "What else an answer tells": TOLD,
 }
+_NATIVE = native.words(feature for group in _WRITTEN.values() for feature in group)
+GROUPS = {
+    title: [_NATIVE.added(responses.WORDS.added(feature)) for feature in group] for title, group in _WRITTEN.items()
+}
 FEATURES = [feature for group in GROUPS.values() for feature in group]
-_TITLES = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
-_PAIRS = [(ingress, provider) for ingress in DIALECTS for provider in DIALECTS]
+_CALLERS = {
+    "openai": "Chat Completions",
+    "responses": "Responses",
+    "anthropic": "Messages",
+    "gemini": "generateContent",
+    "orchestrate": "orchestrate",
+}
+_PROVIDERS = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
+_TOLD_OF = {
+    "openai": "`/v1/chat/completions`, OpenAI's",
+    "responses": "`/v1/responses`, OpenAI's. Every request is translated, also for OpenAI: the gateway keeps what was "
+    "said before",
+    "anthropic": "`/v1/messages`, Anthropic's",
+    "gemini": "`/v1beta/models/{model}:generateContent` and `:streamGenerateContent`, Google's",
+    "orchestrate": "`/api/llm/orchestrate`, Steelyard's own, whose messages are OpenAI's",
+}
+PAIRS = [(ingress, provider) for ingress in INGRESSES for provider in DIALECTS]
 #: The line of the README; `make fidelity` puts the measured one in its place.
 _LINE = re.compile(r"^\*\*Fidelity\*\*: .*$", re.MULTILINE)
 _INTRODUCTION = """\
@@ -86,7 +106,7 @@ async def every_cell(folder: Path, features: Iterable[Feature] = FEATURES) -> li
         return [
             await decide(running, feature, ingress, provider, stream)
             for feature in features
-            for ingress, provider in _PAIRS
+            for ingress, provider in PAIRS
             for stream in (False, True)
         ]
 
@@ -127,12 +147,15 @@ def page(cells: Sequence[Cell]) -> str:
     notes = _Notes()
     by_place = {(cell.feature, cell.ingress, cell.provider, cell.stream): cell for cell in cells}
     written = [_INTRODUCTION, "## Score\n", _scores(cells)]
-    for title, features in GROUPS.items():
-        rows = [
-            [feature.name, *(_told(by_place, feature.name, *pair, notes) for pair in _PAIRS)] for feature in features
-        ]
-        head = ["", *(f"{_TITLES[ingress]} → {_TITLES[provider]}" for ingress, provider in _PAIRS)]
-        written += [f"## {title}\n", _table([head, *rows])]
+    for ingress in INGRESSES:
+        rows = [["", *_PROVIDERS.values()]]
+        for title, features in GROUPS.items():
+            rows.append([f"**{title}**", *("" for _ in DIALECTS)])
+            rows += [
+                [feature.name, *(_told(by_place, feature.name, ingress, provider, notes) for provider in DIALECTS)]
+                for feature in features
+            ]
+        written += [f"## Callers of {_CALLERS[ingress]}\n", f"{_TOLD_OF[ingress]}.\n", _table(rows)]
     written += ["## Reasons and notes\n", "\n".join(f"{at}. {text}" for at, text in enumerate(notes.texts, 1)) + "\n"]
     return "\n".join(written)
 
@@ -144,9 +167,9 @@ def rewritten(readme: str, cells: Sequence[Cell]) -> str:
 
 def _scores(cells: Sequence[Cell]) -> str:
     rows = [["caller → provider", "score", "exact", "equivalent", "refused", "impossible", "lost", "cells"]]
-    for ingress, provider in _PAIRS:
+    for ingress, provider in PAIRS:
         some = score(cell for cell in cells if (cell.ingress, cell.provider) == (ingress, provider))
-        rows.append(_row(f"{_TITLES[ingress]} → {_TITLES[provider]}", some))
+        rows.append(_row(f"{_CALLERS[ingress]} → {_PROVIDERS[provider]}", some))
     rows.append(_row("**all**", score(cells)))
     said = "The score is (exact + equivalent) / (all - impossible), rounded down.\n\n"
     return said + _table(rows)

@@ -239,6 +239,9 @@ def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | 
             extra["tool_choice"] = Raw(_encoder.encode(choice))
             return None
         return ToolChoice(mode)
+    if choice.type == "allowed_tools":
+        # Those of another kind are in `extra`.
+        return ToolChoice(choice.mode, allowed=[tool.name for tool in choice.tools if tool.name is not None])
     return ToolChoice("named", choice.name) if choice.type == "function" else None
 
 

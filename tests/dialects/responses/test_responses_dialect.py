@@ -38,6 +38,7 @@ from providers.chat import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
+    ToolChoice,
     ToolResult,
     Turn,
     Usage,
@@ -141,6 +142,19 @@ def test_only_a_demand_for_thoughts_is_refused_by_who_has_none_to_show(summary: 
             DIALECTS["openai"].encode(request, target, drop=False)
     else:
         assert json.loads(DIALECTS["openai"].encode(request, target, drop=False).body)["reasoning_effort"] == "low"
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_a_choice_of_some_of_the_tools_is_read(mode: str) -> None:
+    choice = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "f"}]}
+    conversation = said(tool_choice=choice)
+    assert conversation.tool_choice == ToolChoice(mode, allowed=["f"])  # pyright: ignore[reportArgumentType]
+    assert conversation.extra == {}
+
+
+def test_a_built_in_tool_among_the_allowed_is_named() -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    assert [*said(tool_choice=choice).extra] == ["tool_choice.tools[0] (web_search)"]
 
 
 @pytest.mark.parametrize(("knows", "sent"), [(True, "k"), (False, None)])
