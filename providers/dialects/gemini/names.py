@@ -62,7 +62,7 @@ _DECLARATION = Node(
 )
 _TREE = Node(
     {
-        **_leaves("labels", "serviceTier", "model"),
+        **_leaves("labels", "serviceTier", "model", "store"),
         "contents": _content(many=True),
         "systemInstruction": _content(many=False),
         "generationConfig": Node(

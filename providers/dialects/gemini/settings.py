@@ -33,6 +33,7 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 def settings(ask: Ask, said: Conversation) -> None:
     """Fill in the fields; what has no equivalent joins `extra`."""
     said.metadata = ask.labels
+    said.store = ask.store
     if ask.service_tier is not None:
         tier = ask.service_tier.lower()
         said.service_tier = _TIERS.get(tier, tier)
