@@ -38,7 +38,7 @@ def _again_gemini(ask: Json, got: Json) -> Json:
     return {**ask, "contents": [*ask["contents"], got["candidates"][0]["content"], result]}
 
 
-_AGAIN = {"openai": _again_openai, "anthropic": _again_anthropic, "gemini": _again_gemini}
+AGAIN = {"openai": _again_openai, "anthropic": _again_anthropic, "gemini": _again_gemini}
 
 
 def _on_openai(ask: Json, got: Json) -> Json:
@@ -87,7 +87,7 @@ THOUGHTS = [
             "anthropic": anthropic_reply(_THINKING, _USE, stop="tool_use"),
             "gemini": gemini_reply({"text": "Hm.", "thought": True}, {**_FUNCTION, "thoughtSignature": _SEAL}),
         },
-        again=_AGAIN,
+        again=AGAIN,
         gaps={"openai": _UNSIGNED},
     ),
     Feature(
@@ -95,7 +95,7 @@ THOUGHTS = [
         _ASK,
         {"anthropic": every(has(type="redacted_thinking", data=_SECRET), has(**_USE))},
         {"anthropic": anthropic_reply({"type": "redacted_thinking", "data": _SECRET}, _USE, stop="tool_use")},
-        again=_AGAIN,
+        again=AGAIN,
         gaps={"openai": _UNSIGNED, "gemini": Gap("Gemini's hidden thoughts are its signatures: see the row above.")},
     ),
     Feature(
@@ -128,7 +128,7 @@ THOUGHTS = [
                 {"text": "Hm.", "thought": True, "thoughtSignature": _SEAL}, {**_FUNCTION, "thoughtSignature": _SEAL}
             ),
         },
-        again=_AGAIN,
+        again=AGAIN,
         moves=True,
     ),
 ]

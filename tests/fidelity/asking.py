@@ -282,17 +282,12 @@ THINKING = [
             "gemini": gc(maxOutputTokens=3000, thinkingConfig={"thinkingBudget": 2048}),
         },
         {
-            "openai": says("2048"),
+            "openai": at("reasoning_effort", "low"),
             "anthropic": at("thinking.budget_tokens", 2048),
             "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 2048),
         },
-        gaps={
-            "ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget")),
-            "openai": Gap(
-                "OpenAI's API measures thinking in words, and which word a number stands for is nobody's promise.",
-                ("thinking", "thinking_budget"),
-            ),
-        },
+        gaps={"ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget"))},
+        notes={"openai": "the longest thinking that stays within it, by Google's table of words and tokens"},
     ),
     Feature(
         "reasoning switched off",
@@ -375,9 +370,10 @@ TERMS = [
         },
     ),
     Feature(
-        "storing the answer, or not",
+        "storing the answer",
         {"openai": o(store=True), "gemini": g(store=True)},
         {"openai": at("store", True), "anthropic": at("store", True), "gemini": at("store", True)},
+        notes={"openai": "among stored completions", "gemini": "in the project's logs"},
         gaps={
             "ask:anthropic": Gap("Anthropic's API stores no answers.", ("store",)),
             "anthropic": Gap("Anthropic's API stores no answers.", ("store",)),

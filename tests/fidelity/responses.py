@@ -22,7 +22,7 @@ def _u(*content: Json) -> Json:
     return {"role": "user", "content": [{"type": "input_text", "text": "Look."}, *content]}
 
 
-def _tools(*names: str, strict: bool | None = None) -> list[Json]:
+def tools(*names: str, strict: bool | None = None) -> list[Json]:
     schemas = {"get_weather": PARAMETERS}
     plain: Json = {"type": "object", "properties": {"q": {"type": "string"}}}
     return [
@@ -37,7 +37,7 @@ def _tools(*names: str, strict: bool | None = None) -> list[Json]:
     ]
 
 
-_SEVERAL = _tools("get_weather", "search", "clock")
+_SEVERAL = tools("get_weather", "search", "clock")
 
 
 def _history(output: str | list[Json]) -> Json:
@@ -45,7 +45,7 @@ def _history(output: str | list[Json]) -> Json:
         {"role": "user", "content": "Weather?"},
         {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city":"Paris"}'},
         {"type": "function_call_output", "call_id": "call_1", "output": output},
-        tools=_tools(),
+        tools=tools(),
     )
 
 
@@ -120,10 +120,10 @@ ASK: dict[str, Json] = {
         _u({"type": "input_file", "filename": "n.txt", "file_data": f"data:text/plain;base64,{NOTE}"})
     ),
     "file by the provider's own id": r(_u({"type": "input_file", "file_id": "file-7"})),
-    "tools declared": r(tools=_tools()),
-    "strict tools": r(tools=_tools(strict=True)),
-    "tool choice: none": r(tools=_tools(), tool_choice="none"),
-    "tool choice: any": r(tools=_tools(), tool_choice="required"),
+    "tools declared": r(tools=tools()),
+    "strict tools": r(tools=tools(strict=True)),
+    "tool choice: none": r(tools=tools(), tool_choice="none"),
+    "tool choice: any": r(tools=tools(), tool_choice="required"),
     "tool choice: this one": r(tools=_SEVERAL, tool_choice={"type": "function", "name": "search"}),
     "tool choice: some of them": r(
         tools=_SEVERAL,
@@ -133,9 +133,9 @@ ASK: dict[str, Json] = {
             "tools": [{"type": "function", "name": "search"}, {"type": "function", "name": "clock"}],
         },
     ),
-    "one tool call at a time": r(tools=_tools(), parallel_tool_calls=False),
+    "one tool call at a time": r(tools=tools(), parallel_tool_calls=False),
     "a tool that the provider runs (web search)": r(tools=[{"type": "web_search"}]),
-    "a tool call in the answer": r(tools=_tools()),
+    "a tool call in the answer": r(tools=tools()),
     "two tool calls in one answer": r(tools=_SEVERAL),
     "tool results": _history("18 degrees"),
     "images in tool results": _history(
@@ -148,7 +148,7 @@ ASK: dict[str, Json] = {
     "reasoning switched off": r(reasoning={"effort": "none"}),
     "reasoning to be shown": r(reasoning={"summary": "detailed"}),
     "thoughts shown": r(),
-    **{name: r(tools=_tools()) for name in _AGAIN},
+    **{name: r(tools=tools()) for name in _AGAIN},
     "proof on a text, back with the next question": r(),
     "temperature": r(temperature=0.25),
     "temperature above 1": r(temperature=1.5),
@@ -165,7 +165,7 @@ ASK: dict[str, Json] = {
     "metadata": r(metadata={"team": "blue"}),
     "service tier: standard": r(service_tier="default"),
     "service tier: flex": r(service_tier="flex"),
-    "storing the answer, or not": r(store=False),
+    "storing the answer": r(store=True),
     "verbosity": r(text={"verbosity": "low"}),
     "a field nobody knows": r(from_the_future=[1.0]),
     "an unknown field inside a message": r({"role": "user", "content": "Hi", "mood": "blue"}),
@@ -199,7 +199,7 @@ GOT: dict[str, Probe] = {
         at("status", "incomplete"), at("incomplete_details.reason", "max_output_tokens")
     ),
     "metadata": at("metadata.team", "blue"),
-    "storing the answer, or not": at("store", False),
+    "storing the answer": at("store", True),
     "stop reason: natural end": every(text("The end."), at("status", "completed")),
     "stop reason: content filter": every(at("status", "incomplete"), at("incomplete_details.reason", "content_filter")),
     "refusal": every(says("I will not."), no(has(status="in_progress"))),
@@ -252,5 +252,5 @@ WORDS = Words(
         "proof on a text, back with the next question": on,
     },
     gaps=GAPS,
-    own=("metadata", "storing the answer, or not"),
+    own=("metadata", "storing the answer"),
 )

@@ -13,6 +13,7 @@ from tests.fidelity.answering import COUNTS as TOKENS
 from tests.fidelity.answering import ENDS, THOUGHTS, TOLD
 from tests.fidelity.asking import BOUNDS, SAMPLING, TERMS, THINKING
 from tests.fidelity.cells import Cell, Feature, decide
+from tests.fidelity.fine import CALLING, CONVERSING, ENDING, REASONING, SHAPING
 from tests.fidelity.talking import MEDIA, TOOLS, TURNS
 from tests.fidelity.wire import DIALECTS, INGRESSES
 from tests.fidelity.world import world
@@ -23,12 +24,13 @@ _WRITTEN: Mapping[str, Sequence[Feature]] = {
     "Conversation": TURNS,
     "Media": MEDIA,
     "Tools": TOOLS,
+    "Order, emptiness, numbers": [*CONVERSING, *CALLING],
     "Thinking, asked for": THINKING,
-    "Thinking, answered": THOUGHTS,
+    "Thinking, answered": [*THOUGHTS, *REASONING],
     "Sampling": SAMPLING,
     "Bounds and shapes": BOUNDS,
-    "Terms": TERMS,
-    "Ends": ENDS,
+    "Terms": [*TERMS, *SHAPING],
+    "Ends": [*ENDS, *ENDING],
     "Counts": TOKENS,
     "What else an answer tells": TOLD,
 }

@@ -156,6 +156,9 @@ def _addressed(ingress: str, provider: str, ask: Json, stream: bool) -> tuple[st
     if stream and ingress == "openai":
         # Without being asked, this format's streams have no usage.
         streaming["stream_options"] = {"include_usage": True}
+    if ingress == "responses":
+        # Unless told otherwise, this API stores every answer.
+        streaming["store"] = False
     body = {"model": model, **streaming, **ask}
     return _PATHS[ingress], "", json.dumps(body).encode()
 
