@@ -68,6 +68,8 @@ class Feature:
     moves: bool = False
     #: Callers for whom the gateway itself does what is asked: only their answer shows it.
     own: tuple[str, ...] = ()
+    #: What the provider says is no answer: callers of other formats get an error 400, in which `got` is looked for.
+    blocked: bool = False
     #: What is looked for is that something is not said: its probes find it in a plain request, too.
     absence: bool = False
     loose: bool = False
@@ -190,7 +192,8 @@ async def _decided(world: World, feature: Feature, ingress: str, provider: str, 
         return ("impossible", gap.reason) if gap else ("lost", "no script and no reason")
     ask = feature.ask[ingress]
     heard = await world.ask(ingress, provider, ask, feature.reply.get(provider) or PLAIN[provider], stream=stream)
-    if heard.status == 400:
+    is_blocked = feature.blocked and ingress != provider
+    if heard.status == 400 and not is_blocked:
         return await _refusal(world, feature, ingress, provider, stream, heard)
     why = _wrong(feature, ingress, provider, heard)
     if ingress != provider and (gap := _open_gap(feature, ingress, provider)):
@@ -221,7 +224,8 @@ def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked
     untold = feature.gaps.get(f"tell:{ingress}")
     if untold and untold.error and untold.error.encode() in heard.body:
         return _UNTOLD
-    if heard.status != 200 or "broken" in heard.answer:
+    status = 400 if feature.blocked and ingress != provider else 200
+    if heard.status != status or "broken" in heard.answer:
         return f"{heard.status}: {heard.answer.get('broken') or heard.body[:300]!r}"
     if heard.complaint and not feature.loose:
         return f"the provider refuses it: {heard.complaint}"

@@ -12,7 +12,7 @@ from tests.fidelity.asking import SCHEMA, a, g, gc, o
 from tests.fidelity.cells import Feature, Gap, Probe, at, every, has, no, says
 from tests.fidelity.responses import r
 from tests.fidelity.talking import PDF, PNG, URL, gu, t, tools, u
-from tests.fidelity.wire import Json, anthropic_reply, gemini_reply, openai_reply
+from tests.fidelity.wire import ID, MODEL, Json, anthropic_reply, gemini_reply, openai_reply
 
 _ONE, _TWO = tools(), tools(several=True)
 _PLAIN = {"openai": o(), "anthropic": a(), "gemini": g(), "responses": r()}
@@ -597,6 +597,31 @@ ENDING = [
         got=_ended("MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL"),
         gaps=_nobody("openai", "anthropic"),
         notes={"gemini": "under its own name, which no other format has"},
+    ),
+    Feature(
+        "a prompt that was blocked",
+        _PLAIN,
+        reply={
+            "gemini": {
+                "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+                "usageMetadata": {"promptTokenCount": 11, "totalTokenCount": 11},
+                "modelVersion": MODEL,
+                "responseId": ID,
+            }
+        },
+        got={
+            **dict.fromkeys(
+                ("openai", "anthropic", "responses", "orchestrate"),
+                every(at("error.code", "content_policy_violation"), says("PROHIBITED_CONTENT")),
+            ),
+            "gemini": at("promptFeedback.blockReason", "PROHIBITED_CONTENT"),
+        },
+        gaps={
+            "openai": Gap("OpenAI's API answers such a prompt with an error, not with an answer to be told."),
+            "anthropic": Gap("Claude refuses in an answer: see `refusal`."),
+        },
+        notes={"gemini": "as an error 400 that gives the reason"},
+        blocked=True,
     ),
     Feature(
         "an empty answer",

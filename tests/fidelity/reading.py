@@ -107,6 +107,9 @@ def _gemini_whole(events: list[Json]) -> Json:
             for part in piece.get("content", {}).get("parts") or ():
                 _put(candidate["content"]["parts"], part)
             candidate |= {name: value for name, value in piece.items() if name != "content"}
+    if not whole["candidates"]:
+        assert "promptFeedback" in whole, "the stream did not end"
+        return {name: value for name, value in whole.items() if name != "candidates"}
     assert all("finishReason" in one for one in whole["candidates"].values()), "the stream did not end"
     return {**whole, "candidates": list(whole["candidates"].values())}
 

@@ -160,7 +160,7 @@ _BLOCKS: dict[str, Callable[[Json], tuple[Json, list[Json]]]] = {
 def _gemini_stream(reply: Json) -> bytes:
     head = {name: reply[name] for name in ("modelVersion", "responseId")}
     events: list[Json] = []
-    for candidate in reply["candidates"]:
+    for candidate in reply.get("candidates", ()):
         parts = list(candidate["content"]["parts"])
         place = {"index": candidate["index"]}
         events += [
@@ -168,8 +168,10 @@ def _gemini_stream(reply: Json) -> bytes:
         ]
         last = {**candidate, "content": {"parts": parts[-1:], "role": "model"}}
         events.append({**head, "candidates": [last]})
-    events[-1]["usageMetadata"] = reply["usageMetadata"]
-    return b"".join(map(_event, events))
+    if events:
+        events[-1]["usageMetadata"] = reply["usageMetadata"]
+    # Google's lines end so.
+    return b"".join(map(_event, events or [reply])).replace(b"\n", b"\r\n")
 
 
 def streamed(dialect: str, reply: Json) -> bytes:
