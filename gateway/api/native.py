@@ -9,6 +9,8 @@ or not) belongs to the exchange and not to the answer. A stream has the events `
 from typing import Any
 
 import msgspec
+from msgspec import Raw, field
+from msgspec.structs import replace
 
 from gateway.api.faults import openai_body
 from gateway.caching import Kept
@@ -43,7 +45,16 @@ from providers.dialects.openai.reply import rendered_image, rendered_proof, rend
 from providers.dialects.openai.thinking import Thinking
 
 _ENCODER = msgspec.json.Encoder()
-_REPLY = msgspec.json.Decoder(ChatReply)
+_NULL = Raw(b"null")
+
+
+class _Stored(ChatReply):
+    """A neutral reply as it is kept: raw JSON that may be missing has no decoder, so each choice's stands apart."""
+
+    logprobs: list[Raw] = field(default_factory=list[Raw])
+
+
+_STORED = msgspec.json.Decoder(_Stored)
 
 
 class Native:
@@ -53,7 +64,10 @@ class Native:
 
     def render(self, reply: ChatReply) -> bytes:
         """The reply itself."""
-        return _ENCODER.encode(reply)
+        apart = [choice.logprobs or _NULL for choice in reply.choices]
+        plain = [replace(choice, logprobs=None) for choice in reply.choices]
+        stored = _Stored(reply.id, reply.model, plain, reply.usage, reply.created, reply.service_tier, apart)
+        return _ENCODER.encode(stored)
 
     def stream_encoder(self, request: ChatRequest) -> "NativeEncoder":
         """An encoder for one stream."""
@@ -87,7 +101,7 @@ class NativeEncoder:
     def _delta(self, chunk: ChatChunk) -> Json:
         match chunk:
             case TextDelta():
-                return {"text": chunk.text}
+                return {"text": chunk.text} | _said(logprobs=chunk.logprobs)
             case ReasoningDelta():
                 proof = self._thinking.proof(chunk)
                 return _said(reasoning=chunk.text, reasoning_details=[proof] if proof else None)
@@ -127,6 +141,14 @@ def _source(source: Citation) -> Json:
     return {"url": source.url, "title": source.title, "start": source.start, "end": source.end}
 
 
+def _read(stored: bytes) -> ChatReply:
+    """The reply that `Native.render` wrote."""
+    reply = _STORED.decode(stored)
+    for choice, logprobs in zip(reply.choices, reply.logprobs, strict=False):
+        choice.logprobs = logprobs if bytes(logprobs) != bytes(_NULL) else None
+    return reply
+
+
 def event(name: str, data: object) -> bytes:
     """One server-sent event."""
     return b"event: " + name.encode() + b"\ndata: " + _ENCODER.encode(data) + b"\n\n"
@@ -137,7 +159,7 @@ def dress(exchange: Exchange, kept: Kept) -> bytes:
     if exchange.compared is not None:
         results = [result for entrant in exchange.compared for result in _compared(exchange, entrant)]
     else:
-        reply = _REPLY.decode(kept.pieces[0])
+        reply = _read(kept.pieces[0])
         results = [_result(exchange, reply, choice) for choice in reply.choices]
     return _ENCODER.encode({"request_id": exchange.id, "results": results, "metadata": metadata(exchange)})
 
@@ -147,7 +169,7 @@ def said(exchange: Exchange, kept: Kept | None) -> Json:
 
     Proofs of thought go along: some providers want them back with the calls that followed from them.
     """
-    parts = _spoken(exchange.said or []) if kept is None else _REPLY.decode(kept.pieces[0]).choices[0].parts
+    parts = _spoken(exchange.said or []) if kept is None else _read(kept.pieces[0]).choices[0].parts
     message: Json = {"role": "assistant", "content": _text_of(parts, Text)}
     calls = [
         {
@@ -271,6 +293,7 @@ def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, A
         refusal=_text_of(parts, RefusalText),
         reasoning=_text_of(parts, Reasoning),
         reasoning_details=_proofs(parts),
+        logprobs=choice.logprobs,
         citations=[_source(one) for one in choice.citations],
         images=[_picture(part) for part in parts if isinstance(part, Image)],
         stop_sequence=choice.stop_sequence,
@@ -291,7 +314,7 @@ def _compared(exchange: Exchange, entrant: Entrant) -> list[dict[str, Any]]:
         "dwa_score": _score_of(exchange, f"{entrant.provider}/{entrant.model}"),
     }
     if entrant.answer is not None:
-        reply = _REPLY.decode(entrant.answer)
+        reply = _read(entrant.answer)
         return [_result(own, reply, choice) | more for choice in reply.choices]
     result = _result(own, ChatReply("", "", [], Usage()), Choice([])) | more
     result |= _whose(entrant)

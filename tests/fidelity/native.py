@@ -76,6 +76,7 @@ GOT: dict[str, Probe] = {
         response("Both:"),
     ),
     "thoughts shown": every(at("results.0.reasoning", "Let me see."), response("42")),
+    "logprobs": has(token="Hello", logprob=-0.25),
     "stop reason: bound reached": ended("length"),
     "stop reason: natural end": every(response("The end."), ended("stop")),
     "stop reason: content filter": ended("content_filter"),

@@ -183,6 +183,8 @@ def _native_whole(events: list[tuple[str, Json]]) -> Json:
                 into = calls[piece["index"]]
                 into["arguments"] += piece["arguments"]
                 into |= {key: value for key, value in piece.items() if key not in ("index", "arguments")}
+            elif what == "logprobs":
+                _add(result.setdefault(what, {}), piece)
             else:
                 what = "response" if what == "text" else what
                 result[what] = result[what] + piece if what in result else piece

@@ -63,8 +63,9 @@ class OrchestrateResult(Struct):
     `response_time` in seconds, `cost_usd` in USD, `dwa_score` (0..1) compares the deployment with the best when it was
     chosen. From `tool_calls` to `simulated` a field is left out when it says nothing. `reasoning` is what the model
     shows of its thoughts; `reasoning_details` prove them and belong, as they are, into the assistant's message when
-    the conversation goes on. `images` are addresses, `data:` ones included. In mode `compare` each has a `request_id`
-    of its own, by which it is recorded, explained and rated, and an `error` in place of an answer.
+    the conversation goes on. `logprobs` are told as OpenAI does, `images` are addresses, `data:` ones included. In mode
+    `compare` each has a `request_id` of its own, by which it is recorded, explained and rated, and an `error` in place
+    of an answer.
     """
 
     provider: str | None
@@ -81,6 +82,7 @@ class OrchestrateResult(Struct):
     refusal: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
     reasoning_details: list[dict[str, Any]] | UnsetType = UNSET
+    logprobs: dict[str, Any] | UnsetType = UNSET
     citations: list[OrchestrateSource] | UnsetType = UNSET
     images: list[str] | UnsetType = UNSET
     stop_sequence: str | UnsetType = UNSET

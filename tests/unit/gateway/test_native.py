@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from gateway_world import World, drain, exchange, finished, reply, said, streaming
+from msgspec import Raw
 from paused_time import paused
 
 from gateway.api import native
@@ -76,6 +77,7 @@ def kept(*parts: Part, usage: Usage = USAGE) -> Kept:
         ),
         (ReasoningDelta(redacted="anthropic:x"), {"reasoning_details": [SEALED]}),
         (ImageDelta(Image(data="QUE=", media_type="image/png")), {"images": ["data:image/png;base64,QUE="]}),
+        (TextDelta("a", logprobs=Raw(b'{"content":[]}')), {"text": "a", "logprobs": {"content": []}}),
         (Cited([SOURCE]), {"citations": [{"url": "https://x/y", "title": "Y", "start": 1, "end": 3}]}),
     ],
 )
@@ -168,7 +170,7 @@ def test_whatever_an_answer_holds_is_told() -> None:
         Image(url="https://x/z.png"),
         ToolCall("t1", "find", "{}", "c2ln"),
     ]
-    choice = Choice(list(parts), "stop", "END", citations=[SOURCE])
+    choice = Choice(list(parts), "stop", "END", Raw(b'{"content":[]}'), [SOURCE])
     body = Native().render(ChatReply("c1", "m", [choice], USAGE, service_tier="priority"))
     (result,) = msgspec.json.decode(dress(exchange(), Kept("a", "m", [body], USAGE, "stop", simulated=False)))[
         "results"
@@ -178,6 +180,7 @@ def test_whatever_an_answer_holds_is_told() -> None:
     assert result["tool_calls"] == [{"id": "t1", "name": "find", "arguments": "{}", **SIGNED}]
     assert result["citations"] == [{"url": "https://x/y", "title": "Y", "start": 1, "end": 3}]
     assert result["images"] == ["https://x/z.png"]
+    assert result["logprobs"] == {"content": []}
     assert (result["stop_sequence"], result["service_tier"]) == ("END", "priority")
 
 
