@@ -90,11 +90,13 @@ WORDS = {
     "response_format.json_object": "generationConfig.responseMimeType",
     "response_format.json_schema": "generationConfig.responseSchema",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "effort.enabled": "generationConfig.thinkingConfig.thinkingBudget",
     "effort.budget": "generationConfig.thinkingConfig.thinkingBudget",
     "effort.show": "generationConfig.thinkingConfig.includeThoughts",
     "metadata": "labels",
     "service_tier": "serviceTier",
     "messages.role.system.content": "systemInstruction.parts",
+    "messages.content": "contents.parts",
     "messages.role.user.content": "contents.parts",
     "messages.role.assistant.content": "contents.parts",
     "messages.content.image_url": "contents.parts",
@@ -106,6 +108,9 @@ WORDS = {
     "messages.tool_calls.arguments": "contents.parts.functionCall.args",
     "messages.tool_call_id": "contents.parts.functionResponse.id",
 }
+
+#: The same of a request whose schema is plain JSON Schema.
+PLAIN_WORDS = {**WORDS, "response_format.json_schema": "generationConfig.responseJsonSchema"}
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])

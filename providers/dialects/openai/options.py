@@ -143,5 +143,7 @@ def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:
         return
     if profile.reasoning_effort:
         body["reasoning_effort"] = level
+    elif not effort.enabled:
+        lost.append("effort.enabled")
     else:
-        lost.append("reasoning_effort")
+        lost.append("effort.budget" if effort.level is None else "reasoning_effort")

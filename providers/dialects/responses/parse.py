@@ -49,6 +49,7 @@ _KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
 }
 #: How this API calls what others name in the words of chat completions.
 _WORDS = {
+    "effort.enabled": "reasoning.effort",
     "effort.show": "reasoning.summary",
     "reasoning_effort": "reasoning.effort",
     "response_format.json_object": "text.format",
