@@ -67,14 +67,16 @@ by hand but the reasons.
 
 Each cell is decided by execution. A request in the caller's wire format goes through the whole gateway, whose
 transport alone is replaced by one that plays a provider: it keeps what it is sent and answers in the provider's own
-format. Probes, written once for each format, look for the meaning in what was sent and in what the caller got; that
-the probes find nothing in a plain request and a plain answer is tested, too, and what was sent must pass the strict
-reader of the simulator for that provider.
+format. Probes, written once for each format, look for the meaning in what was sent and in what the caller got, and what
+was sent must pass the strict reader of the simulator for that provider. That the suite can fail is tested, too: the
+probes find nothing in a plain request and a plain answer, and of two sabotaged gateways, one that carries nothing and
+one that refuses everything, no cell is kept.
 
 - **exact**: one format on both sides; question (but for the model's name) and answer went through byte for byte.
 - **equivalent**: other bytes, the same meaning, there and back.
-- **refused**: a 400 that names provider and field (named below); with `X-Steelyard-Drop-Params: true` an answer, and
-  the same names in `x-steelyard-dropped-params`. Another translation could do better.
+- **refused**: a 400 that names provider and field, in the caller's own words (below); with
+  `X-Steelyard-Drop-Params: true` an answer, and the same names in `x-steelyard-dropped-params`. Another translation
+  could do better.
 - **impossible**: one of the two formats has no way to say it, for the reason given. What a provider's cannot say is
   refused in the same way, what a caller's cannot ask is never asked, and what a caller's cannot be told is left out of
   the answer, or is an error where the answer would be another without it.
