@@ -19,6 +19,7 @@ from providers.dialect import Call, EmbeddingDialect, Inexpressible, StreamEncod
 from providers.dialects import OPENAI
 from providers.dialects.openai.passed import Passing
 from providers.errors import Garbled
+from providers.in_turn import InTurn
 from providers.passing import Passage
 from providers.transport import Transport
 
@@ -55,7 +56,7 @@ class Answer(Struct):
 class Opened(Struct):
     """A stream past its commit point. `encoder` is None when bytes go through untouched."""
 
-    flow: client.Flow | Passage
+    flow: client.Flow | Passage | InTurn
     encoder: StreamEncoder | None
     dropped: tuple[str, ...]
     closing: AsyncExitStack

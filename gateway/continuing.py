@@ -43,9 +43,11 @@ from providers.chat import (
     Turn,
     Usage,
     UsageReport,
+    total,
 )
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
+from providers.in_turn import InTurn
 from providers.passing import Passage
 from providers.transport import Transport
 
@@ -110,7 +112,7 @@ def broken(
     key, work, flow = won.deployment.key, ask.wanted.work, won.answer.flow
     if said is None or not isinstance(work, Chat) or not wanted(ask, prepared):
         return StreamBroken(key, fault)
-    if isinstance(flow, Passage) or flow.opaque:
+    if isinstance(flow, (Passage, InTurn)) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
     told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})
@@ -186,7 +188,7 @@ class Continuing:
                 yield _kept(exchange, seam.end())
             except Fault as fault:
                 settling.broke(exchange, won, meter, fault, self._now())
-                told.usage = exchange.usage = _sum(told.usage, meter.usage())
+                told.usage = exchange.usage = total([told.usage, meter.usage()])
                 told.key = won.deployment.key
                 told.spent.add(told.key)
                 raise (Mendable(told, fault) if seam.prose else StreamBroken(told.key, fault)) from fault
@@ -194,7 +196,7 @@ class Continuing:
                 self._left(exchange, won, meter, told)
                 raise
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
-            exchange.usage = _sum(told.usage, meter.usage())
+            exchange.usage = total([told.usage, meter.usage()])
 
     def _left(self, exchange: Exchange, won: Won[Opened], meter: settling.Meter, told: Story) -> None:
         """The caller has gone, having heard all of it or not."""
@@ -202,7 +204,7 @@ class Continuing:
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
         else:
             settling.abandoned(exchange, won, meter, self._now())
-        exchange.usage = _sum(told.usage, meter.usage())
+        exchange.usage = total([told.usage, meter.usage()])
 
     async def _another(self, ask: Ask, prepared: Prepared, told: Story, deadline: float) -> Won[Opened] | None:
         """Somebody who goes on, past the first words; None when nobody does."""
@@ -257,7 +259,7 @@ class _Seam:
         if isinstance(chunk, TextDelta):
             chunk = replace(chunk, text=self._due(chunk.text))
         elif isinstance(chunk, UsageReport):
-            chunk = UsageReport(_sum(self._told.usage, chunk.usage))
+            chunk = UsageReport(total([self._told.usage, chunk.usage]))
         else:
             self.prose = False
         self._told.said.append(chunk)
@@ -314,13 +316,3 @@ def _request(request: ChatRequest, said: Conversation, text: str, *, prefill: bo
     left = None if said.max_tokens is None else max(1, said.max_tokens - -(-len(text) // 4))
     more = replace(said, turns=turns, max_tokens=left)
     return ChatRequest("continued", b"", request.model, lambda: more, stream=True)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.input_tokens + other.input_tokens,
-        one.output_tokens + other.output_tokens,
-        one.cached_tokens + other.cached_tokens,
-        one.cache_write_tokens + other.cache_write_tokens,
-        one.reasoning_tokens + other.reasoning_tokens,
-    )

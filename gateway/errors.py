@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+from providers.dialect import Inexpressible
 from providers.errors import ContextTooLong, Fault, Garbled, Misconfigured, Refused, Rejected, Throttled, TimedOut
 
 Source = Literal["caller", "policy", "gateway", "provider"]
@@ -208,3 +209,14 @@ def _family(fault: Fault) -> type[Fault]:
 def of_fault(name: str, fault: Fault) -> GatewayError:
     """The error that stands for one provider's fault, when no other provider may be tried."""
     return ProviderRejected(name, fault) if isinstance(fault, Rejected) else ProvidersFailed([(name, fault)])
+
+
+def refusal(found: dict[str, Inexpressible]) -> BadRequest:
+    """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
+    fields = sorted({name for exc in found.values() for name in exc.fields})
+    return BadRequest(
+        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}. Leave the field out, choose another "
+        "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
+        param=fields[0],
+        code="unsupported_parameter",
+    )

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.catalog import Deployment, Resolution
-from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
+from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange
 from gateway.racing import Lane, Won, abreast, hedged
 from providers.dialect import Call, Inexpressible
@@ -318,8 +318,10 @@ class _Run(Generic[T]):
             attempts[:] = [*(one for one in attempts if one is not won.attempt), won.attempt]
 
     def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault, started: float) -> None:
-        attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code
-        attempt.message = fault.message
+        attempt.failed(fault)
+        if fault.spent is not None:
+            attempt.usage, attempt.cost = fault.spent, deployment.price.of(fault.spent)
+            self._exchange.cost += attempt.cost
         if self._cap is not None:
             self._cap.give_back(deployment.key)
         # The call was given the earlier of the caller's deadline and the provider's own total.
@@ -379,17 +381,6 @@ class _Run(Generic[T]):
         error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
         error.attempts = told(self._exchange)
         return error
-
-
-def refusal(found: dict[str, Inexpressible]) -> BadRequest:
-    """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
-    fields = sorted({name for exc in found.values() for name in exc.fields})
-    return BadRequest(
-        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}. Leave the field out, choose another "
-        "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
-        param=fields[0],
-        code="unsupported_parameter",
-    )
 
 
 def told(exchange: Exchange) -> list[dict[str, object]]:

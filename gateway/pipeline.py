@@ -217,6 +217,7 @@ class Pipeline:
 
     async def _ask_whole(self, ask: Ask, prepared: Prepared, deadline: float) -> tuple[Kept, Exchange]:
         exchange, work = ask.exchange, ask.wanted.work
+        assert not isinstance(work, Counting)
 
         async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Answer:
             return await work.whole(self._transport, deployment, call, deadline, created=int(exchange.created))

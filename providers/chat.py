@@ -223,6 +223,12 @@ class Usage(Struct):
     reasoning_tokens: int = 0
 
 
+def total(usages: Iterable[Usage]) -> Usage:
+    """All of these tokens."""
+    given = list(usages)
+    return Usage(*(sum(getattr(one, name) for one in given) for name in Usage.__struct_fields__))
+
+
 class Citation(Struct):
     """A source of an answer, and what it is the source of: characters `start` to `end` of the choice's text."""
 

@@ -21,6 +21,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import ClassVar, Literal
 
+from providers.chat import Usage
+
 #: Seconds, a day: the longest limits that providers announce are per day.
 _LONGEST_WAIT = 86_400.0
 Blame = Literal["caller", "operator", "provider"]
@@ -62,6 +64,8 @@ class Fault(Exception):
         if retry_after is not None:
             retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if isfinite(retry_after) else None
         self.retry_after = retry_after
+        #: Tokens of answers that came before it, where an attempt takes several: they are paid for all the same.
+        self.spent: Usage | None = None
 
     @property
     def message(self) -> str:

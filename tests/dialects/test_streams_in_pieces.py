@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from gateway.api.native import Native
 from providers.chat import ChatChunk, ChatRequest, Conversation, TextDelta
-from providers.dialect import StreamEncoder
+from providers.dialect import StreamDecoder, StreamEncoder
 from providers.dialects import DIALECTS
-from providers.dialects.responses import Form, parse
+from providers.dialects.responses import NATIVE, Form, parse
 from providers.errors import Fault
 from providers.sse import Parser, TooLong
 from tests.fidelity.run import FEATURES
@@ -29,14 +29,26 @@ from tests.fidelity.wire import PLAIN, Json, anthropic_reply, gemini_reply, open
 
 #: What is no answer is a fault.
 _ANSWERED = [feature for feature in FEATURES if not feature.blocked]
-STREAMS = [
+_SCRIPTED = [
     (dialect, streamed(dialect, reply))
     for dialect, reply in [(name, reply) for feature in _ANSWERED for name, reply in feature.reply.items()]
 ]
-_IDS = [f"{name}: {feature.name}" for feature in _ANSWERED for name in feature.reply]
-_every_stream = pytest.mark.parametrize(("dialect", "stream"), STREAMS, ids=_IDS)
+_DECODERS: dict[str, Callable[[], StreamDecoder]] = {
+    **{name: dialect.stream_decoder for name, dialect in DIALECTS.items()},
+    "responses": NATIVE.stream_decoder,
+}
+
+
+def _responses(dialect: str, stream: bytes) -> bytes:
+    """The same as a stream of responses, as our own callers get it."""
+    form = Form(parse(b'{"model":"m","input":"Hi"}'), "one", 0)
+    encoder = form.stream_encoder(ChatRequest("none", b"{}", "m", lambda: Conversation([])))
+    said = b"".join(encoder.encode(chunk) for chunk in read(dialect, [stream])) + encoder.end()
+    return said + form.end(form.final())
+
+
 _every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
-_some_stream = st.sampled_from(STREAMS)
+_every_decoder = pytest.mark.parametrize("dialect", _DECODERS)
 _scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 _json = st.recursive(
     _scalar,
@@ -64,8 +76,19 @@ _wreckage = st.binary(max_size=6) | st.sampled_from(
 
 def read(dialect: str, pieces: list[bytes]) -> list[ChatChunk]:
     """The chunks of a stream that comes in these pieces."""
-    parser, decoder = Parser(), DIALECTS[dialect].stream_decoder()
+    parser, decoder = Parser(), _DECODERS[dialect]()
     return [chunk for piece in pieces for event in parser.feed(piece) for chunk in decoder.feed(event)]
+
+
+STREAMS = [*_SCRIPTED, *(("responses", _responses(*one)) for one in _SCRIPTED)]
+_IDS = [
+    f"{said}{name}: {feature.name}"
+    for said in ("", "responses, by ")
+    for feature in _ANSWERED
+    for name in feature.reply
+]
+_every_stream = pytest.mark.parametrize(("dialect", "stream"), STREAMS, ids=_IDS)
+_some_stream = st.sampled_from(STREAMS)
 
 
 def same(left: list[ChatChunk], right: list[ChatChunk]) -> bool:
@@ -89,7 +112,7 @@ def encoders() -> Iterator[StreamEncoder]:
 
 def survive(dialect: str, stream: bytes) -> None:
     """Whatever it is, decoders and encoders raise nothing but faults. What is said before one is told."""
-    parser, decoder = Parser(), DIALECTS[dialect].stream_decoder()
+    parser, decoder = Parser(), _DECODERS[dialect]()
     chunks: list[ChatChunk] = []
     with suppress(Fault):
         for event in parser.feed(stream):
@@ -157,7 +180,7 @@ _TOLD_APART = [(dialect, stream) for dialect, stream in STREAMS if dialect != "g
 @given(st.sampled_from(_TOLD_APART), st.integers(0))
 def test_a_stream_that_is_cut_is_not_complete(given: tuple[str, bytes], place: int) -> None:
     dialect, stream = given
-    decoder = DIALECTS[dialect].stream_decoder()
+    decoder = _DECODERS[dialect]()
     # The last event is gone, and with it the end.
     events = Parser().feed(stream)[:-1]
     for event in events[: place % (len(events) + 1)]:
@@ -171,6 +194,7 @@ _FUTURE: dict[str, Json] = {
     "openai": {"id": "x", "object": "later.chunk", "later": {"a": 1}},
     "anthropic": {"type": "later", "later": {"a": 1}},
     "gemini": {"later": {"a": 1}},
+    "responses": {"type": "response.later", "later": {"a": 1}},
 }
 
 
@@ -210,7 +234,7 @@ def test_an_event_without_an_end_is_bounded(dialect: str) -> None:
         parser.feed(b"data: " + b"x" * 100)
 
 
-@_every_dialect
+@_every_decoder
 @given(st.binary(max_size=80))
 def test_any_bytes_are_understood_or_a_fault(dialect: str, data: bytes) -> None:
     survive(dialect, data)

@@ -49,8 +49,8 @@ _CALLERS = {
 _PROVIDERS = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
 _TOLD_OF = {
     "openai": "`/v1/chat/completions`, OpenAI's",
-    "responses": "`/v1/responses`, OpenAI's. Every request is translated, also for OpenAI: the gateway keeps what was "
-    "said before",
+    "responses": "`/v1/responses`, OpenAI's; in OpenAI's column translated to Chat Completions, as for servers that "
+    "have no more. To those that have this API itself requests go in its own form",
     "anthropic": "`/v1/messages`, Anthropic's",
     "gemini": "`/v1beta/models/{model}:generateContent` and `:streamGenerateContent`, Google's",
     "orchestrate": "`/api/llm/orchestrate`, Steelyard's own, whose messages are OpenAI's",

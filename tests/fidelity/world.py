@@ -186,7 +186,8 @@ def _settings(folder: Path) -> Settings:
             base_url=f"http://{name}.invalid",
             api_key=None,
             models=(ModelSettings(name=UPSTREAM[name], upstream=UPSTREAM[name], price=_FREE),),
-            profile=found[name].profile,
+            # What is judged is translation: requests for responses are not passed on in their own form.
+            profile=replace(found[name].profile, responses=False),
         )
         for name in DIALECTS
     }
