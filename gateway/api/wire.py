@@ -18,6 +18,8 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
 #: takes a task.
 _LISTEN_AFTER = 0.03
+#: Names of providers, models, strategies and reasons whose code is remembered; beyond, all are coded anew.
+_REMEMBERED = 1_024
 _UNHEADED = re.compile(r"[^\x20-\x7e]")
 #: Characters; clients and proxies refuse headers of 8 kB and more.
 _LONGEST_HEADER = 4_096
@@ -100,30 +102,44 @@ class Listener:
 
 def facts(exchange: Exchange) -> Pairs:
     """The headers that say what happened to a request."""
-    pairs: list[tuple[bytes, str]] = [
-        (b"x-steelyard-request-id", exchange.id),
-        (b"x-steelyard-cache", exchange.cache),
-        (b"x-steelyard-attempts", str(len(exchange.attempts))),
-        (b"x-steelyard-overhead-ms", f"{exchange.overhead * 1000:.2f}"),
+    pairs = [
+        (b"x-steelyard-request-id", exchange.id.encode()),
+        (b"x-steelyard-cache", exchange.cache.encode()),
+        (b"x-steelyard-attempts", b"%d" % len(exchange.attempts)),
+        (b"x-steelyard-overhead-ms", b"%.2f" % (exchange.overhead * 1000)),
     ]
     if exchange.strategy:
-        pairs.append((b"x-steelyard-strategy", exchange.strategy))
+        pairs.append((b"x-steelyard-strategy", _CODED[exchange.strategy]))
     if exchange.provider:
-        pairs += [(b"x-steelyard-provider", exchange.provider), (b"x-steelyard-model", exchange.model or "")]
+        pairs.append((b"x-steelyard-provider", _CODED[exchange.provider]))
+        pairs.append((b"x-steelyard-model", _CODED[exchange.model or ""]))
     if exchange.reason:
-        pairs.append((b"x-steelyard-reason", exchange.reason))
+        pairs.append((b"x-steelyard-reason", _CODED[exchange.reason]))
     if exchange.ttft is None:
         # A stream's cost is known when it has ended: in its usage event, and in the request log.
-        pairs.append((b"x-steelyard-cost-usd", f"{exchange.cost:.10f}".rstrip("0").rstrip(".")))
+        pairs.append((b"x-steelyard-cost-usd", (b"%.10f" % exchange.cost).rstrip(b"0").rstrip(b".")))
     if exchange.dropped:
         # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
         names = _UNHEADED.sub("?", ",".join(exchange.dropped))
-        pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
+        pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER].encode()))
     if exchange.token_count is not None:
-        pairs.append((b"x-steelyard-token-count", exchange.token_count))
+        pairs.append((b"x-steelyard-token-count", exchange.token_count.encode()))
     if exchange.simulated:
-        pairs.append((b"x-steelyard-simulated", "true"))
-    return [(name, value.encode("latin-1", "replace")) for name, value in pairs]
+        pairs.append((b"x-steelyard-simulated", b"true"))
+    return pairs
+
+
+class _Coded(dict[str, bytes]):
+    """Names as headers take them. They are configured ones, so few, and are coded once."""
+
+    def __missing__(self, name: str) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        coded = self[name] = name.encode("latin-1", "replace")
+        return coded
+
+
+_CODED = _Coded()
 
 
 def type_of(exchange: Exchange, ordinary: bytes) -> bytes:
