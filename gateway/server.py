@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -126,12 +126,6 @@ class Connected(HttpToolsProtocol):
     _quiet_since: float | None = None
     _watch: asyncio.TimerHandle | None = None
 
-    def on_headers_complete(self) -> None:
-        """Begin a request, and have its answer sent by `Cycle`: the application has its first turn after this one."""
-        super().on_headers_complete()
-        if self.cycle is not None:  # pyright: ignore[reportUnnecessaryComparison] - before the first it is
-            self.cycle.__class__ = Cycle
-
     def on_response_complete(self) -> None:
         """Go on with the next request that is here already, or be quiet."""
         self.server_state.total_requests += 1
@@ -151,6 +145,17 @@ class Connected(HttpToolsProtocol):
             self._watch.cancel()
             self._watch = None
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Cycle
+        self.tasks.add(self.loop.create_task(self._served(cycle, app)))
+
+    async def _served(self, cycle: RequestResponseCycle, app: Any) -> None:
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            # Here and not in a callback, for which the loop would go round, and look at every socket, once more.
+            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _unset_keepalive_if_required(self) -> None:
         # Called whenever something comes. The timer stays, and finds out when it fires.
