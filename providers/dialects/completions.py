@@ -80,6 +80,7 @@ def parse(body: bytes) -> list[ChatRequest]:
             max_tokens=request.max_tokens,
             temperature=request.temperature,
             n=request.n or 1,
+            stop=[request.stop] if isinstance(request.stop, str) else request.stop or [],
             user=request.user,
         )
         for prompt in prompts
