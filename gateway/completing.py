@@ -14,11 +14,12 @@ from msgspec import field
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import COMPLETIONS, Deployment
 from providers import client
-from providers.chat import ChatReply, ChatRequest
+from providers.chat import ChatRequest
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
 from providers.dialects.completions import joined
 from providers.dialects.openai.encode import COMPLETIONS_PATH
+from providers.fitting import fitted
 from providers.transport import Transport
 
 #: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
@@ -38,7 +39,10 @@ class Completion(Chat):
             raise Inexpressible(("prompt (several, streamed)",), deployment.dialect.name)
         if len(self.others) >= _MOST_PROMPTS:
             raise Inexpressible((f"prompt (more than {_MOST_PROMPTS})",), deployment.dialect.name)
-        return super().encode(deployment)
+        call = super().encode(deployment)
+        if self.others and call.more:
+            raise Inexpressible(("n (of several prompts)",), deployment.dialect.name)
+        return call
 
     async def whole(
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
@@ -50,10 +54,11 @@ class Completion(Chat):
             finish = reply.choices[0].finish_reason
             return Answer(received.body, reply.usage, finish, call.dropped, received.headers, reply)
         dialect = deployment.dialect
-        more = [dialect.encode(one, deployment.target, drop=self.drop) for one in self.others]
-        received = await _together(transport, deployment, [call, *more], deadline)
-        replies: list[ChatReply] = [dialect.decode(one.body) for one in received]
-        reply = joined(replies)
+        if not self.others:
+            return await super().whole(transport, deployment, call, deadline, created=created)
+        calls = [call, *(fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others)]
+        received = await _together(transport, deployment, calls, deadline)
+        reply = joined([self.decoded(dialect, one, told.body) for one, told in zip(calls, received, strict=True)])
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received[-1].headers, reply)

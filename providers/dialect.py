@@ -102,14 +102,16 @@ class Target(Struct, frozen=True):
 class Limits(Struct, frozen=True):
     """What of a request a model does by itself: so many answers, so many stop sequences (None: any number).
 
-    `blank_stops`: of nothing but white space among them; `shapes`: it binds its answer to a schema; `forces_thinking`:
-    it can be made to call a tool although it thinks first.
+    `blank_stops`: of nothing but white space among them; `shapes`: it binds its answer to a schema; `own_shapes`: that
+    it does not holds for requests in its own dialect too; `forces_thinking`: it can be made to call a tool although it
+    thinks first.
     """
 
     choices: int
     stops: int | None
     blank_stops: bool = True
     shapes: bool = True
+    own_shapes: bool = False
     forces_thinking: bool = True
 
 

@@ -87,8 +87,8 @@ def _plan(request: ChatRequest, dialect: Dialect, target: Target, *, drop: bool,
         _lose("stop", told, plan, request, dialect, drop)
         left = left[: MOST_STOPS - len(sent)]
     plan.amends = Amends(tuple(left))
-    # In a caller's own words for his own provider, which fields a model knows is his to say.
-    bound = limits.shapes or (request.dialect == dialect.name and dialect.name != "openai")
+    # In a caller's own words for his own provider, which fields a model knows is his to say, unless a profile says it.
+    bound = limits.shapes or (request.dialect == dialect.name and not limits.own_shapes)
     wanted = _shape(request) if validate or not bound else None
     if wanted is not None and wanted.schema is not None:
         if bound:

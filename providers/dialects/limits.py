@@ -14,6 +14,7 @@ def limits(
     *,
     blank_stops: bool = True,
     shapes: bool = True,
+    own_shapes: bool = False,
     forces_thinking: bool = True,
 ) -> Limits:
     """The limits of a model whose dialect documents these."""
@@ -26,7 +27,7 @@ def limits(
         choices = 1
     if _named(profile.no_stop, target.upstream):
         stops = 0
-    return Limits(choices, stops, blank_stops, shapes, forces_thinking)
+    return Limits(choices, stops, blank_stops, shapes, own_shapes, forces_thinking)
 
 
 def _named(pattern: str, model: str) -> bool:

@@ -171,7 +171,8 @@ def _settings(folder: Path) -> Settings:
             base_url=f"http://{name}.invalid",
             api_key=None,
             models=(ModelSettings(name=UPSTREAM[name], upstream=UPSTREAM[name], price=_FREE),),
-            profile=found[name].profile,
+            # The models stand for those that give several answers to one call, too.
+            profile=replace(found[name].profile, single_choice=""),
         )
         for name in DIALECTS
     }

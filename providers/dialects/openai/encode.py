@@ -45,7 +45,7 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
 
 def limits_of(target: Target) -> Limits:
     """What the API reference allows: 128 answers, four stop sequences."""
-    return limits.limits(target, _MOST_CHOICES, MAX_STOPS, shapes=target.profile.json_schema)
+    return limits.limits(target, _MOST_CHOICES, MAX_STOPS, shapes=target.profile.json_schema, own_shapes=True)
 
 
 def refit(body: bytes, changes: Fit) -> bytes:
