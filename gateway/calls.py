@@ -20,11 +20,12 @@ from gateway.weaving import Woven
 from providers import client, passing
 from providers.amending import Amending, Check, amended
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
-from providers.dialect import Call, Dialect, EmbeddingDialect, Inexpressible, StreamEncoder
+from providers.dialect import Amends, Call, Dialect, EmbeddingDialect, Inexpressible, StreamEncoder
 from providers.dialects import OPENAI
 from providers.dialects.openai.passed import Passing
 from providers.errors import Garbled, Misshapen
 from providers.fitting import fitted
+from providers.in_turn import InTurn
 from providers.passing import Passage
 from providers.single import first_call
 from providers.transport import Transport
@@ -64,7 +65,7 @@ class Answer(Struct):
 class Opened(Struct):
     """A stream past its commit point. `encoder` is None when bytes go through untouched."""
 
-    flow: client.Flow | Passage | Amended | Woven
+    flow: client.Flow | Passage | InTurn | Amended | Woven
     encoder: StreamEncoder | None
     dropped: tuple[str, ...]
     closing: AsyncExitStack
@@ -140,6 +141,11 @@ class Chat(Validated):
             fault.usage = reply.usage
             raise
 
+    def amended(self, flow: client.Flow, call: Call) -> Amended:
+        """The stream of this call, as it was asked for."""
+        amending = Amending(call.amends or Amends(), self._judge(call), choices=call.choices)
+        return Amended(flow, amending, self.request.input_tokens)
+
     def _judge(self, call: Call) -> Check | None:
         return self._check if call.amends is not None and call.amends.schema is not None else None
 
@@ -153,9 +159,9 @@ class Chat(Validated):
             if call.amends is None:
                 encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
                 return Opened(flow, encoder, call.dropped, stack.pop_all())
-            amending = Amending(call.amends, self._judge(call), choices=call.choices)
-            told = Amended(flow, amending, self.request.input_tokens)
-            return Opened(told, self.form.stream_encoder(self.request), call.dropped, stack.pop_all())
+            return Opened(
+                self.amended(flow, call), self.form.stream_encoder(self.request), call.dropped, stack.pop_all()
+            )
 
 
 class EmbeddingForm(Protocol):

@@ -1,25 +1,27 @@
 """One attempt of a request for completions: as it is, where the model writes on from a prompt, else as a chat.
 
-Several prompts are several chats with the same deployment, side by side. They cannot be streamed, because their events
-would have to be woven into one stream that any of them may break.
+Several prompts are several chats with the same deployment, side by side; streamed, one after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from msgspec import field
 
+from gateway.amended import Amended
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import COMPLETIONS, Deployment
 from providers import client
-from providers.chat import ChatRequest
+from providers.chat import ChatRequest, Usage, total
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
 from providers.dialects.completions import joined
 from providers.dialects.openai.encode import COMPLETIONS_PATH
+from providers.errors import Fault
 from providers.fitting import fitted
+from providers.in_turn import InTurn
 from providers.transport import Transport
 
 #: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
@@ -35,8 +37,6 @@ class Completion(Chat):
         """What the deployment would be sent first. Raises `Inexpressible`."""
         if _writes_on(deployment):
             return OPENAI.encode_completion(self.request, deployment.target)
-        if self.others and self.request.stream:
-            raise Inexpressible(("prompt (several, streamed)",), deployment.dialect.name)
         if len(self.others) >= _MOST_PROMPTS:
             raise Inexpressible((f"prompt (more than {_MOST_PROMPTS})",), deployment.dialect.name)
         call = super().encode(deployment)
@@ -66,12 +66,30 @@ class Completion(Chat):
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""
         if call.path != COMPLETIONS_PATH:
+            if self.others:
+                return await self._in_turn(transport, deployment, call, deadline)
             return await super().stream(transport, deployment, call, deadline)
         async with AsyncExitStack() as stack:
             flow = await stack.enter_async_context(
                 client.stream(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
             )
             return Opened(flow, None, call.dropped, stack.pop_all())
+
+    async def _in_turn(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
+        dialect = deployment.dialect
+        more = [fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others]
+        async with AsyncExitStack() as stack:
+            turn = await stack.enter_async_context(AsyncExitStack())
+
+            async def begin(one: Call) -> client.Flow | Amended:
+                await turn.aclose()
+                flow = await turn.enter_async_context(
+                    client.stream(transport, deployment.endpoint, dialect, one, deadline=deadline)
+                )
+                return flow if one.amends is None else self.amended(flow, one)
+
+            flow = InTurn(await begin(call), more, begin, self.request.n)
+            return Opened(flow, self.form.stream_encoder(self.request), call.dropped, stack.pop_all())
 
 
 def _writes_on(deployment: Deployment) -> bool:
@@ -81,14 +99,27 @@ def _writes_on(deployment: Deployment) -> bool:
 async def _together(
     transport: Transport, deployment: Deployment, calls: list[Call], deadline: float
 ) -> list[client.Received]:
-    """The answers to all, in order; the first that fails ends the others. Raises a `Fault`."""
+    """The answers to all, in order; the first that fails ends the others. Raises a `Fault`, with what they cost."""
     tasks = [
         asyncio.create_task(client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline))
         for call in calls
     ]
     try:
         return await asyncio.gather(*tasks)
+    except Fault as fault:
+        answered = [task.result().body for task in tasks if task.done() and task.exception() is None]
+        fault.spent = total(_usages(deployment, answered))
+        raise
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _usages(deployment: Deployment, bodies: list[bytes]) -> list[Usage]:
+    """The tokens of these answers, as far as they are any."""
+    counted: list[Usage] = []
+    for body in bodies:
+        with suppress(Fault):
+            counted.append(deployment.dialect.glance(body).usage)
+    return counted

@@ -50,6 +50,7 @@ from providers.chat import (
 )
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
+from providers.in_turn import InTurn
 from providers.passing import Passage
 from providers.transport import Transport
 
@@ -114,7 +115,7 @@ def broken(
     key, work, flow = won.deployment.key, ask.wanted.work, won.answer.flow
     if said is None or not isinstance(work, Chat) or not wanted(ask, prepared):
         return StreamBroken(key, fault)
-    if isinstance(flow, Passage | Amended | Woven) or flow.opaque:
+    if isinstance(flow, Passage | InTurn | Amended | Woven) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
     told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})

@@ -21,9 +21,9 @@ from dwa import Balancer, Objective, Shape
 from gateway import settling
 from gateway.calls import Answer
 from gateway.catalog import Deployment, Resolution
-from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
+from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange
-from gateway.failover import refusal, told
+from gateway.failover import told
 from providers import client
 from providers.chat import ChatRequest, Usage
 from providers.dialect import Call, CountingDialect, Inexpressible
@@ -61,10 +61,8 @@ class Counting(Struct):
             raise Inexpressible(("count_tokens",), deployment.dialect.name)
         return power.encode_count(self.request, deployment.target, drop=self.drop)
 
-    async def whole(
-        self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int = 0
-    ) -> Answer:
-        """Ask for the count, which bears no date. Raises a `Fault`."""
+    async def whole(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Answer:
+        """Ask for the count. Raises a `Fault`."""
         power = counting_power(deployment)
         assert power is not None
         received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
@@ -151,8 +149,7 @@ class Counter:
         return answer
 
     def _failed(self, attempt: Attempt, deployment: Deployment, fault: Fault, deadline: float) -> None:
-        attempt.outcome, attempt.status, attempt.code = fault.kind, fault.status, fault.code
-        attempt.message = fault.message
+        attempt.failed(fault)
         if not fault.try_next:
             raise of_fault(deployment.key, fault) from fault
         if self._now() >= deadline:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+from providers.dialect import Inexpressible
 from providers.errors import (
     ContextTooLong,
     Fault,
@@ -233,3 +234,15 @@ def of_fault(name: str, fault: Fault) -> GatewayError:
     if isinstance(fault, Misshapen):
         return AnswerMisshapen(name, fault)
     return ProviderRejected(name, fault) if isinstance(fault, Rejected) else ProvidersFailed([(name, fault)])
+
+
+def refusal(found: dict[str, Inexpressible]) -> BadRequest:
+    """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
+    fields = sorted({name for exc in found.values() for name in exc.fields})
+    why = "".join(dict.fromkeys(f" {exc.why}" for exc in found.values() if exc.why))
+    return BadRequest(
+        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}.{why} Leave the field out, choose another "
+        "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
+        param=fields[0],
+        code="unsupported_parameter",
+    )

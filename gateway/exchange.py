@@ -14,6 +14,7 @@ from gateway.capping import Cap, Unstarted
 from gateway.errors import GatewayError
 from gateway.governance.keys import Principal
 from providers.chat import ChatChunk, Usage
+from providers.errors import Fault
 
 
 class Attempt(Struct):
@@ -34,6 +35,11 @@ class Attempt(Struct):
     message: str | None = None
     usage: Usage | None = None
     cost: float = 0.0
+
+    def failed(self, fault: Fault) -> None:
+        """It ended with this fault."""
+        self.outcome, self.status, self.code = fault.kind, fault.status, fault.code
+        self.message = fault.message
 
 
 class Entrant(Struct):

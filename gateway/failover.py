@@ -22,7 +22,7 @@ from msgspec import Struct
 from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.blaming import blame
 from gateway.catalog import Deployment, Resolution
-from gateway.errors import BadRequest, DeadlineExceeded, GatewayError, ProvidersFailed, of_fault
+from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange
 from gateway.racing import Lane, Won, abreast, hedged
 from gateway.retrying import TICK, RetryPolicy
@@ -316,8 +316,11 @@ class _Run(Generic[T]):
             attempts[:] = [*(one for one in attempts if one is not won.attempt), won.attempt]
 
     def _settle(self, lane: Lane, fault: Fault) -> None:
-        deployment = lane.deployment
-        if self._cap is not None and lane.attempt.usage is None:
+        deployment, attempt = lane.deployment, lane.attempt
+        if fault.spent is not None:
+            attempt.usage, attempt.cost = fault.spent, deployment.price.of(fault.spent)
+            self._exchange.cost += attempt.cost
+        if self._cap is not None and attempt.usage is None:
             self._cap.give_back(deployment.key)
         # The call was given the earlier of the caller's deadline and the provider's own total.
         ours = self._deadline - lane.started < deployment.endpoint.timeouts.total
@@ -375,18 +378,6 @@ class _Run(Generic[T]):
         error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
         error.attempts = told(self._exchange)
         return error
-
-
-def refusal(found: dict[str, Inexpressible]) -> BadRequest:
-    """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
-    fields = sorted({name for exc in found.values() for name in exc.fields})
-    why = "".join(dict.fromkeys(f" {exc.why}" for exc in found.values() if exc.why))
-    return BadRequest(
-        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}.{why} Leave the field out, choose another "
-        "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
-        param=fields[0],
-        code="unsupported_parameter",
-    )
 
 
 def told(exchange: Exchange) -> list[dict[str, object]]:

@@ -52,6 +52,7 @@ class Records:
         """Log to the settings' database; nothing is opened before `start`. `wall` tells Unix seconds."""
         wanted, limits = settings.database, settings.request_log
         self._keep_days, self._wall = limits.retention_days, wall
+        self._keep_responses = settings.responses.retention_days
         self._url = wanted.url.reveal()
         self.database = Database(
             self._url,
@@ -98,6 +99,7 @@ class Records:
             database = Database(self._url, PoolSettings(pool_size=1, max_overflow=0))
             try:
                 done = await retention.tidy(database, self._wall(), self._keep_days)
+                forgotten = await retention.tidy_responses(database, self._wall(), self._keep_responses)
             except StoreUnavailable as exc:
                 _log.warning("the log was not tidied", extra={"error": str(exc)})
             except Exception:  # noqa: BLE001 - a vote for a row that is just going is enough; nobody else makes the weeks
@@ -105,6 +107,8 @@ class Records:
             else:
                 if done != retention.Tidied():
                     _log.info("the log was tidied", extra=asdict(done))
+                if forgotten:
+                    _log.info("old responses were forgotten", extra={"rows": forgotten})
             finally:
                 await database.dispose()
             await asyncio.sleep(_TIDY_EVERY)

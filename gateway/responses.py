@@ -2,7 +2,7 @@
 
 Law: a response belongs to its tenant; anybody else's is not there. A conversation that cannot be recalled whole is
 refused, because answering without its past would be answering another question. A failed request keeps nothing. An
-answer that cannot be kept is given all the same, and says `store: false`.
+answer that cannot be kept is given all the same, and says `store: false`. How long the others are kept: `retention`.
 
 Earlier items are sent whole, unless the caller lets the gateway truncate: then the oldest are left out until the rest
 and what is asked now take three quarters of the largest window among the candidates.
@@ -27,7 +27,7 @@ from gateway.store.responses import Stored
 from providers.dialects.responses import response_of
 
 _log = logging.getLogger("steelyard.responses")
-#: Responses of one conversation; each is a row to read on every turn.
+#: Responses that one request goes on from; each is a row to read on every turn.
 _LONGEST = 1_000
 _ROOM = 0.75
 #: Seconds that a finished answer waits to be kept.
@@ -56,15 +56,19 @@ class Responses:
 
         Raises `BadRequest` when the conversation is not there whole, and `Busy`.
         """
+        owners = {owner for one in references if (owner := response_of(one)) is not None}
+        if len(owners) > _LONGEST:
+            raise BadRequest(
+                f"The references lead to {len(owners)} responses; {_LONGEST} are the most. Send the items themselves.",
+                param="input",
+            )
         try:
             chain = [] if previous is None else await self._chain(tenant, previous)
-            owners = {owner for one in references if (owner := response_of(one)) is not None}
             found = await responses.load(self._database, tenant, sorted(owners)) if owners else []
         except StoreUnavailable as exc:
             raise _away(exc) from exc
-        items = [item for one in chain for item in (*one.input, *one.response["output"])]
-        known = {item.get("id"): item for one in found for item in (*one.input, *one.response["output"])}
-        return Past(items, {one: known[one] for one in references if one in known})
+        known = {item.get("id"): item for item in _said(found)}
+        return Past(_said(chain), {one: known[one] for one in references if one in known})
 
     async def keep(self, tenant: str, response: Json, given: list[Json]) -> bool:
         """Keep a response with its own input; whether the database took it."""
@@ -84,7 +88,10 @@ class Responses:
 
     async def get(self, tenant: str, identity: str) -> Json:
         """The response. Raises `NotFound`."""
-        return (await self._one(tenant, identity)).response
+        found = await responses.load(self._database, tenant, [identity])
+        if not found:
+            raise _unknown(identity)
+        return found[0].response
 
     async def delete(self, tenant: str, identity: str) -> None:
         """Forget a response. Raises `NotFound`."""
@@ -94,14 +101,21 @@ class Responses:
     async def given(
         self, tenant: str, identity: str, *, after: str | None, limit: int, newest_first: bool
     ) -> dict[str, Any]:
-        """A page of the response's own input items, from behind the item `after` on. Raises `NotFound`."""
-        items = (await self._one(tenant, identity)).input
+        """A page of what the model was given, from behind the item `after` on. Raises `NotFound`.
+
+        That is what was said in earlier responses, as far back as they are there, and this one's own input. An item
+        that was referred to later is told once, in its first place: by its id pages are found.
+        """
+        chain = await responses.chain(self._database, tenant, identity, longest=_LONGEST)
+        if not chain:
+            raise _unknown(identity)
+        items = list({one["id"]: one for one in [*_said(chain[:-1]), *chain[-1].input]}.values())
         ordered = items[::-1] if newest_first else items
         if after is not None:
-            places = [at for at, item in enumerate(ordered) if item["id"] == after]
-            if not places:
+            place = next((at for at, item in enumerate(ordered) if item["id"] == after), None)
+            if place is None:
                 raise BadRequest(f"'after' names no input item of this response: '{after[:200]}'.", param="after")
-            ordered = ordered[places[0] + 1 :]
+            ordered = ordered[place + 1 :]
         page = ordered[:limit]
         return {
             "object": "list",
@@ -110,12 +124,6 @@ class Responses:
             "last_id": page[-1]["id"] if page else None,
             "has_more": len(ordered) > limit,
         }
-
-    async def _one(self, tenant: str, identity: str) -> Stored:
-        found = await responses.load(self._database, tenant, [identity])
-        if not found:
-            raise _unknown(identity)
-        return found[0]
 
     async def _chain(self, tenant: str, previous: str) -> list[Stored]:
         chain = await responses.chain(self._database, tenant, previous, longest=_LONGEST)
@@ -133,6 +141,11 @@ class Responses:
                 code="previous_response_not_found",
             )
         return chain
+
+
+def _said(chain: Sequence[Stored]) -> list[Json]:
+    """What the callers and the models said in these."""
+    return [item for one in chain for item in (*one.input, *one.response["output"])]
 
 
 def trimmed(items: list[Json], windows: Sequence[int | None], own: int) -> list[Json]:

@@ -20,6 +20,7 @@ from gateway.weaving import Woven
 from providers.chat import Usage
 from providers.client import Flow
 from providers.errors import Fault
+from providers.in_turn import InTurn
 from providers.passing import Passage
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) ->
     won.ticket.cancelled()
 
 
-def _own(flow: Flow | Passage | Amended | Woven, meter: Meter, now: float) -> Usage:
+def _own(flow: Flow | Passage | InTurn | Amended | Woven, meter: Meter, now: float) -> Usage:
     """The tokens of the attempt itself; those that came beside it are billed first, each by itself."""
     if not isinstance(flow, Woven):
         return meter.usage()
@@ -92,7 +93,7 @@ def _own(flow: Flow | Passage | Amended | Woven, meter: Meter, now: float) -> Us
     return flow.lead.meter.usage()
 
 
-def _told(exchange: Exchange, flow: Flow | Passage | Amended | Woven) -> None:
+def _told(exchange: Exchange, flow: Flow | Passage | InTurn | Amended | Woven) -> None:
     """The request's tokens are those of all its streams."""
     if isinstance(flow, Woven):
         exchange.usage = flow.usage()

@@ -233,6 +233,12 @@ class Usage(Struct):
         return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
 
 
+def total(usages: Iterable[Usage]) -> Usage:
+    """All of these tokens."""
+    given = list(usages)
+    return Usage(*(sum(getattr(one, name) for one in given) for name in Usage.__struct_fields__))
+
+
 class Citation(Struct):
     """A source of an answer, and what it is the source of: characters `start` to `end` of the choice's text."""
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from msgspec import Struct
 
 from providers.chat import CONTENT, ChatChunk
-from providers.dialect import Call, Dialect, Headers, StreamDecoder
+from providers.dialect import Call, Headers, StreamDecoder
 from providers.errors import Cut, Fault, Garbled, Unreachable
 from providers.single import FirstCall
 from providers.sse import Event, Parser, TooLong
@@ -25,6 +26,18 @@ _SHORTEST_SECRET = 12
 #: Seconds to wait, after the terminal event, for what may still come (a late usage event, the connection's end).
 _AFTER_THE_END = 0.05
 _JSON, _SSE = "application/json", "text/event-stream"
+
+
+class Speaks(Protocol):
+    """What a call needs of a dialect; every one has it."""
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for one stream."""
+        ...
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """What an answer with an error status means. Never raises."""
+        ...
 
 
 class Endpoint(Struct, frozen=True):
@@ -55,7 +68,7 @@ class Piece(Struct):
 
 
 async def send(
-    transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
+    transport: Transport, endpoint: Endpoint, dialect: Speaks, call: Call, *, deadline: float | None
 ) -> Received:
     """Ask and wait for the whole answer. Raises a `Fault`."""
     headers = headers_of(call, endpoint, _JSON)
@@ -68,7 +81,7 @@ async def send(
 
 @asynccontextmanager
 async def stream(
-    transport: Transport, endpoint: Endpoint, dialect: Dialect, call: Call, *, deadline: float | None
+    transport: Transport, endpoint: Endpoint, dialect: Speaks, call: Call, *, deadline: float | None
 ) -> AsyncGenerator[Flow]:
     """Ask and wait for the first content. Leaving closes the upstream call. Raises a `Fault`."""
     headers = headers_of(call, endpoint, _SSE)
@@ -87,7 +100,7 @@ def headers_of(call: Call, endpoint: Endpoint, accept: str) -> Headers:
     return (("content-type", call.content_type), ("accept", accept), *endpoint.headers, *call.headers)
 
 
-async def fault_of(dialect: Dialect, endpoint: Endpoint, answer: Answer) -> Fault:
+async def fault_of(dialect: Speaks, endpoint: Endpoint, answer: Answer) -> Fault:
     """What an error status means; it means that even when the body that explains it is lost."""
     try:
         body = await answer.read()

@@ -80,6 +80,8 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     reasoning_effort: bool = True
     #: OpenAI: the server takes `prompt_cache_key` of a request in another dialect; a hint, and left out otherwise.
     prompt_cache_key: bool = False
+    #: OpenAI: the server has `/responses` too. What callers ask there is passed on in its own form, not translated.
+    responses: bool = False
     #: Anthropic: the API version header.
     anthropic_version: str = "2023-06-01"
     #: Gemini: the API version in the path.
@@ -280,6 +282,14 @@ class Follows(Protocol):
 
     def follow(self, seen: StreamDecoder) -> None:
         """The caller has seen the bytes that this decoder read."""
+        ...
+
+
+class Rewrites(Protocol):
+    """The further power of stream encoders that pass a provider's own events on, but for what must change in them."""
+
+    def rewrite(self, event: Event) -> bytes:
+        """The event as the caller sees it, or nothing."""
         ...
 
 

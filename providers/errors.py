@@ -65,6 +65,8 @@ class Fault(Exception):
         if retry_after is not None:
             retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if isfinite(retry_after) else None
         self.retry_after = retry_after
+        #: Tokens of answers that came before it, where an attempt takes several: they are paid for all the same.
+        self.spent: Usage | None = None
 
     @property
     def message(self) -> str:

@@ -5,6 +5,8 @@
 `system`.
 Reasoning models up to GPT-5.2 refuse `stop` with a 400: the reference says so of o3 and o4-mini, and
 https://github.com/huggingface/smolagents/pull/1868 of GPT-5.
+`responses`: built-in tools, sealed thoughts and newer fields exist there alone:
+https://platform.openai.com/docs/api-reference/responses
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ OPENAI = Provider(
     profile=Profile(
         max_tokens_field="max_completion_tokens",
         prompt_cache_key=True,
+        responses=True,
         no_stop=r"^(?:o\d|gpt-5(?:\.[0-2])?(?:-(?!chat)|$))",
     ),
 )

@@ -51,6 +51,11 @@ class Parser:
         """Bytes of an event that has not ended yet."""
         return bytes(self._buffer)
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes they are."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete, in order.
 

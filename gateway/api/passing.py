@@ -16,7 +16,6 @@ from gateway.completing import Completion
 from providers.dialects import completions
 from providers.dialects.openai.passed import Passing, read_form, read_json
 
-_COMPLETED = completions.Form()
 _JSON = "application/json"
 #: Characters of a name that a record holds while it waits in memory.
 _LONGEST_NAME = 256
@@ -25,9 +24,9 @@ _TRANSCRIBED_AS_JSON = frozenset({None, "", "json", "verbose_json", "diarized_js
 
 
 def _completions(incoming: Incoming) -> Ask:
-    first, *others = completions.parse(incoming.body)
+    (first, *others), form = completions.read(incoming.body)
     first.input_tokens += sum(one.input_tokens for one in others)
-    work = Completion(first, _COMPLETED, False, others)
+    work = Completion(first, form, False, others)
     ask = ask_chat(incoming, first, work, "drop_in")
     ask.wanted.asked = Asked(
         first.needs, first.input_tokens, first.max_tokens or 0, incoming.exchange.preferences.providers, completes=True

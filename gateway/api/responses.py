@@ -1,6 +1,6 @@
 """`POST /v1/responses`: OpenAI's newer API, for every provider. What it keeps is in `gateway.responses`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -8,8 +8,8 @@ from gateway.api.chat import ask_chat, wanted_chat
 from gateway.api.faults import RESPONSES_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask, Talk, Wanted
-from gateway.calls import Chat
 from gateway.errors import GatewayError
+from gateway.responding import Responding
 from gateway.responses import Past, Responses, trimmed
 from providers.chat import ChatRequest, Json
 from providers.dialects.responses import Asked, Form, kept, parse
@@ -40,11 +40,15 @@ class _Conversation:
 
     def after(self, earlier: list[Json]) -> Wanted:
         """What the request takes with these items before it."""
-        return self.wanted(self._asked.chat(earlier, self._past.referenced))
+        referenced = self._past.referenced
+        work = self.work(self._asked.chat(earlier, referenced), earlier, referenced)
+        return wanted_chat(self._exchange, work)
 
-    def wanted(self, request: ChatRequest) -> Wanted:
-        """What the request takes."""
-        return wanted_chat(self._exchange, Chat(request, self._form, drop=False))
+    def work(
+        self, request: ChatRequest, earlier: Sequence[Json] = (), referenced: Mapping[str, Json] | None = None
+    ) -> Responding:
+        """How to ask for it."""
+        return Responding(request, self._form, False, self._asked, earlier, referenced or {})
 
     async def whole(self, body: bytes) -> bytes:
         """Keep a whole answer."""
@@ -75,7 +79,7 @@ def _understand(incoming: Incoming) -> Ask:
     goes_on = asked.request.previous_response_id is not None or bool(asked.references)
     request = asked.draft() if goes_on else asked.chat()
     # Each response has an id of its own, by which it may be deleted: none is another's from the cache.
-    ask = ask_chat(incoming, request, Chat(request, form, drop=False), "uncached")
+    ask = ask_chat(incoming, request, conversation.work(request), "uncached")
     ask.ending = conversation
     if goes_on:
         ask.talk = Talk([], conversation.after, conversation.recall)

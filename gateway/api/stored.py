@@ -1,12 +1,11 @@
 """`/v1/responses/{id}`: what `POST /v1/responses` kept, for the tenant it was kept for."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from litestar import Controller, Request, delete, get
+from litestar import Controller, Request, Response, delete, get
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
-from msgspec import convert
 
 from gateway.api.access import Gateway, caller, principal_of
 from gateway.api.answers.responses import DeletedResponse, InputItems, ResponseAnswer
@@ -25,11 +24,12 @@ class StoredResponses(Controller):
     @get("/{response_id:str}", summary="Retrieve a response")
     async def get_response(
         self, gateway: Gateway, request: _Request, response_id: FromPath[str], stream: FromQuery[bool] = False
-    ) -> ResponseAnswer:
-        """As it was answered. Streams cannot be read again."""
+    ) -> Response[ResponseAnswer]:
+        """As it was answered, with whatever the provider told besides. Streams cannot be read again."""
         if stream:
             raise BadRequest("A stored response cannot be streamed again. Leave 'stream' out.", param="stream")
-        return convert(await gateway.responses.get(principal_of(request).name, response_id), ResponseAnswer)
+        # Not read into the type, which would lose what it has no names for.
+        return Response(cast("ResponseAnswer", await gateway.responses.get(principal_of(request).name, response_id)))
 
     @delete("/{response_id:str}", summary="Delete a response", status_code=HTTP_200_OK)
     async def delete_response(self, gateway: Gateway, request: _Request, response_id: FromPath[str]) -> DeletedResponse:
@@ -47,7 +47,7 @@ class StoredResponses(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
         order: FromQuery[Literal["asc", "desc"]] = "desc",
     ) -> InputItems:
-        """Its own, last first unless `order` is `asc`; those of earlier responses are theirs."""
+        """All that the model was given, what earlier responses said included; last first unless `order` is `asc`."""
         tenant = principal_of(request).name
         found = await gateway.responses.given(
             tenant, response_id, after=after, limit=limit, newest_first=order == "desc"

@@ -227,6 +227,18 @@ class RequestLog(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class Responses(Struct, frozen=True, kw_only=True):
+    """Responses that callers of `/v1/responses` have kept."""
+
+    retention_days: Annotated[
+        Count | None,
+        option(
+            "STEELYARD_RESPONSES_RETENTION_DAYS",
+            "Days for which they are kept after the last one that goes on from them. Unset: until they are deleted.",
+        ),
+    ] = None
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What the process itself writes to standard error."""
 

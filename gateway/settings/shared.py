@@ -19,6 +19,7 @@ from gateway.settings.sections import (
     RedisSettings,
     RequestLog,
     Requests,
+    Responses,
     Seconds,
     Server,
     Strategy,
@@ -100,6 +101,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     timeout: Timeouts = Timeouts()
     tls: Tls = Tls()
     request_log: RequestLog = RequestLog()
+    responses: Responses = Responses()
     log: Log = Log()
     metrics: Metrics = Metrics()
     keys: tuple[Key, ...] = ()

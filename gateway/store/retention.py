@@ -1,9 +1,12 @@
-"""How long the log is kept, and room for what comes.
+"""How long the log is kept, and room for what comes; and how long stored responses are.
 
 Law: what is younger than it is to be kept is never touched. What is older goes with all that belongs to it (attempts,
 bodies, votes) and leaves the sums. PostgreSQL drops whole weeks, so rows stay up to seven days longer; SQLite deletes
 those of whole days, few at a time, for every other writer waits meanwhile. One process at a time does it: PostgreSQL
 by an advisory lock, SQLite by its only writer.
+
+A response is as young as the youngest that goes on from it: a conversation that is still held is kept whole, however
+long ago it began.
 
 Limits: SQLite's file does not shrink; new rows take the room of old ones.
 """
@@ -15,12 +18,12 @@ from datetime import UTC, datetime
 from math import floor
 
 from msgspec import Struct
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import partitions
 from gateway.store.engine import Database
-from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, exchanges, key_sums
+from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, exchanges, key_sums, responses
 from gateway.store.tally import DAY
 
 #: "steelyard" as a number, and one: the advisory lock's name. (The migrations' is without the one.)
@@ -63,6 +66,37 @@ async def tidy(database: Database, now: float, keep_days: int | None = None) -> 
             rows += deleted
             await asyncio.sleep(_PAUSE)
     return Tidied(made, dropped, rows)
+
+
+async def tidy_responses(database: Database, now: float, keep_days: int | None) -> int:
+    """Forget responses older than `keep_days` (None: nothing), and how many that was. `now`: Unix seconds.
+
+    Raises:
+        StoreUnavailable: as `tidy`.
+    """
+    if keep_days is None:
+        return 0
+    horizon = datetime.fromtimestamp(now - keep_days * DAY, UTC)
+    rows = 0
+    while (deleted := await _delete_some_responses(database, horizon)) > 0:
+        rows += deleted
+        await asyncio.sleep(_PAUSE)
+    return rows
+
+
+async def _delete_some_responses(database: Database, horizon: datetime) -> int:
+    """Delete some old ones that none goes on from: the next look finds those that they went on from."""
+    later = responses.alias("later")
+    goes_on = exists().where(later.c.tenant == responses.c.tenant, later.c.previous_id == responses.c.id)
+    query = select(responses.c.tenant, responses.c.id).where(responses.c.created_at < horizon, ~goes_on).limit(_ROWS)
+    async with database.write() as connection:
+        if not await _alone(connection):
+            return 0
+        found = (await connection.execute(query)).all()
+        if found:
+            names = tuple_(responses.c.tenant, responses.c.id)
+            await connection.execute(delete(responses).where(names.in_([(row.tenant, row.id) for row in found])))
+    return len(found)
 
 
 async def _alone(connection: AsyncConnection) -> bool:

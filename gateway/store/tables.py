@@ -308,6 +308,8 @@ responses = Table(
     Column("input", JSON(), nullable=False),
     Column("response", JSON(), nullable=False),
     PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "created_at"),
+    Index(None, "tenant", "previous_id"),
 )
 
 dwa_snapshots = Table(

@@ -1,4 +1,4 @@
-"""OpenAI's wire format: chat completions with streams, embeddings, models, errors and rate-limit headers.
+"""OpenAI's wire format: chat completions and responses with streams, embeddings, models, errors, rate-limit headers.
 
 Streams are server-sent events, one chunk per token: a first chunk with the role, one per piece of text or arguments,
 one with the finish reason, one with the usage if it was asked for, and `[DONE]`. The parts of a chunk that never change
@@ -15,9 +15,10 @@ from typing import Any, cast
 
 import msgspec
 
-from providers.simulator import openai_ask, openai_passed
+from providers.simulator import openai_ask, openai_passed, openai_responses, openai_responses_ask
 from providers.simulator.config import Model
 from providers.simulator.openai_ask import OpenAIAsk, error, invalid
+from providers.simulator.openai_responses_ask import ResponsesAsk
 from providers.simulator.physics import Allowance
 from providers.simulator.wire import SSE, Complaint, EmbedAsk, Event, Failure, Headers, Operation, Reply, Turn, Usage
 from providers.simulator.writing import Answer, Ask, pieces
@@ -31,6 +32,7 @@ _FINISH = {
     "refusal": "stop",
     "filter": "content_filter",
 }
+_SERVER_ERROR = "The server had an error while processing your request. Sorry about that!"
 _CREATED = 1_767_225_600  # 2026-01-01: when the simulated models appeared
 
 
@@ -44,6 +46,8 @@ class OpenAI:
         match method, path:
             case "POST", "/v1/chat/completions":
                 return Operation("chat")
+            case "POST", "/v1/responses":
+                return Operation("chat", variant="responses")
             case "POST", "/v1/embeddings":
                 return Operation("embed")
             case "POST", "/v1/completions":
@@ -64,6 +68,8 @@ class OpenAI:
 
     def ask(self, body: bytes, headers: Mapping[bytes, bytes], operation: Operation, *, strict: bool) -> Ask:
         """See `wire.Dialect`."""
+        if operation.variant == "responses":
+            return openai_responses_ask.respond(body, strict=strict)
         return openai_ask.completion(body) if operation.kind == "complete" else openai_ask.chat(body, strict=strict)
 
     def check(self, ask: Ask, prompt_tokens: int, model: Model) -> None:
@@ -89,6 +95,8 @@ class OpenAI:
 
     def reply(self, turn: Turn) -> bytes:
         """See `wire.Dialect`."""
+        if isinstance(turn.ask, ResponsesAsk):
+            return openai_responses.whole(turn, _logprobs)
         ask = cast(OpenAIAsk, turn.ask)
         if ask.completes:
             return openai_passed.completion(turn.number, turn.created, turn.model, turn.answers, _usage(turn.usage))
@@ -105,6 +113,9 @@ class OpenAI:
 
     def events(self, turn: Turn, operation: Operation) -> Iterator[Event]:
         """See `wire.Dialect`."""
+        if isinstance(turn.ask, ResponsesAsk):
+            yield from openai_responses.events(turn, _logprobs)
+            return
         ask = cast(OpenAIAsk, turn.ask)
         if ask.completes:
             usage = _usage(turn.usage) if ask.include_usage else None
@@ -129,14 +140,15 @@ class OpenAI:
 
     def failed_event(self, operation: Operation) -> bytes:
         """See `wire.Dialect`."""
+        if operation.variant == "responses":
+            return openai_responses.failed(_SERVER_ERROR, "server_error")
         return b"data: " + self.failure("server_error").body + b"\n\n"
 
     def failure(self, failure: Failure, subject: str = "", allowance: Allowance | None = None) -> Reply:
         """See `wire.Dialect`."""
         match failure:
             case "server_error":
-                said = "The server had an error while processing your request. Sorry about that!"
-                return error(500, said, "server_error")
+                return error(500, _SERVER_ERROR, "server_error")
             case "overloaded":
                 said = "The server is currently overloaded with other requests. Sorry about that! Please retry later."
                 return error(503, said, "server_error", code="service_unavailable")

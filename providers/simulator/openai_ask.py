@@ -199,7 +199,7 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 def chat(body: bytes, *, strict: bool) -> OpenAIAsk:
     """Read a chat completion request; raises Complaint."""
-    request: ChatRequest = _decode(_strict_chat if strict else _chat, body)
+    request: ChatRequest = decoded(_strict_chat if strict else _chat, body)
     _check_turns(request.messages)
     texts = [_text(message) for message in request.messages]
     last = request.messages[-1]
@@ -244,7 +244,7 @@ def chat(body: bytes, *, strict: bool) -> OpenAIAsk:
 
 def completion(body: bytes) -> OpenAIAsk:
     """Read a request for completions; raises Complaint. Several prompts are read as one."""
-    request: CompletionRequest = _decode(_completion, body)
+    request: CompletionRequest = decoded(_completion, body)
     prompt = request.prompt if isinstance(request.prompt, str) else " ".join(map(str, request.prompt))
     return OpenAIAsk(
         model=request.model,
@@ -262,7 +262,7 @@ def completion(body: bytes) -> OpenAIAsk:
 
 def embeddings(body: bytes, *, strict: bool) -> EmbedAsk:
     """Read an embeddings request; raises Complaint. Token arrays become the text of their numbers."""
-    request: EmbeddingsRequest = _decode(_strict_embed if strict else _embed, body)
+    request: EmbeddingsRequest = decoded(_strict_embed if strict else _embed, body)
     given = request.input
     rows: list[Any] = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
     return EmbedAsk(
@@ -273,7 +273,8 @@ def embeddings(body: bytes, *, strict: bool) -> EmbedAsk:
     )
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """The body, or the API's complaint about it."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as exc:

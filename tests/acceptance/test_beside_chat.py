@@ -108,10 +108,8 @@ def test_bytes_pass_untouched_to_a_model_that_writes_on(gateway: World) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("echo", True),
         ("best_of", 3),
         ("suffix", " end"),
-        ("logprobs", 2),
         ("logit_bias", {"50256": -100}),
         ("prompt", [1, 2, 3]),
         ("prompt", [[1, 2], [3]]),
@@ -132,13 +130,123 @@ def test_what_a_chat_cannot_say_is_refused_by_name(gateway: World, model: str, f
         assert (dropped.status, dropped.headers["x-steelyard-dropped-params"]) == (200, field)
 
 
-def test_several_prompts_cannot_be_streamed(gateway: World) -> None:
-    answer = gateway.post("/v1/completions", {"model": OPENAI, "prompt": ["a", "b"], "stream": True})
-    assert (answer.status, answer.json["error"]["code"]) == (400, "unsupported_parameter")
+@every_dialect
+@both_ways
+def test_an_echo_is_the_prompt_before_its_text(client: openai.OpenAI, model: str, streamed: bool) -> None:
+    asked: dict[str, Any] = {"model": model, "max_tokens": 200, "streamed": streamed}
+    (plain, _, usage), (echoed, _, more) = (complete(client, "Weigh it.", echo=echo, **asked) for echo in (False, True))
+    assert echoed == "Weigh it." + plain
+    assert more == usage
+
+
+@every_dialect
+def test_each_of_several_prompts_is_echoed_before_its_own_text(client: openai.OpenAI, model: str) -> None:
+    answer = client.completions.create(model=model, prompt=["first", "second"], echo=True, max_tokens=200)
+    for choice, said in zip(answer.choices, ("first", "second"), strict=True):
+        assert choice.text.startswith(f"{said}[simulated]")
+        assert f"read: {said}" in choice.text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_several_choices_are_echoed_each(gateway: World, streamed: bool) -> None:
+    body = {"model": OPENAI, "prompt": "Weigh it.", "n": 2, "best_of": 2, "echo": True, "stream": streamed}
+    answer = gateway.post("/v1/completions", body)
+    parts = [data for _, data in answer.events if data != "[DONE]"] if streamed else [answer.json]
+    texts = ["", ""]
+    for choice in (choice for part in parts for choice in part["choices"]):
+        texts[choice["index"]] += choice["text"]
+    assert [text.partition("[")[0] for text in texts] == ["Weigh it."] * 2
+    assert [text.count("Weigh it.") for text in texts] == [2, 2]  # the simulated model repeats its prompt
+
+
+@both_ways
+@pytest.mark.parametrize("top", [0, 1])
+def test_probabilities_are_told_in_the_older_shape(gateway: World, streamed: bool, top: int) -> None:
+    body = {"model": OPENAI, "prompt": "Weigh it.", "max_tokens": 9, "logprobs": top, "stream": streamed}
+    answer = gateway.post("/v1/completions", body)
+    assert answer.status == 200, answer.body
+    parts = [data for _, data in answer.events if data != "[DONE]"] if streamed else [answer.json]
+    choices = [choice for part in parts for choice in part["choices"]]
+    text = "".join(choice["text"] for choice in choices)
+    told: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+    for choice in choices:
+        for name, rows in (choice["logprobs"] or {}).items():
+            told[name] += rows
+    assert "".join(told["tokens"]) == text != ""
+    assert [text[at:][: len(token)] for at, token in zip(told["text_offset"], told["tokens"], strict=True)] == told[
+        "tokens"
+    ]
+    assert all(one < 0 for one in told["token_logprobs"])
+    expected = [{token: one} if top else {} for token, one in zip(told["tokens"], told["token_logprobs"], strict=True)]
+    assert told["top_logprobs"] == expected
+
+
+def test_probabilities_that_nobody_has_are_refused_by_name(gateway: World) -> None:
+    for more in ({"model": CHAT_MODELS[1], "logprobs": 2}, {"model": OPENAI, "logprobs": 2, "echo": True}):
+        answer = gateway.post("/v1/completions", {"prompt": "Hi", **more})
+        assert (answer.status, answer.json["error"]["code"]) == (400, "unsupported_parameter")
+        assert "logprobs" in answer.json["error"]["param"]
+        dropped = gateway.post("/v1/completions", {"prompt": "Hi", **more}, x_steelyard_drop_params="true")
+        assert (dropped.status, dropped.headers["x-steelyard-dropped-params"]) == (200, answer.json["error"]["param"])
+
+
+@every_dialect
+@pytest.mark.parametrize("echo", [False, True])
+def test_several_prompts_are_streamed_one_after_the_other(
+    gateway: World, client: openai.OpenAI, model: str, echo: bool
+) -> None:
+    prompts = ["first", "second", "third"]
+    asked: dict[str, Any] = {"model": model, "prompt": prompts, "max_tokens": 200, "echo": echo}
+    whole = client.completions.create(**asked)
+    raw = client.completions.with_raw_response.create(**asked, stream=True, stream_options={"include_usage": True})
+    chunks: list[Any] = list(raw.parse())
+    assert len({chunk.id for chunk in chunks}) == 1
+    texts, ends = ["", "", ""], list[int]()
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        texts[choice.index] += choice.text
+        ends += [choice.index] if choice.finish_reason else []
+    assert texts == [choice.text for choice in whole.choices]
+    assert ends == [0, 1, 2]
+    assert chunks[-1].usage == whole.usage
+    record = gateway.record(raw.headers["x-steelyard-request-id"])
+    assert whole.usage is not None
+    assert (record["input_tokens"], record["output_tokens"]) == (
+        whole.usage.prompt_tokens,
+        whole.usage.completion_tokens,
+    )
+
+
+def test_choices_of_several_streamed_prompts_count_up(gateway: World) -> None:
+    body = {"model": OPENAI, "prompt": ["a", "b"], "n": 2, "stream": True, "max_tokens": 9}
+    parts = [data for _, data in gateway.post("/v1/completions", body).events if data != "[DONE]"]
+    assert {choice["index"] for part in parts for choice in part["choices"]} == {0, 1, 2, 3}
+
+
+def test_a_later_prompt_that_fails_breaks_the_stream_and_what_came_is_paid_for(gateway: World) -> None:
+    body = {"model": OPENAI, "prompt": ["first", "#sim fail=down", "never"], "stream": True, "max_tokens": 200}
+    answer = gateway.post("/v1/completions", body)
+    assert answer.status == 200
+    *parts, (_, last) = answer.events
+    assert last["error"]["code"] is not None
+    text = "".join(choice["text"] for _, part in parts for choice in part["choices"])
+    assert "read: first" in text
+    record = gateway.record(answer.headers["x-steelyard-request-id"])
+    assert (record["outcome"], record["output_tokens"], len(record["attempts"])) == ("error", tokens(text), 1)
+    assert record["cost_usd"] > 0
+
+
+def test_a_first_prompt_that_fails_is_asked_of_another(gateway: World) -> None:
+    gateway.running.control("sim-openai", "down")
+    body = {"model": "sim-chat", "prompt": ["a", "b"], "stream": True, "max_tokens": 100}
+    for _ in range(4):
+        answer = gateway.post("/v1/completions", body)
+        assert answer.status == 200
+        assert answer.headers["x-steelyard-provider"] != "sim-openai"
+        assert answer.events[-1][1] == "[DONE]"
 
 
 def test_values_that_ask_for_nothing_are_no_obstacle(gateway: World) -> None:
-    neutral = {"echo": False, "best_of": 1, "suffix": None, "logit_bias": {}, "logprobs": None}
+    neutral = {"echo": False, "best_of": 1, "n": 1, "suffix": None, "logit_bias": {}, "logprobs": None}
     assert gateway.post("/v1/completions", {"model": OPENAI, "prompt": "Hi", **neutral}).status == 200
 
 

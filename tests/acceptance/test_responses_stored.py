@@ -9,9 +9,13 @@ from typing import Any
 
 import openai
 import pytest
+from msgspec.structs import replace
 
+from gateway.settings import Settings
+from gateway.settings.sections import Responses as ResponsesSettings
 from tests.acceptance.driving import ALICE_KEY, ANTHROPIC, BOB_KEY, CHAT_MODELS, OPENAI, World, world_in
 from tests.acceptance.test_responses import ask, both_ways, every_dialect
+from tests.serving import until
 
 
 def respond(world: World, said: Any, key: str | None = None, **more: Any) -> Any:
@@ -74,6 +78,38 @@ def test_input_items_are_listed_in_pages(chatgpt: openai.OpenAI) -> None:
     assert [item.id for item in page.data] == [item.id for item in reversed(listed)][:3]
 
 
+def texts(items: Any) -> list[str]:
+    return [item.content[0].text for item in items]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_input_items_are_those_of_the_whole_conversation(chatgpt: openai.OpenAI, limit: int, order: Any) -> None:
+    first = chatgpt.responses.create(model=OPENAI, input="One")
+    turns: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Two"}]
+    second = chatgpt.responses.create(model=OPENAI, input=turns, previous_response_id=first.id)
+    # What is referred to has its place already: it is told once, or its id would not lead on to the next page.
+    again: list[Any] = [{"type": "item_reference", "id": first.output[0].id}, {"role": "user", "content": "Three"}]
+    third = chatgpt.responses.create(model=ANTHROPIC, input=again, instructions="Go on.")
+    fourth = chatgpt.responses.create(model=OPENAI, input=again, previous_response_id=second.id)
+    said = ["One", first.output_text, "Be brief.", "Two", second.output_text, "Three"]
+    assert texts(chatgpt.responses.input_items.list(third.id, order="asc")) == [first.output_text, "Three"]
+    listed = texts(chatgpt.responses.input_items.list(fourth.id, limit=limit, order=order))
+    assert listed == (said if order == "asc" else said[::-1])
+    page = chatgpt.responses.input_items.list(fourth.id, limit=2, order="asc", after=first.output[0].id or "")
+    assert (texts(page.data), page.has_more) == (["Be brief.", "Two"], True)
+    with pytest.raises(openai.BadRequestError) as caught:
+        chatgpt.responses.input_items.list(second.id, after=second.output[0].id or "")
+    assert caught.value.param == "after"
+
+
+def test_input_items_go_back_as_far_as_they_are_there(chatgpt: openai.OpenAI) -> None:
+    first = chatgpt.responses.create(model=OPENAI, input="One")
+    second = chatgpt.responses.create(model=OPENAI, input="Two", previous_response_id=first.id)
+    chatgpt.responses.delete(first.id)
+    assert texts(chatgpt.responses.input_items.list(second.id)) == ["Two"]
+
+
 def test_an_item_is_referred_to(chatgpt: openai.OpenAI) -> None:
     first = chatgpt.responses.create(model=OPENAI, input="The first words.")
     given = next(iter(chatgpt.responses.input_items.list(first.id)))
@@ -92,6 +128,25 @@ def test_an_item_is_referred_to(chatgpt: openai.OpenAI) -> None:
     third = chatgpt.responses.create(model=OPENAI, input="Then?", previous_response_id=second.id)
     assert third.usage is not None
     assert third.usage.input_tokens > second.usage.input_tokens
+
+
+def test_references_to_more_responses_than_a_conversation_has_are_refused(world: World) -> None:
+    many = [{"type": "item_reference", "id": f"msg_{number:026}_0"} for number in range(1_001)]
+    answer = world.post("/v1/responses", {"model": OPENAI, "input": many})
+    assert (answer.status, answer.json["error"]["param"]) == (400, "input")
+    assert "1001 responses" in answer.json["error"]["message"]
+    some = world.post("/v1/responses", {"model": OPENAI, "input": many[1:]})
+    assert (some.status, some.json["error"]["code"]) == (400, "item_not_found")
+
+
+def test_a_long_id_is_not_repeated_at_length(world: World) -> None:
+    for item in (
+        {"type": "item_reference", "id": "x" * 10_000},
+        {"type": "function_call_output", "call_id": "x" * 10_000, "output": "y"},
+    ):
+        answer = world.post("/v1/responses", {"model": OPENAI, "input": [item]})
+        assert answer.status == 400
+        assert len(answer.body) < 1_000
 
 
 def test_another_tenants_response_is_not_there(keyed: World) -> None:
@@ -183,6 +238,20 @@ def test_without_its_table_it_answers_and_says_that_nothing_is_kept(tmp_path: Pa
         assert (more.status, own.get(f"/v1/responses/{kept['id']}").status) == (503, 503)
         assert "retry-after" in more.headers
         assert own.asked() == before
+
+
+def test_old_responses_are_forgotten_when_the_settings_say_so(tmp_path: Path) -> None:
+    def forgetful(settings: Settings) -> Settings:
+        return replace(settings, responses=ResponsesSettings(retention_days=30))
+
+    with world_in(tmp_path) as own:
+        old, young = respond(own, "Old."), respond(own, "Young.")
+    with closing(sqlite3.connect(tmp_path / "steelyard.db")) as file:
+        file.execute("UPDATE responses SET created_at = '2020-01-01 00:00:00.000000' WHERE id = ?", (old["id"],))
+        file.commit()
+    with world_in(tmp_path, forgetful) as own:
+        until(lambda: own.get(f"/v1/responses/{old['id']}").status == 404)
+        assert own.get(f"/v1/responses/{young['id']}").json == young
 
 
 def test_every_request_is_recorded(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from store_faults import DAY
 
-from gateway.store import responses
+from gateway.store import responses, retention
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
 from gateway.store.responses import Stored
@@ -90,3 +90,53 @@ async def test_a_database_that_is_away_says_so(tmp_path: Any) -> None:
         with pytest.raises(StoreUnavailable):
             await work
     await empty.dispose()
+
+
+async def _left(database: Database, tenant: str = "acme") -> list[str]:
+    found = await responses.load(database, tenant, [f"resp_{number}" for number in range(200)])
+    return sorted((one.id for one in found), key=lambda each: int(each.removeprefix("resp_")))
+
+
+async def _put_at(database: Database, age_days: float, one: Stored, tenant: str = "acme") -> None:
+    await responses.put(database, tenant, one, now=DAY - age_days * 86_400)
+
+
+async def test_old_responses_are_forgotten_and_young_ones_stay(database: Database) -> None:
+    for number, age in enumerate((0, 9.9, 10, 10.1, 400)):
+        await _put_at(database, age, stored(number))
+    assert await retention.tidy_responses(database, DAY, 10) == 2
+    assert await _left(database) == ["resp_0", "resp_1", "resp_2"]
+    assert await retention.tidy_responses(database, DAY, 10) == 0
+
+
+async def test_without_a_retention_no_response_is_forgotten(database: Database) -> None:
+    await _put_at(database, 4_000, stored(1))
+    assert await retention.tidy_responses(database, DAY, None) == 0
+    assert await _left(database) == ["resp_1"]
+
+
+async def test_a_conversation_that_is_still_held_is_kept_whole(database: Database) -> None:
+    # 1 ← 2 ← 3, of which 3 is young; 2 ← 4 ← 5, all old: the branch that nobody went on with goes.
+    for number, previous, age in ((1, None, 90), (2, 1, 60), (3, 2, 1), (4, 2, 50), (5, 4, 40)):
+        await _put_at(database, age, stored(number, previous))
+    assert await retention.tidy_responses(database, DAY, 30) == 2
+    assert await _left(database) == ["resp_1", "resp_2", "resp_3"]
+    assert len(await responses.chain(database, "acme", "resp_3", longest=10)) == 3
+
+
+async def test_another_tenants_conversation_keeps_nothing_of_mine(database: Database) -> None:
+    await _put_at(database, 90, stored(1))
+    await _put_at(database, 1, stored(2, 1), tenant="other")
+    assert await retention.tidy_responses(database, DAY, 30) == 1
+    assert (await _left(database), await _left(database, "other")) == ([], ["resp_2"])
+
+
+async def test_more_responses_than_go_at_once_go_one_after_the_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_ROWS", 3)
+    monkeypatch.setattr(retention, "_PAUSE", 0)
+    for number in range(10):
+        await _put_at(database, 60, stored(number, number - 1 if number % 5 else None))
+    assert await retention.tidy_responses(database, DAY, 30) == 10
+    assert await _left(database) == []

@@ -48,6 +48,9 @@ _COMPLETION = _open(
     prompt={"anyOf": [_TEXT, {"type": "array", "items": {}}]},
     stream=_STREAM,
     max_tokens={"type": "integer", "minimum": 1, "default": 16},
+    n={"type": "integer", "minimum": 1, "default": 1},
+    echo={"type": "boolean", "default": False},
+    logprobs=_COUNT,
     temperature={"type": "number"},
 )
 _COMPLETED = _open(

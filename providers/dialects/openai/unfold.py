@@ -41,7 +41,8 @@ _some = msgspec.json.Decoder(Allowed)
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 _MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
-_KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
+#: The shapes that an answer may be asked to have.
+KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
     "text": "text",
     "json_object": "json_object",
     "json_schema": "json_schema",
@@ -184,11 +185,7 @@ def _file(part: Part) -> chat.Part:
     file = part.file
     if file is None or file.file_data is None:
         return chat.Document(file_id=file and file.file_id, filename=file and file.filename)
-    media_type, data = data_url(file.file_data)
-    if data is None:
-        data = file.file_data
-        media_type = "application/pdf" if (file.filename or "").lower().endswith(".pdf") else None
-    return chat.Document(data=data, media_type=media_type, filename=file.filename, cache_control=_marker(part))
+    return document(file.file_data, file.filename, _marker(part))
 
 
 _PARTS: dict[str, Callable[[Part], chat.Part]] = {
@@ -198,6 +195,15 @@ _PARTS: dict[str, Callable[[Part], chat.Part]] = {
     "input_audio": _audio,
     "file": _file,
 }
+
+
+def document(given: str, filename: str | None, marker: Json | None) -> chat.Document:
+    """A file by its data: a data URL, or bare base64, of which only the name tells what it is."""
+    media_type, data = data_url(given)
+    if data is None:
+        data = given
+        media_type = "application/pdf" if (filename or "").lower().endswith(".pdf") else None
+    return chat.Document(data=data, media_type=media_type, filename=filename, cache_control=marker)
 
 
 def data_url(url: str) -> tuple[str | None, str | None]:
@@ -228,14 +234,19 @@ def _choice(choice: str | NamedTool | None, extra: dict[str, Raw]) -> ToolChoice
     if choice is None:
         return None
     if isinstance(choice, str):
-        mode = _MODES.get(choice)
-        if mode is None:
-            extra["tool_choice"] = Raw(_encoder.encode(choice))
-            return None
-        return ToolChoice(mode)
+        return mode_of(choice, extra)
     if choice.type == "allowed_tools":
         return _allowed(choice, extra)
     return ToolChoice("named", choice.function.name) if choice.function else None
+
+
+def mode_of(choice: str, extra: dict[str, Raw]) -> ToolChoice | None:
+    """A choice that names no tool; one that is none stays aside."""
+    mode = _MODES.get(choice)
+    if mode is None:
+        extra["tool_choice"] = Raw(_encoder.encode(choice))
+        return None
+    return ToolChoice(mode)
 
 
 def _allowed(choice: NamedTool, extra: dict[str, Raw]) -> ToolChoice | None:
@@ -249,7 +260,7 @@ def _allowed(choice: NamedTool, extra: dict[str, Raw]) -> ToolChoice | None:
 
 
 def _format(wanted: Format | None) -> ResponseFormat | None:
-    kind = _KINDS.get(wanted.type) if wanted else None
+    kind = KINDS.get(wanted.type) if wanted else None
     if wanted is None or kind is None:
         return None
     schema = wanted.json_schema

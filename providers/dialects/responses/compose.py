@@ -7,6 +7,10 @@ Order of an item's events, as the API has it: `output_item.added`, for each part
 `reasoning_summary_part.added`), its deltas, its `done` and the part's, then `output_item.done`. Thoughts are told as a
 summary, which is what the providers that show any call them; a proof ends its item. Tool calls follow one another: more
 arguments for one after another began is `Garbled`; no provider is known to do so.
+
+Statuses: `length` is incomplete for `max_output_tokens`; `content_filter`, and a refusal without words, for
+`content_filter`; a provider's own further reasons (`pause_turn` …) are incomplete under their own name, since a finish
+reason is never laundered. Everything else is completed, a refusal in words included.
 """
 
 from __future__ import annotations
@@ -51,6 +55,12 @@ _EVENTS = {
     "summary_text": "response.reasoning_summary_text",
 }
 
+_COMPLETED = frozenset({None, "stop", "tool_calls"})
+_INCOMPLETE = {"length": "max_output_tokens"}
+
+#: Items that can be gone on with. A call is nobody else's to finish: it is closed as it is.
+_RESUMED = frozenset({"message", "reasoning", "function_call"})
+
 
 class _Open(Struct):
     """The item being written: its place, the part being written, and the pieces of that part's text."""
@@ -76,6 +86,16 @@ class Composer:
         self.refused = False
         self._open: _Open | None = None
         self._calls = -1
+
+    def resume(self, item: Json, part: Json | None, pieces: list[str]) -> None:
+        """Go on with an item that somebody else began, behind those in `output`; the part's text is in `pieces`."""
+        if item.get("type") not in _RESUMED or (part is not None and part.get("type") not in _FIELDS):
+            self.output.append({**item, "status": "incomplete"})
+            return
+        item.setdefault("summary" if item["type"] == "reasoning" else "content", [])
+        if part is not None and part["type"] == "output_text":
+            part = {**part, "annotations": part.get("annotations") or [], "logprobs": []}
+        self._open = _Open(item, len(self.output), part, pieces)
 
     def feed(self, chunk: ChatChunk) -> Events:
         """The events of one chunk, possibly none. Raises `Garbled`."""
@@ -184,6 +204,8 @@ class Composer:
         self._open = None
         picture = chunk.image
         item |= {"status": "completed", "result": picture.data if picture.data is not None else picture.url}
+        if picture.media_type is not None:
+            item["output_format"] = picture.media_type.removeprefix("image/")
         self.output.append(item)
         return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
 
@@ -257,6 +279,30 @@ class Composer:
     def _id(self, prefix: str) -> str:
         place = len(self.output) + (self._open is not None)
         return f"{prefix}_{self._identity}_{place}"
+
+
+def status_of(composer: Composer) -> tuple[str, Json | None]:
+    """The response's status, and why it is incomplete."""
+    reason = composer.finish
+    if reason in _COMPLETED or (reason == "refusal" and composer.refused):
+        return "completed", None
+    return "incomplete", {"reason": _INCOMPLETE.get(str(reason), "content_filter" if reason == "refusal" else reason)}
+
+
+def told_usage(usage: Usage | None) -> Json | None:
+    """The tokens as this API counts them; None when the provider never said."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
 
 
 def _rows(logprobs: Raw) -> list[Json]:

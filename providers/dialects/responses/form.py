@@ -2,10 +2,6 @@
 
 A stream's terminal event is not the encoder's to write: the response is stored first, so that a caller who has seen
 `response.completed` can go on with its id at once. `Form.end` gives it.
-
-Statuses: `length` is incomplete for `max_output_tokens`; `content_filter`, and a refusal without words, for
-`content_filter`; a provider's own further reasons (`pause_turn` …) are incomplete under their own name, since a finish
-reason is never laundered. Everything else is completed, a refusal in words included.
 """
 
 from __future__ import annotations
@@ -15,10 +11,13 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json, Usage
+from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json
 from providers.dialects.openai.shapes import ABSENT
-from providers.dialects.responses.compose import Composer, Events
+from providers.dialects.responses.compose import Composer, Events, status_of, told_usage
+from providers.dialects.responses.native import Adopting
 from providers.dialects.responses.parse import Asked
+from providers.dialects.responses.relay import Relay
+from providers.dialects.responses.writing import Stream, Writing
 from providers.dialects.wire import fields
 
 _encoder = msgspec.json.Encoder()
@@ -44,8 +43,6 @@ _ECHOED: dict[str, Any] = {
     "truncation": "disabled",
     "user": None,
 }
-_COMPLETED = frozenset({None, "stop", "tool_calls"})
-_INCOMPLETE = {"length": "max_output_tokens"}
 
 
 class Form:
@@ -60,7 +57,7 @@ class Form:
         self.identity = identity
         self._asked = asked
         self._created = created
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
 
     @property
     def id(self) -> str:
@@ -79,21 +76,29 @@ class Form:
         composer.finish = choice.finish_reason if choice else None
         if choice is not None and choice.logprobs is not None:
             composer.sure_of(choice.logprobs)
-        composer.close(done=_status(composer)[0] == "completed")
+        composer.close(done=status_of(composer)[0] == "completed")
         return _encoder.encode(self.finished(composer, reply.service_tier))
 
     def stream_encoder(self, request: ChatRequest) -> _Stream:
         """An encoder for one stream."""
         return _Stream(self)
 
-    def began(self, stream: _Stream) -> None:
+    def adopt(self, told: Json, provider: str) -> bytes:
+        """A complete answer of a provider that has this API."""
+        return _encoder.encode(Adopting(self._asked, self.identity, provider).response(told))
+
+    def relay(self, provider: str) -> Relay:
+        """An encoder for one stream of such a provider."""
+        return Relay(Adopting(self._asked, self.identity, provider), self.began)
+
+    def began(self, stream: Stream) -> None:
         """This stream is the one that the caller reads."""
         self._stream = stream
 
     def final(self) -> Json:
         """The response at the end of its stream."""
         assert self._stream is not None
-        return _plain.decode(_encoder.encode(self.finished(self._stream.composer, None)))
+        return self._stream.final()
 
     def end(self, response: Json) -> bytes:
         """The terminal event of the stream: this response."""
@@ -105,16 +110,15 @@ class Form:
         if self._stream is None:
             return b""
         stream = self._stream
-        events = stream.composer.close(done=False)
-        response = self.finished(stream.composer, None)
+        events, response = stream.cut()
         response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
         return stream.write([*events, {"type": "response.failed", "response": response}])
 
     def finished(self, composer: Composer, service_tier: str | None) -> Json:
         """The response, with all that was said."""
-        status, details = _status(composer)
+        status, details = status_of(composer)
         response = self.shown(composer.model, status)
-        response |= {"incomplete_details": details, "output": composer.output, "usage": _usage(composer.usage)}
+        response |= {"incomplete_details": details, "output": composer.output, "usage": told_usage(composer.usage)}
         if service_tier is not None:
             response["service_tier"] = service_tier
         return response
@@ -137,19 +141,19 @@ class Form:
         }
 
 
-class _Stream:
-    """See `providers.dialect.StreamEncoder`."""
+class _Stream(Writing):
+    """See `providers.dialect.StreamEncoder` and `Stream`."""
 
     def __init__(self, form: Form) -> None:
         """Nothing said yet."""
+        super().__init__()
         self._form = form
-        self._number = 0
         self.composer = Composer(form.identity)
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The events one chunk stands for. The first chunk opens the response."""
         events = self.composer.feed(chunk)
-        if self._number == 0:
+        if self.number == 0:
             self._form.began(self)
             shown = self._form.shown(self.composer.model, "in_progress")
             opening = [{"type": f"response.{what}", "response": shown} for what in ("created", "in_progress")]
@@ -163,41 +167,16 @@ class _Stream:
 
     def end(self) -> bytes:
         """The end of the last item; the response's own is `Form.end`."""
-        return self.write(self.composer.close(done=_status(self.composer)[0] == "completed"))
+        return self.write(self.composer.close(done=status_of(self.composer)[0] == "completed"))
 
-    def write(self, events: Events) -> bytes:
-        """The events as bytes, numbered."""
-        out: list[bytes] = []
-        for event in events:
-            kind: str = event["type"]
-            numbered = {"type": kind, "sequence_number": self._number, **event}
-            out.append(b"event: " + kind.encode() + b"\ndata: " + _encoder.encode(numbered) + b"\n\n")
-            self._number += 1
-        return b"".join(out)
+    def final(self) -> Json:
+        """The response, with all that was said."""
+        return _plain.decode(_encoder.encode(self._form.finished(self.composer, None)))
+
+    def cut(self) -> tuple[Events, Json]:
+        """The last events of a stream that broke, and the response as far as it came."""
+        return self.composer.close(done=False), self._form.finished(self.composer, None)
 
 
 def _given(raw: Raw, instead: Any) -> Any:
     return instead if bytes(raw) == bytes(ABSENT) else raw
-
-
-def _status(composer: Composer) -> tuple[str, Json | None]:
-    reason = composer.finish
-    if reason in _COMPLETED or (reason == "refusal" and composer.refused):
-        return "completed", None
-    return "incomplete", {"reason": _INCOMPLETE.get(str(reason), "content_filter" if reason == "refusal" else reason)}
-
-
-def _usage(usage: Usage | None) -> Json | None:
-    """The tokens as this API counts them; None when the provider never said."""
-    if usage is None:
-        return None
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {
-            "cached_tokens": usage.cached_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-        },
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }

@@ -1,7 +1,8 @@
 """Items of a conversation: read by their type, checked, and put into turns.
 
 A model's answer is several items in a row (thoughts, a message, calls) and one turn; so are the outputs of parallel
-calls. Items of types that no conversation holds are passed over here: `leftover` has named them.
+calls. Items of types that no conversation holds are passed over here: `leftover` has named those of the body, `parse`
+those that are recalled.
 
 `encrypted_content` of thoughts is ours: what proves them to the provider that wrote them, in a sealed-looking coat.
 One that another gateway or OpenAI wrote opens nothing here, and is left out as the thoughts of another's model are.
@@ -20,7 +21,7 @@ from providers import chat
 from providers.chat import Turn
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
-from providers.dialects.openai.unfold import call_signature, data_url
+from providers.dialects.openai.unfold import call_signature, data_url, document
 from providers.dialects.responses.shapes import (
     ITEMS,
     FunctionCall,
@@ -29,14 +30,17 @@ from providers.dialects.responses.shapes import (
     Json,
     Message,
     Part,
+    Picture,
     Reference,
     Thought,
     kind_decoder,
 )
 
 _encoder = msgspec.json.Encoder()
+#: Characters of an id that are repeated in a message.
+_LONGEST_ID = 200
 #: How sealed thoughts begin, so that ours are told from anybody else's.
-_SEAL = "steelyard."
+SEAL = "steelyard."
 #: How ids of given items begin.
 _PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
@@ -71,15 +75,15 @@ def seal(signature: str | None, redacted: str | None) -> str | None:
     """`encrypted_content` for a proof or opaque thoughts, if there are any."""
     if signature is None and redacted is None:
         return None
-    return _SEAL + b64encode(_encoder.encode(Sealed(signature, redacted))).decode()
+    return SEAL + b64encode(_encoder.encode(Sealed(signature, redacted))).decode()
 
 
 def unseal(content: str | None) -> Sealed:
     """What is inside; nothing when it is not ours."""
-    if content is None or not content.startswith(_SEAL):
+    if content is None or not content.startswith(SEAL):
         return Sealed()
     try:
-        return _sealed.decode(b64decode(content.removeprefix(_SEAL)))
+        return _sealed.decode(b64decode(content.removeprefix(SEAL)))
     except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError):
         return Sealed()
 
@@ -144,7 +148,7 @@ def resolved(item: Item | None, referenced: Mapping[str, Json], path: str) -> It
     found = referenced.get(item.id)
     if found is None:
         raise InvalidRequest(
-            f"Item with id '{item.id}' not found: it is not stored here for you.",
+            f"Item with id '{item.id[:_LONGEST_ID]}' not found: it is not stored here for you.",
             param=f"{path}.id",
             code="item_not_found",
         )
@@ -158,11 +162,15 @@ def check(item: Item, path: str, calls: dict[str, str], scan: Scan) -> None:
     elif isinstance(item, FunctionOutput):
         if item.call_id not in calls:
             raise InvalidRequest(
-                f"No tool call found for function call output with call_id {item.call_id}.",
+                f"No tool call found for function call output with call_id {item.call_id[:_LONGEST_ID]}.",
                 param=f"{path}.call_id",
                 code="invalid_value",
             )
         _check_parts(item.output, f"{path}.output", scan)
+    elif isinstance(item, Thought):
+        scan.attached += len(item.encrypted_content or "")
+    elif isinstance(item, Picture):
+        scan.attached += len(item.result or "")
     elif isinstance(item, Message):
         _check_parts(item.content, f"{path}.content", scan)
 
@@ -200,6 +208,8 @@ def turns(items: list[Item], calls: Mapping[str, str]) -> list[Turn]:
             _join(said, "assistant", [call])
         elif isinstance(item, Thought):
             _join(said, "assistant", [_thought(item)])
+        elif isinstance(item, Picture):
+            _join(said, "assistant", _drawn(item))
         elif isinstance(item, Message) and item.role == "assistant":
             _join(said, "assistant", _parts(item.content))
         elif isinstance(item, Message):
@@ -219,6 +229,13 @@ def _thought(item: Thought) -> chat.Part:
     words = item.content or item.summary
     sealed = unseal(item.encrypted_content)
     return chat.Reasoning("\n\n".join(one.text for one in words), sealed.signature, sealed.redacted)
+
+
+def _drawn(item: Picture) -> list[chat.Part]:
+    if item.result is None:
+        return []
+    # The API draws PNG unless it is told otherwise, and says so then.
+    return [chat.Image(data=item.result, media_type=f"image/{item.output_format or 'png'}")]
 
 
 def _parts(content: str | list[Part]) -> list[chat.Part]:
@@ -255,11 +272,7 @@ def _audio(part: Part) -> chat.Part:
 def _file(part: Part) -> chat.Part:
     if part.file_data is None:
         return chat.Document(url=part.file_url, file_id=part.file_id, filename=part.filename)
-    media_type, data = data_url(part.file_data)
-    if data is None:
-        data = part.file_data
-        media_type = "application/pdf" if (part.filename or "").lower().endswith(".pdf") else None
-    return chat.Document(data=data, media_type=media_type, filename=part.filename, cache_control=_marker(part))
+    return document(part.file_data, part.filename, _marker(part))
 
 
 _MAKERS: dict[str, Callable[[Part], chat.Part | None]] = {

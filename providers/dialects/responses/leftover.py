@@ -3,7 +3,8 @@
 Left out without a word, beyond what `openai.leftover` leaves out, is what asks for nothing here:
 - `max_tool_calls` bounds calls of built-in tools, and those are refused; likewise the parts of `include` that tell of
   them;
-- `id`, `status`, `phase`, `annotations` and `logprobs` of items: the API writes them in its answers;
+- `id`, `status`, `phase`, `annotations` and `logprobs` of items, and how a picture was drawn: the API writes them in
+  its answers;
 - `prompt_cache_retention` and `prompt_cache_options`: hints.
 
 A built-in tool is named by its place and its type: `tools[0] (web_search)`.
@@ -66,6 +67,10 @@ _ITEMS = [
                 output=_OUTPUT,
             ),
             "reasoning": names("type", "id", "status", "summary", "content", "encrypted_content"),
+            "image_generation_call": names(
+                *("type", "id", "status", "result", "output_format"),
+                *("action", "background", "quality", "revised_prompt", "size"),
+            ),
             "item_reference": names("type", "id"),
         },
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,7 +22,8 @@ from providers.chat import ChatRequest, Conversation, Effort, ResponseFormat, Te
 from providers.chat import Tool as ChatTool
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
-from providers.dialects.openai.shapes import NULL
+from providers.dialects.openai.shapes import ABSENT, NULL
+from providers.dialects.openai.unfold import KINDS, mode_of
 from providers.dialects.responses import items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
 from providers.dialects.responses.shapes import (
@@ -40,12 +41,8 @@ from providers.dialects.responses.shapes import (
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
-_MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
-_KINDS: dict[str, Literal["text", "json_object", "json_schema"]] = {
-    "text": "text",
-    "json_object": "json_object",
-    "json_schema": "json_schema",
-}
+#: Where recalled items are, as far as the body tells.
+_BEFORE = "previous_response_id"
 #: How this API calls what others name in the words of chat completions.
 _WORDS = {
     "effort.show": "reasoning.summary",
@@ -59,6 +56,7 @@ _WORDS = {
     "messages.content.file": "input.content.input_file",
     "messages.tool_calls.arguments": "input.arguments",
     "messages.role.system": "input.role",
+    "messages.role.assistant.content": "input.content",
 }
 
 
@@ -94,7 +92,7 @@ class Asked(Struct):
 def parse(body: bytes) -> Asked:
     """The typed view of a caller's body. Raises `InvalidRequest`."""
     request = wire.read_request(request_decoder, body)
-    if request.input is None and request.previous_response_id is None:
+    if request.input is None and request.previous_response_id is None and bytes(request.prompt) == NULL:
         raise InvalidRequest("Missing required field: 'input'.", param="input", code="missing_required_parameter")
     for at, tool in enumerate(request.tools or ()):
         _check_tool(tool, at)
@@ -141,28 +139,40 @@ def _chat(asked: Asked, earlier: Sequence[Json], referenced: Mapping[str, Json])
     scan = items.Scan(_needs(request))
     calls: dict[str, str] = {}
     said: list[Item] = []
+    unsaid: list[str] = []
     size = len(asked.body)
     before: list[Item | None] = []
     for item in earlier:
         raw = Raw(_encoder.encode(item))
         size += len(bytes(raw))
-        before.append(items.read(raw, "previous_response_id"))
+        before.append(items.read(raw, _BEFORE))
+        if before[-1] is None:
+            unsaid.append(f"{_BEFORE} ({item.get('type')})")
     for at, item in enumerate([*before, *asked.items]):
-        path = "previous_response_id" if at < len(before) else f"input[{at - len(before)}]"
+        path = _BEFORE if at < len(before) else f"input[{at - len(before)}]"
         read = items.resolved(item, referenced, path)
         if read is not None:
             items.check(read, path, calls, scan)
             said.append(read)
-    return _made(asked, said, calls, scan, size)
+        elif isinstance(item, Reference):
+            unsaid.append(f"{path} ({referenced[item.id].get('type')})")
+    return _made(asked, said, calls, scan, size, unsaid)
 
 
-def _made(asked: Asked, said: list[Item], calls: Mapping[str, str], scan: items.Scan, size: int) -> ChatRequest:
+def _made(
+    asked: Asked,
+    said: list[Item],
+    calls: Mapping[str, str],
+    scan: items.Scan,
+    size: int,
+    unsaid: Sequence[str] = (),
+) -> ChatRequest:
     request = asked.request
     return ChatRequest(
         dialect="responses",
         body=asked.body,
         model=request.model,
-        unfold=partial(_unfold, asked, said, calls),
+        unfold=partial(_unfold, asked, said, calls, unsaid),
         stream=bool(request.stream),
         input_tokens=(size - scan.attached) // 4,
         max_tokens=request.max_output_tokens,
@@ -186,9 +196,10 @@ def _needs(request: Request) -> set[str]:
     return needs
 
 
-def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str]) -> Conversation:
+def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str], unsaid: Sequence[str]) -> Conversation:
     request = asked.request
-    extra = leftover(asked.body)
+    # What was recalled and no conversation holds is no field of the body, and would be lost in silence.
+    extra = leftover(asked.body) | dict.fromkeys(unsaid, ABSENT)
     turns = items.turns(said, calls)
     if request.instructions:
         turns.insert(0, Turn("system", [Text(request.instructions)]))
@@ -233,16 +244,12 @@ def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | 
     if choice is None:
         return None
     if isinstance(choice, str):
-        mode = _MODES.get(choice)
-        if mode is None:
-            extra["tool_choice"] = Raw(_encoder.encode(choice))
-            return None
-        return ToolChoice(mode)
+        return mode_of(choice, extra)
     return ToolChoice("named", choice.name) if choice.type == "function" else None
 
 
 def _format(wanted: Format | None) -> ResponseFormat | None:
-    kind = _KINDS.get(wanted.type) if wanted else None
+    kind = KINDS.get(wanted.type) if wanted else None
     if wanted is None or kind is None:
         return None
     if kind != "json_schema":

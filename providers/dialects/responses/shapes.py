@@ -72,6 +72,13 @@ class Thought(Struct):
     encrypted_content: str | None = None
 
 
+class Picture(Struct):
+    """What the model drew: base64; `output_format` is `png`, `jpeg` …."""
+
+    result: str | None = None
+    output_format: str | None = None
+
+
 class Reference(Struct):
     """An item of an earlier response, by its id."""
 
@@ -85,7 +92,7 @@ class Kind(Struct):
     id: str | None = None
 
 
-Item = Message | FunctionCall | FunctionOutput | Thought | Reference
+Item = Message | FunctionCall | FunctionOutput | Thought | Picture | Reference
 
 
 class Tool(Struct):
@@ -154,6 +161,7 @@ class Request(Struct, kw_only=True):
     store: bool | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
+    prompt: Raw = ABSENT
     include: list[str] | None = None
 
 
@@ -164,5 +172,6 @@ ITEMS: dict[str, msgspec.json.Decoder[Any]] = {
     "function_call": msgspec.json.Decoder(FunctionCall),
     "function_call_output": msgspec.json.Decoder(FunctionOutput),
     "reasoning": msgspec.json.Decoder(Thought),
+    "image_generation_call": msgspec.json.Decoder(Picture),
     "item_reference": msgspec.json.Decoder(Reference),
 }

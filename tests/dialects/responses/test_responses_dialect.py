@@ -171,6 +171,51 @@ def test_earlier_items_come_first_and_count() -> None:
         asked.chat()
 
 
+def test_recalled_items_that_no_conversation_holds_are_named() -> None:
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    asked = parse(body([{"type": "item_reference", "id": "ws_2"}], previous_response_id="resp_1"))
+    request = asked.chat([search], {"ws_2": {**search, "id": "ws_2"}})
+    lost = ("previous_response_id (web_search_call)", "input[0] (web_search_call)")
+    for name, dialect in DIALECTS.items():
+        with pytest.raises(Inexpressible) as caught:
+            dialect.encode(request, Target("p", "m", Profile()), drop=False)
+        assert caught.value.fields == lost, name
+        assert dialect.encode(request, Target("p", "m", Profile()), drop=True).dropped == lost
+
+
+def test_pictures_and_seals_are_not_counted_as_text() -> None:
+    asked = parse(body(previous_response_id="resp_1"))
+    short, long = (
+        asked.chat(
+            [
+                {"type": "image_generation_call", "id": "ig_1", "result": "A" * size},
+                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "A" * size},
+            ]
+        )
+        for size in (4, 400_000)
+    )
+    assert short.input_tokens == long.input_tokens
+
+
+@pytest.mark.parametrize("recalled", [True, False])
+def test_a_drawn_picture_comes_back_to_who_can_see_it_and_is_named_to_others(recalled: bool) -> None:
+    parts: list[Part] = [Image(data="AA==", media_type="image/webp")]
+    drawn = json.loads(form().render(ChatReply("x", "m", [Choice(parts, "stop")], Usage())))["output"]
+    more = {"role": "user", "content": "Brighter."}
+    if recalled:
+        request = parse(body([more], previous_response_id="resp_1")).chat(drawn)
+    else:
+        request = parse(body([*drawn, more])).chat()
+    assert request.conversation().turns[0] == Turn("assistant", parts)
+    target = Target("p", "m", Profile(), 100)
+    seen = json.loads(DIALECTS["gemini"].encode(request, target, drop=False).body)["contents"][0]
+    assert seen == {"role": "model", "parts": [{"inlineData": {"mimeType": "image/webp", "data": "AA=="}}]}
+    for name, lost in (("openai", "input.content.input_image"), ("anthropic", "input.content")):
+        with pytest.raises(Inexpressible) as caught:
+            DIALECTS[name].encode(request, target, drop=False)
+        assert caught.value.fields == (lost,)
+
+
 def test_items_are_kept_with_ids_and_in_one_form() -> None:
     given: list[Any] = [
         {"role": "user", "content": "Hi"},
