@@ -55,7 +55,7 @@ fidelity: .venv/developing ## run every cell of the fidelity score, and write do
 test-clients: .venv/developing .clients/current/.installed .clients/older/.installed ## install real clients beside, and test with them what their users do (npm's unless NPM=; ARGS="-k langchain")
 	@if test -n "$(NPM)" && command -v $(NPM) >/dev/null; then \
 		$(MAKE) --no-print-directory tests/clients/node/node_modules/.installed; \
-		else echo "Without npm: its clients are skipped unless they are there."; fi
+		else echo "Without npm: its clients are left out unless they are there."; fi
 	@$(BIN)/pytest tests/clients $(ARGS)
 
 .clients/%/.installed: tests/clients/python/%.txt

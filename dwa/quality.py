@@ -20,9 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from dwa.candidate import Candidate
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 HALF_LIFE_S = 604_800.0
 """s (a week) after which a vote counts half. Doubled: a model that got worse is liked for a month; halved: where a
@@ -237,6 +240,6 @@ def _row(votes: Faded, now: float) -> list[float]:
     return [votes.weight * fade, votes.total * fade]
 
 
-def _bound(remembered: dict[str, Ratings] | dict[tuple[str, str], Faded], limit: int) -> None:
+def _bound(remembered: dict[K, V], limit: int) -> None:
     if len(remembered) > limit:
-        del remembered[next(iter(remembered))]  # pyright: ignore[reportArgumentType] - a key of the same dict
+        del remembered[next(iter(remembered))]

@@ -170,6 +170,8 @@ class Conversation(Struct):
     user: str | None = None
     metadata: dict[str, str] | None = None
     service_tier: str | None = None
+    #: Whether the provider keeps the exchange for whoever asked: among stored completions, or in a project's logs.
+    store: bool | None = None
     #: A hint at which of the provider's prompt caches to look in, for those that have several.
     cache_key: str | None = None
     #: Fields of the caller's dialect that have no name here: field name → its JSON, to be refused or dropped aloud.

@@ -39,4 +39,4 @@ class Health(Controller):
     @get("/metrics", summary="Prometheus metrics", guards=[metrics_reader], media_type="text/plain")
     async def metrics(self, gateway: Gateway) -> Response[bytes]:
         """The exposition text."""
-        return Response(gateway.metrics.render(), media_type=CONTENT_TYPE)
+        return Response(await gateway.metrics.scraped(), media_type=CONTENT_TYPE)

@@ -105,6 +105,7 @@ class Ingress:
         self._monotonic = monotonic
         self._rng = rng
         self._turned_away = turned_away
+        self._patience = wire.Patience()
 
     async def serve(self, surface: Surface, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -127,7 +128,7 @@ class Ingress:
                 opened.request_body = body
             ask = surface.understand(Incoming(body, headers, opened, self._responses, scope["path"]))
             exchange = opened
-            async with wire.Listener(receive):
+            async with wire.Listener(receive, self._patience):
                 await self._answer(surface, ask, send, returned)
         except wire.HungUp:
             return

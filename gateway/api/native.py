@@ -9,6 +9,8 @@ or not) belongs to the exchange and not to the answer. A stream has the events `
 from typing import Any
 
 import msgspec
+from msgspec import Raw, field
+from msgspec.structs import replace
 
 from gateway.api.faults import openai_body
 from gateway.caching import Kept
@@ -16,13 +18,19 @@ from gateway.errors import GatewayError
 from gateway.exchange import Entrant, Exchange
 from gateway.failover import told
 from providers.chat import (
+    Begin,
     ChatChunk,
     ChatReply,
     ChatRequest,
     Choice,
+    Citation,
+    Cited,
     Finish,
+    Image,
+    ImageDelta,
     Json,
     Part,
+    Reasoning,
     ReasoningDelta,
     RefusalDelta,
     RefusalText,
@@ -33,9 +41,20 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
+from providers.dialects.openai.reply import rendered_image, rendered_proof, rendered_signature
+from providers.dialects.openai.thinking import Thinking
 
 _ENCODER = msgspec.json.Encoder()
-_REPLY = msgspec.json.Decoder(ChatReply)
+_NULL = Raw(b"null")
+
+
+class _Stored(ChatReply):
+    """A neutral reply as it is kept: raw JSON that may be missing has no decoder, so each choice's stands apart."""
+
+    logprobs: list[Raw] = field(default_factory=list[Raw])
+
+
+_STORED = msgspec.json.Decoder(_Stored)
 
 
 class Native:
@@ -45,7 +64,10 @@ class Native:
 
     def render(self, reply: ChatReply) -> bytes:
         """The reply itself."""
-        return _ENCODER.encode(reply)
+        apart = [choice.logprobs or _NULL for choice in reply.choices]
+        plain = [replace(choice, logprobs=None) for choice in reply.choices]
+        stored = _Stored(reply.id, reply.model, plain, reply.usage, reply.created, reply.service_tier, apart)
+        return _ENCODER.encode(stored)
 
     def stream_encoder(self, request: ChatRequest) -> "NativeEncoder":
         """An encoder for one stream."""
@@ -58,30 +80,43 @@ class NativeEncoder:
     def __init__(self) -> None:
         """Nothing said yet."""
         self._usage = Usage()
-        self._finish: str | None = None
+        self._end = Finish("")
+        self._tier: str | None = None
+        self._thinking = Thinking()
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The event one chunk stands for, if any."""
-        delta: dict[str, Any]
         match chunk:
-            case TextDelta():
-                delta = {"text": chunk.text}
-            case ReasoningDelta():
-                delta = {"reasoning": chunk.text}
-            case RefusalDelta():
-                delta = {"refusal": chunk.text}
-            case ToolCallDelta():
-                call = {"index": chunk.index, "id": chunk.id, "name": chunk.name, "arguments": chunk.arguments}
-                delta = {"tool_call": {name: value for name, value in call.items() if value is not None}}
+            case Begin():
+                self._tier = chunk.service_tier
             case Finish():
-                self._finish = chunk.reason
-                return b""
+                self._end = chunk
             case UsageReport():
                 self._usage = chunk.usage
-                return b""
             case _:
-                return b""
-        return event("result.delta", delta)
+                if delta := self._delta(chunk):
+                    return event("result.delta", delta)
+        return b""
+
+    def _delta(self, chunk: ChatChunk) -> Json:
+        match chunk:
+            case TextDelta():
+                return {"text": chunk.text} | _said(logprobs=chunk.logprobs)
+            case ReasoningDelta():
+                proof = self._thinking.proof(chunk)
+                return _said(reasoning=chunk.text, reasoning_details=[proof] if proof else None)
+            case RefusalDelta():
+                return {"refusal": chunk.text}
+            case ToolCallDelta():
+                call = {"index": chunk.index, "id": chunk.id, "name": chunk.name, "arguments": chunk.arguments}
+                told = {name: value for name, value in call.items() if value is not None}
+                return {"tool_call": told | rendered_signature(chunk.signature)}
+            case ImageDelta():
+                return {"images": [_picture(chunk.image)]}
+            case Cited():
+                return {"citations": [_source(one) for one in chunk.citations]}
+            case _:
+                return {}
 
     def continued(self, told: dict[str, Any]) -> bytes:
         """`continued`."""
@@ -89,7 +124,29 @@ class NativeEncoder:
 
     def end(self) -> bytes:
         """`result.done`."""
-        return event("result.done", {"finish_reason": self._finish, "usage": usage_of(self._usage)})
+        told = _said(stop_sequence=self._end.stop_sequence, service_tier=self._tier)
+        return event("result.done", {"finish_reason": self._end.reason or None, "usage": usage_of(self._usage), **told})
+
+
+def _said(**told: Any) -> Json:
+    """What is not empty: the rest is left out."""
+    return {name: value for name, value in told.items() if value}
+
+
+def _picture(image: Image) -> str:
+    return rendered_image(image)["image_url"]["url"]
+
+
+def _source(source: Citation) -> Json:
+    return {"url": source.url, "title": source.title, "start": source.start, "end": source.end}
+
+
+def _read(stored: bytes) -> ChatReply:
+    """The reply that `Native.render` wrote."""
+    reply = _STORED.decode(stored)
+    for choice, logprobs in zip(reply.choices, reply.logprobs, strict=False):
+        choice.logprobs = logprobs if bytes(logprobs) != bytes(_NULL) else None
+    return reply
 
 
 def event(name: str, data: object) -> bytes:
@@ -102,36 +159,59 @@ def dress(exchange: Exchange, kept: Kept) -> bytes:
     if exchange.compared is not None:
         results = [result for entrant in exchange.compared for result in _compared(exchange, entrant)]
     else:
-        reply = _REPLY.decode(kept.pieces[0])
+        reply = _read(kept.pieces[0])
         results = [_result(exchange, reply, choice) for choice in reply.choices]
     return _ENCODER.encode({"request_id": exchange.id, "results": results, "metadata": metadata(exchange)})
 
 
 def said(exchange: Exchange, kept: Kept | None) -> Json:
-    """The answer as the message that a session keeps; what a stream said was collected as it passed."""
-    parts = _spoken(exchange.said or []) if kept is None else _REPLY.decode(kept.pieces[0]).choices[0].parts
-    message: Json = {"role": "assistant", "content": "".join(part.text for part in parts if isinstance(part, Text))}
-    calls = [part for part in parts if isinstance(part, ToolCall)]
-    if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in calls
-        ]
-    return message
+    """The answer as the message that a session keeps; what a stream said was collected as it passed.
+
+    Proofs of thought go along: some providers want them back with the calls that followed from them.
+    """
+    parts = _spoken(exchange.said or []) if kept is None else _read(kept.pieces[0]).choices[0].parts
+    message: Json = {"role": "assistant", "content": _text_of(parts, Text)}
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+            **rendered_signature(call.signature),
+        }
+        for call in parts
+        if isinstance(call, ToolCall)
+    ]
+    return message | _said(refusal=_text_of(parts, RefusalText), reasoning_details=_proofs(parts), tool_calls=calls)
+
+
+def _text_of(parts: list[Part], kind: type[Text | RefusalText | Reasoning]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, kind))
+
+
+def _proofs(parts: list[Part]) -> list[Json]:
+    return [detail for part in parts if isinstance(part, Reasoning) and (detail := rendered_proof(part))]
 
 
 def _spoken(chunks: list[ChatChunk]) -> list[Part]:
-    """The text and the tool calls of a stream's first choice."""
+    """The words, the calls and the proven thoughts of a stream's first choice."""
+    thinking, proven = Thinking(), list[Part]()
     text: list[str] = []
+    refusal: list[str] = []
     calls: dict[int, ToolCall] = {}
     for chunk in chunks:
         if isinstance(chunk, TextDelta) and chunk.choice == 0:
             text.append(chunk.text)
+        elif isinstance(chunk, RefusalDelta) and chunk.choice == 0:
+            refusal.append(chunk.text)
+        elif isinstance(chunk, ReasoningDelta) and chunk.choice == 0:
+            if detail := thinking.proof(chunk):
+                proven.append(Reasoning(detail.get("text", ""), chunk.signature, chunk.redacted))
         elif isinstance(chunk, ToolCallDelta) and chunk.choice == 0:
             call = calls.setdefault(chunk.index, ToolCall("", "", ""))
             call.id, call.name = call.id or chunk.id or "", call.name or chunk.name or ""
             call.arguments += chunk.arguments
-    return [Text("".join(text)), *calls.values()]
+            call.signature = call.signature or chunk.signature
+    return [*proven, Text("".join(text)), RefusalText("".join(refusal)), *calls.values()]
 
 
 def closing(exchange: Exchange) -> bytes:
@@ -195,13 +275,11 @@ def usage_of(usage: Usage) -> dict[str, int]:
 
 
 def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, Any]:
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
-    refusal = "".join(part.text for part in choice.parts if isinstance(part, RefusalText))
+    parts = choice.parts
     result: dict[str, Any] = {
         "provider": exchange.provider,
         "model": exchange.model,
-        "response": text,
+        "response": _text_of(parts, Text),
         "response_time": round(exchange.seconds, 6),
         "tokens_used": reply.usage.input_tokens + reply.usage.output_tokens,
         "usage": usage_of(reply.usage),
@@ -210,13 +288,22 @@ def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, A
         "dwa_score": _score(exchange),
         "finish_reason": choice.finish_reason,
     }
-    if calls:
-        result["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
-    if refusal:
-        result["refusal"] = refusal
-    if exchange.simulated:
-        result["simulated"] = True
-    return result
+    return result | _said(
+        tool_calls=[_call(part) for part in parts if isinstance(part, ToolCall)],
+        refusal=_text_of(parts, RefusalText),
+        reasoning=_text_of(parts, Reasoning),
+        reasoning_details=_proofs(parts),
+        logprobs=choice.logprobs,
+        citations=[_source(one) for one in choice.citations],
+        images=[_picture(part) for part in parts if isinstance(part, Image)],
+        stop_sequence=choice.stop_sequence,
+        service_tier=reply.service_tier,
+        simulated=exchange.simulated,
+    )
+
+
+def _call(call: ToolCall) -> Json:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments, **rendered_signature(call.signature)}
 
 
 def _compared(exchange: Exchange, entrant: Entrant) -> list[dict[str, Any]]:
@@ -227,7 +314,7 @@ def _compared(exchange: Exchange, entrant: Entrant) -> list[dict[str, Any]]:
         "dwa_score": _score_of(exchange, f"{entrant.provider}/{entrant.model}"),
     }
     if entrant.answer is not None:
-        reply = _REPLY.decode(entrant.answer)
+        reply = _read(entrant.answer)
         return [_result(own, reply, choice) | more for choice in reply.choices]
     result = _result(own, ChatReply("", "", [], Usage()), Choice([])) | more
     result |= _whose(entrant)

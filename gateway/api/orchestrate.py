@@ -86,6 +86,13 @@ class OrchestrateRequest(Struct, forbid_unknown_fields=True):
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning_effort: str | UnsetType = UNSET
     user: str | UnsetType = UNSET
+    logprobs: bool | UnsetType = UNSET
+    top_logprobs: int | UnsetType = UNSET
+    logit_bias: Raw | UnsetType = UNSET
+    verbosity: str | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
+    store: bool | UnsetType = UNSET
+    prompt_cache_key: str | UnsetType = UNSET
 
 
 class _ChatBody(Struct, omit_defaults=True):
@@ -107,6 +114,13 @@ class _ChatBody(Struct, omit_defaults=True):
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning_effort: str | UnsetType = UNSET
     user: str | UnsetType = UNSET
+    logprobs: bool | UnsetType = UNSET
+    top_logprobs: int | UnsetType = UNSET
+    logit_bias: Raw | UnsetType = UNSET
+    verbosity: str | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
+    store: bool | UnsetType = UNSET
+    prompt_cache_key: str | UnsetType = UNSET
 
 
 _DECODER = msgspec.json.Decoder(OrchestrateRequest)

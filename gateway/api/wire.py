@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,10 @@ _UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 #: Seconds a request runs before somebody listens for its caller hanging up: most are answered sooner, and listening
 #: takes a task.
 _LISTEN_AFTER = 0.03
+#: Seconds by which a timer may go off early: uvloop's count whole milliseconds.
+_EARLY = 0.001
+#: Names of providers, models, strategies and reasons whose code is remembered; beyond, all are coded anew.
+_REMEMBERED = 1_024
 _UNHEADED = re.compile(r"[^\x20-\x7e]")
 #: Characters; clients and proxies refuse headers of 8 kB and more.
 _LONGEST_HEADER = 4_096
@@ -61,25 +66,54 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes. Send less, or have STEELYARD_MAX_BODY raised.")
 
 
+class Patience:
+    """Has each listener begin to listen `_LISTEN_AFTER` seconds after it came; one timer for all, in order of arrival.
+
+    A timer each would be cancelled by nearly all of them, and for each that is cancelled libuv goes round once more and
+    asks the kernel for news of every socket: a third of the trips of a lone request.
+    """
+
+    def __init__(self) -> None:
+        """Nobody waits."""
+        self._waiting: deque[tuple[float, Listener]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, listener: "Listener", loop: asyncio.AbstractEventLoop) -> None:
+        """Here is another."""
+        due = loop.time() + _LISTEN_AFTER
+        self._waiting.append((due, listener))
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        waiting, now = self._waiting, loop.time() + _EARLY
+        while waiting and (waiting[0][0] <= now or waiting[0][1].over):
+            waiting.popleft()[1].listen()
+        if waiting:
+            self._timer = loop.call_at(waiting[0][0], self._look, loop)
+
+
 class Listener:
     """Cancels the running task when its caller hangs up. Use as an async context manager around the work."""
 
-    def __init__(self, receive: Receive) -> None:
-        """Listen on `receive`, which must have given the whole body already."""
+    def __init__(self, receive: Receive, patience: Patience | None = None) -> None:
+        """Listen on `receive`, which must have given the whole body already, once `patience` (else its own) is over."""
         self._receive = receive
+        self._patience = patience or Patience()
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Task[Any] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._gone = False
+        #: The work has ended.
+        self.over = False
 
     async def __aenter__(self) -> None:
         self._work = asyncio.current_task()
-        self._timer = self._loop.call_later(_LISTEN_AFTER, self._start)
+        self._patience.add(self, self._loop)
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, _trace: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self.over = True
         if self._task is not None:
             self._task.cancel()
         ours = self._gone and self._work is not None and isinstance(exc, asyncio.CancelledError)
@@ -87,8 +121,10 @@ class Listener:
         if ours and self._work is not None and self._work.uncancel() == 0:
             raise HungUp from exc
 
-    def _start(self) -> None:
-        self._task = self._loop.create_task(self._listen())
+    def listen(self) -> None:
+        """From now on hear of a caller who hangs up, unless the work has ended."""
+        if not self.over:
+            self._task = self._loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -100,30 +136,44 @@ class Listener:
 
 def facts(exchange: Exchange) -> Pairs:
     """The headers that say what happened to a request."""
-    pairs: list[tuple[bytes, str]] = [
-        (b"x-steelyard-request-id", exchange.id),
-        (b"x-steelyard-cache", exchange.cache),
-        (b"x-steelyard-attempts", str(len(exchange.attempts))),
-        (b"x-steelyard-overhead-ms", f"{exchange.overhead * 1000:.2f}"),
+    pairs = [
+        (b"x-steelyard-request-id", exchange.id.encode()),
+        (b"x-steelyard-cache", exchange.cache.encode()),
+        (b"x-steelyard-attempts", b"%d" % len(exchange.attempts)),
+        (b"x-steelyard-overhead-ms", b"%.2f" % (exchange.overhead * 1000)),
     ]
     if exchange.strategy:
-        pairs.append((b"x-steelyard-strategy", exchange.strategy))
+        pairs.append((b"x-steelyard-strategy", _CODED[exchange.strategy]))
     if exchange.provider:
-        pairs += [(b"x-steelyard-provider", exchange.provider), (b"x-steelyard-model", exchange.model or "")]
+        pairs.append((b"x-steelyard-provider", _CODED[exchange.provider]))
+        pairs.append((b"x-steelyard-model", _CODED[exchange.model or ""]))
     if exchange.reason:
-        pairs.append((b"x-steelyard-reason", exchange.reason))
+        pairs.append((b"x-steelyard-reason", _CODED[exchange.reason]))
     if exchange.ttft is None:
         # A stream's cost is known when it has ended: in its usage event, and in the request log.
-        pairs.append((b"x-steelyard-cost-usd", f"{exchange.cost:.10f}".rstrip("0").rstrip(".")))
+        pairs.append((b"x-steelyard-cost-usd", (b"%.10f" % exchange.cost).rstrip(b"0").rstrip(b".")))
     if exchange.dropped:
         # Names of fields are the caller's own text: nothing of it may end a header, or fill one beyond use.
         names = _UNHEADED.sub("?", ",".join(exchange.dropped))
-        pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER]))
+        pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER].encode()))
     if exchange.token_count is not None:
-        pairs.append((b"x-steelyard-token-count", exchange.token_count))
+        pairs.append((b"x-steelyard-token-count", exchange.token_count.encode()))
     if exchange.simulated:
-        pairs.append((b"x-steelyard-simulated", "true"))
-    return [(name, value.encode("latin-1", "replace")) for name, value in pairs]
+        pairs.append((b"x-steelyard-simulated", b"true"))
+    return pairs
+
+
+class _Coded(dict[str, bytes]):
+    """Names as headers take them. They are configured ones, so few, and are coded once."""
+
+    def __missing__(self, name: str) -> bytes:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        coded = self[name] = name.encode("latin-1", "replace")
+        return coded
+
+
+_CODED = _Coded()
 
 
 def type_of(exchange: Exchange, ordinary: bytes) -> bytes:

@@ -11,20 +11,17 @@ from gateway.store.text import foreign, scrubbed_tree
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=foreign)
 _DECODER = msgspec.msgpack.Decoder(ExchangeRecord)
-#: What encoding or decoding raises for a value that cannot be a field's. (msgspec's errors are ValueErrors.)
+#: What decoding raises for a value that cannot be a field's. (msgspec's errors are ValueErrors.)
 _ERRORS = (ValueError, TypeError, OverflowError, RecursionError)
 
 
-def packed(records: Iterable[ExchangeRecord]) -> tuple[list[bytes], list[Poison]]:
-    """The bytes of each record, and those that have none."""
-    payloads: list[bytes] = []
-    poison: list[Poison] = []
-    for record in records:
-        try:
-            payloads.append(_pack(record))
-        except _ERRORS as exc:
-            poison.append(Poison(record.id, exc))
-    return payloads, poison
+def pack(record: ExchangeRecord) -> bytes:
+    """The bytes of a record. Raises `ValueError`, `TypeError`, `OverflowError` or `RecursionError` when it has none."""
+    try:
+        return _ENCODER.encode(record)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(record, builtin_types=(bytes,), enc_hook=foreign)
+        return _ENCODER.encode(scrubbed_tree(plain))
 
 
 def unpacked(payloads: Iterable[bytes]) -> tuple[list[ExchangeRecord], list[Poison]]:
@@ -37,11 +34,3 @@ def unpacked(payloads: Iterable[bytes]) -> tuple[list[ExchangeRecord], list[Pois
         except _ERRORS as exc:
             poison.append(Poison("unreadable", exc))
     return records, poison
-
-
-def _pack(record: ExchangeRecord) -> bytes:
-    try:
-        return _ENCODER.encode(record)
-    except UnicodeEncodeError:
-        plain = msgspec.to_builtins(record, builtin_types=(bytes,), enc_hook=foreign)
-        return _ENCODER.encode(scrubbed_tree(plain))

@@ -30,9 +30,10 @@ import msgspec
 
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
-from gateway.store.packing import packed, unpacked
+from gateway.store.packing import unpacked
 from gateway.store.record import ExchangeRecord, Poison
 from gateway.store.spill import Spill, read_segment
+from gateway.store.writers import Made
 from gateway.store.writing import Lane
 
 _log = logging.getLogger("steelyard.request_log")
@@ -42,9 +43,10 @@ _log = logging.getLogger("steelyard.request_log")
 class LogLimits:
     """How much is held where. Times in seconds."""
 
-    #: Rows, and bytes of bodies, held in memory: 4 s of the busiest worker, and no more memory than the gateway has.
+    #: Rows, and bytes of bodies, held in memory: 4 s of the busiest worker, and no more memory than the gateway has. (A
+    #: body that waits is held twice, for the database and for the disk.)
     queue_rows: int = 20_000
-    queue_bytes: int = 64 * 2**20
+    queue_bytes: int = 32 * 2**20
     #: One transaction: 500 rows take PostgreSQL some 15 ms, and 1,000 save nothing more.
     batch_rows: int = 500
     batch_bytes: int = 4 * 2**20
@@ -87,9 +89,9 @@ class RequestLog:
         self._describe = database.describe
         deadline = self._limits.write_deadline
         self._live, self._back = Lane(database, deadline=deadline), Lane(database, deadline=deadline)
-        self._queue: deque[ExchangeRecord] = deque()
+        self._queue: deque[Made] = deque()
         self._queue_bytes = 0
-        self._taken: list[ExchangeRecord] = []
+        self._taken: list[Made] = []
         self._away = False
         self._open = False
         self._first, self._full, self._progress = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -116,18 +118,18 @@ class RequestLog:
             task.add_done_callback(self._ended)
 
     def offer(self, record: ExchangeRecord) -> bool:
-        """Take a row. True: it will be in the log. False: it is lost, and counted.
-
-        The record must not change afterwards: it is encoded later.
-        """
+        """Take a row. True: it will be in the log. False: it is lost, and counted."""
         if not self._open:
             return self._drop(1, "the request log is closed")
-        size = _size(record)
-        if len(self._queue) >= self._limits.queue_rows or self._queue_bytes + size > self._limits.queue_bytes:
-            return self._overflow(record)
-        self._journalled(record)
-        self._queue.append(record)
-        self._queue_bytes += size
+        made = self._live.make(record)
+        if isinstance(made, Poison):
+            self._set_apart([made])
+            return False
+        if len(self._queue) >= self._limits.queue_rows or self._queue_bytes + made.size > self._limits.queue_bytes:
+            return self._overflow(made)
+        self._journalled(made.payload)
+        self._queue.append(made)
+        self._queue_bytes += made.size
         self._queued += 1
         waiting = len(self._queue)
         if waiting == 1:
@@ -210,15 +212,13 @@ class RequestLog:
         waited_for, self._progress = self._progress, asyncio.Event()
         waited_for.set()
 
-    def _journalled(self, record: ExchangeRecord) -> None:
+    def _journalled(self, payload: bytes) -> None:
         """Put a row where it outlives the process. A disk that takes none leaves it in memory, where it always was."""
         journal = self._spill.journal
         if journal is None:
             return
-        payloads, _ = packed([record])  # what cannot be packed will be told when no table takes it
         try:
-            for payload in payloads:
-                journal.append(payload)
+            journal.append(payload)
         except OSError as exc:
             if not self._journal_fails:
                 self._note("rows in memory are not on the disk as well: a crash would lose them", exc)
@@ -239,35 +239,33 @@ class RequestLog:
         """Move one batch from the queue to `_taken`, where `close` finds it should the write be cut off."""
         size, most = 0, min(most, self._limits.batch_rows)
         while self._queue and len(self._taken) < most and size < self._limits.batch_bytes:
-            record = self._queue.popleft()
-            size += _size(record)
-            self._taken.append(record)
+            made = self._queue.popleft()
+            size += made.size
+            self._taken.append(made)
         self._queue_bytes = self._queue_bytes - size if self._queue else 0
 
-    async def _put(self, records: Sequence[ExchangeRecord], until: float) -> None:
+    async def _put(self, batch: Sequence[Made], until: float) -> None:
         if not self._away and asyncio.get_running_loop().time() < until:
             try:
-                poison = await self._live.store(records, until=until + self._limits.write_deadline)
+                poison = await self._live.write(batch, until=until + self._limits.write_deadline)
             except StoreUnavailable as exc:
                 self._lose(exc)
             else:
                 self._set_apart(poison)
-                self._written += len(records) - len(poison)
-                records = ()
-        await self._keep(records)
+                self._written += len(batch) - len(poison)
+                batch = ()
+        await self._keep(batch)
 
-    async def _keep(self, records: Sequence[ExchangeRecord]) -> bool:
+    async def _keep(self, batch: Sequence[Made]) -> bool:
         """Put rows on the disk, and make sure of whatever `offer` appended there since the last time. Did it work?"""
         kept = True
-        if records:
-            payloads, poison = packed(records)
-            self._set_apart(poison)
+        if batch:
             try:
-                await asyncio.to_thread(self._spill.append, payloads)
+                await asyncio.to_thread(self._spill.append, [one.payload for one in batch])
             except OSError as exc:
-                kept = self._drop(len(payloads), self._describe(exc))
+                kept = self._drop(len(batch), self._describe(exc))
             else:
-                self._kept(len(payloads))
+                self._kept(len(batch))
         if self._spill.dirty:
             try:
                 await asyncio.to_thread(self._spill.sync)
@@ -275,15 +273,13 @@ class RequestLog:
                 self._note("the spill is written but not synced", exc)
         return kept
 
-    def _overflow(self, record: ExchangeRecord) -> bool:
-        payloads, poison = packed([record])
-        self._set_apart(poison)
+    def _overflow(self, made: Made) -> bool:
         try:
-            self._spill.append(payloads)
+            self._spill.append([made.payload])
         except OSError as exc:
             return self._drop(1, self._describe(exc))
-        self._kept(len(payloads))
-        return bool(payloads)
+        self._kept(1)
+        return True
 
     def _kept(self, rows: int) -> None:
         self._spilled += rows
@@ -365,10 +361,6 @@ class RequestLog:
     def _note(self, what: str, exc: OSError) -> None:
         self._last_error = self._describe(exc)
         _log.error(what, extra={"reason": self._last_error})
-
-
-def _size(record: ExchangeRecord) -> int:
-    return len(record.request_body or b"") + len(record.response_body or b"")
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -33,7 +33,8 @@ MAX_JSON = 65_536
 
 _MESSAGES = {"reason", "error_message", "message"}
 _NOT_COLUMNS = 3  # attempts, request_body, response_body: the record's last fields
-_SCALE = 10**MONEY_PLACES
+#: Units of a stored amount in a dollar.
+MONEY_SCALE = 10**MONEY_PLACES
 _PLACE = Decimal(1).scaleb(-MONEY_PLACES)
 
 
@@ -49,7 +50,7 @@ def _sqlite_time(seconds: float) -> str:
 
 
 def _sqlite_money(usd: float) -> int:
-    return round(usd * _SCALE)
+    return round(usd * MONEY_SCALE)
 
 
 def _postgres_time(seconds: float) -> datetime:
@@ -57,7 +58,7 @@ def _postgres_time(seconds: float) -> datetime:
 
 
 def _postgres_money(usd: float) -> Decimal:
-    return round(usd * _SCALE) * _PLACE
+    return round(usd * MONEY_SCALE) * _PLACE
 
 
 SQLITE = Codec(_sqlite_time, _sqlite_money)
@@ -94,9 +95,9 @@ def _exchange_row(record: ExchangeRecord, codec: Codec) -> tuple[Any, ...]:
     _clean_texts(row, _EXCHANGE_TEXTS, _exchange_texts)
     row[_CREATED_AT] = codec.time(record.created_at)
     row[_EXCHANGE_COST] = codec.money(record.cost_usd)
-    row[_DROPPED] = _json(record.dropped_params or None)
-    row[_TAGS] = _json(record.tags)
-    row[_DECISION] = _json(record.decision)
+    row[_DROPPED] = json_text(record.dropped_params or None)
+    row[_TAGS] = json_text(record.tags)
+    row[_DECISION] = json_text(record.decision)
     row.append(len(record.attempts))
     return tuple(row)
 
@@ -120,7 +121,7 @@ def _clean_texts(row: list[Any], texts: tuple[tuple[int, int], ...], get: itemge
             row[index] = scrubbed(text)[:limit]
 
 
-def _json(value: Any) -> str | None:
+def json_text(value: Any) -> str | None:
     """JSON text without NULs: PostgreSQL stores an escaped one, and then fails whoever reads inside the value."""
     if value is None:
         return None

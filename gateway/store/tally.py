@@ -57,12 +57,12 @@ class Tally(NamedTuple):
     keys: list[tuple[Any, ...]]
 
 
-def tally(records: Sequence[ExchangeRecord], rows: Sequence[tuple[Any, ...]]) -> Tally:
-    """What `rows`, which are those of `records`, add to the sums."""
+def tally(times: Sequence[float], rows: Sequence[tuple[Any, ...]]) -> Tally:
+    """What `rows`, which were created at `times`, add to the sums."""
     groups: dict[tuple[int, str, str], list[tuple[Any, ...]]] = {}
     keys: dict[tuple[str, int], Any] = {}
-    for record, row in zip(records, rows, strict=True):
-        second = int(record.created_at + _HALF_A_MICROSECOND)
+    for at, row in zip(times, rows, strict=True):
+        second = int(at + _HALF_A_MICROSECOND)
         deployment = (second - second % FINE, row[_PROVIDER] or "", row[_MODEL] or "")
         if deployment in groups:
             groups[deployment].append(row)

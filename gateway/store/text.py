@@ -15,9 +15,9 @@ def encoded(value: Any) -> str:
         RecursionError: nested beyond all reason.
     """
     try:
-        return _ENCODER.encode(value).decode()
+        return ENCODER.encode(value).decode()
     except UnicodeEncodeError:
-        return _ENCODER.encode(scrubbed_tree(value)).decode()
+        return ENCODER.encode(scrubbed_tree(value)).decode()
 
 
 def scrubbed(text: str) -> str:
@@ -41,4 +41,4 @@ def foreign(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=foreign)
+ENCODER = msgspec.json.Encoder(enc_hook=foreign)

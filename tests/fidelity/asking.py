@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.fidelity.cells import Feature, Gap, at, every, has, no, says
-from tests.fidelity.wire import DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
+from tests.fidelity.wire import ASKED, DIALECTS, Json, anthropic_reply, gemini_reply, openai_reply
 
-_SCHEMA: Json = {
+SCHEMA: Json = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
     "required": ["name", "age"],
@@ -15,17 +15,21 @@ _SCHEMA: Json = {
 
 def o(*messages: Json, **fields: object) -> Json:
     """A question in OpenAI's format."""
-    return {"messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+    return _question("openai", "messages", messages, fields)
 
 
 def a(*messages: Json, **fields: object) -> Json:
     """A question in Anthropic's format."""
-    return {"max_tokens": 3000, "messages": list(messages) or [{"role": "user", "content": "Hi"}], **fields}
+    return _question("anthropic", "messages", messages, fields)
 
 
 def g(*contents: Json, **fields: object) -> Json:
     """A question in Gemini's format."""
-    return {"contents": list(contents) or [{"role": "user", "parts": [{"text": "Hi"}]}], **fields}
+    return _question("gemini", "contents", contents, fields)
+
+
+def _question(ingress: str, name: str, said: tuple[Json, ...], fields: Json) -> Json:
+    return {**ASKED[ingress], **({name: list(said)} if said else {}), **fields}
 
 
 def gc(**config: object) -> Json:
@@ -37,7 +41,7 @@ _NO_PENALTIES = Gap("Anthropic's API has no penalties.", ("frequency_penalty", "
 _NO_LOGPROBS = Gap("Anthropic's API tells no token probabilities.", ("logprobs", "top_logprobs"))
 _NO_N = Gap("Anthropic's API gives one answer to a request.", ("n",))
 _NO_SEED = Gap("Anthropic's API has no seed.", ("seed",))
-_NOBODY = {name: Gap("What nobody knows, nobody can translate.") for name in DIALECTS}
+_NOBODY = {name: Gap("What nobody knows, nobody can translate.", but=("orchestrate",)) for name in DIALECTS}
 _LOGPROBS: Json = {
     "content": [{"token": "Hello", "logprob": -0.25, "bytes": None, "top_logprobs": []}],
     "refusal": None,
@@ -212,16 +216,16 @@ BOUNDS = [
             "openai": o(
                 response_format={
                     "type": "json_schema",
-                    "json_schema": {"name": "person", "schema": _SCHEMA, "strict": True},
+                    "json_schema": {"name": "person", "schema": SCHEMA, "strict": True},
                 }
             ),
-            "anthropic": a(output_config={"format": {"type": "json_schema", "schema": _SCHEMA}}),
-            "gemini": gc(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+            "anthropic": a(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
+            "gemini": gc(responseMimeType="application/json", responseJsonSchema=SCHEMA),
         },
         {
-            "openai": has(type="json_schema", json_schema={"schema": _SCHEMA}),
-            "anthropic": has(format={"type": "json_schema", "schema": _SCHEMA}),
-            "gemini": has(responseMimeType="application/json", responseJsonSchema=_SCHEMA),
+            "openai": has(type="json_schema", json_schema={"schema": SCHEMA}),
+            "anthropic": has(format={"type": "json_schema", "schema": SCHEMA}),
+            "gemini": has(responseMimeType="application/json", responseJsonSchema=SCHEMA),
         },
     ),
     Feature(
@@ -282,17 +286,12 @@ THINKING = [
             "gemini": gc(maxOutputTokens=3000, thinkingConfig={"thinkingBudget": 2048}),
         },
         {
-            "openai": says("2048"),
+            "openai": at("reasoning_effort", "low"),
             "anthropic": at("thinking.budget_tokens", 2048),
             "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 2048),
         },
-        gaps={
-            "ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget")),
-            "openai": Gap(
-                "OpenAI's API measures thinking in words, and which word a number stands for is nobody's promise.",
-                ("thinking", "thinking_budget"),
-            ),
-        },
+        gaps={"ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget"))},
+        notes={"openai": "the longest thinking that stays within it, by Google's table of words and tokens"},
     ),
     Feature(
         "reasoning switched off",
@@ -378,6 +377,7 @@ TERMS = [
         "storing the answer",
         {"openai": o(store=True), "gemini": g(store=True)},
         {"openai": at("store", True), "anthropic": at("store", True), "gemini": at("store", True)},
+        notes={"openai": "among stored completions", "gemini": "in the project's logs"},
         gaps={
             "ask:anthropic": Gap("Anthropic's API stores no answers.", ("store",)),
             "anthropic": Gap("Anthropic's API stores no answers.", ("store",)),
@@ -424,5 +424,3 @@ TERMS = [
         loose=True,
     ),
 ]
-
-ASKING = [*SAMPLING, *BOUNDS, *THINKING, *TERMS]

@@ -13,16 +13,23 @@ format, so that nobody writes down what a cell should be. A cell is what executi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from tests.fidelity.wire import DIALECTS, PLAIN, Json
+import msgspec
+from msgspec import Raw
+
+from tests.fidelity.wire import ASKED, DIALECTS, PLAIN, Json
 from tests.fidelity.world import Heard, World
 
 _UNSENT, _UNTOLD = "not in what was sent", "the answer does not say it"
 #: What `World` adds to a question.
 _OURS = ("model", "stream", "stream_options")
+#: The first name in the path of a field.
+_NAME = re.compile(r"\w+")
+_fields = msgspec.json.Decoder(dict[str, Raw])
 Probe = Callable[[Any], object]
 #: (the first request, what its caller got) → the caller's next request.
 Again = Callable[[Json, Json], Json]
@@ -34,6 +41,10 @@ class Gap:
 
     reason: str
     absent: tuple[str, ...] = ()
+    #: The caller's answer is an error with these words, since without what cannot be told it would be another answer.
+    error: str = ""
+    #: Callers of whom it is not true: what they say is the provider's own.
+    but: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,41 @@ class Feature:
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
     #: The next request goes to each of the other providers, which must not be shown the first one's proofs.
     moves: bool = False
+    #: Callers for whom the gateway itself does what is asked: only their answer shows it.
+    own: tuple[str, ...] = ()
+    #: What the provider says is no answer: callers of other formats get an error 400, in which `got` is looked for.
+    blocked: bool = False
     #: What is looked for is that something is not said: its probes find it in a plain request, too.
     absence: bool = False
     loose: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """How callers of one more format say features and hear them, by the features' names; see `Feature`.
+
+    `gaps` are by name and then by `ask` or `tell`; of the features `own`, see there.
+    """
+
+    ingress: str
+    ask: Mapping[str, Json]
+    got: Mapping[str, Probe]
+    again: Mapping[str, Again]
+    gaps: Mapping[str, Mapping[str, Gap]]
+    own: tuple[str, ...] = ()
+
+    def added(self, feature: Feature) -> Feature:
+        """The feature, in these words, too."""
+        name, who = feature.name, self.ingress
+        gaps = {f"{side}:{who}": gap for side, gap in self.gaps.get(name, {}).items()}
+        return replace(
+            feature,
+            ask={**feature.ask, **({who: self.ask[name]} if name in self.ask else {})},
+            got={**feature.got, **({who: self.got[name]} if name in self.got else {})},
+            again={**feature.again, **({who: self.again[name]} if name in self.again else {})},
+            gaps={**feature.gaps, **gaps},
+            own=(*feature.own, *([who] if name in self.own else [])),
+        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +192,8 @@ async def _decided(world: World, feature: Feature, ingress: str, provider: str, 
         return ("impossible", gap.reason) if gap else ("lost", "no script and no reason")
     ask = feature.ask[ingress]
     heard = await world.ask(ingress, provider, ask, feature.reply.get(provider) or PLAIN[provider], stream=stream)
-    if heard.status == 400:
+    is_blocked = feature.blocked and ingress != provider
+    if heard.status == 400 and not is_blocked:
         return await _refusal(world, feature, ingress, provider, stream, heard)
     why = _wrong(feature, ingress, provider, heard)
     if ingress != provider and (gap := _open_gap(feature, ingress, provider)):
@@ -165,37 +209,41 @@ async def _decided(world: World, feature: Feature, ingress: str, provider: str, 
 
 def _open_gap(feature: Feature, ingress: str, provider: str) -> tuple[str, str] | None:
     """What will be wrong with an exchange in which something is left unsaid, and why it is."""
-    if gap := feature.gaps.get(f"hint:{provider}"):
-        return _UNSENT, gap.reason
-    if gap := feature.gaps.get(f"tell:{ingress}"):
-        return _UNTOLD, gap.reason
-    if provider in feature.gaps and provider in feature.sent:
-        return "refused", feature.gaps[provider].reason
+    hint, tell, gap = (feature.gaps.get(name) for name in (f"hint:{provider}", f"tell:{ingress}", provider))
+    if hint and ingress not in hint.but:
+        return _UNSENT, hint.reason
+    if tell:
+        return _UNTOLD, tell.reason
+    if gap and provider in feature.sent and ingress not in (*gap.but, *feature.own):
+        return "refused", gap.reason
     return None
 
 
 def _wrong(feature: Feature, ingress: str, provider: str, heard: Heard, *, asked: bool = True) -> str:
     """What is not as it should be in an exchange, or nothing."""
-    if b"cannot hold" in heard.body and f"tell:{ingress}" in feature.gaps:
+    untold = feature.gaps.get(f"tell:{ingress}")
+    if untold and untold.error and untold.error.encode() in heard.body:
         return _UNTOLD
-    if heard.status != 200 or "broken" in heard.answer:
-        return f"{heard.status}: {heard.body[:300]!r}"
+    status = 400 if feature.blocked and ingress != provider else 200
+    if heard.status != status or "broken" in heard.answer:
+        return f"{heard.status}: {heard.answer.get('broken') or heard.body[:300]!r}"
     if heard.complaint and not feature.loose:
         return f"the provider refuses it: {heard.complaint}"
     if dropped := heard.headers.get("x-steelyard-dropped-params"):
         return f"dropped without leave: {dropped}"
-    if asked and not feature.again and not found(feature.sent.get(provider), heard.sent):
+    is_sent = asked and not feature.again and ingress not in feature.own
+    if is_sent and not found(feature.sent.get(provider), heard.sent):
         return f"{_UNSENT}: {json.dumps(heard.sent)[:600]}"
     if asked and not found(feature.got.get(ingress), heard.answer):
-        return _UNTOLD if f"tell:{ingress}" in feature.gaps else f"not told: {heard.body[:900]!r}"
+        return _UNTOLD if untold and not untold.error else f"not told: {heard.body[:900]!r}"
     return ""
 
 
 def _same(ask: Json, heard: Heard) -> tuple[str, str]:
-    """Same format: the question is the caller's but for the model's name, the answer the provider's, byte for byte."""
-    asked = {name: value for name, value in (heard.sent or {}).items() if name not in _OURS}
-    if asked != ask:
-        return "lost", f"the question was changed: {json.dumps(asked)[:600]}"
+    """Same format: each field of the question but the model's name is the caller's, byte for byte; so is the answer."""
+    asked = {name: bytes(value) for name, value in _fields.decode(heard.raw).items() if name not in _OURS}
+    if asked != {name: json.dumps(value).encode() for name, value in ask.items()}:
+        return "lost", f"the question was changed: {heard.raw[:600]!r}"
     return ("exact", "") if heard.body == heard.told else ("lost", f"the answer was changed: {heard.body[:600]!r}")
 
 
@@ -208,6 +256,8 @@ async def _refusal(
     if not message.startswith(head) or heard.sent is not None:
         return "lost", f"a 400 that is no refusal: {heard.body[:300]!r}"
     fields = message.partition(": ")[2].partition(". Leave")[0]
+    if strangers := [one for one in fields.split(", ") if not _is_of(feature.ask[ingress], ASKED[ingress], one)]:
+        return "lost", f"refused {strangers}, which nobody asked for"
     reply = PLAIN[provider] if feature.again else feature.reply.get(provider) or PLAIN[provider]
     dropped = await world.ask(ingress, provider, feature.ask[ingress], reply, stream=stream, drop=True)
     named = dropped.headers.get("x-steelyard-dropped-params", "")
@@ -219,6 +269,12 @@ async def _refusal(
         return "impossible", gap.reason
     note = feature.notes.get(provider)
     return "refused", f"`{fields}`: {note}" if note else f"`{fields}`"
+
+
+def _is_of(ask: Json, plain: Json, field: str) -> bool:
+    """Whether what was refused is of the feature: its first name is a field that a plain question has otherwise."""
+    name = _NAME.match(field)
+    return name is not None and ask.get(name[0]) != plain.get(name[0])
 
 
 async def _next_turn(
@@ -235,9 +291,12 @@ async def _next_turn(
     return ("exact", "") if is_exact else ("equivalent", feature.notes.get(provider, ""))
 
 
-def credulous(feature: Feature, plain: Mapping[str, Json]) -> list[str]:
-    """Probes that find their meaning where nobody said it: they would call anything equivalent."""
+def credulous(feature: Feature, plain: Mapping[str, Json], told: Mapping[str, Json]) -> list[str]:
+    """Probes that find their meaning where nobody said it: they would call anything equivalent.
+
+    `plain` are questions as they are sent to providers, `told` answers as callers get them, that say nothing.
+    """
     if feature.absence:
         return []
     loose = [f"{feature.name} sent {to}" for to, probe in feature.sent.items() if found(probe, plain[to])]
-    return loose + [f"{feature.name} got {by}" for by, probe in feature.got.items() if found(probe, PLAIN[by])]
+    return loose + [f"{feature.name} got {by}" for by, probe in feature.got.items() if found(probe, told[by])]

@@ -8,32 +8,54 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fidelity import native, responses
 from tests.fidelity.answering import COUNTS as TOKENS
 from tests.fidelity.answering import ENDS, THOUGHTS, TOLD
 from tests.fidelity.asking import BOUNDS, SAMPLING, TERMS, THINKING
 from tests.fidelity.cells import Cell, Feature, decide
+from tests.fidelity.fine import CALLING, CONVERSING, ENDING, REASONING, SHAPING
 from tests.fidelity.talking import MEDIA, TOOLS, TURNS
-from tests.fidelity.wire import DIALECTS
+from tests.fidelity.wire import DIALECTS, INGRESSES
 from tests.fidelity.world import world
 
 ROOT = Path(__file__).parents[2]
 PAGE, README = ROOT / "docs" / "fidelity.md", ROOT / "README.md"
-GROUPS: Mapping[str, Sequence[Feature]] = {
+_WRITTEN: Mapping[str, Sequence[Feature]] = {
     "Conversation": TURNS,
     "Media": MEDIA,
     "Tools": TOOLS,
+    "Order, emptiness, numbers": [*CONVERSING, *CALLING],
     "Thinking, asked for": THINKING,
-    "Thinking, answered": THOUGHTS,
+    "Thinking, answered": [*THOUGHTS, *REASONING],
     "Sampling": SAMPLING,
     "Bounds and shapes": BOUNDS,
-    "Terms": TERMS,
-    "Ends": ENDS,
+    "Terms": [*TERMS, *SHAPING],
+    "Ends": [*ENDS, *ENDING],
     "Counts": TOKENS,
     "What else an answer tells": TOLD,
 }
+_NATIVE = native.words(feature for group in _WRITTEN.values() for feature in group)
+GROUPS = {
+    title: [_NATIVE.added(responses.WORDS.added(feature)) for feature in group] for title, group in _WRITTEN.items()
+}
 FEATURES = [feature for group in GROUPS.values() for feature in group]
-_TITLES = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
-_PAIRS = [(ingress, provider) for ingress in DIALECTS for provider in DIALECTS]
+_CALLERS = {
+    "openai": "Chat Completions",
+    "responses": "Responses",
+    "anthropic": "Messages",
+    "gemini": "generateContent",
+    "orchestrate": "orchestrate",
+}
+_PROVIDERS = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
+_TOLD_OF = {
+    "openai": "`/v1/chat/completions`, OpenAI's",
+    "responses": "`/v1/responses`, OpenAI's; in OpenAI's column translated to Chat Completions, as for servers that "
+    "have no more. To those that have this API itself requests go in its own form",
+    "anthropic": "`/v1/messages`, Anthropic's",
+    "gemini": "`/v1beta/models/{model}:generateContent` and `:streamGenerateContent`, Google's",
+    "orchestrate": "`/api/llm/orchestrate`, Steelyard's own, whose messages are OpenAI's",
+}
+PAIRS = [(ingress, provider) for ingress in INGRESSES for provider in DIALECTS]
 #: The line of the README; `make fidelity` puts the measured one in its place.
 _LINE = re.compile(r"^\*\*Fidelity\*\*: .*$", re.MULTILINE)
 _INTRODUCTION = """\
@@ -45,14 +67,16 @@ by hand but the reasons.
 
 Each cell is decided by execution. A request in the caller's wire format goes through the whole gateway, whose
 transport alone is replaced by one that plays a provider: it keeps what it is sent and answers in the provider's own
-format. Probes, written once for each format, look for the meaning in what was sent and in what the caller got; that
-the probes find nothing in a plain request and a plain answer is tested, too, and what was sent must pass the strict
-reader of the simulator for that provider.
+format. Probes, written once for each format, look for the meaning in what was sent and in what the caller got, and what
+was sent must pass the strict reader of the simulator for that provider. That the suite can fail is tested, too: the
+probes find nothing in a plain request and a plain answer, and of two sabotaged gateways, one that carries nothing and
+one that refuses everything, no cell is kept.
 
 - **exact**: one format on both sides; question (but for the model's name) and answer went through byte for byte.
 - **equivalent**: other bytes, the same meaning, there and back.
-- **refused**: a 400 that names provider and field (named below); with `X-Steelyard-Drop-Params: true` an answer, and
-  the same names in `x-steelyard-dropped-params`. Another translation could do better.
+- **refused**: a 400 that names provider and field, in the caller's own words (below); with
+  `X-Steelyard-Drop-Params: true` an answer, and the same names in `x-steelyard-dropped-params`. Another translation
+  could do better.
 - **impossible**: one of the two formats has no way to say it, for the reason given. What a provider's cannot say is
   refused in the same way, what a caller's cannot ask is never asked, and what a caller's cannot be told is left out of
   the answer, or is an error where the answer would be another without it.
@@ -86,7 +110,7 @@ async def every_cell(folder: Path, features: Iterable[Feature] = FEATURES) -> li
         return [
             await decide(running, feature, ingress, provider, stream)
             for feature in features
-            for ingress, provider in _PAIRS
+            for ingress, provider in PAIRS
             for stream in (False, True)
         ]
 
@@ -127,12 +151,15 @@ def page(cells: Sequence[Cell]) -> str:
     notes = _Notes()
     by_place = {(cell.feature, cell.ingress, cell.provider, cell.stream): cell for cell in cells}
     written = [_INTRODUCTION, "## Score\n", _scores(cells)]
-    for title, features in GROUPS.items():
-        rows = [
-            [feature.name, *(_told(by_place, feature.name, *pair, notes) for pair in _PAIRS)] for feature in features
-        ]
-        head = ["", *(f"{_TITLES[ingress]} → {_TITLES[provider]}" for ingress, provider in _PAIRS)]
-        written += [f"## {title}\n", _table([head, *rows])]
+    for ingress in INGRESSES:
+        rows = [["", *_PROVIDERS.values()]]
+        for title, features in GROUPS.items():
+            rows.append([f"**{title}**", *("" for _ in DIALECTS)])
+            rows += [
+                [feature.name, *(_told(by_place, feature.name, ingress, provider, notes) for provider in DIALECTS)]
+                for feature in features
+            ]
+        written += [f"## Callers of {_CALLERS[ingress]}\n", f"{_TOLD_OF[ingress]}.\n", _table(rows)]
     written += ["## Reasons and notes\n", "\n".join(f"{at}. {text}" for at, text in enumerate(notes.texts, 1)) + "\n"]
     return "\n".join(written)
 
@@ -144,9 +171,9 @@ def rewritten(readme: str, cells: Sequence[Cell]) -> str:
 
 def _scores(cells: Sequence[Cell]) -> str:
     rows = [["caller → provider", "score", "exact", "equivalent", "refused", "impossible", "lost", "cells"]]
-    for ingress, provider in _PAIRS:
+    for ingress, provider in PAIRS:
         some = score(cell for cell in cells if (cell.ingress, cell.provider) == (ingress, provider))
-        rows.append(_row(f"{_TITLES[ingress]} → {_TITLES[provider]}", some))
+        rows.append(_row(f"{_CALLERS[ingress]} → {_PROVIDERS[provider]}", some))
     rows.append(_row("**all**", score(cells)))
     said = "The score is (exact + equivalent) / (all - impossible), rounded down.\n\n"
     return said + _table(rows)

@@ -8,12 +8,12 @@ from tests.fidelity.asking import a, g, o
 from tests.fidelity.cells import Feature, Gap, at, every, has, no, says
 from tests.fidelity.wire import Json, anthropic_reply, gemini_reply, openai_reply
 
-_URL = "https://example.com/cat.png"
-_PDF_URL = "https://example.com/report.pdf"
-_PNG = "iVBORw0KGgo="
-_PDF = "JVBERi0xLjcK"
-_WAV = "UklGRiQAAABXQVZF"
-_NOTE, _NOTE_TEXT = "cGxhaW4gd29yZHM=", "plain words"
+URL = "https://example.com/cat.png"
+PDF_URL = "https://example.com/report.pdf"
+PNG = "iVBORw0KGgo="
+PDF = "JVBERi0xLjcK"
+WAV = "UklGRiQAAABXQVZF"
+NOTE, NOTE_TEXT = "cGxhaW4gd29yZHM=", "plain words"
 
 
 def u(*content: Json) -> Json:
@@ -70,7 +70,7 @@ TURNS = [
         "developer message",
         {"openai": o({"role": "developer", "content": "Be terse."}, {"role": "user", "content": "Hi"})},
         {
-            "openai": at("messages.0.role", "developer"),
+            "openai": every(at("messages.0.role", "developer", "system"), at("messages.0.content", "Be terse.")),
             "anthropic": lambda body: says("Be terse.")(body["system"]),
             "gemini": lambda body: says("Be terse.")(body["systemInstruction"]),
         },
@@ -78,6 +78,7 @@ TURNS = [
             "ask:anthropic": Gap("Anthropic's API has one kind of instructions.", ("developer",)),
             "ask:gemini": Gap("Gemini's API has one kind of instructions.", ("developer",)),
         },
+        notes={"openai": "as `system`, which its models take for the same"},
     ),
     Feature(
         "instructions later in the conversation",
@@ -158,7 +159,8 @@ TURNS = [
             ),
             "hint:openai": Gap(
                 "OpenAI caches by itself; only its newest models take markers, and all others refuse them. A marker "
-                "changes what an answer costs and never what it says: it is left out, and not refused."
+                "changes what an answer costs and never what it says: it is left out, and not refused.",
+                but=("orchestrate",),
             ),
         },
         loose=True,
@@ -169,42 +171,42 @@ MEDIA = [
     Feature(
         "image by URL",
         {
-            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": _URL}})),
-            "anthropic": a(u(t(), {"type": "image", "source": {"type": "url", "url": _URL}})),
-            "gemini": g(gu({"text": "Look."}, {"fileData": {"fileUri": _URL, "mimeType": "image/png"}})),
+            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": URL}})),
+            "anthropic": a(u(t(), {"type": "image", "source": {"type": "url", "url": URL}})),
+            "gemini": g(gu({"text": "Look."}, {"fileData": {"fileUri": URL, "mimeType": "image/png"}})),
         },
         {
-            "openai": has(type="image_url", image_url={"url": _URL}),
-            "anthropic": has(type="image", source={"type": "url", "url": _URL}),
-            "gemini": has(fileData={"fileUri": _URL, "mimeType": "image/png"}),
+            "openai": has(type="image_url", image_url={"url": URL}),
+            "anthropic": has(type="image", source={"type": "url", "url": URL}),
+            "gemini": has(fileData={"fileUri": URL, "mimeType": "image/png"}),
         },
     ),
     Feature(
         "image by data",
         {
-            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PNG}"}})),
+            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}})),
             "anthropic": a(
-                u(t(), {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}})
+                u(t(), {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}})
             ),
-            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "image/png", "data": _PNG}})),
+            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "image/png", "data": PNG}})),
         },
         {
-            "openai": has(image_url={"url": f"data:image/png;base64,{_PNG}"}),
-            "anthropic": has(source={"type": "base64", "media_type": "image/png", "data": _PNG}),
-            "gemini": has(inlineData={"mimeType": "image/png", "data": _PNG}),
+            "openai": has(image_url={"url": f"data:image/png;base64,{PNG}"}),
+            "anthropic": has(source={"type": "base64", "media_type": "image/png", "data": PNG}),
+            "gemini": has(inlineData={"mimeType": "image/png", "data": PNG}),
         },
     ),
     Feature(
         "image detail: low",
         {
-            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": _URL, "detail": "low"}})),
+            "openai": o(u(t(), {"type": "image_url", "image_url": {"url": URL, "detail": "low"}})),
             "gemini": g(
-                gu({"text": "Look."}, {"fileData": {"fileUri": _URL, "mimeType": "image/png"}}),
+                gu({"text": "Look."}, {"fileData": {"fileUri": URL, "mimeType": "image/png"}}),
                 generationConfig={"mediaResolution": "MEDIA_RESOLUTION_LOW"},
             ),
         },
         {
-            "openai": has(image_url={"url": _URL, "detail": "low"}),
+            "openai": has(image_url={"url": URL, "detail": "low"}),
             "anthropic": says("low"),
             "gemini": at("generationConfig.mediaResolution", "MEDIA_RESOLUTION_LOW"),
         },
@@ -216,13 +218,13 @@ MEDIA = [
     Feature(
         "sound",
         {
-            "openai": o(u(t(), {"type": "input_audio", "input_audio": {"data": _WAV, "format": "wav"}})),
-            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "audio/wav", "data": _WAV}})),
+            "openai": o(u(t(), {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}})),
+            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "audio/wav", "data": WAV}})),
         },
         {
-            "openai": has(input_audio={"data": _WAV, "format": "wav"}),
-            "anthropic": says(_WAV),
-            "gemini": has(inlineData={"mimeType": "audio/wav", "data": _WAV}),
+            "openai": has(input_audio={"data": WAV, "format": "wav"}),
+            "anthropic": says(WAV),
+            "gemini": has(inlineData={"mimeType": "audio/wav", "data": WAV}),
         },
         gaps={
             "ask:anthropic": Gap("Anthropic's API takes no sound."),
@@ -235,33 +237,33 @@ MEDIA = [
             "openai": o(
                 u(
                     t(),
-                    {"type": "file", "file": {"filename": "r.pdf", "file_data": f"data:application/pdf;base64,{_PDF}"}},
+                    {"type": "file", "file": {"filename": "r.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}},
                 )
             ),
             "anthropic": a(
                 u(
                     t(),
-                    {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": _PDF}},
+                    {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}},
                 )
             ),
-            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "application/pdf", "data": _PDF}})),
+            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "application/pdf", "data": PDF}})),
         },
         {
-            "openai": has(type="file", file={"file_data": f"data:application/pdf;base64,{_PDF}"}),
-            "anthropic": has(type="document", source={"media_type": "application/pdf", "data": _PDF}),
-            "gemini": has(inlineData={"mimeType": "application/pdf", "data": _PDF}),
+            "openai": has(type="file", file={"file_data": f"data:application/pdf;base64,{PDF}"}),
+            "anthropic": has(type="document", source={"media_type": "application/pdf", "data": PDF}),
+            "gemini": has(inlineData={"mimeType": "application/pdf", "data": PDF}),
         },
     ),
     Feature(
         "PDF by URL",
         {
-            "anthropic": a(u(t(), {"type": "document", "source": {"type": "url", "url": _PDF_URL}})),
-            "gemini": g(gu({"text": "Look."}, {"fileData": {"fileUri": _PDF_URL, "mimeType": "application/pdf"}})),
+            "anthropic": a(u(t(), {"type": "document", "source": {"type": "url", "url": PDF_URL}})),
+            "gemini": g(gu({"text": "Look."}, {"fileData": {"fileUri": PDF_URL, "mimeType": "application/pdf"}})),
         },
         {
-            "openai": says(_PDF_URL),
-            "anthropic": has(type="document", source={"type": "url", "url": _PDF_URL}),
-            "gemini": has(fileData={"fileUri": _PDF_URL, "mimeType": "application/pdf"}),
+            "openai": says(PDF_URL),
+            "anthropic": has(type="document", source={"type": "url", "url": PDF_URL}),
+            "gemini": has(fileData={"fileUri": PDF_URL, "mimeType": "application/pdf"}),
         },
         gaps={
             "ask:openai": Gap("Chat Completions takes files by data or id, not by address.", ("file_url",)),
@@ -272,17 +274,17 @@ MEDIA = [
         "text file by data",
         {
             "openai": o(
-                u(t(), {"type": "file", "file": {"filename": "n.txt", "file_data": f"data:text/plain;base64,{_NOTE}"}})
+                u(t(), {"type": "file", "file": {"filename": "n.txt", "file_data": f"data:text/plain;base64,{NOTE}"}})
             ),
             "anthropic": a(
-                u(t(), {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": _NOTE_TEXT}})
+                u(t(), {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": NOTE_TEXT}})
             ),
-            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "text/plain", "data": _NOTE}})),
+            "gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "text/plain", "data": NOTE}})),
         },
         {
-            "openai": has(type="file", file={"file_data": f"data:text/plain;base64,{_NOTE}"}),
-            "anthropic": has(type="document", source={"type": "text", "data": _NOTE_TEXT}),
-            "gemini": has(inlineData={"mimeType": "text/plain", "data": _NOTE}),
+            "openai": has(type="file", file={"file_data": f"data:text/plain;base64,{NOTE}"}),
+            "anthropic": has(type="document", source={"type": "text", "data": NOTE_TEXT}),
+            "gemini": has(inlineData={"mimeType": "text/plain", "data": NOTE}),
         },
     ),
     Feature(
@@ -298,14 +300,14 @@ MEDIA = [
             "gemini": has(fileData={"fileUri": "files/file-7"}),
         },
         gaps={
-            name: Gap("The file is kept by the provider that gave the id; another cannot read it.")
-            for name in ("openai", "anthropic", "gemini")
+            name: Gap("The file is kept by the provider that gave the id; another cannot read it.", but=kin)
+            for name, kin in (("openai", ("responses", "orchestrate")), ("anthropic", ()), ("gemini", ()))
         },
     ),
     Feature(
         "video by data",
-        {"gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "video/mp4", "data": _PNG}}))},
-        {"openai": says(_PNG), "anthropic": says(_PNG), "gemini": has(mimeType="video/mp4")},
+        {"gemini": g(gu({"text": "Look."}, {"inlineData": {"mimeType": "video/mp4", "data": PNG}}))},
+        {"openai": says(PNG), "anthropic": says(PNG), "gemini": has(mimeType="video/mp4")},
         gaps={
             "ask:openai": Gap("Chat Completions takes no video.", ("video", "video_url")),
             "ask:anthropic": Gap("Anthropic's API takes no video.", ("video",)),
@@ -315,7 +317,7 @@ MEDIA = [
     ),
 ]
 
-_PARAMETERS: Json = {
+PARAMETERS: Json = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
@@ -328,7 +330,7 @@ def tools(strict: bool | None = None, several: bool = False) -> dict[str, Json]:
     """One tool, or three, in each format: its fields of a request."""
     names = ["get_weather", "search", "clock"][: 3 if several else 1]
     mark = {} if strict is None else {"strict": strict}
-    schemas = {"get_weather": _PARAMETERS, "search": _OPEN, "clock": _OPEN}
+    schemas = {"get_weather": PARAMETERS, "search": _OPEN, "clock": _OPEN}
     described = {name: {"name": name, "description": f"Does {name}."} for name in names}
     return {
         "openai": {
@@ -403,12 +405,12 @@ _IMAGE_RESULT = {
     "anthropic": {
         "content": [
             t("Chart."),
-            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
         ]
     },
     "gemini": {
         "response": {"output": "Chart."},
-        "parts": [{"inlineData": {"mimeType": "image/png", "data": _PNG}}],
+        "parts": [{"inlineData": {"mimeType": "image/png", "data": PNG}}],
     },
 }
 
@@ -477,9 +479,9 @@ TOOLS = [
         "tools declared",
         {"openai": o(**_ONE["openai"]), "anthropic": a(**_ONE["anthropic"]), "gemini": g(**_ONE["gemini"])},
         {
-            "openai": has(name="get_weather", description="Does get_weather.", parameters=_PARAMETERS),
-            "anthropic": has(name="get_weather", description="Does get_weather.", input_schema=_PARAMETERS),
-            "gemini": has(name="get_weather", description="Does get_weather.", parametersJsonSchema=_PARAMETERS),
+            "openai": has(name="get_weather", description="Does get_weather.", parameters=PARAMETERS),
+            "anthropic": has(name="get_weather", description="Does get_weather.", input_schema=PARAMETERS),
+            "gemini": has(name="get_weather", description="Does get_weather.", parametersJsonSchema=PARAMETERS),
         },
     ),
     Feature(
@@ -580,7 +582,7 @@ TOOLS = [
         {
             "openai": at("parallel_tool_calls", False),
             "anthropic": at("tool_choice.disable_parallel_tool_use", True),
-            "gemini": has(name="get_weather", parametersJsonSchema=_PARAMETERS),
+            "gemini": has(name="get_weather", parametersJsonSchema=PARAMETERS),
         },
         # Gemini cannot be told, and calls two at once.
         {"openai": _CALL["openai"], "anthropic": _CALL["anthropic"], "gemini": _CALLS["gemini"]},
@@ -686,7 +688,7 @@ TOOLS = [
         history(_IMAGE_RESULT),
         {
             "openai": every(
-                has(role="tool", tool_call_id="call_1"), has(image_url={"url": f"data:image/png;base64,{_PNG}"})
+                has(role="tool", tool_call_id="call_1"), has(image_url={"url": f"data:image/png;base64,{PNG}"})
             ),
             "anthropic": has(type="tool_result", content=_IMAGE_RESULT["anthropic"]["content"]),
             "gemini": has(functionResponse={"parts": _IMAGE_RESULT["gemini"]["parts"]}),
@@ -699,6 +701,3 @@ TOOLS = [
 
 def _arguments(answer: Json, number: int = 0) -> object:
     return json.loads(answer["choices"][0]["message"]["tool_calls"][number]["function"]["arguments"])
-
-
-TALKING = [*TURNS, *MEDIA, *TOOLS]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.fidelity import sdk
-from tests.fidelity.asking import a, g, o
-from tests.fidelity.cells import Cell, Feature, credulous
-from tests.fidelity.run import FEATURES, PAGE, README, every_cell, line, page
-from tests.fidelity.wire import PLAIN
-from tests.fidelity.world import world
+from tests.fidelity import native, responses, sdk
+from tests.fidelity.cells import Cell, Feature, Words, credulous, decide
+from tests.fidelity.run import FEATURES, PAGE, PAIRS, README, every_cell, line, page
+from tests.fidelity.wire import ASKED, DIALECTS, INGRESSES, PLAIN, Json
+from tests.fidelity.world import Heard, World, world
 
-_PLAINLY = {"openai": o(), "anthropic": a(), "gemini": g()}
 _REWRITE = "`make fidelity` writes it anew"
 
 
@@ -23,10 +24,35 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
     return asyncio.run(every_cell(tmp_path_factory.mktemp("fidelity")))
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Heard]:
+    """What is heard of a question that asks for nothing, by caller and provider."""
+
+    async def asked() -> dict[tuple[str, str], Heard]:
+        async with world(tmp_path_factory.mktemp("plain")) as running:
+            return {pair: await running.ask(*pair, ASKED[pair[0]], PLAIN[pair[1]], stream=False) for pair in PAIRS}
+
+    return asyncio.run(asked())
+
+
 def test_there_are_as_many_cells_as_promised(cells: list[Cell]) -> None:
-    assert len(cells) == len(FEATURES) * 3 * 3 * 2
+    assert len(cells) == len(FEATURES) * len(INGRESSES) * len(DIALECTS) * 2
     assert len({feature.name for feature in FEATURES}) == len(FEATURES)
     assert len(FEATURES) >= 25
+
+
+@pytest.mark.parametrize("words", [responses.WORDS, native.words(FEATURES)], ids=lambda words: words.ingress)
+def test_no_words_are_for_a_feature_that_is_none(words: Words) -> None:
+    names = {feature.name for feature in FEATURES}
+    assert {*words.ask, *words.got, *words.again, *words.gaps, *words.own} <= names
+
+
+def test_every_caller_asks_for_every_feature_or_has_a_reason() -> None:
+    for feature, ingress in itertools.product(FEATURES, INGRESSES):
+        assert (ingress in feature.ask) != (f"ask:{ingress}" in feature.gaps), f"{feature.name}: {ingress}"
+        # What only an answer shows is looked for in everybody's.
+        is_told = ingress in feature.ask and feature.reply and not feature.again
+        assert not is_told or ingress in feature.got, f"{feature.name}: {ingress}"
 
 
 def test_no_cell_is_lost(cells: list[Cell]) -> None:
@@ -58,13 +84,64 @@ def test_every_reason_is_used(cells: list[Cell]) -> None:
             assert (feature.name, gap.reason) in used, f"{feature.name}: nothing is impossible for {where}"
 
 
-async def test_no_probe_finds_what_nobody_said(tmp_path: Path) -> None:
+def test_no_probe_finds_what_nobody_said(plain: dict[tuple[str, str], Heard]) -> None:
+    sent = {name: plain[name, name].sent or {} for name in DIALECTS}
+    for provider in DIALECTS:
+        told = {ingress: plain[ingress, provider].answer for ingress in INGRESSES}
+        assert [found for feature in FEATURES for found in credulous(feature, sent, told)] == []
+
+
+async def test_the_native_request_refuses_what_it_has_no_field_for(tmp_path: Path) -> None:
     async with world(tmp_path) as running:
-        sent = {
-            name: (await running.ask(name, name, ask, PLAIN[name], stream=False)).sent or {}
-            for name, ask in _PLAINLY.items()
-        }
-    assert [found for feature in FEATURES for found in credulous(feature, sent)] == []
+        for feature in FEATURES:
+            for name in native.strange(ask := feature.ask.get("openai")):
+                asked = {**ASKED["orchestrate"], name: (ask or {})[name]}
+                heard = await running.ask("orchestrate", "openai", asked, PLAIN["openai"], stream=False)
+                assert heard.status == 400
+                assert name in heard.answer["error"]["message"]
+
+
+class _Deaf(World):
+    """A gateway that passes on nothing of what is asked, and tells nothing of what is answered."""
+
+    def __init__(self, plain: dict[tuple[str, str], Heard]) -> None:
+        self._plain = plain
+
+    async def ask(
+        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+    ) -> Heard:
+        return replace(self._plain[ingress, provider], told=b"something else")
+
+
+class _Stubborn(World):
+    """A gateway that refuses everything, and says of a field nobody sent that this is why."""
+
+    def __init__(self) -> None:
+        """No gateway at all."""
+
+    async def ask(
+        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+    ) -> Heard:
+        if drop:
+            return Heard(200, {"x-steelyard-dropped-params": "made_up"}, b"", {}, None, b"", b"")
+        error = {"error": {"message": f"Not supported by {provider}/some-model: made_up. Leave it out."}}
+        return Heard(400, {}, json.dumps(error).encode(), error, None, b"", b"")
+
+
+@pytest.mark.parametrize("is_deaf", [True, False], ids=["deaf", "stubborn"])
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+async def test_a_gateway_that_carries_nothing_keeps_no_cell(
+    feature: Feature, is_deaf: bool, plain: dict[tuple[str, str], Heard]
+) -> None:
+    if feature.absence and is_deaf:
+        return
+    gateway = _Deaf(plain) if is_deaf else _Stubborn()
+    for ingress, provider in PAIRS:
+        for stream in (False, True):
+            cell = await decide(gateway, feature, ingress, provider, stream)
+            assert cell.verdict in ("lost", "impossible"), cell
+            # What has no reason is lost.
+            assert cell.verdict == "lost" or any(gap.reason == cell.why for gap in feature.gaps.values())
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)

@@ -1,5 +1,5 @@
-"""The three wire formats, written by hand and apart from the code under test: answers of scripted providers, whole and
-as streams, and what callers make of a stream.
+"""The wire formats, written by hand and apart from the code under test: plain questions and answers, and the answers of
+scripted providers, whole and as streams.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
+#: What providers speak, and what callers do.
 DIALECTS = ("openai", "anthropic", "gemini")
+INGRESSES = ("openai", "responses", "anthropic", "gemini", "orchestrate")
 #: What a scripted provider calls its model and its answer.
 MODEL, ID = "scripted-1", "answer_1"
 
@@ -64,6 +66,14 @@ def gemini_reply(
     }
 
 
+#: A question that asks for nothing, and an answer that says nothing.
+ASKED: dict[str, Json] = {
+    "openai": {"messages": [{"role": "user", "content": "Hi"}]},
+    "anthropic": {"max_tokens": 3000, "messages": [{"role": "user", "content": "Hi"}]},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
+    "responses": {"input": "Hi"},
+    "orchestrate": {"messages": [{"role": "user", "content": "Hi"}]},
+}
 PLAIN: dict[str, Json] = {"openai": openai_reply(), "anthropic": anthropic_reply(), "gemini": gemini_reply()}
 
 
@@ -150,7 +160,7 @@ _BLOCKS: dict[str, Callable[[Json], tuple[Json, list[Json]]]] = {
 def _gemini_stream(reply: Json) -> bytes:
     head = {name: reply[name] for name in ("modelVersion", "responseId")}
     events: list[Json] = []
-    for candidate in reply["candidates"]:
+    for candidate in reply.get("candidates", ()):
         parts = list(candidate["content"]["parts"])
         place = {"index": candidate["index"]}
         events += [
@@ -158,122 +168,12 @@ def _gemini_stream(reply: Json) -> bytes:
         ]
         last = {**candidate, "content": {"parts": parts[-1:], "role": "model"}}
         events.append({**head, "candidates": [last]})
-    events[-1]["usageMetadata"] = reply["usageMetadata"]
-    return b"".join(map(_event, events))
+    if events:
+        events[-1]["usageMetadata"] = reply["usageMetadata"]
+    # Google's lines end so.
+    return b"".join(map(_event, events or [reply])).replace(b"\n", b"\r\n")
 
 
 def streamed(dialect: str, reply: Json) -> bytes:
     """The same answer as the provider would stream it."""
     return {"openai": _openai_stream, "anthropic": _anthropic_stream, "gemini": _gemini_stream}[dialect](reply)
-
-
-def assembled(dialect: str, stream: bytes) -> Json:
-    """What a caller of this dialect has, once the stream is over, in the shape of a whole answer."""
-    data = [line[6:] for line in stream.replace(b"\r\n", b"\n").split(b"\n") if line.startswith(b"data: ")]
-    if dialect == "openai":
-        assert data.pop() == b"[DONE]", "the stream did not end"
-    events = [json.loads(one) for one in data]
-    return {"openai": _openai_whole, "anthropic": _anthropic_whole, "gemini": _gemini_whole}[dialect](events)
-
-
-def _openai_whole(events: list[Json]) -> Json:
-    whole: Json = {"choices": {}}
-    for event in events:
-        assert "error" not in event, event
-        whole |= {name: value for name, value in event.items() if name != "choices" and value is not None}
-        for option in event["choices"]:
-            choice = whole["choices"].setdefault(
-                option["index"], {"index": option["index"], "message": {}, "logprobs": None}
-            )
-            _add(choice["message"], option["delta"])
-            choice["finish_reason"] = option["finish_reason"] or choice.get("finish_reason")
-            if option["logprobs"]:
-                choice["logprobs"] = choice["logprobs"] or {}
-                _add(choice["logprobs"], option["logprobs"])
-    return {**whole, "choices": list(whole["choices"].values())}
-
-
-def _add(whole: Json, piece: Json) -> None:
-    """Deltas add up: texts are joined, calls by their index, other lists grow."""
-    for name, value in piece.items():
-        if name == "tool_calls":
-            calls = whole.setdefault(name, [])
-            for call in value:
-                if call["index"] == len(calls):
-                    calls.append({"function": {"arguments": ""}})
-                into = calls[call["index"]]
-                into["function"]["arguments"] += call.get("function", {}).get("arguments") or ""
-                into["function"] |= {key: one for key, one in call.get("function", {}).items() if key != "arguments"}
-                into |= {key: one for key, one in call.items() if key not in ("function", "index")}
-        elif isinstance(value, str) and name != "role":
-            whole[name] = (whole.get(name) or "") + value
-        elif isinstance(value, list):
-            whole[name] = (whole.get(name) or []) + value
-        elif value is not None:
-            whole[name] = value
-
-
-def _anthropic_whole(events: list[Json]) -> Json:
-    assert events[-1]["type"] == "message_stop", "the stream did not end"
-    whole: Json = {}
-    for event in events:
-        assert event["type"] != "error", event
-        if event["type"] == "message_start":
-            whole = event["message"]
-        elif event["type"] == "content_block_start":
-            whole["content"].append(dict(event["content_block"]))
-        elif event["type"] == "content_block_delta":
-            _grow(whole["content"][event["index"]], event["delta"])
-        elif event["type"] == "message_delta":
-            whole |= event["delta"]
-            whole["usage"] |= event["usage"]
-    for block in whole["content"]:
-        if "partial" in block:
-            block["input"] = json.loads(block.pop("partial"))
-    return whole
-
-
-def _grow(block: Json, delta: Json) -> None:
-    match delta["type"]:
-        case "input_json_delta":
-            block["partial"] = block.get("partial", "") + delta["partial_json"]
-        case "citations_delta":
-            block.setdefault("citations", []).append(delta["citation"])
-        case "signature_delta":
-            block["signature"] = delta["signature"]
-        case _:
-            name = delta["type"].removesuffix("_delta")
-            block[name] += delta[name]
-
-
-def _gemini_whole(events: list[Json]) -> Json:
-    whole: Json = {"candidates": {}}
-    for event in events:
-        assert "error" not in event, event
-        whole |= {name: value for name, value in event.items() if name != "candidates"}
-        for piece in event.get("candidates") or ():
-            index = piece.get("index", 0)
-            candidate = whole["candidates"].setdefault(
-                index, {"index": index, "content": {"parts": [], "role": "model"}}
-            )
-            for part in piece.get("content", {}).get("parts") or ():
-                _put(candidate["content"]["parts"], part)
-            candidate |= {name: value for name, value in piece.items() if name != "content"}
-    assert all("finishReason" in one for one in whole["candidates"].values()), "the stream did not end"
-    return {**whole, "candidates": list(whole["candidates"].values())}
-
-
-def _put(parts: list[Json], part: Json) -> None:
-    """Neighbouring texts of one kind are one text; an empty one says nothing unless it is signed."""
-    if part == {"text": ""}:
-        return
-    last = parts[-1] if parts else {}
-    if (
-        set(part) <= {"text", "thought"}
-        and "text" in last
-        and last.get("thought") == part.get("thought")
-        and "thoughtSignature" not in last
-    ):
-        last["text"] += part["text"]
-    else:
-        parts.append(dict(part))

@@ -5,6 +5,7 @@ Nothing stands between the caller's bytes and the provider's but the gateway its
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,11 +21,18 @@ from gateway.settings.tree import ModelSettings, Price, ProviderSettings
 from providers import PROVIDERS
 from providers.simulator import anthropic_ask, gemini_ask, openai_ask
 from providers.simulator.wire import Complaint, Operation
-from tests.fidelity.wire import DIALECTS, Json, assembled, streamed
+from tests.fidelity.reading import assembled
+from tests.fidelity.wire import DIALECTS, Json, streamed
 from tests.serving import settings_in
 
 #: Names that are of no old generation, so that nothing is left out for a model's age.
 UPSTREAM = {"openai": "gpt-5.5", "anthropic": "claude-sonnet-5", "gemini": "gemini-3-pro"}
+_PATHS = {
+    "openai": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "orchestrate": "/api/llm/orchestrate",
+}
 _FREE = Price(input=0.0, output=0.0, cached_input=0.0)
 
 
@@ -37,6 +45,8 @@ class Heard:
     body: bytes
     answer: Json
     sent: Json | None
+    #: The same as bytes.
+    raw: bytes
     #: What the provider said, as bytes.
     told: bytes
     #: What a strict server of the provider's dialect says against what it was sent.
@@ -100,7 +110,7 @@ class World:
             # A stream that ends in an error: whoever expects an answer does not find it here.
             answer = {"broken": str(broken)}
         complaint = _complaint(provider, sent, stream) if sent is not None else ""
-        return Heard(status, answered, body, answer, json.loads(sent) if sent else None, told, complaint)
+        return Heard(status, answered, body, answer, json.loads(sent) if sent else None, sent or b"", told, complaint)
 
     async def _post(self, path: str, query: str, body: bytes, headers: Json) -> tuple[int, dict[str, str], bytes]:
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -122,7 +132,10 @@ class World:
         said: list[Json] = []
 
         async def receive() -> Any:
-            return messages.pop(0) if messages else {"type": "http.request", "body": b"", "more_body": False}
+            if messages:
+                return messages.pop()
+            # The caller stays: there is nothing more to be heard of it.
+            await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             said.append(message)
@@ -139,13 +152,15 @@ def _addressed(ingress: str, provider: str, ask: Json, stream: bool) -> tuple[st
     if ingress == "gemini":
         verb = "streamGenerateContent" if stream else "generateContent"
         return f"/v1beta/models/{model}:{verb}", "alt=sse" if stream else "", json.dumps(ask).encode()
-    path = "/v1/chat/completions" if ingress == "openai" else "/v1/messages"
     streaming: Json = {"stream": True} if stream else {}
     if stream and ingress == "openai":
         # Without being asked, this format's streams have no usage.
         streaming["stream_options"] = {"include_usage": True}
+    if ingress == "responses":
+        # Unless told otherwise, this API stores every answer.
+        streaming["store"] = False
     body = {"model": model, **streaming, **ask}
-    return path, "", json.dumps(body).encode()
+    return _PATHS[ingress], "", json.dumps(body).encode()
 
 
 def _complaint(provider: str, body: bytes, stream: bool) -> str:
@@ -171,8 +186,9 @@ def _settings(folder: Path) -> Settings:
             base_url=f"http://{name}.invalid",
             api_key=None,
             models=(ModelSettings(name=UPSTREAM[name], upstream=UPSTREAM[name], price=_FREE),),
-            # The models stand for those that give several answers to one call, too.
-            profile=replace(found[name].profile, single_choice=""),
+            # What is judged is translation: requests for responses are not passed on in their own form; and the models
+            # stand for those that give several answers to one call, too.
+            profile=replace(found[name].profile, responses=False, single_choice=""),
         )
         for name in DIALECTS
     }

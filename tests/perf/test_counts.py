@@ -37,7 +37,7 @@ CLAIMS_OF_A_CACHEABLE_REQUEST = 1
 TASKS = 0
 #: A cacheable one runs in a task of its own, so that its first asker may leave without taking it from the others.
 TASKS_OF_A_CACHEABLE_REQUEST = 1
-#: The timer after which somebody listens for a hang-up.
+#: The timer after which somebody listens for a hang-up, for all requests together.
 TIMERS = 1
 
 CHAT: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "How many?" * 50}], "temperature": 1}
@@ -327,6 +327,19 @@ def test_a_quick_request_begins_no_task(surface: Surface, fields: dict[str, obje
         await asked(door, surface, fields)
         assert counted.begun <= ceiling
         assert counted.timers <= TIMERS + ceiling
+
+    on_a_loop(work)
+
+
+def test_many_requests_share_the_timer_after_which_somebody_listens() -> None:
+    """One that is cancelled makes the loop go round once more; see `Patience`."""
+
+    async def work() -> None:
+        _, door = scene()
+        counted = Tasks()
+        for _ in range(20):
+            await asked(door, CHAT_COMPLETIONS, CHAT)
+        assert counted.timers <= TIMERS
 
     on_a_loop(work)
 

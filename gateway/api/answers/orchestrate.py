@@ -3,6 +3,8 @@
 The answer itself is put together in `gateway.api.native`; a test holds the two together.
 """
 
+from typing import Any
+
 from msgspec import UNSET, Struct, UnsetType
 
 
@@ -18,11 +20,21 @@ class TokenUsage(Struct):
 
 
 class OrchestrateToolCall(Struct):
-    """A call the model asks for; `arguments` is JSON as text."""
+    """A call the model asks for; `arguments` is JSON as text, `extra_content` is to be sent back with the call."""
 
     id: str
     name: str
     arguments: str
+    extra_content: dict[str, Any] | UnsetType = UNSET
+
+
+class OrchestrateSource(Struct):
+    """A page, and the characters of `response` that it is the source of."""
+
+    url: str
+    title: str
+    start: int
+    end: int
 
 
 class OrchestrateAttempt(Struct):
@@ -49,8 +61,11 @@ class OrchestrateResult(Struct):
     """One answer.
 
     `response_time` in seconds, `cost_usd` in USD, `dwa_score` (0..1) compares the deployment with the best when it was
-    chosen. `tool_calls`, `refusal` and `simulated` are left out when they say nothing. In mode `compare` each has a
-    `request_id` of its own, by which it is recorded, explained and rated, and an `error` in place of an answer.
+    chosen. From `tool_calls` to `simulated` a field is left out when it says nothing. `reasoning` is what the model
+    shows of its thoughts; `reasoning_details` prove them and belong, as they are, into the assistant's message when
+    the conversation goes on. `logprobs` are told as OpenAI does, `images` are addresses, `data:` ones included. In mode
+    `compare` each has a `request_id` of its own, by which it is recorded, explained and rated, and an `error` in place
+    of an answer.
     """
 
     provider: str | None
@@ -65,6 +80,13 @@ class OrchestrateResult(Struct):
     finish_reason: str | None
     tool_calls: list[OrchestrateToolCall] | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    reasoning_details: list[dict[str, Any]] | UnsetType = UNSET
+    logprobs: dict[str, Any] | UnsetType = UNSET
+    citations: list[OrchestrateSource] | UnsetType = UNSET
+    images: list[str] | UnsetType = UNSET
+    stop_sequence: str | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
     simulated: bool | UnsetType = UNSET
     request_id: str | UnsetType = UNSET
     error: OrchestrateError | UnsetType = UNSET

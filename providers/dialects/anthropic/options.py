@@ -96,6 +96,7 @@ def _missing(said: Conversation, lost: Lost) -> None:
         "top_logprobs": said.top_logprobs is not None,
         "n": said.n > 1,
         "metadata": bool(said.metadata),
+        "store": bool(said.store),
     }
     lost.extend(name for name, is_asked in asked.items() if is_asked)
     lost.extend(said.extra)

@@ -7,6 +7,7 @@ Anthropic's rules and what is made of them:
   the same authority, hence nothing is lost. One that follows an assistant turn with no user turn in between has no
   legal place and is inexpressible. A user message would take its authority away, and a move to the top would apply it
   to what was said before it. Older models refuse the role with a clear 400: that is theirs to say.
+- A conversation of nothing but system turns is a user's message: the API demands one.
 - Consecutive turns of one role are one message; tool results come first in theirs.
 - Empty text says nothing and is refused by the API, so it is left out, with its message when nothing else is in it.
 - Reasoning that this provider did not prove is left out: another's signature proves nothing here, and thoughts are not
@@ -83,6 +84,8 @@ def messages(turns: list[Turn], lost: Lost) -> Messages:
         _append(built.messages, turn.role, blocks)
     if waiting:
         _instruct(built.messages, waiting, lost)
+    if built.system and not built.messages:
+        built = Messages([], [{"role": "user", "content": built.system}])
     for message in built.messages:
         # Stable: within results and within the rest the order stays.
         message["content"].sort(key=_is_not_result)

@@ -101,6 +101,7 @@ WORDS = {
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "response_format.json_schema": "output_config.format",
     "reasoning_effort": "output_config.effort",
+    "effort.enabled": "thinking.type",
     "effort.budget": "thinking.budget_tokens",
     "effort.show": "thinking.display",
     "messages.role.system.content": "system",

@@ -62,7 +62,7 @@ _DECLARATION = Node(
 )
 _TREE = Node(
     {
-        **_leaves("labels", "serviceTier", "model"),
+        **_leaves("labels", "serviceTier", "model", "store"),
         "contents": _content(many=True),
         "systemInstruction": _content(many=False),
         "generationConfig": Node(
@@ -90,17 +90,27 @@ WORDS = {
     "response_format.json_object": "generationConfig.responseMimeType",
     "response_format.json_schema": "generationConfig.responseSchema",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "effort.enabled": "generationConfig.thinkingConfig.thinkingBudget",
     "effort.budget": "generationConfig.thinkingConfig.thinkingBudget",
     "effort.show": "generationConfig.thinkingConfig.includeThoughts",
     "metadata": "labels",
     "service_tier": "serviceTier",
     "messages.role.system.content": "systemInstruction.parts",
+    "messages.content": "contents.parts",
+    "messages.role.user.content": "contents.parts",
     "messages.role.assistant.content": "contents.parts",
     "messages.content.image_url": "contents.parts",
+    "messages.content.image_url.detail": "generationConfig.mediaResolution",
     "messages.content.file": "contents.parts",
     "messages.content.input_audio": "contents.parts.inlineData",
+    "messages.content.input_audio.format": "contents.parts.inlineData.mimeType",
+    "messages.tool_calls": "contents.parts.functionCall",
     "messages.tool_calls.arguments": "contents.parts.functionCall.args",
+    "messages.tool_call_id": "contents.parts.functionResponse.id",
 }
+
+#: The same of a request whose schema is plain JSON Schema.
+PLAIN_WORDS = {**WORDS, "response_format.json_schema": "generationConfig.responseJsonSchema"}
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])

@@ -18,8 +18,7 @@ always follows it, so `strict` says nothing more; the schema's name and descript
 Nothing keeps the model from calling several tools at once: `parallel_tool_calls: false` is kept on the way back, where
 calls after the first are left out (`encode`, `providers.single`).
 
-Thinking: a word is a `thinkingLevel`. Gemini 2.5 knows only budgets; there the words are those of Google's own table
-for `reasoning_effort` (OpenAI compatibility, in the API's documentation).
+Thinking: a word is a `thinkingLevel`. Gemini 2.5 knows only budgets, which Google's table has for words (`efforts`).
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ import re
 from collections.abc import Iterator
 
 from providers.chat import Conversation, Document, Effort, Image, Json, Part, ResponseFormat, Tool, ToolResult
+from providers.dialects.efforts import BUDGETS
 from providers.dialects.gemini.signatures import is_old
 from providers.dialects.gemini.turns import Lost
 
@@ -39,7 +39,6 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _TIERS = {"auto": None, "default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh")
-_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 #: The model decides how long to think.
 _AUTOMATIC = -1
 _RESOLUTIONS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
@@ -57,6 +56,8 @@ def options(said: Conversation, model: str, lost: Lost) -> Json:
     if config:
         body["generationConfig"] = config
     _account(said, body, lost)
+    if said.store is not None:
+        body["store"] = said.store
     lost.extend(said.extra)
     return body
 
@@ -141,8 +142,8 @@ def _thinking(effort: Effort, old: bool, lost: Lost) -> Json:
     elif effort.level is None:
         if effort.show is None:
             config["thinkingBudget"] = _AUTOMATIC
-    elif old and effort.level in _BUDGETS:
-        config["thinkingBudget"] = _BUDGETS[effort.level]
+    elif old and effort.level in BUDGETS:
+        config["thinkingBudget"] = BUDGETS[effort.level]
     elif not old and effort.level in _LEVELS:
         config["thinkingLevel"] = effort.level.upper()
     else:

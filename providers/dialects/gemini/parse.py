@@ -14,7 +14,7 @@ from providers.chat import ChatRequest, Conversation
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
 from providers.dialects.gemini import media
-from providers.dialects.gemini.names import WORDS, spelled
+from providers.dialects.gemini.names import PLAIN_WORDS, WORDS, spelled
 from providers.dialects.gemini.unfold import ROLES, unfold
 from providers.dialects.gemini.wire import Ask, Content, GenerationConfig, Part, present
 
@@ -53,7 +53,7 @@ def parse_call(body: bytes, model: str, *, stream: bool) -> ChatRequest:
         stop=config.stop_sequences or [],
         needs=frozenset((*found.needs, *_needs(ask, config))),
         metadata=dict(ask.labels) if ask.labels else None,
-        words=WORDS,
+        words=PLAIN_WORDS if present(config.response_json_schema) else WORDS,
     )
 
 

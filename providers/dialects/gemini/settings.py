@@ -33,6 +33,7 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 def settings(ask: Ask, said: Conversation) -> None:
     """Fill in the fields; what has no equivalent joins `extra`."""
     said.metadata = ask.labels
+    said.store = ask.store
     if ask.service_tier is not None:
         tier = ask.service_tier.lower()
         said.service_tier = _TIERS.get(tier, tier)
@@ -109,21 +110,23 @@ def _sampling(config: GenerationConfig, said: Conversation) -> None:
 
 
 def _shape(config: GenerationConfig, said: Conversation) -> None:
+    is_plain = present(config.response_json_schema)
+    name = "generationConfig.responseJsonSchema" if is_plain else "generationConfig.responseSchema"
     schema: Json | None = None
     try:
-        if present(config.response_json_schema):
+        if is_plain:
             schema = _object.decode(config.response_json_schema)
         elif present(config.response_schema):
             schema = json_schema(_object.decode(config.response_schema))
     except msgspec.ValidationError:
-        said.extra["generationConfig.responseSchema"] = config.response_schema
+        said.extra[name] = config.response_json_schema if is_plain else config.response_schema
     if config.response_mime_type == "application/json":
         said.response_format = ResponseFormat("json_object" if schema is None else "json_schema", schema=schema)
         return
     if config.response_mime_type not in (None, "", "text/plain"):
         said.extra["generationConfig.responseMimeType"] = Raw(_encoder.encode(config.response_mime_type))
     if schema is not None:
-        said.extra["generationConfig.responseSchema"] = Raw(_encoder.encode(schema))
+        said.extra[name] = Raw(_encoder.encode(schema))
 
 
 def _effort(config: ThinkingConfig) -> Effort:

@@ -164,7 +164,7 @@ class Ask(Sent, kw_only=True):
     model: str | None = None
     safety_settings: Raw = _ABSENT
     cached_content: Raw = _ABSENT
-    store: Raw = _ABSENT
+    store: bool | None = None
 
 
 class Told(Struct, rename="camel"):

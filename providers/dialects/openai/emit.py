@@ -23,7 +23,6 @@ from providers.chat import (
     Finish,
     ImageDelta,
     Json,
-    Reasoning,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -31,15 +30,14 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.dialects import proofs
 from providers.dialects.openai.reply import (
     rendered_citations,
     rendered_finish,
     rendered_image,
-    rendered_proof,
     rendered_signature,
     rendered_usage,
 )
+from providers.dialects.openai.thinking import Thinking
 
 _encoder = msgspec.json.Encoder()
 _ROLE: Json = {"role": "assistant", "content": "", "refusal": None}
@@ -54,8 +52,7 @@ class StreamEncoder:
         self._usage: Usage | None = None
         self._opened: set[int] = set()
         self._refused: set[int] = set()
-        #: What each choice thought since its last proof, which goes out with the next one.
-        self._thoughts: dict[int, list[str]] = {}
+        self._thinking = Thinking()
         self._head = _head(Begin("", request.model))
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
 
@@ -86,18 +83,10 @@ class StreamEncoder:
         return self._piece(chunk.choice, {"content": chunk.text}, logprobs=chunk.logprobs)
 
     def reasoning(self, chunk: ReasoningDelta) -> bytes:
-        """A piece of thought. A proof goes out once, with all that it proves: callers need not put pieces together."""
-        thoughts = self._thoughts.setdefault(chunk.choice, [])
-        delta: Json = {}
-        if chunk.text:
-            thoughts.append(chunk.text)
-            delta["reasoning_content"] = chunk.text
-        # Gemini's stands with its own text or, without any, for the answer's.
-        is_own = chunk.signature is not None and chunk.signature.startswith(proofs.GEMINI)
-        proven = chunk.text if is_own else "".join(thoughts)
-        if detail := rendered_proof(Reasoning(proven, chunk.signature, chunk.redacted)):
+        """A piece of thought, and what proves it."""
+        delta: Json = {"reasoning_content": chunk.text} if chunk.text else {}
+        if detail := self._thinking.proof(chunk):
             delta["reasoning_details"] = [detail]
-            thoughts.clear()
         return self._piece(chunk.choice, delta) if delta else b""
 
     def refusal(self, chunk: RefusalDelta) -> bytes:

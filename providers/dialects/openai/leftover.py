@@ -87,6 +87,7 @@ _SHAPE = names(
     "service_tier",
     "prompt_cache_key",
     "prompt_cache_options",
+    "store",
     "prompt_cache_retention",
     messages=[Kinds("role", _MESSAGES)],
     stream_options=names("include_usage", "include_obfuscation"),
@@ -102,7 +103,7 @@ _SHAPE = names(
     ),
 )
 #: Values that are the documented default, so that sending them asks for nothing. Some clients send them always.
-_NEUTRAL: dict[str, object] = {"store": False, "modalities": ["text"], "verbosity": "medium"}
+_NEUTRAL: dict[str, object] = {"modalities": ["text"], "verbosity": "medium"}
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()

@@ -3,11 +3,12 @@
 What has no honest equivalent here, and why:
 - `top_k`: the API has no such field;
 - `stop` beyond four sequences, which is the most the API takes, unless the gateway looks for the others (`fitting`);
-- `effort.budget`: thinking is measured in words; which word a number of tokens stands for is nobody's promise;
+- `effort.budget` beside a word: thinking is measured in words, and the word is the one that was given;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
 - what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
 
-Thinking switched off is `reasoning_effort: none`, and thinking without a measure is the model's own default. The API
+A budget alone is the longest thinking that stays within it (`efforts`). Thinking switched off is
+`reasoning_effort: none`, and thinking without a measure is the model's own default. The API
 wants a name for every schema, and other dialects have none: there it is called `response`. Cache markers on tools have
 no effect: the API caches by itself, and only its newest models take markers, on messages.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, ToolChoice
 from providers.dialect import Profile
+from providers.dialects.efforts import word_within
 from providers.dialects.openai.turns import Lost
 
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
@@ -70,6 +72,8 @@ def _answer(said: Conversation, profile: Profile, body: Json) -> None:
         body["n"] = said.n
     if said.logprobs:
         body["logprobs"] = True
+    if said.store:
+        body["store"] = True
     if said.cache_key is not None and profile.prompt_cache_key:
         body["prompt_cache_key"] = said.cache_key
 
@@ -129,14 +133,19 @@ def _format(wanted: ResponseFormat, profile: Profile, body: Json, lost: Lost) ->
 
 
 def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:
+    level = effort.level
     if effort.enabled and effort.budget is not None:
-        lost.append("effort.budget")
+        if level is not None:
+            lost.append("effort.budget")
+        level = level or word_within(effort.budget)
     if effort.enabled and effort.show and not effort.show_if_any:
         lost.append("effort.show")
-    level = effort.level if effort.enabled else "none"
+    level = level if effort.enabled else "none"
     if level is None:
         return
     if profile.reasoning_effort:
         body["reasoning_effort"] = level
+    elif not effort.enabled:
+        lost.append("effort.enabled")
     else:
-        lost.append("reasoning_effort")
+        lost.append("effort.budget" if effort.level is None else "reasoning_effort")

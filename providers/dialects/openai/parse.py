@@ -16,6 +16,10 @@ from providers.dialects.openai.shapes import CALLABLE, NULL, Format, Message, Pa
 from providers.dialects.openai.unfold import unfold
 from providers.dialects.wire import read_request
 
+#: Who asks has two fields, of which the newer one counts.
+SAFETY = {"user": "safety_identifier"}
+#: What others have another name for, and this dialect the same for both.
+_WORDS = {"effort.enabled": "reasoning_effort"}
 #: Part type → the field that holds it, and the capability a model needs for it.
 _PARTS: dict[str, tuple[str, str | None]] = {
     "text": ("text", None),
@@ -51,6 +55,7 @@ def parse(body: bytes) -> ChatRequest:
         needs=frozenset(needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,
+        words=_WORDS | SAFETY if request.safety_identifier else _WORDS,
     )
 
 

@@ -207,6 +207,7 @@ class Request(Struct, kw_only=True):
     modalities: list[str] | None = None
     functions: Raw = ABSENT
     service_tier: str | None = None
+    store: bool | None = None
 
 
 _details = msgspec.json.Decoder(list[Detail])

@@ -50,6 +50,10 @@ class _Choice(Struct):
     finished: bool = False
 
 
+#: How events are named that must be a chunk or an error.
+_NAMES = ("", "message", "error")
+
+
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`."""
 
@@ -73,6 +77,9 @@ class StreamDecoder:
             return []
         if event.data.strip() == b"[DONE]":
             self._complete = True
+            return []
+        if event.type not in _NAMES and b'"choices"' not in event.data:
+            # A server's own (`ping` …): the API's chunks have no name, and those that are given one have choices.
             return []
         answer = read_answer(answer_decoder, event.data, "openai")
         if answers.failed(answer) or event.type == "error":

@@ -75,6 +75,7 @@ def unfold(request: Request, body: bytes) -> Conversation:
         user=request.safety_identifier or request.user,
         metadata=_metadata(request.metadata, extra),
         service_tier=request.service_tier,
+        store=request.store,
         extra=extra,
     )
 

@@ -82,9 +82,12 @@ class Composer:
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.model: str | None = None
+        self.service_tier: str | None = None
         self._identity = identity
         self.refused = False
         self._open: _Open | None = None
+        #: The last part of text, and the place it has in the answer.
+        self._text: tuple[Json, Json] | None = None
         self._calls = -1
 
     def resume(self, item: Json, part: Json | None, pieces: list[str]) -> None:
@@ -125,8 +128,9 @@ class Composer:
             part["logprobs"] = rows
 
     def begin(self, chunk: Begin) -> Events:
-        """The answer's model."""
+        """The answer's model, and the tier it is served in."""
         self.model = chunk.model or None
+        self.service_tier = chunk.service_tier
         return []
 
     def text(self, chunk: TextDelta) -> Events:
@@ -158,7 +162,7 @@ class Composer:
         writing = self._open
         if writing is None or writing.item["type"] != "reasoning":
             item: Json = {"id": self._id("rs"), "type": "reasoning", "summary": []}
-            events, writing = self._begun(item, {**item, "status": "in_progress"})
+            events, writing = self._begun(item, {**item, "summary": [], "status": "in_progress"})
         if chunk.text:
             if writing.part is None:
                 events += _part_added(writing, {"type": "summary_text", "text": ""})
@@ -210,16 +214,16 @@ class Composer:
         return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
 
     def cited(self, chunk: Cited) -> Events:
-        """Sources of the text that is being written; of a text already told they would come too late."""
-        writing = self._open
-        if chunk.choice or writing is None or writing.part is None or writing.part["type"] != "output_text":
+        """Sources of the last text, which may be told already."""
+        if chunk.choice or self._text is None:
             return []
         events: Events = []
-        notes: list[Json] = writing.part["annotations"]
+        part, place = self._text
+        notes: list[Json] = part["annotations"]
         for one in chunk.citations:
             note: Json = {"type": "url_citation", "url": one.url, "title": one.title}
             note |= {"start_index": one.start, "end_index": one.end}
-            told = {**_place(writing), "annotation_index": len(notes), "annotation": note}
+            told = {**place, "annotation_index": len(notes), "annotation": note}
             events.append({"type": "response.output_text.annotation.added", **told})
             notes.append(note)
         return events
@@ -267,6 +271,7 @@ class Composer:
             part: Json = {"type": kind, _FIELDS[kind]: ""}
             if kind == "output_text":
                 part |= {"annotations": [], "logprobs": []}
+                self._text = part, _place(writing)
             events += _part_added(writing, part)
         return events, writing
 
@@ -327,7 +332,9 @@ def _part_event(writing: _Open, what: str, part: Json) -> Json:
 
 def _part_added(writing: _Open, part: Json) -> Events:
     writing.part, writing.pieces = part, []
-    return [_part_event(writing, "added", dict(part))]
+    # As it is now: what is added to its lists in the same breath is told by events of its own.
+    shown: Json = {name: [] if isinstance(value, list) else value for name, value in part.items()}
+    return [_part_event(writing, "added", shown)]
 
 
 def _delta(writing: _Open, text: str, more: Json) -> Events:

@@ -72,12 +72,12 @@ class Form:
             composer.part(part, at)
         if choice is not None and choice.citations:
             composer.cited(Cited(choice.citations))
-        composer.model, composer.usage = reply.model or None, reply.usage
+        composer.model, composer.usage, composer.service_tier = reply.model or None, reply.usage, reply.service_tier
         composer.finish = choice.finish_reason if choice else None
         if choice is not None and choice.logprobs is not None:
             composer.sure_of(choice.logprobs)
         composer.close(done=status_of(composer)[0] == "completed")
-        return _encoder.encode(self.finished(composer, reply.service_tier))
+        return _encoder.encode(self.finished(composer))
 
     def stream_encoder(self, request: ChatRequest) -> _Stream:
         """An encoder for one stream."""
@@ -114,13 +114,13 @@ class Form:
         response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
         return stream.write([*events, {"type": "response.failed", "response": response}])
 
-    def finished(self, composer: Composer, service_tier: str | None) -> Json:
+    def finished(self, composer: Composer) -> Json:
         """The response, with all that was said."""
         status, details = status_of(composer)
         response = self.shown(composer.model, status)
         response |= {"incomplete_details": details, "output": composer.output, "usage": told_usage(composer.usage)}
-        if service_tier is not None:
-            response["service_tier"] = service_tier
+        if composer.service_tier is not None:
+            response["service_tier"] = composer.service_tier
         return response
 
     def shown(self, model: str | None, status: str) -> Json:
@@ -171,11 +171,11 @@ class _Stream(Writing):
 
     def final(self) -> Json:
         """The response, with all that was said."""
-        return _plain.decode(_encoder.encode(self._form.finished(self.composer, None)))
+        return _plain.decode(_encoder.encode(self._form.finished(self.composer)))
 
     def cut(self) -> tuple[Events, Json]:
         """The last events of a stream that broke, and the response as far as it came."""
-        return self.composer.close(done=False), self._form.finished(self.composer, None)
+        return self.composer.close(done=False), self._form.finished(self.composer)
 
 
 def _given(raw: Raw, instead: Any) -> Any:

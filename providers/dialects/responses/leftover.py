@@ -90,7 +90,13 @@ _SHAPE = names(
     *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
     input=_ITEMS,
     tools=[Kinds("type", {"function": names("type", "name", "description", "parameters", "strict")})],
-    tool_choice=Kinds("type", {"function": names("type", "name")}),
+    tool_choice=Kinds(
+        "type",
+        {
+            "function": names("type", "name"),
+            "allowed_tools": names("type", "mode", tools=[Kinds("type", {"function": names("type", "name")})]),
+        },
+    ),
     text=names(format=_FORMATS),
     reasoning=names("effort", "summary", "generate_summary"),
     stream_options=names("include_obfuscation"),

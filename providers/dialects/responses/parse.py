@@ -22,6 +22,7 @@ from providers.chat import ChatRequest, Conversation, Effort, ResponseFormat, Te
 from providers.chat import Tool as ChatTool
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
+from providers.dialects.openai.parse import SAFETY
 from providers.dialects.openai.shapes import ABSENT, NULL
 from providers.dialects.openai.unfold import KINDS, mode_of
 from providers.dialects.responses import items
@@ -45,6 +46,7 @@ _encoder = msgspec.json.Encoder()
 _BEFORE = "previous_response_id"
 #: How this API calls what others name in the words of chat completions.
 _WORDS = {
+    "effort.enabled": "reasoning.effort",
     "effort.show": "reasoning.summary",
     "reasoning_effort": "reasoning.effort",
     "response_format.json_object": "text.format",
@@ -180,7 +182,7 @@ def _made(
         needs=frozenset(scan.needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,
-        words=_WORDS,
+        words=_WORDS | SAFETY if request.safety_identifier else _WORDS,
     )
 
 
@@ -245,6 +247,9 @@ def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | 
         return None
     if isinstance(choice, str):
         return mode_of(choice, extra)
+    if choice.type == "allowed_tools":
+        # Those of another kind are in `extra`.
+        return ToolChoice(choice.mode, allowed=[tool.name for tool in choice.tools if tool.name is not None])
     return ToolChoice("named", choice.name) if choice.type == "function" else None
 
 

@@ -106,10 +106,12 @@ class Tool(Struct):
 
 
 class Choice(Struct):
-    """The tool that must be called."""
+    """The tool that must be called; or with `allowed_tools` those that may be, and by `mode` whether one must."""
 
     type: str
     name: str | None = None
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[Tool] = []
 
 
 class Format(Struct):

@@ -187,7 +187,7 @@ def test_max_tokens_is_the_callers_then_the_models_then_a_constant(
         (_hi(effort=Effort("minimal")), ("reasoning_effort",)),
         (_hi(effort=Effort(budget=1023), max_tokens=2048), ("effort.budget",)),
         (_hi(effort=Effort(budget=2048), max_tokens=2048), ("effort.budget",)),
-        (_hi(extra={"logit_bias": Raw(b"{}"), "store": Raw(b"true")}), ("logit_bias", "store")),
+        (_hi(store=True, extra={"logit_bias": Raw(b"{}")}), ("store", "logit_bias")),
         (_hi(seed=1, n=3, temperature=2), ("temperature", "seed", "n")),
     ],
 )
@@ -429,3 +429,9 @@ def test_only_the_allowed_tools_are_declared() -> None:
     body = sent(_hi(tools=tools, tool_choice=ToolChoice("required", allowed=["f", "h"])))
     assert [tool["name"] for tool in body["tools"]] == ["f", "h"]
     assert body["tool_choice"] == {"type": "any"}
+
+
+def test_instructions_and_nothing_else_are_the_users_message() -> None:
+    told = sent(Conversation([Turn("system", [Text("Greet me.")])]))
+    assert "system" not in told
+    assert told["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Greet me."}]}]

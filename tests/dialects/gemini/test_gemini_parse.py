@@ -165,8 +165,8 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
         "generationConfig.topK": 2.5,
         "generationConfig.responseModalities": ["IMAGE"],
         "tools.googleSearch": {},
-        "store": True,
     }
+    assert said.store is True
     assert said.turns[0] == Turn("system", [Text("Be brief.")])
 
 
@@ -388,6 +388,8 @@ def test_googles_schemas_become_json_schema() -> None:
         ),
         ({"responseSchema": {"type": "STRING"}}, ["generationConfig.responseSchema"]),
         ({"responseMimeType": "application/json", "responseSchema": 7}, ["generationConfig.responseSchema"]),
+        ({"responseJsonSchema": {"type": "string"}}, ["generationConfig.responseJsonSchema"]),
+        ({"responseMimeType": "application/json", "responseJsonSchema": 7}, ["generationConfig.responseJsonSchema"]),
     ],
 )
 def test_shapes_that_others_do_not_know_are_named(config: dict[str, Any], names: list[str]) -> None:

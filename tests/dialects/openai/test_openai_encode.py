@@ -142,6 +142,19 @@ def test_parallel_calls_that_are_the_default_are_no_loss() -> None:
     assert "parallel_tool_calls" not in sent(said, _target(parallel_tool_calls=False))
 
 
+@pytest.mark.parametrize(
+    ("budget", "word"),
+    [(512, "minimal"), (1024, "low"), (8191, "low"), (8192, "medium"), (24575, "medium"), (24576, "high")],
+)
+def test_a_budget_is_the_longest_thinking_within_it(budget: int, word: str) -> None:
+    assert sent(Conversation([_HI], effort=Effort(budget=budget)))["reasoning_effort"] == word
+
+
+@pytest.mark.parametrize(("store", "sent_on"), [(True, True), (False, None), (None, None)])
+def test_an_exchange_is_stored_where_that_is_asked(store: bool | None, sent_on: bool | None) -> None:
+    assert sent(Conversation([_HI], store=store)).get("store") is sent_on
+
+
 def test_everything_that_cannot_be_said_is_named_at_once() -> None:
     said = Conversation(
         [
@@ -156,7 +169,7 @@ def test_everything_that_cannot_be_said_is_named_at_once() -> None:
             ),
         ],
         top_k=5,
-        effort=Effort(budget=2048, show=True),
+        effort=Effort("high", budget=2048, show=True),
         extra={"thinking.later": Raw(b"1")},
     )
     assert _lost(said) == (
@@ -169,7 +182,7 @@ def test_everything_that_cannot_be_said_is_named_at_once() -> None:
         "thinking.later",
     )
     dropped = sent(said, drop=True)
-    assert dropped.keys() == {"model", "messages"}
+    assert dropped.keys() == {"model", "messages", "reasoning_effort"}
     assert dropped["messages"][1] == {"role": "assistant", "content": "There."}
 
 

@@ -276,7 +276,7 @@ def test_a_conversation_is_unfolded_once() -> None:
     ("fields", "left"),
     [
         ({"verbosity": "low"}, ["verbosity"]),
-        ({"store": True, "logit_bias": {"50256": -100}}, ["store", "logit_bias"]),
+        ({"logit_bias": {"50256": -100}}, ["logit_bias"]),
         ({"modalities": ["text", "audio"], "audio": {"voice": "x", "format": "wav"}}, ["modalities", "audio"]),
         ({"functions": [{"name": "f"}], "function_call": "auto"}, ["functions", "function_call"]),
         ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, ["tools[0] (custom)"]),
@@ -306,7 +306,7 @@ def test_a_conversation_is_unfolded_once() -> None:
             ["messages[0].content[0].image_url.later"],
         ),
         # What asks for nothing is not missed.
-        ({"store": False, "modalities": ["text"], "verbosity": "medium", "logit_bias": {}, "functions": []}, []),
+        ({"store": True, "modalities": ["text"], "verbosity": "medium", "logit_bias": {}, "functions": []}, []),
         ({"prompt_cache_key": "k", "prompt_cache_retention": "24h", "prompt_cache_options": {"mode": "explicit"}}, []),
         ({"messages": [{"role": "assistant", "content": "x", "annotations": [{"type": "url_citation"}]}]}, []),
         ({"stream_options": {"include_obfuscation": False}}, []),

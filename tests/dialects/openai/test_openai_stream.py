@@ -151,6 +151,20 @@ def test_only_the_event_with_usage_and_nothing_else_is_usage_only() -> None:
         assert not decoder.usage_only(event)
 
 
+@pytest.mark.parametrize("data", [{"type": "ping"}, b"", b"not JSON"])
+def test_a_servers_own_event_passes_by(data: Any) -> None:
+    decoder = OPENAI.stream_decoder()
+    assert decoder.feed(_event(data, "ping")) == []
+    assert not decoder.complete
+    with pytest.raises(Garbled):
+        decoder.feed(_event(data))
+
+
+def test_a_chunk_may_have_a_name() -> None:
+    chunk = {"id": "x", "model": "m", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    assert TextDelta("a") in OPENAI.stream_decoder().feed(_event(chunk, "chunk"))
+
+
 def test_an_error_event_is_its_fault() -> None:
     decoder = OPENAI.stream_decoder()
     *said, failed = events(recorded("error_event.sse"))

@@ -38,6 +38,7 @@ from providers.chat import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
+    ToolChoice,
     ToolResult,
     Turn,
     Usage,
@@ -141,6 +142,19 @@ def test_only_a_demand_for_thoughts_is_refused_by_who_has_none_to_show(summary: 
             DIALECTS["openai"].encode(request, target, drop=False)
     else:
         assert json.loads(DIALECTS["openai"].encode(request, target, drop=False).body)["reasoning_effort"] == "low"
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_a_choice_of_some_of_the_tools_is_read(mode: str) -> None:
+    choice = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "f"}]}
+    conversation = said(tool_choice=choice)
+    assert conversation.tool_choice == ToolChoice(mode, allowed=["f"])  # pyright: ignore[reportArgumentType]
+    assert conversation.extra == {}
+
+
+def test_a_built_in_tool_among_the_allowed_is_named() -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    assert [*said(tool_choice=choice).extra] == ["tool_choice.tools[0] (web_search)"]
 
 
 @pytest.mark.parametrize(("knows", "sent"), [(True, "k"), (False, None)])
@@ -469,3 +483,37 @@ def test_sources_stand_with_the_text_that_they_are_of() -> None:
         adapter.validate_python(event)
     whole = ChatReply("x", "m", [Choice([Text("It is so.")], "stop", citations=cited)], Usage())
     assert json.loads(form().render(whole))["output"][0]["content"][0]["annotations"] == notes
+
+
+def test_sources_that_come_after_a_call_stand_with_the_text_all_the_same() -> None:
+    cited = [Citation("https://x/a", "A", 0, 9)]
+    call = ToolCall("c", "f", "{}")
+    chunks: list[ChatChunk] = [
+        Begin("x", "m"),
+        TextDelta("It is so."),
+        ToolCallDelta(0, "{}", "c", "f"),
+        Cited(cited),
+        Finish("stop"),
+    ]
+    events, final = streamed(chunks)
+    (note,) = final["output"][0]["content"][0]["annotations"]
+    (told,) = [event for event in events if event["type"] == "response.output_text.annotation.added"]
+    assert (told["item_id"], told["content_index"], told["annotation"]) == (final["output"][0]["id"], 0, note)
+    whole = ChatReply("x", "m", [Choice([Text("It is so."), call], "stop", citations=cited)], Usage())
+    assert json.loads(form().render(whole))["output"] == final["output"]
+
+
+def test_what_begins_is_shown_as_it_begins() -> None:
+    rows = Raw(b'{"content":[{"token":"a","logprob":-0.5}]}')
+    said: list[ChatChunk] = [ReasoningDelta("Hm.", signature="s"), TextDelta("a", logprobs=rows), Finish("stop")]
+    events, final = streamed([Begin("x", "m"), *said])
+    shown = {event["type"]: event for event in events if event["type"].endswith("added")}
+    items = [event["item"] for event in events if event["type"] == "response.output_item.added"]
+    assert [item.get("summary", item.get("content")) for item in items] == [[], []]
+    assert shown["response.content_part.added"]["part"]["logprobs"] == []
+    assert final["output"][1]["content"][0]["logprobs"] == json.loads(bytes(rows))["content"]
+
+
+def test_a_stream_says_the_tier_it_was_served_in() -> None:
+    _, final = streamed([Begin("x", "m", service_tier="priority"), TextDelta("a"), Finish("stop")])
+    assert final["service_tier"] == "priority"

@@ -244,3 +244,21 @@ def test_an_application_in_anothers_place_counts_on_and_begins_its_gauges_anew()
     assert b'steelyard_in_flight{model="m",provider="here"} 1.0' in text
     assert b'steelyard_in_flight{model="m",provider="gone"}' not in text
     assert b'steelyard_dwa_choices_total{model="m",provider="gone",reason="best"} 1.0' in text
+
+
+@paused
+async def test_whoever_waits_has_a_turn_while_the_metrics_are_told() -> None:
+    metrics = Metrics()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    text = await metrics.scraped()
+    waiting.cancel()
+    assert text == metrics.render()
+    assert turns >= text.count(b"# HELP")

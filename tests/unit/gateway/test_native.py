@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from gateway_world import World, drain, exchange, finished, reply, said, streaming
+from msgspec import Raw
 from paused_time import paused
 
 from gateway.api import native
@@ -22,7 +23,13 @@ from providers.chat import (
     ChatChunk,
     ChatReply,
     Choice,
+    Citation,
+    Cited,
     Finish,
+    Image,
+    ImageDelta,
+    Part,
+    Reasoning,
     ReasoningDelta,
     RefusalDelta,
     RefusalText,
@@ -34,8 +41,13 @@ from providers.chat import (
     UsageReport,
 )
 from providers.client import Piece
+from providers.dialects import OPENAI
 from providers.sse import Event, Parser
 
+SOURCE = Citation("https://x/y", "Y", 1, 3)
+SEALED = {"type": "reasoning.encrypted", "data": "anthropic:x"}
+PROVEN = {"type": "reasoning.text", "text": "hmm", "signature": "anthropic:s"}
+SIGNED = {"extra_content": {"google": {"thought_signature": "gemini:c2ln"}}}
 USAGE = Usage(10, 5, cached_tokens=3, cache_write_tokens=1, reasoning_tokens=2)
 
 
@@ -43,7 +55,7 @@ def events(data: bytes) -> list[tuple[str, Any]]:
     return [(one.type, msgspec.json.decode(one.data)) for one in Parser().feed(data)]
 
 
-def kept(*parts: Text | ToolCall | RefusalText, usage: Usage = USAGE) -> Kept:
+def kept(*parts: Part, usage: Usage = USAGE) -> Kept:
     body = Native().render(ChatReply("c1", "m", [Choice(list(parts), "stop")], usage))
     return Kept("a", "m", [body], usage, "stop", simulated=False)
 
@@ -59,10 +71,33 @@ def kept(*parts: Text | ToolCall | RefusalText, usage: Usage = USAGE) -> Kept:
             {"tool_call": {"index": 0, "id": "t1", "name": "find", "arguments": ""}},
         ),
         (ToolCallDelta(1, '{"a"'), {"tool_call": {"index": 1, "arguments": '{"a"'}}),
+        (
+            ToolCallDelta(0, id="t1", name="find", signature="c2ln"),
+            {"tool_call": {"index": 0, "id": "t1", "name": "find", "arguments": "", **SIGNED}},
+        ),
+        (ReasoningDelta(redacted="anthropic:x"), {"reasoning_details": [SEALED]}),
+        (ImageDelta(Image(data="QUE=", media_type="image/png")), {"images": ["data:image/png;base64,QUE="]}),
+        (TextDelta("a", logprobs=Raw(b'{"content":[]}')), {"text": "a", "logprobs": {"content": []}}),
+        (Cited([SOURCE]), {"citations": [{"url": "https://x/y", "title": "Y", "start": 1, "end": 3}]}),
     ],
 )
 def test_content_is_a_delta(chunk: ChatChunk, delta: dict[str, object]) -> None:
     assert events(NativeEncoder().encode(chunk)) == [("result.delta", delta)]
+
+
+def test_a_proof_of_thought_goes_out_with_all_that_it_proves() -> None:
+    encoder = NativeEncoder()
+    pieces = [ReasoningDelta("hm"), ReasoningDelta("m"), ReasoningDelta(signature="anthropic:s")]
+    deltas = [delta for chunk in pieces for _, delta in events(encoder.encode(chunk))]
+    assert deltas == [{"reasoning": "hm"}, {"reasoning": "m"}, {"reasoning_details": [PROVEN]}]
+
+
+def test_the_end_tells_the_tier_and_where_it_was_stopped() -> None:
+    encoder = NativeEncoder()
+    for chunk in (Begin("c1", "m", service_tier="priority"), Finish("stop", stop_sequence="END")):
+        encoder.encode(chunk)
+    ((_, done),) = events(encoder.end())
+    assert (done["service_tier"], done["stop_sequence"]) == ("priority", "END")
 
 
 @pytest.mark.parametrize("chunk", [Begin("c1", "m"), Finish("stop"), UsageReport(USAGE)])
@@ -124,6 +159,58 @@ def test_calls_and_refusals_are_told_apart_from_text() -> None:
     assert result["response"] == ""
     assert result["tool_calls"] == [{"id": "t1", "name": "find", "arguments": '{"a":1}'}]
     assert result["refusal"] == "no"
+
+
+@on_a_loop
+def test_whatever_an_answer_holds_is_told() -> None:
+    parts = [
+        Reasoning("hmm", "anthropic:s"),
+        Reasoning(redacted="anthropic:x"),
+        Text("It is so."),
+        Image(url="https://x/z.png"),
+        ToolCall("t1", "find", "{}", "c2ln"),
+    ]
+    choice = Choice(list(parts), "stop", "END", Raw(b'{"content":[]}'), [SOURCE])
+    body = Native().render(ChatReply("c1", "m", [choice], USAGE, service_tier="priority"))
+    (result,) = msgspec.json.decode(dress(exchange(), Kept("a", "m", [body], USAGE, "stop", simulated=False)))[
+        "results"
+    ]
+    assert result["reasoning"] == "hmm"
+    assert result["reasoning_details"] == [PROVEN, SEALED]
+    assert result["tool_calls"] == [{"id": "t1", "name": "find", "arguments": "{}", **SIGNED}]
+    assert result["citations"] == [{"url": "https://x/y", "title": "Y", "start": 1, "end": 3}]
+    assert result["images"] == ["https://x/z.png"]
+    assert result["logprobs"] == {"content": []}
+    assert (result["stop_sequence"], result["service_tier"]) == ("END", "priority")
+
+
+@on_a_loop
+def test_a_session_keeps_what_proves_the_thoughts() -> None:
+    message = {
+        "role": "assistant",
+        "content": "So.",
+        "reasoning_details": [PROVEN, SEALED],
+        "tool_calls": [{"id": "t1", "type": "function", "function": {"name": "find", "arguments": "{}"}, **SIGNED}],
+    }
+    parts = [Reasoning("hmm", "anthropic:s"), Reasoning(redacted="anthropic:x"), Text("So.")]
+    assert native.said(exchange(), kept(*parts, ToolCall("t1", "find", "{}", "c2ln"))) == message
+    chunks: list[ChatChunk] = [
+        *(ReasoningDelta("hm"), ReasoningDelta("m"), ReasoningDelta(signature="anthropic:s")),
+        *(ReasoningDelta(redacted="anthropic:x"), TextDelta("S"), TextDelta("o.")),
+        *(ToolCallDelta(0, id="t1", name="find", signature="c2ln"), ToolCallDelta(0, "{}")),
+    ]
+    assert native.said(exchange(said=chunks), None) == message
+    assert OPENAI.parse(msgspec.json.encode({"model": "m", "messages": [message]})).conversation().turns[0].parts == [
+        *parts,
+        ToolCall("t1", "find", "{}", "c2ln"),
+    ]
+
+
+@on_a_loop
+def test_a_session_keeps_words_of_refusal() -> None:
+    told = {"role": "assistant", "content": "", "refusal": "no."}
+    assert native.said(exchange(), kept(RefusalText("no."))) == told
+    assert native.said(exchange(said=[RefusalDelta("n"), RefusalDelta("o.")]), None) == told
 
 
 @on_a_loop

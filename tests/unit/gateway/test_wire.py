@@ -190,6 +190,33 @@ async def test_quick_work_is_done_before_anybody_listens() -> None:
 
 
 @paused
+async def test_each_of_many_is_listened_to_after_its_own_time_and_none_that_has_ended() -> None:
+    patience = wire.Patience()
+    began: dict[int, float] = {}
+
+    def receiving(number: int) -> Callable[[], Coroutine[Any, Any, Any]]:
+        async def receive() -> Any:
+            began[number] = round(asyncio.get_running_loop().time() - START, 4)
+            return await asyncio.Event().wait()
+
+        return receive
+
+    async def one(number: int, seconds: float) -> None:
+        async with wire.Listener(receiving(number), patience):
+            await asyncio.sleep(seconds)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(10):
+            # Every other one is quick.
+            tasks.create_task(one(number, 0.001 if number % 2 else 1.0))
+            await asyncio.sleep(0.01)
+    assert began == {number: round(number * 0.01 + 0.03, 4) for number in range(0, 10, 2)}
+    # Nobody is waited for any more, and whoever comes now is again.
+    await one(11, 1.0)
+    assert began.keys() >= {11}
+
+
+@paused
 async def test_an_error_of_the_work_stays_that_error() -> None:
     async def work() -> str:
         await asyncio.sleep(1.0)

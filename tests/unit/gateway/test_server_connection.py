@@ -1,0 +1,251 @@
+"""A caller's connection: what goes out on it, in how many writes, and when it is closed. On paused time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from gateway.server import Connected
+from tests.unit.gateway.paused_time import run
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+KEEP_ALIVE = 75
+
+
+class Wire:
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed_at: float | None = None
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def close(self) -> None:
+        if self.closed_at is None:
+            self.closed_at = asyncio.get_running_loop().time()
+
+    def is_closing(self) -> bool:
+        return self.closed_at is not None
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+
+def connected(app: App) -> tuple[Connected, Wire, ServerState]:
+    config = uvicorn.Config(
+        cast("Any", app), http=Connected, ws="none", log_config=None, lifespan="off", timeout_keep_alive=KEEP_ALIVE
+    )
+    state, wire = ServerState(), Wire()
+    protocol = Connected(config, state, {})
+    protocol.connection_made(cast("asyncio.Transport", wire))
+    return protocol, wire, state
+
+
+def answering(
+    *messages: dict[str, Any], status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = (), pause: float = 0.0
+) -> App:
+    """An application that sends a head and these messages of a body."""
+
+    async def app(_scope: object, _receive: object, send: Any) -> None:
+        await asyncio.sleep(pause)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for message in messages:
+            await send({"type": "http.response.body", **message})
+
+    return app
+
+
+def whole(body: bytes, **more: Any) -> App:
+    return answering({"body": body}, headers=((b"content-length", b"%d" % len(body)),), **more)
+
+
+def written(app: App, *requests: bytes, seconds: float = 1.0) -> Wire:
+    """What is written until so many seconds after the last request."""
+    seen: list[Wire] = []
+
+    async def work() -> None:
+        protocol, wire, _ = connected(app)
+        seen.append(wire)
+        for request in requests:
+            protocol.data_received(request)
+        await asyncio.sleep(seconds)
+
+    run(work())
+    return seen[0]
+
+
+def test_a_whole_answer_is_one_write() -> None:
+    app = answering({"body": b"hello"}, headers=((b"x-a", b"1"), (b"content-length", b"5")))
+    assert written(app, GET).writes == [b"HTTP/1.1 200 OK\r\nx-a: 1\r\ncontent-length: 5\r\n\r\nhello"]
+
+
+def test_the_head_of_a_stream_goes_out_with_its_first_piece() -> None:
+    pieces = [{"body": b"one", "more_body": True}, {"body": b"two", "more_body": True}, {"body": b""}]
+    assert written(answering(*pieces), GET).writes == [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n",
+        b"3\r\ntwo\r\n",
+        b"0\r\n\r\n",
+    ]
+
+
+def test_an_encoding_that_the_application_names_is_not_named_twice() -> None:
+    app = answering({"body": b"a"}, headers=((b"transfer-encoding", b"chunked"),))
+    assert written(app, GET).writes == [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_has_none(status: int) -> None:
+    (data,) = written(answering({"body": b""}, status=status), GET).writes
+    assert data.split(b"\r\n", 1)[1] == b"\r\n"
+
+
+def test_an_answer_to_head_is_its_head() -> None:
+    (data,) = written(whole(b"hello"), b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").writes
+    assert data == b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+    (data,) = written(answering({"body": b"hello"}), b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").writes
+    assert data == b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x-a", b"1\r\nset-cookie: a=b"),
+        (b"x-a", b"1\n"),
+        (b"x-a", b"1\r"),
+        (b"x-a", b"\0"),
+        (b"x-a\r\nx-b", b"1"),
+        (b"x a", b"1"),
+        (b"x:a", b"1"),
+        (b"", b"1"),
+    ],
+)
+def test_a_header_that_would_break_the_answer_is_a_defect_and_never_sent(header: tuple[bytes, bytes]) -> None:
+    wire = written(answering({"body": b"hello"}, headers=(header,)), GET)
+    data = b"".join(wire.writes)
+    assert data.startswith(b"HTTP/1.1 500 ")
+    assert b"x-a" not in data
+    assert b"hello" not in data
+    assert wire.closed_at is not None
+
+
+@pytest.mark.parametrize("announced", [b"4", b"6"])
+def test_a_body_of_another_length_than_announced_closes_the_connection(announced: bytes) -> None:
+    wire = written(answering({"body": b"hello"}, headers=((b"content-length", announced),)), GET)
+    assert wire.closed_at is not None
+    assert b"hello" not in b"".join(wire.writes)
+
+
+def test_a_message_out_of_turn_is_a_defect() -> None:
+    async def app(_scope: object, _receive: object, send: Any) -> None:
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    assert written(app, GET).writes[0].startswith(b"HTTP/1.1 500 ")
+
+
+def test_a_caller_who_wants_it_closed_is_told_so() -> None:
+    wire = written(whole(b"a"), b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    assert b"\r\nconnection: close\r\n" in wire.writes[0]
+    assert wire.closed_at is not None
+
+
+def test_every_answer_of_a_server_that_stops_closes_its_connection() -> None:
+    async def work() -> None:
+        protocol, wire, state = connected(whole(b"a"))
+        protocol.data_received(GET)
+        await asyncio.sleep(1)
+        assert wire.closed_at is None
+        state.default_headers.append((b"connection", b"close"))
+        protocol.data_received(GET)
+        await asyncio.sleep(1)
+        assert wire.writes[1].count(b"connection: close") == 1
+        assert wire.closed_at is not None
+
+    run(work())
+
+
+def test_requests_that_come_together_are_answered_in_turn() -> None:
+    numbers = iter(range(10))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await whole(b"%d" % next(numbers), pause=0.1)(scope, receive, send)
+
+    wire = written(app, GET * 3)
+    assert [data[-1:] for data in wire.writes] == [b"0", b"1", b"2"]
+    assert wire.closed_at is None
+
+
+def test_a_quiet_connection_is_closed_and_one_that_is_used_is_not() -> None:
+    async def work() -> None:
+        protocol, wire, _ = connected(whole(b"a"))
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            protocol.data_received(GET)
+            await asyncio.sleep(KEEP_ALIVE - 1)
+        last = loop.time() - KEEP_ALIVE + 1
+        await asyncio.sleep(KEEP_ALIVE)
+        assert len(wire.writes) == 3
+        assert wire.closed_at == pytest.approx(last + KEEP_ALIVE, abs=0.01)
+
+    run(work())
+
+
+def test_a_long_answer_is_not_silence() -> None:
+    async def work() -> None:
+        protocol, wire, _ = connected(whole(b"a", pause=3 * KEEP_ALIVE))
+        protocol.data_received(GET)
+        await asyncio.sleep(3 * KEEP_ALIVE + 1)
+        protocol.data_received(GET)
+        await asyncio.sleep(3 * KEEP_ALIVE + 1)
+        assert len(wire.writes) == 2
+        assert wire.closed_at is None
+        await asyncio.sleep(KEEP_ALIVE)
+        assert wire.closed_at is not None
+
+    run(work())
+
+
+def test_a_connection_that_ends_leaves_no_timer() -> None:
+    async def work() -> None:
+        protocol, wire, state = connected(whole(b"a"))
+        protocol.data_received(GET)
+        await asyncio.sleep(1)
+        protocol.connection_lost(ConnectionResetError())
+        await asyncio.sleep(2 * KEEP_ALIVE)
+        assert wire.closed_at is None
+        assert not state.connections
+
+    run(work())
+
+
+def test_who_reads_slowly_is_waited_for_and_who_has_gone_is_sent_nothing() -> None:
+    async def work() -> None:
+        protocol, wire, _ = connected(answering({"body": b"a", "more_body": True}, {"body": b"b"}))
+        protocol.pause_writing()
+        protocol.data_received(GET)
+        await asyncio.sleep(1)
+        assert wire.writes == []
+        protocol.resume_writing()
+        await asyncio.sleep(1)
+        assert b"".join(wire.writes).endswith(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
+        other, silent, _ = connected(whole(b"a", pause=1))
+        other.data_received(GET)
+        await asyncio.sleep(0.5)
+        other.connection_lost(ConnectionResetError())
+        await asyncio.sleep(1)
+        assert silent.writes == []
+
+    run(work())
