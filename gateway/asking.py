@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dwa import Objective, Shape
 from gateway.caching import AnswerCache, Family, Plan
-from gateway.calls import Work
+from gateway.calls import Chat, Work
 from gateway.catalog import Asked, Catalog, Resolution
 from gateway.counting import Counting
 from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
@@ -130,6 +130,8 @@ class Preparing:
             wanted.asked.input_tokens, wanted.output_cap, route=exchange.requested_model, stream=exchange.stream
         )
         choosing = self.choosing(exchange, resolution, shape, wishes.objective, exchange.caller)
+        if isinstance(wanted.work, Chat):
+            wanted.work.validate = wishes.validate
         if wishes.drop_params is not None:
             wanted.work.drop = wishes.drop_params
         elif route is not None:

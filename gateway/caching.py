@@ -169,4 +169,5 @@ def _pins(wishes: Preferences) -> tuple[str, ...]:
         # None is the route's or the gateway's choice, which may be either.
         str(wishes.drop_params),
         str(wishes.continue_streams),
+        str(wishes.validate),
     )

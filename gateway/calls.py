@@ -12,13 +12,19 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.amended import Amended
 from gateway.catalog import Deployment
+from gateway.errors import BadRequest
+from gateway.schemas import BadSchema, checking
+from gateway.weaving import Woven
 from providers import client, passing
+from providers.amending import Amending, Check, amended
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
-from providers.dialect import Call, EmbeddingDialect, Inexpressible, StreamEncoder
+from providers.dialect import Amends, Call, Dialect, EmbeddingDialect, Inexpressible, StreamEncoder
 from providers.dialects import OPENAI
 from providers.dialects.openai.passed import Passing
-from providers.errors import Garbled
+from providers.errors import Garbled, Misshapen
+from providers.fitting import fitted
 from providers.in_turn import InTurn
 from providers.passing import Passage
 from providers.single import first_call
@@ -52,18 +58,28 @@ class Answer(Struct):
     headers: Mapping[str, str]
     #: Where it had to be decoded anyway.
     reply: ChatReply | None = None
+    #: Tokens of the answers of further calls, each billed with its own attempt; `usage` is that of the last one.
+    beside: Usage | None = None
 
 
 class Opened(Struct):
     """A stream past its commit point. `encoder` is None when bytes go through untouched."""
 
-    flow: client.Flow | Passage | InTurn
+    flow: client.Flow | Passage | InTurn | Amended | Woven
     encoder: StreamEncoder | None
     dropped: tuple[str, ...]
     closing: AsyncExitStack
 
 
-class Chat(Struct):
+class Validated(Struct, kw_only=True):
+    """What may be demanded of an answer's shape."""
+
+    #: Have the answer validated even where the provider binds it to the schema.
+    validate: bool = False
+    _check: Check | None = None
+
+
+class Chat(Validated):
     """A chat request on its way: how to ask a deployment for it."""
 
     request: ChatRequest
@@ -77,7 +93,14 @@ class Chat(Struct):
 
     def encode(self, deployment: Deployment) -> Call:
         """What the deployment would be sent. Raises `Inexpressible`."""
-        return deployment.dialect.encode(self.request, deployment.target, drop=self.drop)
+        call = fitted(self.request, deployment.dialect, deployment.target, drop=self.drop, validate=self.validate)
+        if call.amends is not None and call.amends.schema is not None and self._check is None:
+            try:
+                self._check = checking(call.amends.schema)
+            except BadSchema as exc:
+                (name,) = self.request.named(["response_format.json_schema"])
+                raise BadRequest(f"The schema at '{name}' cannot be used: {exc}", param=name) from exc
+        return call
 
     async def whole(
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
@@ -85,15 +108,46 @@ class Chat(Struct):
         """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
         dialect = deployment.dialect
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
-        if self.form.name == dialect.name:
+        if self.form.name == dialect.name and call.amends is None:
             glance = dialect.glance(received.body)
             return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
-        reply = dialect.decode(received.body)
-        if call.first_call_only:
-            first_call(reply)
+        return self.told(self.decoded(dialect, call, received.body), call, received.headers, created)
+
+    async def heard(
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float
+    ) -> tuple[ChatReply, Mapping[str, str]]:
+        """Ask by one of several calls: its answer and headers. Raises a `Fault`."""
+        received = await client.send(transport, deployment.endpoint, deployment.dialect, call, deadline=deadline)
+        return self.decoded(deployment.dialect, call, received.body), received.headers
+
+    def told(self, reply: ChatReply, call: Call, headers: Mapping[str, str], created: int) -> Answer:
+        """A decoded answer in the caller's form."""
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
-        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received.headers, reply)
+        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, headers, reply)
+
+    def decoded(self, dialect: Dialect, call: Call, body: bytes) -> ChatReply:
+        """The answer to one call, as it was asked for. Raises a `Fault`."""
+        reply = dialect.decode(body)
+        if call.first_call_only:
+            first_call(reply)
+        if len(reply.choices) < call.choices:
+            raise Garbled("The provider gave fewer choices than it was asked for.")
+        if call.amends is None:
+            return reply
+        try:
+            return amended(reply, call.amends, self._judge(call))
+        except Misshapen as fault:
+            fault.usage = reply.usage
+            raise
+
+    def amended(self, flow: client.Flow, call: Call) -> Amended:
+        """The stream of this call, as it was asked for."""
+        amending = Amending(call.amends or Amends(), self._judge(call), choices=call.choices)
+        return Amended(flow, amending, self.request.input_tokens)
+
+    def _judge(self, call: Call) -> Check | None:
+        return self._check if call.amends is not None and call.amends.schema is not None else None
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""
@@ -102,8 +156,12 @@ class Chat(Struct):
             flow = await stack.enter_async_context(
                 client.stream(transport, deployment.endpoint, dialect, call, deadline=deadline)
             )
-            encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
-            return Opened(flow, encoder, call.dropped, stack.pop_all())
+            if call.amends is None:
+                encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
+                return Opened(flow, encoder, call.dropped, stack.pop_all())
+            return Opened(
+                self.amended(flow, call), self.form.stream_encoder(self.request), call.dropped, stack.pop_all()
+            )
 
 
 class EmbeddingForm(Protocol):

@@ -36,13 +36,26 @@ class Price(Struct, frozen=True):
     input: float = 0.0
     output: float = 0.0
     cached_input: float | None = None
+    cache_write: float | None = None
+    cache_write_hour: float | None = None
 
     def of(self, usage: Usage) -> float:
-        """What these tokens cost, in USD. Without a price of their own, cached tokens cost what others do."""
+        """What these tokens cost, in USD. Without a price of their own, cached tokens cost what others do.
+
+        Nor have written ones a price then, and those written for an hour that of the others.
+        """
         cached = self.input if self.cached_input is None else self.cached_input
         # No provider's miscount may turn a price into a gift.
         read = min(usage.cached_tokens, usage.input_tokens)
-        return (usage.input_tokens - read) * self.input + read * cached + usage.output_tokens * self.output
+        fresh = usage.input_tokens - read
+        prompt = fresh * self.input + read * cached
+        if usage.cache_write_tokens and (self.cache_write is not None or self.cache_write_hour is not None):
+            written = min(usage.cache_write_tokens, fresh)
+            hour = min(usage.cache_write_hour_tokens, written)
+            short = self.input if self.cache_write is None else self.cache_write
+            long = short if self.cache_write_hour is None else self.cache_write_hour
+            prompt += (written - hour) * (short - self.input) + hour * (long - self.input)
+        return prompt + usage.output_tokens * self.output
 
 
 class Deployment(Struct, frozen=True, eq=False):

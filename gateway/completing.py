@@ -10,15 +10,17 @@ from contextlib import AsyncExitStack, suppress
 
 from msgspec import field
 
+from gateway.amended import Amended
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import COMPLETIONS, Deployment
 from providers import client
-from providers.chat import ChatReply, ChatRequest, Usage, total
+from providers.chat import ChatRequest, Usage, total
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
 from providers.dialects.completions import joined
 from providers.dialects.openai.encode import COMPLETIONS_PATH
 from providers.errors import Fault
+from providers.fitting import fitted
 from providers.in_turn import InTurn
 from providers.transport import Transport
 
@@ -37,7 +39,10 @@ class Completion(Chat):
             return OPENAI.encode_completion(self.request, deployment.target)
         if len(self.others) >= _MOST_PROMPTS:
             raise Inexpressible((f"prompt (more than {_MOST_PROMPTS})",), deployment.dialect.name)
-        return super().encode(deployment)
+        call = super().encode(deployment)
+        if self.others and call.more:
+            raise Inexpressible(("n (of several prompts)",), deployment.dialect.name)
+        return call
 
     async def whole(
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
@@ -49,10 +54,11 @@ class Completion(Chat):
             finish = reply.choices[0].finish_reason
             return Answer(received.body, reply.usage, finish, call.dropped, received.headers, reply)
         dialect = deployment.dialect
-        more = [dialect.encode(one, deployment.target, drop=self.drop) for one in self.others]
-        received = await _together(transport, deployment, [call, *more], deadline)
-        replies: list[ChatReply] = [dialect.decode(one.body) for one in received]
-        reply = joined(replies)
+        if not self.others:
+            return await super().whole(transport, deployment, call, deadline, created=created)
+        calls = [call, *(fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others)]
+        received = await _together(transport, deployment, calls, deadline)
+        reply = joined([self.decoded(dialect, one, told.body) for one, told in zip(calls, received, strict=True)])
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received[-1].headers, reply)
@@ -71,15 +77,16 @@ class Completion(Chat):
 
     async def _in_turn(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         dialect = deployment.dialect
-        more = [dialect.encode(one, deployment.target, drop=self.drop) for one in self.others]
+        more = [fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others]
         async with AsyncExitStack() as stack:
             turn = await stack.enter_async_context(AsyncExitStack())
 
-            async def begin(one: Call) -> client.Flow:
+            async def begin(one: Call) -> client.Flow | Amended:
                 await turn.aclose()
-                return await turn.enter_async_context(
+                flow = await turn.enter_async_context(
                     client.stream(transport, deployment.endpoint, dialect, one, deadline=deadline)
                 )
+                return flow if one.amends is None else self.amended(flow, one)
 
             flow = InTurn(await begin(call), more, begin, self.request.n)
             return Opened(flow, self.form.stream_encoder(self.request), call.dropped, stack.pop_all())

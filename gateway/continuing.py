@@ -23,14 +23,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dwa import Balancer, Ticket
+from dwa import Balancer
 from gateway import settling
+from gateway.amended import Amended
 from gateway.asking import Ask, Prepared
 from gateway.calls import Chat, Opened
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import GatewayError, StreamBroken
-from gateway.exchange import Attempt, Exchange
+from gateway.exchange import Exchange
 from gateway.failover import Failover, Won
+from gateway.metering import Meter
+from gateway.racing import Lane
+from gateway.weaving import Woven
 from providers.chat import (
     Begin,
     ChatChunk,
@@ -43,7 +47,6 @@ from providers.chat import (
     Turn,
     Usage,
     UsageReport,
-    total,
 )
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
@@ -112,7 +115,7 @@ def broken(
     key, work, flow = won.deployment.key, ask.wanted.work, won.answer.flow
     if said is None or not isinstance(work, Chat) or not wanted(ask, prepared):
         return StreamBroken(key, fault)
-    if isinstance(flow, (Passage, InTurn)) or flow.opaque:
+    if isinstance(flow, Passage | InTurn | Amended | Woven) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
     told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})
@@ -176,7 +179,7 @@ class Continuing:
         exchange.continued += 1
         exchange.simulated = exchange.simulated or won.deployment.simulated
         won.attempt.ttft = won.attempt.seconds
-        meter = settling.Meter(prepared.choosing.shape.input_tokens, int(exchange.created), None)
+        meter = Meter(prepared.choosing.shape.input_tokens, int(exchange.created), None)
         seam = _Seam(told, owed=_owed(told.text) if _prefilled(won.deployment, ask) else "")
         async with opened.closing:
             try:
@@ -188,7 +191,7 @@ class Continuing:
                 yield _kept(exchange, seam.end())
             except Fault as fault:
                 settling.broke(exchange, won, meter, fault, self._now())
-                told.usage = exchange.usage = total([told.usage, meter.usage()])
+                told.usage = exchange.usage = told.usage.plus(meter.usage())
                 told.key = won.deployment.key
                 told.spent.add(told.key)
                 raise (Mendable(told, fault) if seam.prose else StreamBroken(told.key, fault)) from fault
@@ -196,15 +199,15 @@ class Continuing:
                 self._left(exchange, won, meter, told)
                 raise
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
-            exchange.usage = total([told.usage, meter.usage()])
+            exchange.usage = told.usage.plus(meter.usage())
 
-    def _left(self, exchange: Exchange, won: Won[Opened], meter: settling.Meter, told: Story) -> None:
+    def _left(self, exchange: Exchange, won: Won[Opened], meter: Meter, told: Story) -> None:
         """The caller has gone, having heard all of it or not."""
         if won.answer.flow.complete:
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
         else:
             settling.abandoned(exchange, won, meter, self._now())
-        exchange.usage = total([told.usage, meter.usage()])
+        exchange.usage = told.usage.plus(meter.usage())
 
     async def _another(self, ask: Ask, prepared: Prepared, told: Story, deadline: float) -> Won[Opened] | None:
         """Somebody who goes on, past the first words; None when nobody does."""
@@ -220,9 +223,9 @@ class Continuing:
             request = _request(work.request, said, told.text, prefill=_prefilled(deployment, ask))
             return deployment.dialect.encode(request, deployment.target, drop=work.drop)
 
-        async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Opened:
-            opened = await work.stream(self._transport, deployment, call, deadline)
-            ticket.first_token()
+        async def dispatch(lane: Lane) -> Opened:
+            opened = await work.stream(self._transport, lane.deployment, lane.call, deadline)
+            lane.ticket.first_token()
             return opened
 
         choosing = prepared.choosing
@@ -259,7 +262,7 @@ class _Seam:
         if isinstance(chunk, TextDelta):
             chunk = replace(chunk, text=self._due(chunk.text))
         elif isinstance(chunk, UsageReport):
-            chunk = UsageReport(total([self._told.usage, chunk.usage]))
+            chunk = UsageReport(self._told.usage.plus(chunk.usage))
         else:
             self.prose = False
         self._told.said.append(chunk)

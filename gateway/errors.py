@@ -11,6 +11,7 @@ GatewayError                    status  type                    source
 ├── Conflict                    409     invalid_request_error   caller
 ├── TooLarge                    413     invalid_request_error   caller
 ├── ProviderRejected            400     invalid_request_error   provider
+├── AnswerMisshapen             502     api_error               provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
 ├── AlreadyReplaying            429     rate_limit_error        gateway
 ├── NoneAnswered                by what they did                provider, of a comparison
@@ -24,7 +25,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from providers.dialect import Inexpressible
-from providers.errors import ContextTooLong, Fault, Garbled, Misconfigured, Refused, Rejected, Throttled, TimedOut
+from providers.errors import (
+    ContextTooLong,
+    Fault,
+    Garbled,
+    Misconfigured,
+    Misshapen,
+    Refused,
+    Rejected,
+    Throttled,
+    TimedOut,
+)
 
 Source = Literal["caller", "policy", "gateway", "provider"]
 
@@ -184,6 +195,16 @@ class ProviderRejected(GatewayError):
             self.status = fault.status
 
 
+class AnswerMisshapen(GatewayError):
+    """The answer does not follow the schema that was asked for."""
+
+    status, type, code, source = 502, "api_error", "schema_mismatch", "provider"
+
+    def __init__(self, name: str, fault: Misshapen) -> None:
+        """Say which deployment's answer it was, and where it does not follow."""
+        super().__init__(f"{name}: {fault.message}", param="response_format")
+
+
 class StreamBroken(GatewayError):
     """The provider's stream broke after its beginning."""
 
@@ -192,6 +213,8 @@ class StreamBroken(GatewayError):
     def __init__(self, name: str, fault: Fault) -> None:
         """Say which deployment's stream broke, and how."""
         super().__init__(f"{name}: {fault.message}")
+        if isinstance(fault, Misshapen):
+            self.code = fault.code or AnswerMisshapen.code
 
 
 _VERDICTS: dict[type[Fault], tuple[int, str, str]] = {
@@ -208,14 +231,17 @@ def _family(fault: Fault) -> type[Fault]:
 
 def of_fault(name: str, fault: Fault) -> GatewayError:
     """The error that stands for one provider's fault, when no other provider may be tried."""
+    if isinstance(fault, Misshapen):
+        return AnswerMisshapen(name, fault)
     return ProviderRejected(name, fault) if isinstance(fault, Rejected) else ProvidersFailed([(name, fault)])
 
 
 def refusal(found: dict[str, Inexpressible]) -> BadRequest:
     """No candidate's dialect can say what the caller asked for: which fields, and whose dialects."""
     fields = sorted({name for exc in found.values() for name in exc.fields})
+    why = "".join(dict.fromkeys(f" {exc.why}" for exc in found.values() if exc.why))
     return BadRequest(
-        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}. Leave the field out, choose another "
+        f"Not supported by {', '.join(sorted(found))}: {', '.join(fields)}.{why} Leave the field out, choose another "
         "model, or send 'X-Steelyard-Drop-Params: true' to have it dropped.",
         param=fields[0],
         code="unsupported_parameter",

@@ -71,6 +71,8 @@ class Preferences(Struct):
     cache_ttl: float | None = None
     session_id: str | None = None
     drop_params: bool | None = None
+    #: Answers that the provider binds to a schema are validated as well.
+    validate: bool = False
     race: int = 0
     compare: int = 0
     max_cost: float | None = None

@@ -20,27 +20,19 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
+from gateway.blaming import blame
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange
 from gateway.racing import Lane, Won, abreast, hedged
+from gateway.retrying import TICK, RetryPolicy
 from providers.dialect import Call, Inexpressible
-from providers.errors import Fault, Throttled, TimedOut
+from providers.errors import Fault, Misshapen, TimedOut
 
 T = TypeVar("T")
-#: A deployment that had this long, in seconds, and gave nothing is blamed for the caller's deadline; a caller in more
-#: of a hurry than that says nothing about the deployment.
-_FAIR_CHANCE = 10.0
-#: Seconds. Timers are rounded to this and may go off early; Retry-After must be over all the same.
-_TICK = 0.001
-
-
-class RetryPolicy(Struct, frozen=True):
-    """How often and how patiently the same deployments are asked again once all have failed. Seconds."""
-
-    rounds: int = 2
-    first_pause: float = 0.25
-    longest_pause: float = 5.0
+#: Answers that did not follow the schema, after which nobody is asked again: each was paid for, and a schema that two
+#: did not meet is likely hard to meet. Doubled: four answers are paid for none; halved: one slip is an error.
+_MISSHAPEN = 2
 
 
 class Choosing(Struct, frozen=True):
@@ -53,7 +45,8 @@ class Choosing(Struct, frozen=True):
 
 
 Encode = Callable[[Deployment], Call]
-Dispatch = Callable[[Deployment, Call, Ticket, Attempt], Awaitable[T]]
+#: Asks by a lane. It may put another attempt of its own in the lane's place, open or failed, to be settled with it.
+Dispatch = Callable[[Lane], Awaitable[T]]
 Discard = Callable[[Won[T]], Awaitable[None]]
 
 
@@ -131,6 +124,10 @@ class Failover:
     def begin(self, candidate: Candidate, choosing: Choosing, began: float, after: Ticket | None) -> Ticket:
         """A ticket for one attempt for a caller who waits since `began`; `after`: another deployment's before it."""
         return self._balancer.begin(candidate, choosing.shape, choosing.sticky, choosing.objective, began, after)
+
+    def pause_after(self, fault: Fault) -> float | None:
+        """Seconds to wait before one of several calls is made again by itself; None: it is not."""
+        return self._policy.pause_after(fault, self._rng.random())
 
     def hedge_at(self, ticket: Ticket) -> float:
         """When, on the clock, to ask whether a second deployment may be asked."""
@@ -233,10 +230,12 @@ class _Run(Generic[T]):
         lane = self._lane(deployment)
         if lane is None:
             return None
+        began = lane.started
         try:
             return await self.run(lane)
         finally:
-            self._exchange.upstream_seconds += lane.attempt.seconds
+            # Not the attempt's own: that may be the last of several.
+            self._exchange.upstream_seconds += self._clock() - began
 
     def _lane(self, deployment: Deployment) -> Lane | None:
         try:
@@ -256,19 +255,18 @@ class _Run(Generic[T]):
 
     async def run(self, lane: Lane) -> Won[T] | None:
         """The answer, or None when it failed and another may be asked. Raises a `GatewayError`."""
-        deployment, ticket, attempt = lane.deployment, lane.ticket, lane.attempt
         try:
-            answer = await self._dispatch(deployment, lane.call, ticket, attempt)
+            answer = await self._dispatch(lane)
         except Fault as fault:
             self._note(lane)
-            self._settle(ticket, attempt, deployment, fault, lane.started)
+            self._settle(lane, fault)
             return None
         except BaseException:
             self.leave(lane)
             raise
         self._note(lane)
-        attempt.outcome = "ok"
-        return Won(deployment, ticket, attempt, answer)
+        lane.attempt.outcome = "ok"
+        return Won(lane.deployment, lane.ticket, lane.attempt, answer)
 
     def leave(self, lane: Lane) -> None:
         """Nobody waits for it any longer: the caller has gone, or another was quicker."""
@@ -317,33 +315,30 @@ class _Run(Generic[T]):
             attempts = self._exchange.attempts
             attempts[:] = [*(one for one in attempts if one is not won.attempt), won.attempt]
 
-    def _settle(self, ticket: Ticket, attempt: Attempt, deployment: Deployment, fault: Fault, started: float) -> None:
-        attempt.failed(fault)
+    def _settle(self, lane: Lane, fault: Fault) -> None:
+        deployment, attempt = lane.deployment, lane.attempt
         if fault.spent is not None:
             attempt.usage, attempt.cost = fault.spent, deployment.price.of(fault.spent)
             self._exchange.cost += attempt.cost
-        if self._cap is not None:
+        if self._cap is not None and attempt.usage is None:
             self._cap.give_back(deployment.key)
         # The call was given the earlier of the caller's deadline and the provider's own total.
-        ours = self._deadline - started < deployment.endpoint.timeouts.total
+        ours = self._deadline - lane.started < deployment.endpoint.timeouts.total
         out_of_time = isinstance(fault, TimedOut) and (
             self._clock() >= self._deadline or (fault.phase == "total" and ours)
         )
-        if fault.blame == "caller":
-            ticket.caller_error()
-        elif isinstance(fault, Throttled):
-            ticket.throttled(fault.retry_after)
-        elif out_of_time and attempt.seconds < _FAIR_CHANCE:
-            ticket.cancelled()
-        else:
-            ticket.failure(fault.kind)
+        blame(lane.ticket, lane.attempt, fault, out_of_time=out_of_time)
         self._faults.append((deployment.key, fault))
         self._last[deployment.key] = fault
-        self._before = ticket
+        self._before = lane.ticket
         if out_of_time:
             raise DeadlineExceeded from fault
-        if not fault.try_next:
+        if not fault.try_next or self._misshapen >= _MISSHAPEN:
             raise of_fault(deployment.key, fault) from fault
+
+    @property
+    def _misshapen(self) -> int:
+        return sum(isinstance(fault, Misshapen) for _, fault in self._faults)
 
     def may_repeat(self, deployment: Deployment) -> bool:
         """It failed in a way that may pass, or was excluded before it could be asked."""
@@ -368,7 +363,7 @@ class _Run(Generic[T]):
         """Wait. Raises at once when the deadline would pass meanwhile."""
         if self._clock() + pause >= self._deadline:
             raise self.verdict()
-        await asyncio.sleep(pause + _TICK)
+        await asyncio.sleep(pause + TICK)
         # Waiting at a provider's word is no work of the gateway's.
         self._exchange.upstream_seconds += pause
 
@@ -378,6 +373,8 @@ class _Run(Generic[T]):
             return refusal(self._inexpressible)
         if self._cap is not None and self._cap.refused and not self._faults:
             return self._cap.error()
+        if self._faults and all(isinstance(fault, Misshapen) for _, fault in self._faults):
+            return of_fault(*self._faults[-1])
         error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
         error.attempts = told(self._exchange)
         return error

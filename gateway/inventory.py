@@ -48,7 +48,13 @@ def _deployment(provider: ProviderSettings, model: ModelSettings, dialect: Diale
             Timeouts(limits.connect, limits.first_byte, limits.idle, limits.total),
         ),
         target=Target(provider.name, model.upstream, provider.profile, model.max_output),
-        price=Price(model.price.input, model.price.output, model.price.cached_input),
+        price=Price(
+            model.price.input,
+            model.price.output,
+            model.price.cached_input,
+            model.price.cache_write,
+            model.price.cache_write_hour,
+        ),
         candidate=Candidate(
             f"{provider.name}/{model.name}",
             model.price.input,

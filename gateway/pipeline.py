@@ -18,21 +18,22 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from cache import Broadcast
-from dwa import Balancer, Ranking, Shape, Ticket
+from dwa import Balancer, Ranking, Shape
 from gateway import continuing, settling
 from gateway.asking import Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
-from gateway.calls import Answer, Chat, Opened, Passed
-from gateway.catalog import Asked, Catalog, Deployment, Resolution
+from gateway.calls import Answer, Chat, Passed
+from gateway.catalog import Asked, Catalog, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
 from gateway.errors import DeadlineExceeded, GatewayError
-from gateway.exchange import Attempt, Exchange
+from gateway.exchange import Exchange
 from gateway.failover import Failover, Won, told
+from gateway.fanning import Dispatching
 from gateway.governance.keys import Principal
+from gateway.metering import Meter
 from gateway.quality.sampling import Sampling
 from gateway.sinks import Sinks
-from providers.dialect import Call
 from providers.errors import Fault
 from providers.transport import Transport
 
@@ -217,20 +218,20 @@ class Pipeline:
 
     async def _ask_whole(self, ask: Ask, prepared: Prepared, deadline: float) -> tuple[Kept, Exchange]:
         exchange, work = ask.exchange, ask.wanted.work
-        assert not isinstance(work, Counting)
-
-        async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Answer:
-            return await work.whole(self._transport, deployment, call, deadline, created=int(exchange.created))
+        assert not isinstance(work, Counting), "counting is no answer"
+        asking = Dispatching(work, self._failover, self._transport, exchange, prepared.choosing, deadline)
 
         async def discard(spare: Won[Answer]) -> None:
             settling.spared(exchange, spare, spare.answer.usage)
 
         won = await self._failover.first_good(
-            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, discard, deadline=deadline
+            exchange, prepared.resolution, prepared.choosing, work.encode, asking.whole, discard, deadline=deadline
         )
         answer = won.answer
         settling.chosen(exchange, won.deployment, answer.dropped)
         settling.answered(exchange, won, answer.usage, answer.finish_reason, self._now())
+        if answer.beside is not None:
+            exchange.usage = answer.usage.plus(answer.beside)
         settling.learn_quota(self._balancer, won.deployment, answer.headers)
         if exchange.request_body is not None:
             exchange.response_body = answer.body
@@ -314,19 +315,15 @@ class Pipeline:
     async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
         exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
         assert isinstance(work, Chat | Passed)
-
-        async def dispatch(deployment: Deployment, call: Call, ticket: Ticket, attempt: Attempt) -> Opened:
-            opened = await work.stream(self._transport, deployment, call, deadline)
-            ticket.first_token()
-            return opened
-
+        asking = Dispatching(work, self._failover, self._transport, exchange, prepared.choosing, deadline)
+        asked = prepared.resolution, prepared.choosing
         won = await self._failover.first_good(
-            exchange, prepared.resolution, prepared.choosing, work.encode, dispatch, settling.unheard, deadline=deadline
+            exchange, *asked, work.encode, asking.stream, settling.unheard, deadline=deadline
         )
         opened = won.answer
         heard = self._sampling.listen(ask, prepared.resolution.route) if self._sampling is not None else None
         said = continuing.heard(ask, prepared, exchange.said if heard is None else heard)
-        meter = settling.Meter(ask.wanted.asked.input_tokens, int(exchange.created), said)
+        meter = Meter(ask.wanted.asked.input_tokens, int(exchange.created), said)
         sent: list[bytes] = []
         async with opened.closing:
             try:
@@ -348,11 +345,11 @@ class Pipeline:
             except BaseException:
                 if opened.flow.complete:
                     # All was said; a caller who does not wait for the connection's end has hung up on nobody.
-                    settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
+                    settling.heard_out(exchange, won, meter, self._now())
                 else:
                     settling.abandoned(exchange, won, meter, self._now())
                 raise
-            settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())
+            settling.heard_out(exchange, won, meter, self._now())
         if self._sampling is not None and heard is not None:
             self._sampling.streamed(ask, won.deployment, heard)
         if plan.key is not None and sent:

@@ -59,6 +59,10 @@ class Lane:
         #: It is noted among the exchange's attempts, and its ticket is settled unless it won.
         self.over = False
 
+    def again(self, call: Call) -> Lane:
+        """Another call of the same deployment, which has neither ticket nor attempt of its own yet."""
+        return Lane(self.deployment, call, self.ticket, self.attempt, self.started)
+
 
 class Racer(Protocol[T]):
     """What a race needs of the request that it is run for."""

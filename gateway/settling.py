@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 from dwa import Balancer
+from gateway.amended import Amended
 from gateway.caching import LARGEST, Kept, Plan
 from gateway.calls import Opened
 from gateway.catalog import Deployment
 from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
-from providers.chat import (
-    Begin,
-    ChatChunk,
-    Finish,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-    UsageReport,
-)
-from providers.client import Piece
-from providers.dialect import StreamEncoder
+from gateway.metering import Meter
+from gateway.racing import Lane
+from gateway.weaving import Woven
+from providers.chat import Usage
+from providers.client import Flow
 from providers.errors import Fault
-from providers.sse import Event
+from providers.in_turn import InTurn
+from providers.passing import Passage
 
 T = TypeVar("T")
 #: The status logged for a caller that hung up; nobody is left to see it. nginx's convention.
@@ -58,18 +52,59 @@ def answered(exchange: Exchange, won: Won[T], usage: Usage, finish_reason: str |
     won.ticket.success(usage.input_tokens, usage.output_tokens, won.attempt.cost, usage.cached_tokens)
 
 
+def heard_out(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> None:
+    """The stream is complete."""
+    flow = won.answer.flow
+    answered(exchange, won, _own(flow, meter, now), meter.finish_reason, now)
+    _told(exchange, flow)
+
+
 def broke(exchange: Exchange, won: Won[Opened], meter: Meter, fault: Fault, now: float) -> None:
     """The stream broke after its beginning; what came is paid for."""
-    _bill(exchange, won, meter.usage(), now)
+    flow = won.answer.flow
+    if isinstance(flow, Woven) and flow.lead.fault is None:
+        # It was one of the others.
+        abandoned(exchange, won, meter, now)
+        return
+    _bill(exchange, won, _own(flow, meter, now), now)
+    _told(exchange, flow)
     won.attempt.outcome, won.attempt.message, won.attempt.code = fault.kind, fault.message, fault.code
     won.ticket.failure(fault.kind, caller_saw=True)
 
 
 def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> None:
     """The caller hung up amid the stream; what came is paid for, and nobody is blamed."""
-    _bill(exchange, won, meter.usage(), now)
+    flow = won.answer.flow
+    _bill(exchange, won, _own(flow, meter, now), now)
+    _told(exchange, flow)
+    if isinstance(flow, Woven) and flow.lead.complete:
+        usage = flow.lead.meter.usage()
+        won.ticket.success(usage.input_tokens, usage.output_tokens, won.attempt.cost, usage.cached_tokens)
+        return
     won.attempt.outcome = "cancelled"
     won.ticket.cancelled()
+
+
+def _own(flow: Flow | Passage | InTurn | Amended | Woven, meter: Meter, now: float) -> Usage:
+    """The tokens of the attempt itself; those that came beside it are billed first, each by itself."""
+    if not isinstance(flow, Woven):
+        return meter.usage()
+    flow.settle(now)
+    return flow.lead.meter.usage()
+
+
+def _told(exchange: Exchange, flow: Flow | Passage | InTurn | Amended | Woven) -> None:
+    """The request's tokens are those of all its streams."""
+    if isinstance(flow, Woven):
+        exchange.usage = flow.usage()
+
+
+def wasted(exchange: Exchange, lane: Lane, usage: Usage) -> None:
+    """A whole answer that is none to the caller: it is paid for all the same."""
+    lane.attempt.usage = usage
+    lane.attempt.cost = lane.deployment.price.of(usage)
+    exchange.usage = exchange.usage.plus(usage)
+    exchange.cost += lane.attempt.cost
 
 
 def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:
@@ -83,6 +118,8 @@ def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:
 async def unheard(spare: Won[Opened]) -> None:
     """A stream that nobody will hear, since another began first: its call is closed."""
     spare.ticket.outrun()
+    if isinstance(spare.answer.flow, Woven):
+        spare.answer.flow.give_up()
     await spare.answer.closing.aclose()
 
 
@@ -155,7 +192,8 @@ def keep_piece(sent: list[bytes], data: bytes, plan: Plan, exchange: Exchange) -
 
 
 def failed(exchange: Exchange, exc: BaseException) -> None:
-    """The exchange ends with this exception."""
+    """The exchange ends with this exception; answers on the way to it may have been paid for."""
+    exchange.cost = sum(one.cost for one in exchange.attempts)
     if isinstance(exc, GatewayError):
         exchange.outcome, exchange.status = "error", exc.status
         exchange.error_type, exchange.error_code = exc.type, exc.code
@@ -183,65 +221,3 @@ def learn_quota(balancer: Balancer, deployment: Deployment, headers: Mapping[str
             remaining_tokens=quota.remaining_tokens,
             reset_tokens_s=quota.reset_tokens,
         )
-
-
-class Meter:
-    """Reads a stream as it passes: its bytes for the caller, its tokens for the bill."""
-
-    def __init__(self, input_estimate: int, created: int, said: list[ChatChunk] | None) -> None:
-        """Fall back on these when the stream never says: `input_estimate` tokens of input, `created` in Unix seconds.
-
-        What is said is collected in `said`, when somebody will remember it.
-        """
-        self._created = created
-        self._said = said
-        self._input_estimate = input_estimate
-        self._usage: Usage | None = None
-        self._characters = 0
-        self.finish_reason: str | None = None
-        #: Nothing was said since somebody said that it was the end.
-        self._ended = False
-
-    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
-        """The bytes these events are for the caller; see `providers.dialect.Rewrites`."""
-        out: list[bytes] = []
-        # Asked for by its name: there is no cheaper way, and this is done for every read of every stream.
-        rewrite: Callable[[Event], bytes] | None = getattr(encoder, "rewrite", None)
-        for piece in batch:
-            for chunk in piece.chunks:
-                self._note(chunk)
-                if encoder is not None and rewrite is None:
-                    out.append(encoder.encode(chunk))
-            if rewrite is not None:
-                out.append(rewrite(piece.event))
-            elif encoder is None and (include_usage or not piece.usage_only):
-                out.append(piece.event.raw)
-        return b"".join(out)
-
-    def _note(self, chunk: ChatChunk) -> None:
-        if self._said is not None:
-            self._said.append(chunk)
-        if isinstance(chunk, (TextDelta, ReasoningDelta, RefusalDelta)):
-            self._characters += len(chunk.text)
-            self._ended = False
-        elif isinstance(chunk, ToolCallDelta):
-            self._characters += len(chunk.arguments)
-            self._ended = False
-        elif isinstance(chunk, UsageReport):
-            self._usage = chunk.usage
-        elif isinstance(chunk, Finish):
-            self.finish_reason = chunk.reason
-            self._ended = True
-        elif isinstance(chunk, Begin) and not chunk.created:
-            chunk.created = self._created
-
-    def usage(self) -> Usage:
-        """The tokens so far: what the provider said, else a quarter of the characters."""
-        written = -(-self._characters // 4)
-        if self._usage is None:
-            return Usage(self._input_estimate, written)
-        if not self._ended and self._usage.output_tokens < written:
-            # Broken off before the provider's final count: its first report counts the prompt, and little else.
-            usage = self._usage
-            return Usage(usage.input_tokens, written, usage.cached_tokens, usage.cache_write_tokens)
-        return self._usage

@@ -15,7 +15,17 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from providers.chat import ChatChunk, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance, Json
+from providers.chat import (
+    ChatChunk,
+    ChatReply,
+    ChatRequest,
+    EmbeddingReply,
+    EmbeddingRequest,
+    Glance,
+    Json,
+    Tool,
+    ToolChoice,
+)
 from providers.errors import Fault
 from providers.sse import Event
 
@@ -36,11 +46,12 @@ class InvalidRequest(Exception):
 class Inexpressible(Exception):
     """These fields of the request have no equivalent in the provider's dialect."""
 
-    def __init__(self, fields: tuple[str, ...], dialect: str) -> None:
-        """Name the fields, in the caller's words, and the dialect that lacks them."""
+    def __init__(self, fields: tuple[str, ...], dialect: str, why: str = "") -> None:
+        """Name the fields, in the caller's words, and the dialect that lacks them; `why` in a sentence, if it helps."""
         super().__init__(f"The {dialect} format cannot express: {', '.join(fields)}.")
         self.fields = fields
         self.dialect = dialect
+        self.why = why
 
 
 class Profile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +63,17 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     stream_usage: bool = True
     #: OpenAI: system text is sent with the role `developer`.
     developer_role: bool = False
-    #: OpenAI: the server understands `response_format: json_schema`; otherwise the schema is refused as inexpressible.
+    #: OpenAI: the server understands `response_format: json_schema`; otherwise the schema becomes the parameters of a
+    #: tool that the model must call, and its answer is validated.
     json_schema: bool = True
+    #: Answers to one request (`n`), at most; more are asked for by several calls. 0: as the dialect documents.
+    choices: int = 0
+    #: The models, by a regular expression that is looked for in their names, that give one answer to a request.
+    single_choice: str = ""
+    #: Stop sequences of one request, at most; the gateway looks for the others itself. -1: as the dialect documents.
+    stop_sequences: int = -1
+    #: The models, by a regular expression that is looked for in their names, that take no stop sequences at all.
+    no_stop: str = ""
     #: OpenAI: the server takes `parallel_tool_calls`.
     parallel_tool_calls: bool = True
     #: OpenAI: the server understands `reasoning_effort`.
@@ -81,10 +101,51 @@ class Target(Struct, frozen=True):
     max_output: int | None = None
 
 
+class Limits(Struct, frozen=True):
+    """What of a request a model does by itself: so many answers, so many stop sequences (None: any number).
+
+    `blank_stops`: of nothing but white space among them; `shapes`: it binds its answer to a schema; `own_shapes`: that
+    it does not holds for requests in its own dialect too; `forces_thinking`: it can be made to call a tool although it
+    thinks first.
+    """
+
+    choices: int
+    stops: int | None
+    blank_stops: bool = True
+    shapes: bool = True
+    own_shapes: bool = False
+    forces_thinking: bool = True
+
+
+class Amends(Struct, frozen=True):
+    """What the gateway does to an answer itself, because the model does not.
+
+    `stops` end its text; the arguments of the tool `answer` are its text; its text follows `schema`.
+    """
+
+    stops: tuple[str, ...] = ()
+    answer: str | None = None
+    schema: Json | None = None
+
+
+class Fit(Struct, frozen=True):
+    """What of a request is said in other words: None stays as it is, an empty `stop` is left out.
+
+    `tools` and `choice` stand in the place of the caller's, and of the shape that was asked for.
+    """
+
+    n: int | None = None
+    stop: list[str] | None = None
+    tools: list[Tool] | None = None
+    choice: ToolChoice | None = None
+
+
 class Call(Struct):
     """A request ready to be sent: `path` is appended to the endpoint's base URL. `dropped` names what was left out.
 
     `first_call_only`: of the answer's tool calls the caller wants no second, and the provider cannot be told.
+    `choices` are asked for by this call; `more` are the calls that ask for the others. With `amends` the answer is not
+    yet what the caller asked for.
     """
 
     path: str
@@ -93,6 +154,9 @@ class Call(Struct):
     dropped: tuple[str, ...] = ()
     content_type: str = "application/json"
     first_call_only: bool = False
+    choices: int = 1
+    more: tuple[Call, ...] = ()
+    amends: Amends | None = None
 
 
 class Quota(Struct, frozen=True):
@@ -178,6 +242,14 @@ class Dialect(Protocol):
 
     def quota(self, headers: Mapping[str, str]) -> Quota | None:
         """The rate-limit headers of an answer, or None when it has none. Never raises."""
+        ...
+
+    def limits(self, target: Target) -> Limits:
+        """What the model does by itself."""
+        ...
+
+    def refit(self, body: bytes, changes: Fit) -> bytes:
+        """A request in this dialect with these changes and everything else in its own bytes."""
         ...
 
     # Towards the caller

@@ -10,6 +10,7 @@
     ├── TimedOut             connect, first byte, idle or total     blame provider  try next
     ├── Unreachable          DNS, refused, reset before an answer   blame provider  try next
     ├── Garbled              a 200 that is not the dialect          blame provider  try next
+    ├── Misshapen            a schema was asked for, and not met    blame provider  try next
     └── Cut                  broke after the commit point           blame provider  stop
 
 A class's docstring is its default message. A dialect classifies by HTTP status and machine code, never by reading
@@ -133,6 +134,14 @@ class Garbled(Fault):
     """The provider's answer is not in the format it speaks."""
 
     kind = "garbled"
+
+
+class Misshapen(Fault):
+    """The provider's answer does not follow the schema that was asked for."""
+
+    kind, retry_same = "misshapen", True
+    #: The tokens of the answer, which is paid for.
+    usage: Usage | None = None
 
 
 class Cut(Fault):

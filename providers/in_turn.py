@@ -6,11 +6,25 @@ Choices count up through all of them, and tokens are told as their sum.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from providers.chat import Begin, ChatChunk, Usage, UsageReport, total
-from providers.client import Flow, Piece
+from providers.client import Piece
 from providers.dialect import Call
+
+
+class Flow(Protocol):
+    """What is read in turn: a `client.Flow`, or one that is amended as it comes."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The provider's."""
+        ...
+
+    def batches(self) -> AsyncIterator[list[Piece]]:
+        """Every event. Raises a `Fault` when the stream breaks."""
+        ...
 
 
 class InTurn:

@@ -2,12 +2,14 @@
 
 That page lists what it takes: `max_tokens`, `stream_options.include_usage`, `response_format` and `reasoning_effort`.
 `parallel_tool_calls` is not on the list and would be ignored without a word, so it is off.
+Nor is `n`, so that several answers are several calls. `stop` is on it, in any number.
 
 A model that is not in memory is loaded first, which takes minutes for a large one: give it a long first-byte timeout.
 """
 
 from __future__ import annotations
 
+from providers.chat import MOST_STOPS
 from providers.dialect import Profile
 from providers.endpoint import Provider
 
@@ -20,5 +22,5 @@ OLLAMA = Provider(
     home="https://ollama.com/download",
     default_path="/v1",
     free=True,
-    profile=Profile(parallel_tool_calls=False),
+    profile=Profile(parallel_tool_calls=False, choices=1, stop_sequences=MOST_STOPS),
 )

@@ -71,6 +71,7 @@ _READERS: dict[bytes, tuple[str, str, Callable[[str, str], Any]]] = {
     b"x-steelyard-cache-ttl": ("X-Steelyard-Cache-Ttl", "cache_ttl", _positive),
     b"x-steelyard-session-id": ("X-Steelyard-Session-Id", "session_id", _session),
     b"x-steelyard-drop-params": ("X-Steelyard-Drop-Params", "drop_params", _switch),
+    b"x-steelyard-validate": ("X-Steelyard-Validate", "validate", _switch),
     b"x-steelyard-continue": ("X-Steelyard-Continue", "continue_streams", _switch),
 }
 

@@ -177,7 +177,9 @@ def _provider(name: str, deployments: Sequence[Deployment], states: Mapping[str,
 
 
 def _model(one: Deployment) -> ModelAnswer:
-    cached = one.price.cached_input
+    def per_million(price: float | None) -> float | None:
+        return None if price is None else price * 1e6
+
     return ModelAnswer(
         name=one.model,
         provider=one.provider,
@@ -189,7 +191,9 @@ def _model(one: Deployment) -> ModelAnswer:
         price=ModelPrice(
             input=one.price.input * 1e6,
             output=one.price.output * 1e6,
-            cached_input=None if cached is None else cached * 1e6,
+            cached_input=per_million(one.price.cached_input),
+            cache_write=per_million(one.price.cache_write),
+            cache_write_hour=per_million(one.price.cache_write_hour),
         ),
         simulated=one.simulated,
     )

@@ -2,8 +2,8 @@
 
 Source: litellm 1.109.1 on PyPI (`model_prices_and_context_window_backup.json`), taken in November 2026; MIT licence,
 copyright Berri AI. Prices are USD per million tokens at the provider's ordinary rate: surcharges for very long prompts,
-priority tiers and tools are not in it. `context` is the longest prompt the source states; `max_output` is left out
-where the source only repeats the window.
+priority tiers and tools are not in it; those for writing to the prompt cache are. `context` is the longest prompt the
+source states; `max_output` is left out where the source only repeats the window.
 
 Capabilities are not in the source. They come from the providers' model pages and err on the side of leaving out:
 `reasoning` means that the model takes an effort setting, not merely that it thinks. Models that only answer on
@@ -45,6 +45,8 @@ class CatalogueModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     input: Annotated[float, Meta(ge=0)]
     output: Annotated[float, Meta(ge=0)]
     cached_input: Annotated[float, Meta(ge=0)] | None = None
+    cache_write: Annotated[float, Meta(ge=0)] | None = None
+    cache_write_hour: Annotated[float, Meta(ge=0)] | None = None
     context: Annotated[int, Meta(ge=1)] | None = None
     max_output: Annotated[int, Meta(ge=1)] | None = None
     capabilities: tuple[Capability, ...] = ()

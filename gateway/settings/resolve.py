@@ -124,12 +124,29 @@ def _model(model: ModelEntry, figures: CatalogueModel | None, price: Price | Non
 
 
 def _from_catalogue(figures: CatalogueModel) -> Price:
-    return _per_token(PriceEntry(input=figures.input, output=figures.output, cached_input=figures.cached_input))
+    return _per_token(
+        PriceEntry(
+            input=figures.input,
+            output=figures.output,
+            cached_input=figures.cached_input,
+            cache_write=figures.cache_write,
+            cache_write_hour=figures.cache_write_hour,
+        )
+    )
 
 
 def _per_token(price: PriceEntry) -> Price:
+    def each(figure: float | None) -> float | None:
+        return None if figure is None else figure / _MILLION
+
     cached = price.input if price.cached_input is None else price.cached_input
-    return Price(input=price.input / _MILLION, output=(price.output or 0.0) / _MILLION, cached_input=cached / _MILLION)
+    return Price(
+        input=price.input / _MILLION,
+        output=(price.output or 0.0) / _MILLION,
+        cached_input=cached / _MILLION,
+        cache_write=each(price.cache_write),
+        cache_write_hour=each(price.cache_write_hour),
+    )
 
 
 def _price(

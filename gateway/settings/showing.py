@@ -71,7 +71,8 @@ def _plain(value: Any) -> Any:
         case Path():
             return str(value)
         case ModelSettings():
-            price = {name: round(usd * _PER_MILLION, 6) for name, usd in msgspec.structs.asdict(value.price).items()}
+            known = {name: usd for name, usd in msgspec.structs.asdict(value.price).items() if usd is not None}
+            price = {name: round(usd * _PER_MILLION, 6) for name, usd in known.items()}
             fields = {name: _plain(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
             return {**fields, "price": price}
         case Struct():

@@ -18,11 +18,17 @@ from providers.dialect import Profile
 
 
 class Price(Struct, frozen=True, kw_only=True):
-    """USD per token. `cached_input` is for prompt tokens that the provider reads from its own cache."""
+    """USD per token. `cached_input` is for prompt tokens that the provider reads from its own cache.
+
+    `cache_write` is for those that it writes there, `cache_write_hour` for those it keeps for an hour. None: they cost
+    what the others do.
+    """
 
     input: float
     output: float
     cached_input: float
+    cache_write: float | None = None
+    cache_write_hour: float | None = None
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):

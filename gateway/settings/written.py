@@ -21,11 +21,17 @@ ModelName = Annotated[str, Meta(min_length=1, pattern=r"^\S+$")]
 
 
 class PriceEntry(Struct, frozen=True, kw_only=True):
-    """USD per million tokens. Embedding models have no `output`; without `cached_input`, cached tokens cost `input`."""
+    """USD per million tokens. Embedding models have no `output`; without `cached_input`, cached tokens cost `input`.
+
+    So do those written to the provider's cache without `cache_write`; without `cache_write_hour`, those that are kept
+    there for an hour cost what the others do.
+    """
 
     input: NonNegative
     output: NonNegative | None = None
     cached_input: NonNegative | None = None
+    cache_write: NonNegative | None = None
+    cache_write_hour: NonNegative | None = None
 
 
 class ModelEntry(Struct, frozen=True, kw_only=True):

@@ -109,6 +109,7 @@ def read(body: bytes) -> tuple[list[ChatRequest], Form]:
             max_tokens=request.max_tokens,
             temperature=request.temperature,
             n=request.n or 1,
+            stop=[request.stop] if isinstance(request.stop, str) else request.stop or [],
             user=request.user,
             words=_WORDS,
         )

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from tests.acceptance.driving import World, impatient, with_keys, world_in
+from tests.acceptance.scripted import Scripted, scripted
 from tests.stores.cache.cache_world import Server
 
 with warnings.catch_warnings():
@@ -73,6 +74,19 @@ def claude(world: World) -> Iterator[anthropic.Anthropic]:
 async def async_claude(world: World) -> AsyncIterator[anthropic.AsyncAnthropic]:
     async with anthropic.AsyncAnthropic(base_url=world.url, api_key="any", max_retries=0) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def _stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    with scripted(tmp_path_factory.mktemp("played")) as made:
+        yield made
+
+
+@pytest.fixture
+def played(_stage: Scripted) -> Scripted:
+    """A gateway whose providers are scripted, forgetful at the beginning of each test."""
+    _stage.forget()
+    return _stage
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_what_a_format_cannot_express_is_refused_by_name_or_dropped_aloud(world:
 @pytest.mark.parametrize(
     ("model", "config", "names"),
     [
-        (ANTHROPIC, {"candidateCount": 2, "seed": 7}, ["generationConfig.candidateCount", "generationConfig.seed"]),
+        (ANTHROPIC, {"presencePenalty": 1, "seed": 7}, ["generationConfig.presencePenalty", "generationConfig.seed"]),
         (ANTHROPIC, {"temperature": 1.5}, ["generationConfig.temperature"]),
         (ANTHROPIC, {"responseMimeType": "application/json"}, ["generationConfig.responseMimeType"]),
         (OPENAI, {"top_k": 3}, ["generationConfig.topK"]),

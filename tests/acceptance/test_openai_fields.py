@@ -46,7 +46,7 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
     (ANTHROPIC, {"extra_body": {"frobnicate": 1}}, "frobnicate"),
     (GEMINI, {"extra_body": {"frobnicate": 1}}, "frobnicate"),
     (ANTHROPIC, {"seed": 1}, "seed"),
-    (ANTHROPIC, {"n": 2}, "n"),
+    (ANTHROPIC, {"n": 17}, "n"),
     (ANTHROPIC, {"logprobs": True}, "logprobs"),
     (ANTHROPIC, {"presence_penalty": 0.5}, "presence_penalty"),
     (ANTHROPIC, {"temperature": 1.5}, "temperature"),

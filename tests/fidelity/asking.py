@@ -120,14 +120,17 @@ SAMPLING = [
         "five stop sequences",
         {"anthropic": a(stop_sequences=list("VWXYZ")), "gemini": gc(stopSequences=list("VWXYZ"))},
         {
-            "openai": at("stop", list("VWXYZ")),
+            "openai": at("stop", list("VWXY")),
             "anthropic": at("stop_sequences", list("VWXYZ")),
             "gemini": at("generationConfig.stopSequences", list("VWXYZ")),
         },
+        {"openai": openai_reply({"content": "Good day.ZBeyond."})},
+        {ingress: no(says("Beyond")) for ingress in ("anthropic", "gemini")},
         gaps={
             "ask:openai": Gap("OpenAI's API takes four stop sequences at most."),
         },
-        notes={"openai": "it takes four at most, and the gateway does not stop an answer itself"},
+        absence=True,
+        notes={"openai": "it takes four at most; the gateway looks for the fifth itself"},
     ),
     Feature(
         "logprobs",
@@ -147,7 +150,7 @@ SAMPLING = [
     Feature(
         "two answers (n)",
         {"openai": o(n=2), "gemini": gc(candidateCount=2)},
-        {"openai": at("n", 2), "anthropic": at("n", 2), "gemini": at("generationConfig.candidateCount", 2)},
+        {"openai": at("n", 2), "gemini": at("generationConfig.candidateCount", 2)},
         {
             "openai": {
                 **openai_reply(),
@@ -163,13 +166,14 @@ SAMPLING = [
                     {**gemini_reply({"text": "Good day."})["candidates"][0], "index": 1},
                 ],
             },
+            "anthropic": anthropic_reply({"type": "text", "text": "Good day."}),
         },
         {
             "openai": has(index=1, message={"content": "Good day."}),
             "gemini": every(has(index=1), has(text="Good day.")),
         },
         gaps={"ask:anthropic": _NO_N},
-        notes={"anthropic": "it gives one answer to a request, and the gateway does not ask it several times"},
+        notes={"anthropic": "it gives one answer to a request, and the gateway asks it twice"},
     ),
     Feature(
         "logit bias",

@@ -186,8 +186,9 @@ def _settings(folder: Path) -> Settings:
             base_url=f"http://{name}.invalid",
             api_key=None,
             models=(ModelSettings(name=UPSTREAM[name], upstream=UPSTREAM[name], price=_FREE),),
-            # What is judged is translation: requests for responses are not passed on in their own form.
-            profile=replace(found[name].profile, responses=False),
+            # What is judged is translation: requests for responses are not passed on in their own form; and the models
+            # stand for those that give several answers to one call, too.
+            profile=replace(found[name].profile, responses=False, single_choice=""),
         )
         for name in DIALECTS
     }

@@ -26,6 +26,7 @@ DOORS = {
     "httptools": ("providers/http/connection.py",),
     "aiohappyeyeballs": ("providers/http/dialing.py",),
     "redis": ("cache/redis.py",),
+    "jsonschema_rs": ("gateway/schemas.py",),
     "litestar": ("gateway/app.py", "gateway/api/"),
     "sqlalchemy": ("gateway/store/", "migrations/"),
     "asyncpg": ("gateway/store/",),

@@ -26,11 +26,16 @@ class ProvidersAnswer(Struct):
 
 
 class ModelPrice(Struct):
-    """USD per million tokens; `cached_input` is null where cached tokens cost what the others do."""
+    """USD per million tokens; `cached_input` is null where cached tokens cost what the others do.
+
+    So is `cache_write`, and `cache_write_hour` where writing for an hour costs no more.
+    """
 
     input: float
     output: float
     cached_input: float | None
+    cache_write: float | None
+    cache_write_hour: float | None
 
 
 class ModelAnswer(Struct):

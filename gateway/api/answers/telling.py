@@ -21,6 +21,7 @@ _DID: Mapping[str, str] = {
     "timed_out": "did not answer in time",
     "unreachable": "could not be reached",
     "garbled": "gave an answer that is not in its format",
+    "misshapen": "gave an answer that does not follow the schema",
     "cut": "broke off its answer",
     "cancelled": "was given up",
     "hedged": "was outrun by another",

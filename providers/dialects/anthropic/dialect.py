@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, Glance
-from providers.dialect import Call, Headers, Profile, Quota, Target
+from providers.dialect import Call, Fit, Headers, Limits, Profile, Quota, Target
 from providers.dialects.anthropic import count, encode, faults
 from providers.dialects.anthropic import reply as replies
 from providers.dialects.anthropic.emit import StreamEncoder
@@ -52,6 +52,14 @@ class Anthropic:
     def quota(self, headers: Mapping[str, str]) -> Quota | None:
         """See `faults`. Never raises."""
         return faults.quota(headers)
+
+    def limits(self, target: Target) -> Limits:
+        """See `encode`."""
+        return encode.limits_of(target)
+
+    def refit(self, body: bytes, changes: Fit) -> bytes:
+        """See `encode`."""
+        return encode.refit(body, changes)
 
     def parse(self, body: bytes) -> ChatRequest:
         """See `parse`. Raises `InvalidRequest`."""

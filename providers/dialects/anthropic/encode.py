@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.chat import ChatRequest, Json
-from providers.dialect import Call, Inexpressible, Target
-from providers.dialects import proofs, wire
+from providers.dialect import Call, Fit, Inexpressible, Limits, Target
+from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic.options import options
 from providers.dialects.anthropic.turns import Lost, messages
 
@@ -24,6 +24,8 @@ PATH = "/v1/messages"
 #: Claude 2 to 4.5, by their names here and at resellers ("What's new in Claude 4.6": a last message of the assistant's
 #: is refused with a 400 from there on).
 _PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
+#: Claude 2 to 4, which cannot bind an answer to a schema ("Structured outputs": from Sonnet 4.5 and Opus 4.1 on).
+_SHAPELESS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet)-4(?:-0\b|-\d{8}|@|$))")
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -41,6 +43,25 @@ _block = msgspec.json.Decoder(_Block)
 def prefills(model: str) -> bool:
     """Whether the model goes on from a last message that is its own."""
     return _PREFILLS.search(model) is not None
+
+
+def limits_of(target: Target) -> Limits:
+    """One answer to a request; any number of stop sequences, but none of white space alone (it is refused with a 400).
+
+    A model that thinks first cannot be made to call a tool ("Extended thinking": only `auto` and `none`).
+    """
+    shapes = _SHAPELESS.search(target.upstream) is None
+    return limits.limits(target, 1, None, blank_stops=False, shapes=shapes, forces_thinking=False)
+
+
+def refit(body: bytes, changes: Fit) -> bytes:
+    """A message's body with these changes; the caller's own words for the shape of the answer are left to the API."""
+    found: dict[str, object] = dict(wire.fields(body))
+    if changes.stop is not None:
+        found["stop_sequences"] = changes.stop
+        if not changes.stop:
+            del found["stop_sequences"]
+    return _encoder.encode(found)
 
 
 def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:

@@ -109,6 +109,7 @@ def parse(body: bytes) -> ChatRequest:
         input_tokens=(len(body) - attached) // 4,
         max_tokens=request.max_tokens,
         temperature=request.temperature,
+        stop=request.stop_sequences or [],
         needs=frozenset(needs),
         user=_user(request.metadata),
         metadata=request.metadata,

@@ -29,12 +29,19 @@ class OutputDetails(Struct):
     thinking_tokens: int = 0
 
 
+class Written(Struct):
+    """Tokens written to the prompt cache, by how long they are kept there."""
+
+    ephemeral_1h_input_tokens: int = 0
+
+
 class Tokens(Struct):
     """`usage`, whole in an answer and in `message_start`, possibly only in part in `message_delta`."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: Written | None = None
     cache_read_input_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
     service_tier: str | None = None
@@ -55,6 +62,7 @@ class Tokens(Struct):
             cached_tokens=read,
             cache_write_tokens=written,
             reasoning_tokens=details.thinking_tokens if details else 0,
+            cache_write_hour_tokens=self.cache_creation.ephemeral_1h_input_tokens if self.cache_creation else 0,
         )
 
 
@@ -183,6 +191,8 @@ def tokens_out(usage: Usage) -> dict[str, Any]:
         "cache_read_input_tokens": read,
         "output_tokens": usage.output_tokens,
     }
+    if hour := usage.cache_write_hour_tokens:
+        tokens["cache_creation"] = {"ephemeral_5m_input_tokens": written - hour, "ephemeral_1h_input_tokens": hour}
     if usage.reasoning_tokens:
         tokens["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance
-from providers.dialect import Call, Headers, Profile, Quota, Target
+from providers.dialect import Call, Fit, Headers, Limits, Profile, Quota, Target
 from providers.dialects.gemini import count, embed, encode, faults, render
 from providers.dialects.gemini import reply as replies
 from providers.dialects.gemini.emit import StreamEncoder
@@ -46,6 +46,14 @@ class Gemini:
     def quota(self, headers: Mapping[str, str]) -> Quota | None:
         """None: the API has no rate-limit headers, and tells of a limit only when it is reached."""
         return None
+
+    def limits(self, target: Target) -> Limits:
+        """See `encode`."""
+        return encode.limits_of(target)
+
+    def refit(self, body: bytes, changes: Fit) -> bytes:
+        """See `encode`."""
+        return encode.refit(body, changes)
 
     def parse(self, body: bytes) -> ChatRequest:
         """The body alone: it names neither model nor streaming, which `parse_call` takes. Raises `InvalidRequest`."""

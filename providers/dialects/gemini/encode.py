@@ -11,15 +11,19 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Raw
 
 from providers.chat import ChatRequest, Json
-from providers.dialect import Call, Inexpressible, Target
-from providers.dialects import wire
-from providers.dialects.gemini.options import options
+from providers.dialect import Call, Fit, Inexpressible, Limits, Target
+from providers.dialects import limits, wire
+from providers.dialects.gemini.names import camel
+from providers.dialects.gemini.options import MAX_CHOICES, MAX_STOPS, options
 from providers.dialects.gemini.signatures import is_old, own_only
 from providers.dialects.gemini.turns import Lost, contents
 
 _encoder = msgspec.json.Encoder()
+_config = msgspec.json.Decoder(dict[str, Raw])
+_CONFIG = "generationConfig"
 
 
 def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
@@ -39,6 +43,28 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
         raise Inexpressible(dropped, "gemini")
     one = said.parallel_tool_calls is False
     return Call(path, _encoder.encode(body), dropped=dropped, first_call_only=one)
+
+
+def limits_of(target: Target) -> Limits:
+    """What the API reference allows: eight answers, five stop sequences."""
+    return limits.limits(target, MAX_CHOICES, MAX_STOPS)
+
+
+def refit(body: bytes, changes: Fit) -> bytes:
+    """A body with these changes, in whichever of the two spellings it is written."""
+    found: dict[str, object] = dict(wire.fields(body))
+    name = next((given for given in found if camel(given) == _CONFIG), _CONFIG)
+    given = found.get(name)
+    config: dict[str, object] = dict(_config.decode(given)) if isinstance(given, Raw) else {}
+    if changes.n is not None:
+        config = {key: value for key, value in config.items() if camel(key) != "candidateCount"}
+        if changes.n > 1:
+            config["candidateCount"] = changes.n
+    if changes.stop is not None:
+        config = {key: value for key, value in config.items() if camel(key) != "stopSequences"}
+        if changes.stop:
+            config["stopSequences"] = changes.stop
+    return _encoder.encode({**found, name: config})
 
 
 def path_of(target: Target, verb: str) -> str:

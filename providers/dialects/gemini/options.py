@@ -2,7 +2,8 @@
 
 What has no honest equivalent here, and why:
 - `user`: there is no such field.
-- More than 5 `stop` sequences, more than 8 choices, a `seed` beyond 32 bits: outside the ranges of the API reference.
+- More than 5 `stop` sequences and more than 8 choices, unless the gateway sees to the others (`fitting`); a `seed`
+  beyond 32 bits: outside the ranges of the API reference.
 - `metadata` becomes `labels`, whose keys and values are lower case letters, digits, `_` and `-`, 63 at most (the rule
   of Google Cloud's labels); any other is refused.
 - `service_tier` beyond standard (elsewhere `default`), flex and priority. `auto` leaves it open and is left out.
@@ -30,8 +31,8 @@ from providers.dialects.efforts import BUDGETS
 from providers.dialects.gemini.signatures import is_old
 from providers.dialects.gemini.turns import Lost
 
-_MAX_STOPS = 5
-_MAX_CHOICES = 8
+MAX_STOPS = 5
+MAX_CHOICES = 8
 _INT32 = range(-(2**31), 2**31)
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
@@ -77,8 +78,8 @@ def _sampling(said: Conversation, lost: Lost) -> Json:
     }
     config: Json = {name: value for name, value in fields.items() if value is not None}
     beyond = {
-        "stop": ("stopSequences", len(said.stop) > _MAX_STOPS),
-        "n": ("candidateCount", said.n > _MAX_CHOICES),
+        "stop": ("stopSequences", len(said.stop) > MAX_STOPS),
+        "n": ("candidateCount", said.n > MAX_CHOICES),
         "seed": ("seed", said.seed is not None and said.seed not in _INT32),
     }
     for name, (field, is_beyond) in beyond.items():

@@ -50,6 +50,7 @@ def parse_call(body: bytes, model: str, *, stream: bool) -> ChatRequest:
         max_tokens=config.max_output_tokens,
         temperature=config.temperature,
         n=config.candidate_count or 1,
+        stop=config.stop_sequences or [],
         needs=frozenset((*found.needs, *_needs(ask, config))),
         metadata=dict(ask.labels) if ask.labels else None,
         words=PLAIN_WORDS if present(config.response_json_schema) else WORDS,

@@ -12,6 +12,8 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
+from providers.chat import MOST_STOPS
+
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 _ABSENT = Raw(b"null")
 
@@ -133,7 +135,8 @@ class GenerationConfig(Sent):
     top_p: Ratio | None = None
     top_k: Annotated[float, Meta(ge=0)] | None = None
     candidate_count: Annotated[int, Meta(ge=1, le=8)] | None = None
-    stop_sequences: Annotated[list[str], Meta(max_length=5)] | None = None
+    #: The API takes five, and the gateway looks for the others.
+    stop_sequences: Annotated[list[str], Meta(max_length=MOST_STOPS)] | None = None
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Glance, Usage
-from providers.dialect import Call, Headers, Profile, Quota, Target
+from providers.dialect import Call, Fit, Headers, Limits, Profile, Quota, Target
 from providers.dialects.openai import embeddings, encode, faults, limits, passed
 from providers.dialects.openai import reply as replies
 from providers.dialects.openai.emit import StreamEncoder
@@ -46,6 +46,14 @@ class OpenAI:
     def quota(self, headers: Mapping[str, str]) -> Quota | None:
         """See `limits`. Never raises."""
         return limits.quota(headers)
+
+    def limits(self, target: Target) -> Limits:
+        """See `encode`."""
+        return encode.limits_of(target)
+
+    def refit(self, body: bytes, changes: Fit) -> bytes:
+        """See `encode`."""
+        return encode.refit(body, changes)
 
     def parse(self, body: bytes) -> ChatRequest:
         """See `parse`. Raises `InvalidRequest`."""

@@ -14,14 +14,15 @@ import msgspec
 from msgspec import Raw
 
 from providers.chat import ChatRequest, Json
-from providers.dialect import Call, Inexpressible, Target
-from providers.dialects import proofs, wire
-from providers.dialects.openai.options import options
+from providers.dialect import Call, Fit, Inexpressible, Limits, Target
+from providers.dialects import limits, proofs, wire
+from providers.dialects.openai.options import MAX_STOPS, choice_of, options, tool_of
 from providers.dialects.openai.shapes import details
 from providers.dialects.openai.turns import Lost, messages
 
 PATH = "/chat/completions"
 COMPLETIONS_PATH = "/completions"
+_MOST_CHOICES = 128
 _encoder = msgspec.json.Encoder()
 #: A label (`proofs`) at the beginning of a string; only a body that holds one anywhere is looked into.
 _LABELS = tuple(f'"{label}'.encode() for label in (proofs.CLAUDE, proofs.GEMINI))
@@ -40,6 +41,28 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     if dropped and not drop:
         raise Inexpressible(dropped, "openai")
     return Call(PATH, _encoder.encode(body), dropped=dropped)
+
+
+def limits_of(target: Target) -> Limits:
+    """What the API reference allows: 128 answers, four stop sequences."""
+    return limits.limits(target, _MOST_CHOICES, MAX_STOPS, shapes=target.profile.json_schema, own_shapes=True)
+
+
+def refit(body: bytes, changes: Fit) -> bytes:
+    """A chat completion's body with these changes."""
+    found: dict[str, object] = dict(wire.fields(body))
+    if changes.n is not None:
+        found["n"] = changes.n
+    if changes.stop is not None:
+        found["stop"] = changes.stop
+        if not changes.stop:
+            del found["stop"]
+    if changes.tools is not None and changes.choice is not None:
+        found.pop("response_format", None)
+        given = wire.fields(body).get("tools", Raw(b"null"))
+        found["tools"] = [*(_raws.decode(given) if bytes(given) != b"null" else []), *map(tool_of, changes.tools)]
+        found["tool_choice"] = choice_of(changes.choice)
+    return _encoder.encode(found)
 
 
 def encode_completion(request: ChatRequest, target: Target) -> Call:

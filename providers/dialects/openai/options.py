@@ -2,7 +2,7 @@
 
 What has no honest equivalent here, and why:
 - `top_k`: the API has no such field;
-- `stop` beyond four sequences, which is the most the API takes;
+- `stop` beyond four sequences, which is the most the API takes, unless the gateway looks for the others (`fitting`);
 - `effort.budget` beside a word: thinking is measured in words, and the word is the one that was given;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
 - what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
@@ -23,7 +23,7 @@ from providers.dialects.openai.turns import Lost
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
 _SCHEMA_NAME = "response"
 #: "Up to 4 sequences", says the API reference.
-_MAX_STOPS = 4
+MAX_STOPS = 4
 #: Fields with the same name and the same meaning on both sides; their default asks for nothing.
 _ALIKE = (
     "temperature",
@@ -48,7 +48,7 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         value = getattr(said, name)
         if value is not None and value != [] and value != {}:
             body[name] = value
-    if len(said.stop) > _MAX_STOPS:
+    if len(said.stop) > MAX_STOPS:
         lost.append("stop")
         del body["stop"]
     _answer(said, profile, body)
@@ -82,11 +82,11 @@ def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None
     """Tools and how they are chosen. Without tools the API refuses both fields, and there is nothing to choose."""
     choice = said.tool_choice
     if said.tools:
-        body["tools"] = [_tool(tool) for tool in said.tools]
+        body["tools"] = [tool_of(tool) for tool in said.tools]
     elif choice is None or choice.mode in ("auto", "none"):
         return
     if choice is not None:
-        body["tool_choice"] = _choice(choice)
+        body["tool_choice"] = choice_of(choice)
     if said.parallel_tool_calls is None:
         return
     if profile.parallel_tool_calls:
@@ -95,7 +95,8 @@ def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None
         lost.append("parallel_tool_calls")
 
 
-def _tool(tool: Tool) -> Json:
+def tool_of(tool: Tool) -> Json:
+    """A tool as the API writes it."""
     function: Json = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
@@ -106,7 +107,8 @@ def _tool(tool: Tool) -> Json:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice) -> str | Json:
+def choice_of(choice: ToolChoice) -> str | Json:
+    """A choice of tools as the API writes it."""
     if choice.allowed and choice.mode != "none":
         some = [{"type": "function", "function": {"name": name}} for name in choice.allowed]
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": some}}

@@ -51,6 +51,7 @@ def parse(body: bytes) -> ChatRequest:
         max_tokens=request.max_tokens if bound is None else bound,
         temperature=request.temperature,
         n=request.n or 1,
+        stop=[request.stop] if isinstance(request.stop, str) else request.stop or [],
         needs=frozenset(needs),
         user=request.safety_identifier or request.user,
         metadata=request.metadata,

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from providers.chat import MOST_STOPS
+
 NULL = b"null"
 ABSENT = Raw(NULL)
 #: How a tool call says that it calls a function. The field is required, and yet left out by some clients.
@@ -189,7 +191,8 @@ class Request(Struct, kw_only=True):
     max_completion_tokens: Bound | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    #: The API takes four, and the gateway looks for the others.
+    stop: str | Annotated[list[str], Meta(max_length=MOST_STOPS)] | None = None
     seed: int | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None

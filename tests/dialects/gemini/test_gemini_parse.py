@@ -134,7 +134,7 @@ def test_a_wrong_body_is_told_where(body: bytes, code: str, param: str | None) -
         {"topK": -1},
         {"maxOutputTokens": 0},
         {"candidateCount": 9},
-        {"stopSequences": list("abcdef")},
+        {"stopSequences": ["a"] * 65},
         {"logprobs": 21},
         {"thinkingConfig": {"thinkingBudget": -2}},
         {"max_output_tokens": "many"},

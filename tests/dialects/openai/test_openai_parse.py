@@ -147,7 +147,7 @@ def test_attached_bytes_are_not_counted_as_text(part: dict[str, Any]) -> None:
             for name, value in [
                 ("temperature", 2.1), ("temperature", "hot"), ("top_p", 1.1), ("frequency_penalty", -2.1),
                 ("presence_penalty", 3), ("n", 0), ("n", 129), ("top_logprobs", 21), ("max_tokens", 0),
-                ("max_completion_tokens", 0), ("stop", ["a", "b", "c", "d", "e"]), ("stream", "yes"), ("tools", {}),
+                ("max_completion_tokens", 0), ("stop", [""] * 65), ("stream", "yes"), ("tools", {}),
             ]
         ],
     ],

@@ -10,11 +10,11 @@ import pytest
 from gateway_world import Ledger, deployment, exchange
 from paused_time import PausedLoop
 
-from dwa import BALANCED, Balancer, Shape, Ticket
+from dwa import BALANCED, Balancer, Shape
 from gateway.catalog import Deployment, Resolution, Route
 from gateway.errors import GatewayError
-from gateway.exchange import Attempt
 from gateway.failover import Choosing, Failover, RetryPolicy, Won
+from gateway.racing import Lane
 from providers.dialect import Call, Inexpressible
 from providers.errors import TimedOut
 from providers.transport import Timeouts
@@ -72,10 +72,11 @@ class Scene:
             raise inexpressible
         return Call(f"/{one.model}", one.key.encode())
 
-    async def dispatch(self, one: Deployment, call: Call, ticket: Ticket, _attempt: Attempt) -> str:
+    async def dispatch(self, lane: Lane) -> str:
+        one, call = lane.deployment, lane.call
         assert call.body == one.key.encode(), "sent what was made for another"
         self.calls.append(one.provider)
-        if ticket.sequel is not None:
+        if lane.ticket.sequel is not None:
             self.sequels.append(one.provider)
         self.times.append(asyncio.get_running_loop().time() - self.exchange.began)
         step = self._step(one)

@@ -17,7 +17,7 @@ from gateway.api.native import Native, NativeEncoder, closing, dress, metadata
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.caching import Kept
 from gateway.exchange import Attempt, Exchange, Preferences
-from gateway.settling import Meter
+from gateway.metering import Meter
 from providers.chat import (
     Begin,
     ChatChunk,
