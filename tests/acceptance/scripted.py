@@ -228,7 +228,9 @@ def whole(reply: Json) -> Says:
 
 def events(dialect: str, reply: Json, *, upto: bytes | None = None, ends: str = "well") -> Says:
     """The same as a stream, an event at a time; `upto` the event that holds this, and no further."""
-    pieces = [one + b"\n\n" for one in streamed(dialect, reply).split(b"\n\n") if one]
+    stream = streamed(dialect, reply)
+    end = b"\r\n\r\n" if b"\r\n" in stream else b"\n\n"
+    pieces = [one + end for one in stream.split(end) if one]
     if upto is not None:
         last = next(number for number, one in enumerate(pieces) if upto in one)
         pieces = pieces[: last + 1]

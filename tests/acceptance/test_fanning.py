@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.scripted import MODELS, PRICE, Json, Says, Script, Scripted, dialect_of, events, scripted, whole
-from tests.fidelity.wire import anthropic_reply, assembled, gemini_reply, openai_reply
+from tests.fidelity.reading import assembled
+from tests.fidelity.wire import anthropic_reply, gemini_reply, openai_reply
 
 #: One answer: 11 tokens in, 7 out.
 EACH = 11 * PRICE.input + 7 * PRICE.output

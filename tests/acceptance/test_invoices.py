@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.scripted import MODELS, Heard, Json, Says, Scripted, dialect_of, events, whole
-from tests.fidelity.wire import anthropic_reply, assembled, gemini_reply, openai_reply
+from tests.fidelity.reading import assembled
+from tests.fidelity.wire import anthropic_reply, gemini_reply, openai_reply
 
 #: USD per token.
 IN, OUT, READ, WRITTEN, HOUR = 2e-6, 8e-6, 0.5e-6, 2.5e-6, 4e-6

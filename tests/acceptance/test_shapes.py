@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.scripted import MODELS, PRICE, Heard, Json, Says, Scripted, events, scripted, whole
-from tests.fidelity.wire import assembled, openai_reply
+from tests.fidelity.reading import assembled
+from tests.fidelity.wire import openai_reply
 
 SCHEMA = {
     "type": "object",

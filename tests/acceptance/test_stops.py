@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.scripted import MODELS, PRICE, Heard, Json, Says, Scripted, dialect_of, events, whole
-from tests.fidelity.wire import anthropic_reply, assembled, gemini_reply, openai_reply
+from tests.fidelity.reading import assembled
+from tests.fidelity.wire import anthropic_reply, gemini_reply, openai_reply
 
 #: More than OpenAI and Gemini take, the last one a sequence that Anthropic refuses.
 STOPS = ["<a>", "<b>", "<c>", "<d>", "<e>", "\n\n"]
