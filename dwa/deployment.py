@@ -20,7 +20,7 @@ from dwa.explore import TYPICAL_PROMPT, Traffic
 from dwa.hedge import learn_longer
 from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 from dwa.ledger import Ledger
-from dwa.length import Lengths
+from dwa.length import UNTOLD, Lengths
 from dwa.load import allotted, charged
 from dwa.overdue import Overdue
 from dwa.params import Params
@@ -210,6 +210,7 @@ class Deployment:
         self.quota.sent(now, int(ticket.shape.input_tokens + ticket.answer))
         self.breaker.dispatched(now)
         self.overdue.watch(ticket, self.latency)
+        self._lengths.sent(ticket)
 
     def spoke(self, ticket: Ticket, now: float) -> None:
         """The first token is here."""
@@ -223,12 +224,11 @@ class Deployment:
 
     def succeeded(self, ticket: Ticket, now: float, prompt: int, answer: int, cost: float | None, cached: int) -> None:
         """A whole answer."""
-        self._end(ticket)
+        self._end(ticket, answer)
         seconds = now - ticket.started
         changes = self.latency.changes
         surprise = self._learn_speed(ticket, now, seconds, prompt, answer, cached)
         self._learn_price(ticket.candidate, prompt, answer, cost, cached)
-        self._lengths.learn(ticket.shape, answer)
         self._traffic.answered(seconds)
         self.peak.answered(now, seconds)
         if ticket.sticky is not None:
@@ -299,10 +299,8 @@ class Deployment:
         """An ending that says nothing about the host."""
         self._end(ticket)
         self._free_probe(ticket)
-        if caller_error:
-            self.tally.caller_errors += 1
-        else:
-            self.tally.cancelled += 1
+        self.tally.caller_errors += caller_error
+        self.tally.cancelled += not caller_error
         self.review(now)
 
     def outrun(self, ticket: Ticket, now: float) -> None:
@@ -317,7 +315,8 @@ class Deployment:
 
     # --- parts -------------------------------------------------------------------------------------------------
 
-    def _end(self, ticket: Ticket) -> None:
+    def _end(self, ticket: Ticket, tokens: int = UNTOLD) -> None:
+        self._lengths.ended(ticket, tokens)
         self.in_flight -= 1
         self.overdue.drop(ticket)
 

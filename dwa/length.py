@@ -5,16 +5,30 @@ octave of prompt tokens, the two things known before. A pair with few answers le
 and those on `Params.output_tokens`. The mean, not the median: loss is linear in tokens. Old answers fade at
 `length_gain`. The caller's max_tokens caps the forecast.
 
+Answers are counted in the order in which they were asked for, whoever answers, since the short ones are back first: in
+the first seconds of a gateway, or of a rush, a mean of those alone forecasts half of what is coming, and the host with
+the most traffic then looks overdue with all of it (three starts in ten benched a healthy host for that). So an answer
+waits until none that was asked for before it runs any more, or until `AWAITED` were asked for since.
+
 Memory is bounded: the least recently taught (route, size) pair is dropped.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections import deque
+from typing import TYPE_CHECKING, cast
 
 from dwa.candidate import Shape
 from dwa.params import Params
 
+if TYPE_CHECKING:
+    from dwa.ticket import Ticket
+
+RUNNING, UNTOLD, PASSED = -1, -2, -3
+"""In place of an answer's tokens: it is still to come; it ended without one; it runs, and is waited for no longer."""
+AWAITED = 512
+"""Requests in flight among which answers are put in order. Doubled: one that hangs for a minute holds up the lengths of
+twice as many; halved: busy gateways count the short ones first again."""
 LEAN = 5.0
 """Answers that the forecast of the prompt size is worth. Doubled: new routes learn late; halved: they jump."""
 
@@ -22,13 +36,15 @@ LEAN = 5.0
 class Lengths:
     """Output tokens to expect."""
 
-    __slots__ = ("_means", "_params", "_sizes")
+    __slots__ = ("_awaited", "_means", "_params", "_sizes")
 
     def __init__(self, params: Params) -> None:
         self._params = params
         self._means: dict[tuple[str, int], tuple[float, float]] = {}
         """(route, octave) → (answers counted, mean)."""
         self._sizes: dict[int, tuple[float, float]] = {}
+        self._awaited: deque[Ticket] = deque()
+        """In the order of dispatch; the first of them runs."""
 
     def expect(self, shape: Shape) -> float:
         """Output tokens expected, at least 1."""
@@ -41,6 +57,29 @@ class Lengths:
         if shape.output_tokens is not None and shape.output_tokens < known:
             known = float(shape.output_tokens)
         return known if known > 1.0 else 1.0
+
+    def sent(self, ticket: Ticket) -> None:
+        """A request was dispatched; its end is to be told, once."""
+        self._awaited.append(ticket)
+        if len(self._awaited) > AWAITED:
+            self._awaited[0].tokens = PASSED
+            self._settle()
+
+    def ended(self, ticket: Ticket, tokens: int) -> None:
+        """It ended, with an answer of so many tokens or `UNTOLD`."""
+        passed = ticket.tokens == PASSED
+        ticket.tokens = tokens
+        if not passed:
+            self._settle()
+        elif tokens >= 0:
+            self.learn(ticket.shape, tokens)
+
+    def _settle(self) -> None:
+        awaited = self._awaited
+        while awaited and awaited[0].tokens != RUNNING:
+            first = awaited.popleft()
+            if first.tokens >= 0:
+                self.learn(first.shape, first.tokens)
 
     def learn(self, shape: Shape, output_tokens: int) -> None:
         """An answer of `output_tokens` came to a request of this shape."""

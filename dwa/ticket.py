@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dwa.candidate import Candidate, Shape
+from dwa.length import RUNNING
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
@@ -51,6 +52,7 @@ class Ticket:
         "sharpness",
         "started",
         "sticky",
+        "tokens",
     )
 
     def __init__(
@@ -72,6 +74,8 @@ class Ticket:
         self.started = clock()
         self.answer = answer
         """Output tokens expected at dispatch."""
+        self.tokens = RUNNING
+        """Output tokens of its answer, once that is there (`length.py`)."""
         self.busy = deployment.crowd + 1
         """Requests in flight at dispatch, this one and those of other replicas included."""
         self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
