@@ -94,6 +94,8 @@ class Program:
         """Start as the foreground program of a terminal, and wait for nothing."""
 
         def take() -> None:
+            # As a login shell starts its programs: whoever runs the tests under nohup would hand down its deafness.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
         with self.said.open("ab") as said:

@@ -187,12 +187,12 @@ def test_the_sdk_calls_functions_by_itself(gemini: genai.Client, model: str) -> 
 
     config = types.GenerateContentConfig(tools=[weather], automatic_function_calling={"maximum_remote_calls": 2})  # pyright: ignore[reportArgumentType] - plain data
     reply = gemini.models.generate_content(model=model, contents="#sim tool=weather", config=config)
-    assert asked
-    # The simulator asks again whatever it was told; what counts is that it took the function's answer.
+    assert len(asked) == 1
     said = [part for content in reply.automatic_function_calling_history or [] for part in content.parts or []]
     answers = [part.function_response.response for part in said if part.function_response]
-    assert answers[0] == {"result": "rain"}
-    assert reply.function_calls
+    assert answers == [{"result": "rain"}]
+    assert reply.function_calls is None
+    assert "rain" in (reply.text or "")
 
 
 @every_dialect
