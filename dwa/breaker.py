@@ -172,8 +172,10 @@ class Breaker:
         if state in (OPEN, HALF_OPEN):
             if not shut:
                 self._open(now, 0.0)
-                self.opened_at, self.hung = changed_at, hung
-            if self.probe_sent is None:
+                self.hung = hung
+            self.opened_at = changed_at
+            if self.probe_sent is None or self.probe_sent < changed_at:
+                self.probe_void()
                 self.state = OPEN
                 self.reopens_at = max(reopens_at, now) + patience
             changed = not shut
@@ -219,7 +221,7 @@ class Breaker:
 
     def _probed(self, now: float, dispatched: float, *, failed: bool, pause: float) -> bool:
         if dispatched < self.opened_at:
-            return False  # dispatched before it opened: its evidence is already in
+            return False  # from before it opened, here or where that was told: its evidence is already in
         if failed:
             self._open(now, pause)
         else:
@@ -248,11 +250,13 @@ class Breaker:
         self.ramp *= self._params.ramp_growth
         if self.ramp < 1.0:
             return False
-        self.state, self.ramp, self.changed_at, self.mark = CLOSED, 1.0, now, ""
+        # No transition to tell: it rests on the recovery, and what was found broken since is the later news.
+        self.state, self.ramp = CLOSED, 1.0
         return True
 
     def _recover(self, now: float, dispatched: float) -> None:
-        self.state, self.ramp, self.changed_at, self.mark = RAMP, self._params.ramp_start, now, ""
+        # The host was well when it took that request: an opening between that and its answer is later.
+        self.state, self.ramp, self.changed_at, self.mark = RAMP, self._params.ramp_start, dispatched, ""
         self.since = dispatched
         self.reopens_at = now
         self._pause = 0.0 if self._pause <= self._params.pause_min_s else self._pause / self._params.pause_growth

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from dwa_world import Fleet, Host, World, host
 
-from dwa import Candidate
+from dwa import Candidate, Ticket
 from dwa.sharing import FRESH_S, ROUNDS, Replica
 
 
@@ -255,3 +255,74 @@ def test_what_a_host_may_have_in_flight_is_shared_out_and_all_of_it_ones_own_aga
     fleet.wait(FRESH_S + 1)
     fleet.replicas[1].hear({}, 100.0)
     assert admitted(other) == 4
+
+
+def probed(world: World) -> Ticket:
+    """The request that looks whether a is back."""
+    world.rank()
+    assert host(world, "a/m").breaker.state == "half_open"
+    return world.begin("a/m")
+
+
+def states(fleet: Fleet) -> list[str]:
+    return [host(world, "a/m").breaker.state for world in fleet.worlds]
+
+
+def test_who_climbs_late_does_not_bring_back_what_others_have_found_broken_since() -> None:
+    fleet = Fleet(2)
+    one, other = fleet.worlds
+    one.fail("a/m", 0.1, 3)
+    fleet.exchange()
+    fleet.wait(8.0)
+    probe = probed(one)
+    fleet.wait(1.0)
+    probe.success(1000, 100)
+    fleet.exchange()
+    assert states(fleet) == ["ramp", "ramp"]
+    before = [one.begin("a/m") for _ in range(6)]
+    fleet.wait(0.5)
+    other.fail("a/m", 0.01, 3)
+    fleet.wait(0.5)
+    for ticket in before:
+        ticket.success(1000, 100)
+    assert states(fleet) == ["closed", "open"]
+    fleet.exchange()
+    assert states(fleet) == ["open", "open"]
+
+
+def test_a_probe_from_before_anothers_opening_proves_nothing() -> None:
+    fleet = Fleet(2)
+    one, other = fleet.worlds
+    one.fail("a/m", 0.1, 3)
+    fleet.exchange()
+    fleet.wait(12.0)
+    probe = probed(other)
+    fleet.wait(0.1)
+    probed(one).success(1000, 100)
+    fleet.wait(0.5)
+    one.fail("a/m", 0.01, 3)
+    fleet.exchange()
+    fleet.wait(0.5)
+    probe.success(1000, 100)
+    assert states(fleet) == ["open", "open"]
+    # And it holds no place: the next one may look when it is time.
+    fleet.wait(12.0)
+    probed(other).success(1000, 100)
+    assert states(fleet)[1] == "ramp"
+
+
+def test_a_recovery_is_as_late_as_the_request_that_proved_it() -> None:
+    fleet = Fleet(2)
+    one, other = fleet.worlds
+    one.fail("a/m", 0.1, 3)
+    fleet.exchange()
+    fleet.wait(12.0)
+    probe = probed(one)
+    fleet.wait(0.5)  # more than the clocks of the two differ
+    probed(other).success(1000, 100)
+    other.fail("a/m", 0.01, 3)
+    fleet.wait(0.5)
+    probe.success(1000, 100)
+    assert states(fleet) == ["ramp", "open"]
+    fleet.exchange()
+    assert states(fleet) == ["open", "open"]
