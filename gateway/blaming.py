@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dwa import Ticket
-from gateway.exchange import Attempt
+from gateway.catalog import Price
+from gateway.exchange import Attempt, Exchange
 from providers.errors import Fault, Throttled
 
 #: A deployment that had this long, in seconds, and gave nothing is blamed for the caller's deadline; a caller in more
 #: of a hurry than that says nothing about the deployment.
 _FAIR_CHANCE = 10.0
+
+
+def pay(exchange: Exchange, attempt: Attempt, price: Price, fault: Fault) -> None:
+    """Bill what was answered on the way to the fault, to its attempt and to the exchange."""
+    if fault.spent is not None:
+        attempt.usage, attempt.cost = fault.spent, price.of(fault.spent)
+        exchange.usage = exchange.usage.plus(fault.spent)
+        exchange.cost += attempt.cost
 
 
 def blame(ticket: Ticket, attempt: Attempt, fault: Fault, *, out_of_time: bool) -> None:

@@ -138,7 +138,7 @@ class Chat(Validated):
         try:
             return amended(reply, call.amends, self._judge(call))
         except Misshapen as fault:
-            fault.usage = reply.usage
+            fault.spent = reply.usage
             raise
 
     def amended(self, flow: client.Flow, call: Call) -> Amended:

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
-from gateway.blaming import blame
+from gateway.blaming import blame, pay
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange
@@ -317,9 +317,7 @@ class _Run(Generic[T]):
 
     def _settle(self, lane: Lane, fault: Fault) -> None:
         deployment, attempt = lane.deployment, lane.attempt
-        if fault.spent is not None:
-            attempt.usage, attempt.cost = fault.spent, deployment.price.of(fault.spent)
-            self._exchange.cost += attempt.cost
+        pay(self._exchange, attempt, deployment.price, fault)
         if self._cap is not None and attempt.usage is None:
             self._cap.give_back(deployment.key)
         # The call was given the earlier of the caller's deadline and the provider's own total.

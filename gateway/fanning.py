@@ -19,17 +19,16 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from gateway.amended import Amended
-from gateway.blaming import blame
+from gateway.blaming import blame, pay
 from gateway.calls import Answer, Chat, Opened, Passed, Work
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Choosing, Failover
 from gateway.metering import Meter
 from gateway.racing import Lane, all_over
-from gateway.settling import wasted
 from gateway.weaving import Strand, Woven
 from providers.chat import ChatReply, Usage
 from providers.client import Flow
-from providers.errors import Fault, Misshapen
+from providers.errors import Fault
 from providers.transport import Transport
 
 R = TypeVar("R")
@@ -64,7 +63,7 @@ class Dispatching:
         async def ask(one: Lane) -> Answer:
             return await work.whole(self._transport, one.deployment, one.call, self._deadline, created=created)
 
-        return await self._asked(lane, ask)
+        return await ask(lane)
 
     async def stream(self, lane: Lane) -> Opened:
         """A stream past its first content. Raises a `Fault`."""
@@ -133,13 +132,13 @@ class Dispatching:
 
     async def _together(self, lane: Lane, lanes: list[Lane], ask: Callable[[Lane], Awaitable[R]]) -> list[R]:
         """All answers. Raises the `Fault` of one that has failed for good, which is then the lane's own."""
-        failed: list[Lane] = []
+        failed: list[tuple[Attempt, Fault]] = []
 
         async def asked(one: Lane) -> R:
             try:
                 return await self._patiently(one, ask)
-            except Fault:
-                failed.append(one)
+            except Fault as fault:
+                failed.append((one.attempt, fault))
                 raise
 
         tasks = [asyncio.create_task(asked(one)) for one in lanes]
@@ -149,12 +148,14 @@ class Dispatching:
             for task in tasks:
                 task.cancel()
             await all_over(tasks)
-            for one in lanes:
-                # Two may have failed at once: one of them is the lane's to settle.
-                if failed and one is failed[0]:
-                    _swap(lane, one)
-            for one in lanes[1:]:
-                if not one.over:
+            if failed:
+                _swap(lane, next(one for one in lanes if one.attempt is failed[0][0]))
+            # Two may have failed at once: the other is not the lane's to settle.
+            faults = [next((fault for attempt, fault in failed if attempt is one.attempt), None) for one in lanes]
+            for one, fault in zip(lanes[1:], faults[1:], strict=True):
+                if fault is not None:
+                    self._fail(one, fault)
+                elif not one.over:
                     self._note(one, "cancelled")
                     one.ticket.cancelled()
             raise
@@ -162,24 +163,21 @@ class Dispatching:
     async def _patiently(self, one: Lane, ask: Callable[[Lane], Awaitable[R]]) -> R:
         """An answer, at the second try if need be."""
         try:
-            return await self._asked(one, ask)
+            return await ask(one)
         except Fault as fault:
             pause = self._failover.pause_after(fault)
             if pause is None or self._failover.now() + pause >= self._deadline:
                 raise
-            self._note(one, fault.kind)
-            blame(one.ticket, one.attempt, fault, out_of_time=False)
+            self._fail(one, fault)
             await asyncio.sleep(pause)
         self._renewed(one)
-        return await self._asked(one, ask)
+        return await ask(one)
 
-    async def _asked(self, one: Lane, ask: Callable[[Lane], Awaitable[R]]) -> R:
-        try:
-            return await ask(one)
-        except Misshapen as fault:
-            if fault.usage is not None:
-                wasted(self._exchange, one, fault.usage)
-            raise
+    def _fail(self, one: Lane, fault: Fault) -> None:
+        """It has failed, and is not the one that the request is settled with."""
+        self._note(one, fault.kind)
+        pay(self._exchange, one.attempt, one.deployment.price, fault)
+        blame(one.ticket, one.attempt, fault, out_of_time=False)
 
     def _renewed(self, one: Lane) -> Lane:
         """The same call as another attempt, begun now."""

@@ -15,7 +15,6 @@ from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
 from gateway.metering import Meter
-from gateway.racing import Lane
 from gateway.weaving import Woven
 from providers.chat import Usage
 from providers.client import Flow
@@ -97,14 +96,6 @@ def _told(exchange: Exchange, flow: Flow | Passage | InTurn | Amended | Woven) -
     """The request's tokens are those of all its streams."""
     if isinstance(flow, Woven):
         exchange.usage = flow.usage()
-
-
-def wasted(exchange: Exchange, lane: Lane, usage: Usage) -> None:
-    """A whole answer that is none to the caller: it is paid for all the same."""
-    lane.attempt.usage = usage
-    lane.attempt.cost = lane.deployment.price.of(usage)
-    exchange.usage = exchange.usage.plus(usage)
-    exchange.cost += lane.attempt.cost
 
 
 def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:

@@ -65,7 +65,7 @@ class Fault(Exception):
         if retry_after is not None:
             retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if isfinite(retry_after) else None
         self.retry_after = retry_after
-        #: Tokens of answers that came before it, where an attempt takes several: they are paid for all the same.
+        #: Tokens of answers that came all the same, and are paid for: before it, or what it is about.
         self.spent: Usage | None = None
 
     @property
@@ -140,8 +140,6 @@ class Misshapen(Fault):
     """The provider's answer does not follow the schema that was asked for."""
 
     kind, retry_same = "misshapen", True
-    #: The tokens of the answer, which is paid for.
-    usage: Usage | None = None
 
 
 class Cut(Fault):
