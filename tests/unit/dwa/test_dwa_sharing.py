@@ -264,16 +264,22 @@ def probed(world: World) -> Ticket:
     return world.begin("a/m")
 
 
+def broken_for(seconds: float) -> tuple[Fleet, World, World]:
+    """Two, of which the first has found a broken and told the other, so long ago."""
+    fleet = Fleet(2)
+    one, other = fleet.worlds
+    one.fail("a/m", 0.1, 3)
+    fleet.exchange()
+    fleet.wait(seconds)
+    return fleet, one, other
+
+
 def states(fleet: Fleet) -> list[str]:
     return [host(world, "a/m").breaker.state for world in fleet.worlds]
 
 
 def test_who_climbs_late_does_not_bring_back_what_others_have_found_broken_since() -> None:
-    fleet = Fleet(2)
-    one, other = fleet.worlds
-    one.fail("a/m", 0.1, 3)
-    fleet.exchange()
-    fleet.wait(8.0)
+    fleet, one, other = broken_for(8.0)
     probe = probed(one)
     fleet.wait(1.0)
     probe.success(1000, 100)
@@ -291,11 +297,7 @@ def test_who_climbs_late_does_not_bring_back_what_others_have_found_broken_since
 
 
 def test_a_probe_from_before_anothers_opening_proves_nothing() -> None:
-    fleet = Fleet(2)
-    one, other = fleet.worlds
-    one.fail("a/m", 0.1, 3)
-    fleet.exchange()
-    fleet.wait(12.0)
+    fleet, one, other = broken_for(12.0)
     probe = probed(other)
     fleet.wait(0.1)
     probed(one).success(1000, 100)
@@ -312,11 +314,7 @@ def test_a_probe_from_before_anothers_opening_proves_nothing() -> None:
 
 
 def test_a_recovery_is_as_late_as_the_request_that_proved_it() -> None:
-    fleet = Fleet(2)
-    one, other = fleet.worlds
-    one.fail("a/m", 0.1, 3)
-    fleet.exchange()
-    fleet.wait(12.0)
+    fleet, one, other = broken_for(12.0)
     probe = probed(one)
     fleet.wait(0.5)  # more than the clocks of the two differ
     probed(other).success(1000, 100)

@@ -27,7 +27,7 @@ class Two(Chat):
     """Of three calls the second and the third fail in the same breath, the first never answers."""
 
     async def heard(
-        self, _transport: Transport, _deployment: Deployment, call: Call, _deadline: float
+        self, transport: Transport, deployment: Deployment, call: Call, deadline: float
     ) -> tuple[ChatReply, Mapping[str, str]]:
         if call.path == "/1":
             await asyncio.Event().wait()
