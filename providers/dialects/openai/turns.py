@@ -5,7 +5,8 @@ Equivalents that are not letter for letter:
   calls; what else the user said follows in one message;
 - tool messages hold text only: images and files of a result follow in the user's message, each after a line of text
   that names the call;
-- the API has no mark for a failed tool: its text begins with `Error:`.
+- the API has no mark for a failed tool: its text begins with `Error:`;
+- an id that is longer than the API takes is its digest, in a call and its result alike.
 
 Left out without a word: thoughts, which another provider's model had and which are not what the user said; signatures
 of calls; and cache markers, which are hints. What no message can hold (a sound in the assistant's mouth, a document
@@ -15,12 +16,15 @@ known by address only …) is named in `lost`, as the API would name it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from providers.chat import Audio, Document, Image, Json, Part, Reasoning, RefusalText, Text, ToolCall, ToolResult, Turn
 
 #: Names of what cannot be said, in the order met.
 Lost = list[str]
 
+#: Characters; a longer id of a call is refused with a 400 ("string too long"). Other providers' own are longer.
+_LONGEST_ID = 40
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "text/html": ".html", "text/csv": ".csv"}
 
 
@@ -62,7 +66,7 @@ def _user(turn: Turn, lost: Lost) -> list[Json]:
     for part in turn.parts:
         if isinstance(part, ToolResult):
             text, media = _result(part, lost)
-            results.append({"role": "tool", "tool_call_id": part.id, "content": text})
+            results.append({"role": "tool", "tool_call_id": _id(part.id), "content": text})
             content += media
         else:
             content += _content(part, lost)
@@ -79,7 +83,7 @@ def _result(result: ToolResult, lost: Lost) -> tuple[str | list[Json], list[Json
         if not isinstance(part, Text):
             media += _content(part, lost)
     if media:
-        label = f"Content of the result of tool call {result.id}:"
+        label = f"Content of the result of tool call {_id(result.id)}:"
         media.insert(0, {"type": "text", "text": label})
         texts = texts or ["The content follows in the next user message."]
     if result.is_error:
@@ -87,6 +91,10 @@ def _result(result: ToolResult, lost: Lost) -> tuple[str | list[Json], list[Json
     if len(texts) > 1:
         return [{"type": "text", "text": text} for text in texts], media
     return texts[0] if texts else "", media
+
+
+def _id(given: str) -> str:
+    return given if len(given) <= _LONGEST_ID else sha256(given.encode()).hexdigest()[:_LONGEST_ID]
 
 
 def _assistant(turn: Turn, lost: Lost) -> Json:
@@ -99,7 +107,7 @@ def _assistant(turn: Turn, lost: Lost) -> Json:
             content.append({"type": "refusal", "refusal": part.text})
         elif isinstance(part, ToolCall):
             calls.append(
-                {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
+                {"id": _id(part.id), "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
             )
         elif not isinstance(part, Reasoning):
             lost.append(_name(part))

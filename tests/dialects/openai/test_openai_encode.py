@@ -357,3 +357,18 @@ def test_an_embedding_field_without_a_name_is_refused_or_named() -> None:
     call = OPENAI.encode_embedding(request, TARGET, drop=True)
     assert call.dropped == ("taskType",)
     assert json.loads(call.body) == {"model": MODEL, "input": ["x"]}
+
+
+def test_an_id_is_never_longer_than_the_api_takes() -> None:
+    ids = ["c" * 40, "c" * 41, "d" * 200]
+    calls: list[Any] = [ToolCall(one, "f", "{}") for one in ids]
+    picture = Image(data="AA==", media_type="image/png")
+    answers: list[Any] = [ToolResult(one, [Text("x"), picture]) for one in ids]
+    said = sent(Conversation([_HI, Turn("assistant", calls), Turn("user", answers)]))
+    _, asked, *answered, beside = said["messages"]
+    written = [call["id"] for call in asked["tool_calls"]]
+    assert written[0] == ids[0]
+    assert len(set(written)) == 3
+    assert all(len(one) == 40 for one in written)
+    assert [message["tool_call_id"] for message in answered] == written
+    assert [one for one in written if one in json.dumps(beside)] == written
