@@ -9,7 +9,8 @@ Anthropic's rules and what is made of them:
   to what was said before it. Older models refuse the role with a clear 400: that is theirs to say.
 - A conversation of nothing but system turns is a user's message: the API demands one.
 - Consecutive turns of one role are one message; tool results come first in theirs.
-- Empty text says nothing and is refused by the API, so it is left out, with its message when nothing else is in it.
+- Empty text, white space alone included, says nothing and is refused by the API, so it is left out, with its message
+  when nothing else is in it.
 - Reasoning that this provider did not prove is left out: another's signature proves nothing here, and thoughts are not
   the user's content; so are thoughts that nothing follows, which the API refuses at the end of a message. Whatever
   stays in this dialect keeps its bytes and its signatures.
@@ -133,11 +134,11 @@ def _marked(block: Json, marker: Json | None) -> Json:
 
 
 def _text(part: Text, lost: Lost) -> Json | None:
-    return _marked({"type": "text", "text": part.text}, part.cache_control) if part.text else None
+    return _marked({"type": "text", "text": part.text}, part.cache_control) if part.text.strip() else None
 
 
 def _refusal(part: RefusalText, lost: Lost) -> Json | None:
-    return {"type": "text", "text": part.text} if part.text else None
+    return {"type": "text", "text": part.text} if part.text.strip() else None
 
 
 def _reasoning(part: Reasoning, lost: Lost) -> Json | None:
