@@ -10,7 +10,7 @@ allowed dropping, is named in `Call.dropped`. Never a silent loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
@@ -101,18 +101,24 @@ class Target(Struct, frozen=True):
     max_output: int | None = None
 
 
+def every(schema: Json) -> bool:
+    """Every schema is one to which a model binds its answer."""
+    return True
+
+
 class Limits(Struct, frozen=True):
     """What of a request a model does by itself: so many answers, so many stop sequences (None: any number).
 
-    `blank_stops`: of nothing but white space among them; `shapes`: it binds its answer to a schema; `own_shapes`: that
-    it does not holds for requests in its own dialect too; `forces_thinking`: it can be made to call a tool although it
-    thinks first.
+    `blank_stops`: of nothing but white space among them; `shapes`: it binds its answer to schemas, namely to those
+    that it `binds`; `own_shapes`: that it has none holds for requests in its own dialect too; `forces_thinking`: it can
+    be made to call a tool although it thinks first.
     """
 
     choices: int
     stops: int | None
     blank_stops: bool = True
     shapes: bool = True
+    binds: Callable[[Json], bool] = every
     own_shapes: bool = False
     forces_thinking: bool = True
 

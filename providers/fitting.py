@@ -88,13 +88,14 @@ def _plan(request: ChatRequest, dialect: Dialect, target: Target, *, drop: bool,
         left = left[: MOST_STOPS - len(sent)]
     plan.amends = Amends(tuple(left))
     # In a caller's own words for his own provider, which fields a model knows is his to say, unless a profile says it.
-    bound = limits.shapes or (request.dialect == dialect.name and not limits.own_shapes)
-    wanted = _shape(request) if validate or not bound else None
+    own = request.dialect == dialect.name
+    bound = limits.shapes or (own and not limits.own_shapes)
+    wanted = _shape(request) if validate or not (own and bound) else None
     if wanted is not None and wanted.schema is not None:
-        if bound:
+        if not bound or not (own or limits.binds(wanted.schema)):
+            _bind(plan, request, wanted, limits, dialect, drop=drop, validate=validate)
+        elif validate:
             plan.amends = replace(plan.amends, schema=wanted.schema)
-        else:
-            _bind(plan, request, wanted, limits, dialect.name, validate=validate)
     return plan
 
 
@@ -113,21 +114,32 @@ def _shape(request: ChatRequest) -> ResponseFormat | None:
 
 
 def _bind(
-    plan: _Plan, request: ChatRequest, wanted: ResponseFormat, limits: Limits, dialect: str, *, validate: bool
+    plan: _Plan,
+    request: ChatRequest,
+    wanted: ResponseFormat,
+    limits: Limits,
+    dialect: Dialect,
+    *,
+    drop: bool,
+    validate: bool,
 ) -> None:
     """Have the shape bound by a tool, and say whether it is validated."""
     said = request.conversation()
     mode = said.tool_choice.mode if said.tool_choice else "auto"
     thinks = said.effort is not None and said.effort.enabled
-    if (thinks and not limits.forces_thinking) or (wanted.schema or {}).get("type", "object") != "object":
-        raise Inexpressible(request.named(["response_format.json_schema"]), dialect)
     plan.tools, plan.choice = [], said.tool_choice or ToolChoice("auto")
+    if (thinks and not limits.forces_thinking) or (wanted.schema or {}).get("type", "object") != "object":
+        told = (
+            "This schema takes a tool that the model must call and whose arguments are the answer: an object, and no "
+        )
+        _lose("response_format.json_schema", f"{told}thinking before it.", plan, request, dialect, drop)
+        return
     if mode in ("required", "named"):
         return
     name = _free(wanted.name or _TOOL, said)
-    strict = True if wanted.strict else None
     told = f"{wanted.description} {_TELLING}" if wanted.description else _TELLING
-    plan.tools.append(Tool(name, told, wanted.schema, strict))
+    # Never `strict`: what does not bind an answer to this schema does not bind a call to it, and refuses to be asked.
+    plan.tools.append(Tool(name, told, wanted.schema))
     allowed = said.tool_choice.allowed if said.tool_choice else []
     if said.tools and mode == "auto":
         plan.choice = ToolChoice("required", allowed=[*allowed, name] if allowed else [])

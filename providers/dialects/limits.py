@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from providers.dialect import Limits, Target
+from providers.chat import Json
+from providers.dialect import Limits, Target, every
 
 
 def limits(
@@ -14,6 +16,7 @@ def limits(
     *,
     blank_stops: bool = True,
     shapes: bool = True,
+    binds: Callable[[Json], bool] = every,
     own_shapes: bool = False,
     forces_thinking: bool = True,
 ) -> Limits:
@@ -27,7 +30,7 @@ def limits(
         choices = 1
     if _named(profile.no_stop, target.upstream):
         stops = 0
-    return Limits(choices, stops, blank_stops, shapes, own_shapes, forces_thinking)
+    return Limits(choices, stops, blank_stops, shapes, binds, own_shapes, forces_thinking)
 
 
 def _named(pattern: str, model: str) -> bool:

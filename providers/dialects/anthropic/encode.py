@@ -18,6 +18,7 @@ from providers.chat import ChatRequest, Json
 from providers.dialect import Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic.options import options
+from providers.dialects.anthropic.shapes import binds
 from providers.dialects.anthropic.turns import Lost, messages
 
 PATH = "/v1/messages"
@@ -51,7 +52,7 @@ def limits_of(target: Target) -> Limits:
     A model that thinks first cannot be made to call a tool ("Extended thinking": only `auto` and `none`).
     """
     shapes = _SHAPELESS.search(target.upstream) is None
-    return limits.limits(target, 1, None, blank_stops=False, shapes=shapes, forces_thinking=False)
+    return limits.limits(target, 1, None, blank_stops=False, shapes=shapes, binds=binds, forces_thinking=False)
 
 
 def refit(body: bytes, changes: Fit) -> bytes:

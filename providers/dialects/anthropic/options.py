@@ -20,13 +20,14 @@ Of tools of which only some may be called, those alone are declared: the API has
 declared is not called.
 
 Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
-without effect here; its description goes where the model reads it, into the schema.
+without effect here; its description goes where the model reads it, into the schema. What schemas it takes: `shapes`.
 """
 
 from __future__ import annotations
 
 from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool
 from providers.dialect import Target
+from providers.dialects.anthropic.shapes import closed
 from providers.dialects.anthropic.turns import Lost
 
 #: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
@@ -121,7 +122,9 @@ def _tools(said: Conversation, body: Json) -> None:
 
 
 def _tool(tool: Tool) -> Json:
-    written: Json = {"name": tool.name, "input_schema": tool.parameters or {"type": "object", "properties": {}}}
+    # The API wants the type said; JSON schema and everybody else take its absence for a function's arguments.
+    schema = tool.parameters or {"properties": {}}
+    written: Json = {"name": tool.name, "input_schema": {"type": "object", **schema}}
     if tool.description is not None:
         written["description"] = tool.description
     if tool.strict is not None:
@@ -137,7 +140,7 @@ def _format(wanted: ResponseFormat | None, lost: Lost) -> Json | None:
     if wanted.kind == "json_object" or wanted.schema is None:
         lost.append(f"response_format.{wanted.kind}")
         return None
-    schema = wanted.schema
+    schema = closed(wanted.schema)
     if wanted.description is not None and "description" not in schema:
         schema = {**schema, "description": wanted.description}
     return {"type": "json_schema", "schema": schema}

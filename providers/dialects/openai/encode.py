@@ -60,8 +60,8 @@ def refit(body: bytes, changes: Fit) -> bytes:
     if changes.tools is not None and changes.choice is not None:
         found.pop("response_format", None)
         given = wire.fields(body).get("tools", Raw(b"null"))
-        found["tools"] = [*(_raws.decode(given) if bytes(given) != b"null" else []), *map(tool_of, changes.tools)]
-        found["tool_choice"] = choice_of(changes.choice)
+        if tools := [*(_raws.decode(given) if bytes(given) != b"null" else []), *map(tool_of, changes.tools)]:
+            found["tools"], found["tool_choice"] = tools, choice_of(changes.choice)
     return _encoder.encode(found)
 
 

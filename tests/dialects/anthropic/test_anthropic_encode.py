@@ -435,3 +435,12 @@ def test_instructions_and_nothing_else_are_the_users_message() -> None:
     told = sent(Conversation([Turn("system", [Text("Greet me.")])]))
     assert "system" not in told
     assert told["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Greet me."}]}]
+
+
+def test_white_space_says_no_more_than_nothing() -> None:
+    assert _roles(_turn("user", "a", " \n"), _turn("assistant", "\n\n"), _turn("user", "\t", "b")) == [("user", "a b")]
+
+
+def test_the_arguments_of_a_function_are_an_object() -> None:
+    (tool,) = sent(_hi(tools=[Tool("f", None, {"properties": {"a": {"type": "string"}}})]))["tools"]
+    assert tool["input_schema"] == {"type": "object", "properties": {"a": {"type": "string"}}}

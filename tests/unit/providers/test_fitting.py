@@ -203,3 +203,55 @@ def test_what_the_provider_binds_is_validated_only_when_asked_for() -> None:
     call = fit(asked(response_format=SHAPED), OPENAI, target("m"), validate=True)
     assert call.amends is not None
     assert call.amends.schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("more", "native"),
+    [
+        ({}, True),
+        ({"minimum": 1}, False),
+        ({"enum": [1, {"b": 2}]}, False),
+        ({"type": ["integer", "null"]}, True),
+    ],
+)
+def test_a_schema_that_claude_does_not_take_is_bound_by_a_tool(more: dict[str, Any], native: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", **more}}}
+    shaped = {"type": "json_schema", "json_schema": {"name": "shape", "schema": schema, "strict": True}}
+    (body,) = bodies(call := fit(asked(response_format=shaped), ANTHROPIC, target("claude-sonnet-4-5")))
+    assert ("output_config" in body) == native
+    if native:
+        assert body["output_config"]["format"]["schema"] == {**schema, "additionalProperties": False}
+        assert call.amends is None
+    else:
+        (tool,) = body["tools"]
+        assert tool["input_schema"] == schema
+        assert "strict" not in tool
+        assert call.amends is not None
+        assert call.amends.schema == schema
+
+
+def test_a_schema_in_claudes_own_words_is_the_apis_to_judge() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
+    body: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    request = ANTHROPIC.parse(json.dumps(body).encode())
+    (sent,) = bodies(fit(request, ANTHROPIC, target("claude-sonnet-4-5")))
+    assert sent["output_config"] == body["output_config"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "more", "dialect", "to"),
+    [
+        (SCHEMA, {"reasoning_effort": "low"}, ANTHROPIC, "claude-sonnet-4-20250514"),
+        ({"type": "array", "items": {"minimum": 1}}, {}, ANTHROPIC, "claude-sonnet-5"),
+        ({"type": "array"}, {}, OPENAI, "m"),
+    ],
+)
+def test_a_shape_that_is_not_to_be_had_is_left_out_by_leave(
+    schema: dict[str, Any], more: dict[str, Any], dialect: Dialect, to: str
+) -> None:
+    shaped = {"type": "json_schema", "json_schema": {"name": "shape", "schema": schema}}
+    (body,) = bodies(call := fit(asked(response_format=shaped, **more), dialect, target(to, BARE), drop=True))
+    assert call.dropped == ("response_format.json_schema",)
+    assert not body.keys() & {"response_format", "tools", "tool_choice"}
+    assert "format" not in body.get("output_config", {})
