@@ -1,7 +1,8 @@
 """Anthropic's requests: messages and token counts, read and judged as the real API does.
 
 Law: what the real API refuses is refused: a missing `anthropic-version`, unknown fields, an empty text block, a
-`tool_use` without its `tool_result` in the next message and the reverse, a thinking block whose signature is not ours.
+`tool_use` without its `tool_result` in the next message and the reverse, a thinking block whose signature is not ours,
+an instruction amid the conversation that does not stand between a user's message and an answer.
 Two API versions are spoken. 2026-10-21, which the official SDK 2 sends, no longer takes `temperature`, `top_p`, `top_k`
 (not even at their defaults), document blocks of the assistant, or citations on text of the user
 (https://platform.claude.com/docs/en/api/migration-2026-10-21); 2023-06-01 still does.
@@ -39,7 +40,7 @@ class _Block(Struct):
 
 
 class _Message(Struct):
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str | list[_Block]
 
 
@@ -212,7 +213,10 @@ def _check_turns(turns: list[_Message]) -> None:
     if not turns:
         raise invalid("messages: at least one message is required")
     asked: set[str] = set()
+    around = ["", *(message.role for message in turns), "assistant"]
     for n, message in enumerate(turns):
+        if message.role == "system" and (around[n] != "user" or around[n + 2] != "assistant"):
+            raise invalid(f"messages.{n}: a system message must follow a user message and precede an assistant message")
         blocks = _blocks(message)
         for at, block in enumerate(blocks):
             _check_block(block, f"messages.{n}.content.{at}", asked)

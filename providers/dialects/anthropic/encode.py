@@ -27,6 +27,9 @@ PATH = "/v1/messages"
 _PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
 #: Claude 2 to 4, which cannot bind an answer to a schema ("Structured outputs": from Sonnet 4.5 and Opus 4.1 on).
 _SHAPELESS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet)-4(?:-0\b|-\d{8}|@|$))")
+#: Claude 2 to Opus 4.7, which take instructions before the conversation only ("What's new in Claude Opus 4.8"; an
+#: `role 'system' is not supported on this model` otherwise).
+_SYSTEM_FIRST = re.compile(r"claude-(?:v?[23]\b|instant|(?:sonnet|haiku)-4|opus-4(?:-[0-7]\b|-\d{8}|@|$))")
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -106,7 +109,7 @@ def _unsigned(raw: Raw) -> bool:
 def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
     said = request.conversation()
     body: Json = {"model": target.upstream}
-    placed = messages(said.turns, lost)
+    placed = messages(said.turns, lost, instructs=_SYSTEM_FIRST.search(target.upstream) is None)
     if placed.system:
         body["system"] = placed.system
     body["messages"] = placed.messages

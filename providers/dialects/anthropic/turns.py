@@ -5,8 +5,8 @@ Anthropic's rules and what is made of them:
   takes since Claude Opus 4.8 and the official SDK 2.11 declares. They must follow a user message and come last or
   before an assistant message, so one that a user turn follows slides past it: the model speaks only after both, with
   the same authority, hence nothing is lost. One that follows an assistant turn with no user turn in between has no
-  legal place and is inexpressible. A user message would take its authority away, and a move to the top would apply it
-  to what was said before it. Older models refuse the role with a clear 400: that is theirs to say.
+  legal place and is inexpressible, as all of them are with older models (`encode`). A user message would take its
+  authority away, and a move to the top would apply it to what was said before it.
 - A conversation of nothing but system turns is a user's message: the API demands one.
 - Consecutive turns of one role are one message; tool results come first in theirs.
 - Empty text, white space alone included, says nothing and is refused by the API, so it is left out, with its message
@@ -66,8 +66,11 @@ class Messages(Struct):
     messages: list[Json]
 
 
-def messages(turns: list[Turn], lost: Lost) -> Messages:
-    """Place every turn; what has no place or no equivalent is named in `lost`."""
+def messages(turns: list[Turn], lost: Lost, *, instructs: bool) -> Messages:
+    """Place every turn; what has no place or no equivalent is named in `lost`.
+
+    `instructs`: the model takes instructions amid the conversation.
+    """
     built = Messages([], [])
     waiting: list[Json] = []
     spoken = False
@@ -80,11 +83,11 @@ def messages(turns: list[Turn], lost: Lost) -> Messages:
             continue
         spoken = True
         if turn.role == "assistant" and waiting:
-            _instruct(built.messages, waiting, lost)
+            _instruct(built.messages, waiting, lost, instructs)
             waiting = []
         _append(built.messages, turn.role, blocks)
     if waiting:
-        _instruct(built.messages, waiting, lost)
+        _instruct(built.messages, waiting, lost, instructs)
     if built.system and not built.messages:
         built = Messages([], [{"role": "user", "content": built.system}])
     for message in built.messages:
@@ -104,8 +107,8 @@ def _append(built: list[Json], role: str, blocks: list[Json]) -> None:
         built.append({"role": role, "content": blocks})
 
 
-def _instruct(built: list[Json], blocks: list[Json], lost: Lost) -> None:
-    if built and built[-1]["role"] == "user":
+def _instruct(built: list[Json], blocks: list[Json], lost: Lost, instructs: bool) -> None:
+    if instructs and built and built[-1]["role"] == "user":
         built.append({"role": "system", "content": blocks})
     else:
         lost.append("messages.role.system")

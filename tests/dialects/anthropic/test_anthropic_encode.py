@@ -290,6 +290,29 @@ def test_an_instruction_after_an_answer_with_no_user_turn_has_no_place(after: li
     assert _lost(said) == ("messages.role.system",)
 
 
+@pytest.mark.parametrize(
+    ("model", "instructs"),
+    [
+        ("claude-sonnet-5", True),
+        ("claude-opus-4-8-20260528", True),
+        ("claude-haiku-5-5", True),
+        ("somebody-elses", True),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-20250514", False),
+        ("claude-haiku-4-5", False),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", False),
+    ],
+)
+def test_older_models_take_no_instruction_amid_the_conversation(model: str, instructs: bool) -> None:
+    said = Conversation([_turn("system", "top"), _turn("user", "a"), _turn("system", "1")], max_tokens=5)
+    to = Target("anthropic", model, Profile())
+    if instructs:
+        assert [one["role"] for one in sent(said, to)["messages"]] == ["user", "system"]
+    else:
+        assert _lost(said, to) == ("messages.role.system",)
+        assert [one["role"] for one in sent(said, to, drop=True)["messages"]] == ["user"]
+
+
 def test_empty_text_and_messages_of_nothing_else_are_left_out() -> None:
     assert _roles(
         _turn("system", ""),

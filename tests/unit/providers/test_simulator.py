@@ -27,6 +27,7 @@ from providers.simulator import (
     Simulation,
     Simulator,
     Speed,
+    anthropic_ask,
     default_cast,
     instant,
     load,
@@ -43,6 +44,7 @@ from providers.simulator.physics import (
     tokens,
 )
 from providers.simulator.vectors import embed
+from providers.simulator.wire import Complaint
 from providers.simulator.writing import directives
 
 # --- physics
@@ -348,3 +350,25 @@ async def test_the_control_endpoint_obeys_and_explains() -> None:
     assert (await post(app, "/_control/p", {"mode": "slow", "factr": 2}))[0] == 400
     assert (await post(app, "/_control/nobody", {"mode": "down"}))[0] == 404
     assert (await post(app, "/nobody/v1/chat/completions", chat()))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("roles", "place"),
+    [
+        (["user", "system"], None),
+        (["user", "system", "assistant", "user"], None),
+        (["system", "user"], "messages.0"),
+        (["user", "system", "user"], "messages.1"),
+        (["user", "assistant", "system"], "messages.2"),
+    ],
+)
+def test_instructions_amid_a_conversation_stand_where_claude_takes_them(roles: list[str], place: str | None) -> None:
+    turns = [{"role": role, "content": "x"} for role in roles]
+    body = json.dumps({"model": "m", "max_tokens": 5, "messages": turns}).encode()
+    version = {b"anthropic-version": b"2023-06-01"}
+    if place is None:
+        assert anthropic_ask.messages(body, version, count=False).last_user == "x"
+        return
+    with pytest.raises(Complaint) as caught:
+        anthropic_ask.messages(body, version, count=False)
+    assert place in caught.value.reply.body.decode()
