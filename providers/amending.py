@@ -85,7 +85,6 @@ class _Told(Struct):
     #: The index of the answering tool's call, and how many calls of others there were.
     answer: int | None = None
     calls: dict[int, int] = field(default_factory=dict[int, int])
-    length: int = 0
     over: bool = False
 
 
@@ -152,7 +151,6 @@ class Amending:
         text, stop = told.stops.feed(chunk.text)
         told.text.append(text)
         if stop is None:
-            told.length += len(text)
             return [replace(chunk, text=text)] if text or chunk.logprobs is not None else []
         rows = chunk.logprobs if chunk.logprobs is None else _rows_within(chunk.logprobs, len(text))
         piece: list[ChatChunk] = [replace(chunk, text=text, logprobs=rows)] if text else []

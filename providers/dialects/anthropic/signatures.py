@@ -6,7 +6,7 @@ with `anthropic:`, as `gemini.signatures` does, and sends none without that mark
 
 from __future__ import annotations
 
-_MARK = "anthropic:"
+from providers.dialects.proofs import CLAUDE as _MARK
 
 
 def mark(proof: str | None) -> str | None:

@@ -26,13 +26,13 @@ _TIERS_OUT = {"default": "standard", "priority": "priority", "batch": "batch"}
 class OutputDetails(Struct):
     """The part of the output that was thinking."""
 
-    thinking_tokens: int = 0
+    thinking_tokens: int | None = None
 
 
 class Written(Struct):
     """Tokens written to the prompt cache, by how long they are kept there."""
 
-    ephemeral_1h_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int | None = None
 
 
 class Tokens(Struct):
@@ -55,14 +55,14 @@ class Tokens(Struct):
     def usage(self) -> Usage:
         """The counts in our convention."""
         read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
-        details = self.output_tokens_details
+        details, kept = self.output_tokens_details, self.cache_creation
         return Usage(
             input_tokens=(self.input_tokens or 0) + read + written,
             output_tokens=self.output_tokens or 0,
             cached_tokens=read,
             cache_write_tokens=written,
-            reasoning_tokens=details.thinking_tokens if details else 0,
-            cache_write_hour_tokens=self.cache_creation.ephemeral_1h_input_tokens if self.cache_creation else 0,
+            reasoning_tokens=(details and details.thinking_tokens) or 0,
+            cache_write_hour_tokens=(kept and kept.ephemeral_1h_input_tokens) or 0,
         )
 
 

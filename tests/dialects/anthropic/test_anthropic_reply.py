@@ -111,6 +111,12 @@ def test_the_explanation_of_a_refusal_becomes_words_of_refusal() -> None:
     assert _decoded(stop_details={"type": "refusal", "explanation": None}).choices[0].parts == [Text("Hi! I'm Claude.")]
 
 
+def test_a_count_that_is_null_is_none() -> None:
+    nothing: dict[str, Any] = {"output_tokens_details": {"thinking_tokens": None}}
+    nothing["cache_creation"] = {"ephemeral_5m_input_tokens": None, "ephemeral_1h_input_tokens": None}
+    assert _decoded(usage={"input_tokens": 3, "output_tokens": 4, **nothing}).usage == Usage(3, 4)
+
+
 @pytest.mark.parametrize(("theirs", "ours"), [("standard", "default"), ("priority", "priority"), (None, None)])
 def test_service_tiers_are_translated(theirs: str | None, ours: str | None) -> None:
     usage = {"input_tokens": 1, "output_tokens": 1, "service_tier": theirs}
