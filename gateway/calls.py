@@ -16,6 +16,7 @@ from gateway.amended import Amended
 from gateway.catalog import Deployment
 from gateway.errors import BadRequest
 from gateway.schemas import BadSchema, checking
+from gateway.sharing import SOLE, Sharing
 from gateway.weaving import Woven
 from providers import client, passing
 from providers.amending import Amending, Check, amended
@@ -69,6 +70,11 @@ class Opened(Struct):
     encoder: StreamEncoder | None
     dropped: tuple[str, ...]
     closing: AsyncExitStack
+
+    @property
+    def sharing(self) -> Sharing:
+        """Who is behind the stream."""
+        return self.flow if isinstance(self.flow, Woven) else SOLE
 
 
 class Validated(Struct, kw_only=True):

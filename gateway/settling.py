@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from dwa import Balancer
-from gateway.amended import Amended
 from gateway.caching import LARGEST, Kept, Plan
 from gateway.calls import Opened
 from gateway.catalog import Deployment
@@ -15,12 +14,8 @@ from gateway.errors import GatewayError
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
 from gateway.metering import Meter
-from gateway.weaving import Woven
 from providers.chat import Usage
-from providers.client import Flow
 from providers.errors import Fault
-from providers.in_turn import InTurn
-from providers.passing import Passage
 
 T = TypeVar("T")
 #: The status logged for a caller that hung up; nobody is left to see it. nginx's convention.
@@ -53,49 +48,40 @@ def answered(exchange: Exchange, won: Won[T], usage: Usage, finish_reason: str |
 
 def heard_out(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> None:
     """The stream is complete."""
-    flow = won.answer.flow
-    answered(exchange, won, _own(flow, meter, now), meter.finish_reason, now)
-    _told(exchange, flow)
+    sharing = won.answer.sharing
+    sharing.settle(now)
+    answered(exchange, won, sharing.own(meter), meter.finish_reason, now)
+    exchange.usage = sharing.total(meter)
 
 
 def broke(exchange: Exchange, won: Won[Opened], meter: Meter, fault: Fault, now: float) -> None:
     """The stream broke after its beginning; what came is paid for."""
-    flow = won.answer.flow
-    if isinstance(flow, Woven) and flow.lead.fault is None:
-        # It was one of the others.
+    if not won.answer.sharing.lead_broke:
         abandoned(exchange, won, meter, now)
         return
-    _bill(exchange, won, _own(flow, meter, now), now)
-    _told(exchange, flow)
+    _came(exchange, won, meter, now)
     won.attempt.outcome, won.attempt.message, won.attempt.code = fault.kind, fault.message, fault.code
     won.ticket.failure(fault.kind, caller_saw=True)
 
 
 def abandoned(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> None:
     """The caller hung up amid the stream; what came is paid for, and nobody is blamed."""
-    flow = won.answer.flow
-    _bill(exchange, won, _own(flow, meter, now), now)
-    _told(exchange, flow)
-    if isinstance(flow, Woven) and flow.lead.complete:
-        usage = flow.lead.meter.usage()
+    usage = _came(exchange, won, meter, now)
+    if won.answer.sharing.lead_complete:
         won.ticket.success(usage.input_tokens, usage.output_tokens, won.attempt.cost, usage.cached_tokens)
         return
     won.attempt.outcome = "cancelled"
     won.ticket.cancelled()
 
 
-def _own(flow: Flow | Passage | InTurn | Amended | Woven, meter: Meter, now: float) -> Usage:
-    """The tokens of the attempt itself; those that came beside it are billed first, each by itself."""
-    if not isinstance(flow, Woven):
-        return meter.usage()
-    flow.settle(now)
-    return flow.lead.meter.usage()
-
-
-def _told(exchange: Exchange, flow: Flow | Passage | InTurn | Amended | Woven) -> None:
-    """The request's tokens are those of all its streams."""
-    if isinstance(flow, Woven):
-        exchange.usage = flow.usage()
+def _came(exchange: Exchange, won: Won[Opened], meter: Meter, now: float) -> Usage:
+    """Bill what came of a stream: the attempt's own tokens."""
+    sharing = won.answer.sharing
+    sharing.settle(now)
+    usage = sharing.own(meter)
+    _bill(exchange, won, usage, now)
+    exchange.usage = sharing.total(meter)
+    return usage
 
 
 def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:
@@ -109,8 +95,7 @@ def spared(exchange: Exchange, spare: Won[T], usage: Usage) -> None:
 async def unheard(spare: Won[Opened]) -> None:
     """A stream that nobody will hear, since another began first: its call is closed."""
     spare.ticket.outrun()
-    if isinstance(spare.answer.flow, Woven):
-        spare.answer.flow.give_up()
+    spare.answer.sharing.give_up()
     await spare.answer.closing.aclose()
 
 

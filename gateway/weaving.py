@@ -49,10 +49,7 @@ _Found = tuple[Strand, list[Piece] | Exception | None]
 
 
 class Woven:
-    """Like a `Flow`; its pieces have chunks and no bytes."""
-
-    #: Nobody else can go on with it.
-    opaque = True
+    """Like a `Flow`; its pieces have chunks and no bytes. See `sharing.Sharing`, too."""
 
     def __init__(self, strands: list[Strand], began: float) -> None:
         """Each is past its first content; `began`: when the exchange did, on the clock of `settle`."""
@@ -98,6 +95,24 @@ class Woven:
         for task in self._tasks:
             task.cancel()
         await all_over(self._tasks)
+
+    @property
+    def lead_broke(self) -> bool:
+        """It was the first one's fault."""
+        return self.lead.fault is not None
+
+    @property
+    def lead_complete(self) -> bool:
+        """The first one's part was said."""
+        return self.lead.complete
+
+    def own(self, meter: Meter) -> Usage:
+        """The first one's tokens: its own meter has read them."""
+        return self.lead.meter.usage()
+
+    def total(self, meter: Meter) -> Usage:
+        """The tokens of all so far, as their own meters have read them."""
+        return self.usage()
 
     def usage(self) -> Usage:
         """The tokens of all so far."""
