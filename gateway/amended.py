@@ -25,9 +25,6 @@ _NO_EVENT = Event("", b"", b"")
 class Amended:
     """Like a `Flow`; its pieces have chunks and no bytes."""
 
-    #: Nobody else can go on with it.
-    opaque = True
-
     def __init__(self, flow: Flow, amending: Amending, input_estimate: int) -> None:
         """Read from `flow`, whose first content is there."""
         self._flow = flow

@@ -18,14 +18,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace as resized
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dwa import Balancer
 from gateway import settling
-from gateway.amended import Amended
 from gateway.asking import Ask, Prepared
 from gateway.calls import Chat, Opened
 from gateway.catalog import Deployment, Resolution
@@ -34,7 +32,6 @@ from gateway.exchange import Exchange
 from gateway.failover import Failover, Won
 from gateway.metering import Meter
 from gateway.racing import Lane
-from gateway.weaving import Woven
 from providers.chat import (
     Begin,
     ChatChunk,
@@ -48,14 +45,10 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
+from providers.client import Flow
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
-from providers.in_turn import InTurn
-from providers.passing import Passage
 from providers.transport import Transport
-
-if TYPE_CHECKING:
-    from providers.client import Flow
 
 #: Continuations of one request. Each is sent, and paid for, with the whole prompt; doubled, a caller waits through four
 #: breakdowns in one answer, by which time something is wrong that another try does not mend.
@@ -115,7 +108,7 @@ def broken(
     key, work, flow = won.deployment.key, ask.wanted.work, won.answer.flow
     if said is None or not isinstance(work, Chat) or not wanted(ask, prepared):
         return StreamBroken(key, fault)
-    if isinstance(flow, Passage | InTurn | Amended | Woven) or flow.opaque:
+    if not isinstance(flow, Flow) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
     told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})
@@ -246,6 +239,9 @@ class Continuing:
 
 class _Seam:
     """Writes the continuation as more of the same answer: a `StreamEncoder` around the one of the first part."""
+
+    #: It writes anew what chunks say.
+    rewrite = None
 
     def __init__(self, told: Story, *, owed: str) -> None:
         """Of the white space `owed`, which the prefill had to leave out and the caller has, nothing is repeated."""

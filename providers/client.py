@@ -199,7 +199,7 @@ class Flow:
     @property
     def opaque(self) -> bool:
         """Something came for which there is no chunk."""
-        return bool(getattr(self.decoder, "opaque", False))
+        return self.decoder.opaque
 
     def _decode(self, events: list[Event]) -> bool:
         content = False

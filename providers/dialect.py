@@ -187,6 +187,11 @@ class StreamDecoder(Protocol):
         """True once the terminal event was seen: a stream that ends earlier was cut."""
         ...
 
+    @property
+    def opaque(self) -> bool:
+        """True once something came for which there is no chunk: nobody else can go on with such a stream."""
+        ...
+
     def feed(self, event: Event) -> list[ChatChunk]:
         """The chunks one event stands for, possibly none."""
         ...
@@ -198,6 +203,11 @@ class StreamDecoder(Protocol):
 
 class StreamEncoder(Protocol):
     """Chunks → bytes of one stream in the caller's dialect."""
+
+    @property
+    def rewrite(self) -> Callable[[Event], bytes] | None:
+        """Where the provider's own events are passed on but for what must change: the event as the caller sees it."""
+        ...
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The events one chunk stands for, possibly none (`b""`)."""
@@ -288,14 +298,6 @@ class Follows(Protocol):
 
     def follow(self, seen: StreamDecoder) -> None:
         """The caller has seen the bytes that this decoder read."""
-        ...
-
-
-class Rewrites(Protocol):
-    """The further power of stream encoders that pass a provider's own events on, but for what must change in them."""
-
-    def rewrite(self, event: Event) -> bytes:
-        """The event as the caller sees it, or nothing."""
         ...
 
 

@@ -34,7 +34,7 @@ class FirstCall:
     @property
     def opaque(self) -> bool:
         """Something came for which there is no chunk."""
-        return bool(getattr(self._decoder, "opaque", False))
+        return self._decoder.opaque
 
     def feed(self, event: Event) -> list[ChatChunk]:
         """See `StreamDecoder`."""

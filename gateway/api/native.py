@@ -77,6 +77,9 @@ class Native:
 class NativeEncoder:
     """Chunks → `result.delta` events and one `result.done`."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self) -> None:
         """Nothing said yet."""
         self._usage = Usage()

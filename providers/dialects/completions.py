@@ -195,6 +195,9 @@ class Form:
 class StreamEncoder:
     """See `providers.dialect.StreamEncoder`."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self, request: ChatRequest, echoed: list[str]) -> None:
         """Ready for the first chunk; the choices of each prompt begin with what of it is `echoed`."""
         self._echoed = echoed

@@ -44,6 +44,9 @@ _encoder = msgspec.json.Encoder()
 class StreamEncoder:
     """One stream, written in order."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self, request: ChatRequest) -> None:
         """Write an answer to this request, whose model stands in until the provider names its own."""
         self._model = request.model

@@ -37,6 +37,9 @@ _encoder = msgspec.json.Encoder()
 class StreamEncoder:
     """See `providers.dialect.StreamEncoder`."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self, request: ChatRequest) -> None:
         """One for each stream."""
         self._model = request.model

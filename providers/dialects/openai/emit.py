@@ -46,6 +46,9 @@ _ROLE: Json = {"role": "assistant", "content": "", "refusal": None}
 class StreamEncoder:
     """See `providers.dialect.StreamEncoder`."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self, request: ChatRequest) -> None:
         """Ready for the first chunk of the answer to this request."""
         self._include_usage = request.include_usage

@@ -57,6 +57,9 @@ _NAMES = ("", "message", "error")
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`."""
 
+    #: All that an answer holds has its chunk.
+    opaque = False
+
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._complete = False

@@ -144,6 +144,9 @@ class Form:
 class _Stream(Writing):
     """See `providers.dialect.StreamEncoder` and `Stream`."""
 
+    #: It writes anew what chunks say.
+    rewrite = None
+
     def __init__(self, form: Form) -> None:
         """Nothing said yet."""
         super().__init__()

@@ -43,7 +43,7 @@ _shape = msgspec.json.Decoder(_Shape)
 
 
 class Relay(Writing):
-    """See `providers.dialect.Rewrites`, and `Stream`; `encode` is for who goes on after a break."""
+    """See `providers.dialect.StreamEncoder`, and `Stream`; `encode` is for who goes on after a break."""
 
     def __init__(self, adopting: Adopting, began: Callable[[Stream], None]) -> None:
         """Tell `began` when the first event is passed on."""

@@ -202,6 +202,9 @@ def _failed(response: Response) -> Fault:
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`. Complete after the event that holds the finished response."""
 
+    #: What has no chunk is its composer's to tell.
+    opaque = False
+
     def __init__(self) -> None:
         """Nothing seen yet."""
         self._complete = False

@@ -78,6 +78,8 @@ class Wire:
 class Decoder:
     """`open`, `usage`, `end` are no content; `error` is a fault, `mess` is not the dialect, all else is text."""
 
+    opaque = False
+
     def __init__(self) -> None:
         self.complete = False
 
