@@ -28,6 +28,7 @@ from collections.abc import Iterator
 
 from providers.chat import Conversation, Document, Effort, Image, Json, Part, ResponseFormat, Tool, ToolResult
 from providers.dialects.efforts import BUDGETS
+from providers.dialects.gemini.schema import alone
 from providers.dialects.gemini.signatures import is_old
 from providers.dialects.gemini.turns import Lost
 
@@ -113,7 +114,7 @@ def _declaration(tool: Tool) -> Json:
     if tool.description is not None:
         written["description"] = tool.description
     if tool.parameters:
-        written["parametersJsonSchema"] = tool.parameters
+        written["parametersJsonSchema"] = alone(tool.parameters)
     return written
 
 
@@ -124,7 +125,7 @@ def _format(wanted: ResponseFormat | None) -> Json:
     if wanted.schema is not None:
         told = {"title": wanted.name, "description": wanted.description}
         named = {} if "$ref" in wanted.schema else {key: value for key, value in told.items() if value}
-        written["responseJsonSchema"] = {**named, **wanted.schema}
+        written["responseJsonSchema"] = {**named, **alone(wanted.schema)}
     return written
 
 

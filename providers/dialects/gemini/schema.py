@@ -1,8 +1,11 @@
-"""Google's schema objects → JSON Schema.
+"""Google's schema objects → JSON Schema, and what of JSON Schema has to be said otherwise to Google.
 
 `parameters` and `responseSchema` hold a subset of OpenAPI 3.0 with Google's spelling: types in capitals, `nullable`,
 counts that may be strings (they are 64 bits wide), names in camelCase or snake_case. Everything else is JSON Schema
 already; `propertyOrdering` and `example` stay, since JSON Schema ignores what it does not know.
+
+The other way it takes JSON Schema as it is, but for a reference with neighbours, which is refused with a 400 ("$ref was
+set alongside unsupported fields"): such a reference is the one branch of an `anyOf`, which means the same.
 """
 
 from __future__ import annotations
@@ -13,6 +16,10 @@ from providers.chat import Json
 from providers.dialects.gemini.names import camel
 
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+#: What holds values and no schemas.
+_DATA = ("default", "enum", "const", "example", "examples")
+#: What holds schemas by names that anybody may give.
+_NAMED = ("properties", "$defs", "definitions", "patternProperties")
 _RENAMED = {"defs": "$defs", "ref": "$ref"}
 
 
@@ -54,3 +61,31 @@ def _nullable(schema: Json) -> None:
         schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
     if isinstance(schema.get("enum"), list):
         schema["enum"] = [*schema["enum"], None]
+
+
+def alone(schema: Json) -> Json:
+    """The same schema, with every reference by itself; one nested too deep to be read is Google's to judge."""
+    try:
+        return _rewritten(schema)
+    except RecursionError:
+        return schema
+
+
+def _rewritten(schema: Json) -> Json:
+    written = {name: _alone(name, value) for name, value in schema.items()}
+    ref = written.get("$ref")
+    if not isinstance(ref, str) or "anyOf" in written or all(name.startswith("$") for name in written):
+        return written
+    del written["$ref"]
+    return {**written, "anyOf": [{"$ref": ref}]}
+
+
+def _alone(name: str, value: object) -> object:
+    if name in _DATA:
+        return value
+    if isinstance(value, list):
+        return [_alone("", inner) for inner in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("Json", value)
+    return {key: _alone("", inner) for key, inner in fields.items()} if name in _NAMED else _rewritten(fields)

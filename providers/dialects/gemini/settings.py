@@ -63,7 +63,7 @@ def _schema_of(plain: Raw, googles: Raw, name: str, said: Conversation) -> Json 
             return _object.decode(plain)
         if present(googles):
             return json_schema(_object.decode(googles))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         said.extra[f"tools.functionDeclarations.{name}"] = plain if present(plain) else googles
     return None
 
@@ -118,7 +118,7 @@ def _shape(config: GenerationConfig, said: Conversation) -> None:
             schema = _object.decode(config.response_json_schema)
         elif present(config.response_schema):
             schema = json_schema(_object.decode(config.response_schema))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         said.extra[name] = config.response_json_schema if is_plain else config.response_schema
     if config.response_mime_type == "application/json":
         said.response_format = ResponseFormat("json_object" if schema is None else "json_schema", schema=schema)

@@ -314,3 +314,39 @@ def test_own_requests_lose_the_proofs_of_claude() -> None:
 def test_some_of_the_tools_may_be_all_that_is_allowed(mode: Literal["auto", "required"], written: str) -> None:
     said = _said(tools=[Tool("f"), Tool("g"), Tool("h")], tool_choice=ToolChoice(mode, allowed=["f", "h"]))
     assert sent(said)["toolConfig"]["functionCallingConfig"] == {"mode": written, "allowedFunctionNames": ["f", "h"]}
+
+
+_REF = {"$ref": "#/$defs/A"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"properties": {"x": _REF}}, {"properties": {"x": _REF}}),
+        ({"items": {**_REF, "description": "d"}}, {"items": {"description": "d", "anyOf": [_REF]}}),
+        ({"anyOf": [{**_REF, "title": "T"}]}, {"anyOf": [{"title": "T", "anyOf": [_REF]}]}),
+        ({**_REF, "title": "T", "$defs": {}}, {"title": "T", "$defs": {}, "anyOf": [_REF]}),
+        (
+            {"properties": {"default": {**_REF, "title": "T"}, "$ref": {"type": "string"}}},
+            {"properties": {"default": {"title": "T", "anyOf": [_REF]}, "$ref": {"type": "string"}}},
+        ),
+        (
+            {"default": {**_REF, "a": 1}, "enum": [{**_REF, "a": 1}]},
+            {"default": {**_REF, "a": 1}, "enum": [{**_REF, "a": 1}]},
+        ),
+        ({**_REF, "anyOf": [{}], "title": "T"}, {**_REF, "anyOf": [{}], "title": "T"}),
+    ],
+)
+def test_a_reference_stands_alone(given: dict[str, Any], told: dict[str, Any]) -> None:
+    (tool,) = sent(_said(tools=[Tool("f", None, given)]))["tools"]
+    assert tool["functionDeclarations"][0]["parametersJsonSchema"] == told
+    shape = ResponseFormat("json_schema", schema=given)
+    assert sent(_said(response_format=shape))["generationConfig"]["responseJsonSchema"] == told
+
+
+def test_a_schema_nested_too_deep_is_googles_to_judge() -> None:
+    deep: dict[str, Any] = {**_REF, "title": "T"}
+    for _ in range(480):
+        deep = {"items": deep}
+    (tool,) = sent(_said(tools=[Tool("f", None, deep)]))["tools"]
+    assert tool["functionDeclarations"][0]["parametersJsonSchema"] == deep

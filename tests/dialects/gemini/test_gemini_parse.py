@@ -489,3 +489,12 @@ def test_any_bytes_are_refused_in_words(body: bytes) -> None:
 def test_a_body_nested_too_deeply_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         GEMINI.parse(b'{"contents":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+def test_a_schema_nested_too_deeply_is_named() -> None:
+    deep: dict[str, Any] = {"type": "STRING"}
+    for _ in range(480):
+        deep = {"items": deep}
+    said = _said(tools=[{"functionDeclarations": [{"name": "f", "parameters": deep}]}])
+    assert [tool.parameters for tool in said.tools] == [None]
+    assert list(said.extra) == ["tools.functionDeclarations.parameters"]
