@@ -27,6 +27,7 @@ from providers.dialects.openai.passed import Passing
 from providers.errors import Garbled, Misshapen
 from providers.fitting import fitted
 from providers.in_turn import InTurn
+from providers.naming import give_back
 from providers.passing import Passage
 from providers.single import first_call
 from providers.transport import Transport
@@ -137,6 +138,7 @@ class Chat(Validated):
         reply = dialect.decode(body)
         if call.first_call_only:
             first_call(reply)
+        give_back(reply, call.names)
         if len(reply.choices) < call.choices:
             raise Garbled("The provider gave fewer choices than it was asked for.")
         if call.amends is None:

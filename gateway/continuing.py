@@ -48,6 +48,7 @@ from providers.chat import (
 from providers.client import Flow
 from providers.dialect import Call, Follows, InvalidRequest, Marks, Prefills, StreamEncoder
 from providers.errors import Fault
+from providers.fitting import fitted
 from providers.transport import Transport
 
 #: Continuations of one request. Each is sent, and paid for, with the whole prompt; doubled, a caller waits through four
@@ -214,7 +215,7 @@ class Continuing:
 
         def encode(deployment: Deployment) -> Call:
             request = _request(work.request, said, told.text, prefill=_prefilled(deployment, ask))
-            return deployment.dialect.encode(request, deployment.target, drop=work.drop)
+            return fitted(request, deployment.dialect, deployment.target, drop=work.drop)
 
         async def dispatch(lane: Lane) -> Opened:
             opened = await work.stream(self._transport, lane.deployment, lane.call, deadline)
@@ -314,4 +315,6 @@ def _request(request: ChatRequest, said: Conversation, text: str, *, prefill: bo
         turns.append(Turn("user", [Text(_GO_ON)]))
     left = None if said.max_tokens is None else max(1, said.max_tokens - -(-len(text) // 4))
     more = replace(said, turns=turns, max_tokens=left)
-    return ChatRequest("continued", b"", request.model, lambda: more, stream=True)
+    return ChatRequest(
+        "continued", b"", request.model, lambda: more, stream=True, stop=request.stop, needs=request.needs
+    )

@@ -28,6 +28,7 @@ from providers import client
 from providers.chat import ChatRequest, Usage
 from providers.dialect import Call, CountingDialect, Inexpressible
 from providers.errors import Fault
+from providers.naming import plainly
 from providers.transport import Transport
 
 #: How an attempt ends that told a count.
@@ -59,7 +60,8 @@ class Counting(Struct):
         power = counting_power(deployment)
         if power is None:
             raise Inexpressible(("count_tokens",), deployment.dialect.name)
-        return power.encode_count(self.request, deployment.target, drop=self.drop)
+        request, _ = plainly(self.request, deployment.dialect.name)
+        return power.encode_count(request, deployment.target, drop=self.drop)
 
     async def whole(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Answer:
         """Ask for the count. Raises a `Fault`."""

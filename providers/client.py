@@ -17,6 +17,7 @@ from msgspec import Struct
 from providers.chat import CONTENT, ChatChunk
 from providers.dialect import Call, Headers, StreamDecoder
 from providers.errors import Cut, Fault, Garbled, Unreachable
+from providers.naming import GivenBack
 from providers.single import FirstCall
 from providers.sse import Event, Parser, TooLong
 from providers.transport import Answer, Timeouts, Transport
@@ -90,7 +91,11 @@ async def stream(
         if not 200 <= answer.status < 300:
             raise await fault_of(dialect, endpoint, answer)
         decoder = dialect.stream_decoder()
-        flow = Flow(answer, FirstCall(decoder) if call.first_call_only else decoder)
+        if call.first_call_only:
+            decoder = FirstCall(decoder)
+        if call.names:
+            decoder = GivenBack(decoder, call.names)
+        flow = Flow(answer, decoder)
         await flow.prime()
         yield flow
 

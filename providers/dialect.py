@@ -150,8 +150,8 @@ class Call(Struct):
     """A request ready to be sent: `path` is appended to the endpoint's base URL. `dropped` names what was left out.
 
     `first_call_only`: of the answer's tool calls the caller wants no second, and the provider cannot be told.
-    `choices` are asked for by this call; `more` are the calls that ask for the others. With `amends` the answer is not
-    yet what the caller asked for.
+    `names`: what the caller calls the functions that have another name in it. `choices` are asked for by this call;
+    `more` are the calls that ask for the others. With `amends` the answer is not yet what the caller asked for.
     """
 
     path: str
@@ -160,6 +160,7 @@ class Call(Struct):
     dropped: tuple[str, ...] = ()
     content_type: str = "application/json"
     first_call_only: bool = False
+    names: Mapping[str, str] = {}
     choices: int = 1
     more: tuple[Call, ...] = ()
     amends: Amends | None = None

@@ -8,6 +8,8 @@ taken out of the call and done here:
   the answer. Where the caller's own tools may be called, it is one of them; where one of those must be, no text is
   expected and no shape is to be had.
 
+Functions are called what every provider takes (`naming`).
+
 Such an answer is validated, unless the caller said `strict: false`: that asks for no guarantee, and there is none from
 the providers that bind either. A caller who left `strict` out did not say so. What a model binds itself is validated
 only when asked for.
@@ -22,6 +24,7 @@ from msgspec.structs import replace
 
 from providers.chat import MOST_STOPS, ChatRequest, Conversation, ResponseFormat, Tool, ToolChoice
 from providers.dialect import Amends, Call, Dialect, Fit, Inexpressible, Limits, Target
+from providers.naming import plainly
 
 #: Calls for one request: each takes from the provider's quota. Doubled: one request may take a minute's allowance of a
 #: small account; halved: eight answers, the most that Gemini gives, are no longer to be had everywhere with margin.
@@ -47,6 +50,14 @@ class _Plan(Struct):
 
 def fitted(request: ChatRequest, dialect: Dialect, target: Target, *, drop: bool, validate: bool = False) -> Call:
     """The call to make, and in it the further ones. Raises `Inexpressible`."""
+    request, names = plainly(request, dialect.name)
+    call = _fitted(request, dialect, target, drop=drop, validate=validate)
+    for one in (call, *call.more):
+        one.names = names
+    return call
+
+
+def _fitted(request: ChatRequest, dialect: Dialect, target: Target, *, drop: bool, validate: bool) -> Call:
     if request.n == 1 and not request.stop and "json_schema" not in request.needs:
         return dialect.encode(request, target, drop=drop)
     plan = _plan(request, dialect, target, drop=drop, validate=validate)

@@ -6,9 +6,9 @@ calls the next if it still wants to. What it spent on the others stays in its us
 
 from __future__ import annotations
 
+from providers.between import Between
 from providers.chat import ChatChunk, ChatReply, ToolCall, ToolCallDelta
 from providers.dialect import StreamDecoder
-from providers.sse import Event
 
 
 def first_call(reply: ChatReply) -> None:
@@ -18,31 +18,16 @@ def first_call(reply: ChatReply) -> None:
         choice.parts = [part for part in choice.parts if not isinstance(part, ToolCall) or part is calls[0]]
 
 
-class FirstCall:
+class FirstCall(Between):
     """A stream's decoder without the calls after the first of each choice."""
 
     def __init__(self, decoder: StreamDecoder) -> None:
         """Decode with this one."""
-        self._decoder = decoder
+        super().__init__(decoder)
         self._first: dict[int, int] = {}
 
-    @property
-    def complete(self) -> bool:
-        """See `StreamDecoder`."""
-        return self._decoder.complete
-
-    @property
-    def opaque(self) -> bool:
-        """Something came for which there is no chunk."""
-        return self._decoder.opaque
-
-    def feed(self, event: Event) -> list[ChatChunk]:
-        """See `StreamDecoder`."""
-        return [chunk for chunk in self._decoder.feed(event) if self._kept(chunk)]
-
-    def usage_only(self, event: Event) -> bool:
-        """See `StreamDecoder`."""
-        return self._decoder.usage_only(event)
-
-    def _kept(self, chunk: ChatChunk) -> bool:
-        return not isinstance(chunk, ToolCallDelta) or self._first.setdefault(chunk.choice, chunk.index) == chunk.index
+    def changed(self, chunk: ChatChunk) -> ChatChunk | None:
+        """The chunk, unless it is of a later call."""
+        if isinstance(chunk, ToolCallDelta) and self._first.setdefault(chunk.choice, chunk.index) != chunk.index:
+            return None
+        return chunk

@@ -49,13 +49,23 @@ class _Shape(Struct, forbid_unknown_fields=True):
 def binds(schema: Json) -> bool:
     """Whether the API binds an answer to this schema, once it is `closed`."""
     try:
-        return _Reader(msgspec.convert(closed(schema), _Shape)).takes_all()
+        return _Reader(msgspec.convert(_written(schema), _Shape)).takes_all()
     except (msgspec.ValidationError, RecursionError):
         return False
 
 
 def closed(schema: Json) -> Json:
-    """The schema without notes, and every object with properties closed unless it says otherwise."""
+    """The schema without notes, and every object with properties closed unless it says otherwise.
+
+    One nested too deep to be read is the API's to judge.
+    """
+    try:
+        return _written(schema)
+    except RecursionError:
+        return schema
+
+
+def _written(schema: Json) -> Json:
     written: Json = {}
     for name, value in schema.items():
         if name in ("properties", *_DEFINED) and isinstance(value, dict):
@@ -70,7 +80,7 @@ def closed(schema: Json) -> Json:
 
 
 def _closed(schema: object) -> object:
-    return closed(cast("Json", schema)) if isinstance(schema, dict) else schema
+    return _written(cast("Json", schema)) if isinstance(schema, dict) else schema
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from gateway.failover import RetryPolicy
 from providers.dialect import Dialect
 from providers.dialects import ANTHROPIC, GEMINI, OPENAI
 from providers.errors import Cut, Fault, Overloaded
+from providers.naming import plain
 from providers.sse import Parser
 
 CONTINUE = Preferences(continue_streams=True)
@@ -125,6 +126,15 @@ async def test_models_that_think_first_are_told_to_go_on() -> None:
     world = world_of(cut(HALF), claude(" hangs."), second="b/claude-haiku-4-5")
     assert (await read(world, reasoning_effort="low"))[0] == "The load hangs."
     assert sent(world)["messages"][-1]["role"] == "user"
+
+
+@paused
+async def test_the_next_is_asked_as_fits_it() -> None:
+    world = world_of(cut(HALF), claude(" hangs."), second="b/claude-haiku-4-5")
+    tools = [{"type": "function", "function": {"name": "files.read"}}]
+    assert (await read(world, tools=tools, stop=["\n", "END"]))[0] == "The load hangs."
+    assert sent(world)["tools"][0]["name"] == plain("files.read")
+    assert sent(world)["stop_sequences"] == ["END"]
 
 
 @paused
