@@ -9,18 +9,18 @@ closed schema follows the caller's. A schema that is none of this is bound by a 
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from providers.chat import Json
+from providers.dialects.schemas import rewritten
 
 _Kind = Literal["object", "array", "string", "integer", "number", "boolean", "null"]
 _Literal = str | int | float | bool | None
 #: Notes for readers, of which the API knows nothing.
 _NOTES = {"$schema", "$id", "$comment", "example", "examples", "propertyOrdering", "deprecated"}
-_DEFINED = ("$defs", "definitions")
 
 
 class _Shape(Struct, forbid_unknown_fields=True):
@@ -49,38 +49,21 @@ class _Shape(Struct, forbid_unknown_fields=True):
 def binds(schema: Json) -> bool:
     """Whether the API binds an answer to this schema, once it is `closed`."""
     try:
-        return _Reader(msgspec.convert(_written(schema), _Shape)).takes_all()
+        return _Reader(msgspec.convert(closed(schema), _Shape)).takes_all()
     except (msgspec.ValidationError, RecursionError):
         return False
 
 
 def closed(schema: Json) -> Json:
-    """The schema without notes, and every object with properties closed unless it says otherwise.
-
-    One nested too deep to be read is the API's to judge.
-    """
-    try:
-        return _written(schema)
-    except RecursionError:
-        return schema
+    """The schema without notes, and every object with properties closed unless it says otherwise."""
+    return rewritten(schema, _closed)
 
 
-def _written(schema: Json) -> Json:
-    written: Json = {}
-    for name, value in schema.items():
-        if name in ("properties", *_DEFINED) and isinstance(value, dict):
-            written[name] = {key: _closed(inner) for key, inner in cast("Json", value).items()}
-        elif name == "anyOf" and isinstance(value, list):
-            written[name] = [_closed(inner) for inner in cast("list[object]", value)]
-        elif name not in _NOTES:
-            written[name] = _closed(value) if name == "items" else value
+def _closed(schema: Json) -> Json:
+    written = {name: value for name, value in schema.items() if name not in _NOTES}
     if written.get("properties"):
         written.setdefault("additionalProperties", False)
     return written
-
-
-def _closed(schema: object) -> object:
-    return _written(cast("Json", schema)) if isinstance(schema, dict) else schema
 
 
 class _Reader:

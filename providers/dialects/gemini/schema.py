@@ -14,12 +14,9 @@ from typing import cast
 
 from providers.chat import Json
 from providers.dialects.gemini.names import camel
+from providers.dialects.schemas import rewritten
 
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-#: What holds values and no schemas.
-_DATA = ("default", "enum", "const", "example", "examples")
-#: What holds schemas by names that anybody may give.
-_NAMED = ("properties", "$defs", "definitions", "patternProperties")
 _RENAMED = {"defs": "$defs", "ref": "$ref"}
 
 
@@ -64,28 +61,13 @@ def _nullable(schema: Json) -> None:
 
 
 def alone(schema: Json) -> Json:
-    """The same schema, with every reference by itself; one nested too deep to be read is Google's to judge."""
-    try:
-        return _rewritten(schema)
-    except RecursionError:
+    """The same schema, with every reference by itself."""
+    return rewritten(schema, _alone)
+
+
+def _alone(schema: Json) -> Json:
+    ref = schema.get("$ref")
+    if not isinstance(ref, str) or "anyOf" in schema or all(name.startswith("$") for name in schema):
         return schema
-
-
-def _rewritten(schema: Json) -> Json:
-    written = {name: _alone(name, value) for name, value in schema.items()}
-    ref = written.get("$ref")
-    if not isinstance(ref, str) or "anyOf" in written or all(name.startswith("$") for name in written):
-        return written
-    del written["$ref"]
-    return {**written, "anyOf": [{"$ref": ref}]}
-
-
-def _alone(name: str, value: object) -> object:
-    if name in _DATA:
-        return value
-    if isinstance(value, list):
-        return [_alone("", inner) for inner in cast("list[object]", value)]
-    if not isinstance(value, dict):
-        return value
-    fields = cast("Json", value)
-    return {key: _alone("", inner) for key, inner in fields.items()} if name in _NAMED else _rewritten(fields)
+    del schema["$ref"]
+    return {**schema, "anyOf": [{"$ref": ref}]}

@@ -19,6 +19,7 @@ from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, Too
 from providers.dialect import Profile
 from providers.dialects.efforts import word_within
 from providers.dialects.openai.turns import Lost
+from providers.dialects.schemas import rewritten
 
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
 _SCHEMA_NAME = "response"
@@ -101,10 +102,19 @@ def tool_of(tool: Tool) -> Json:
     if tool.description is not None:
         function["description"] = tool.description
     if tool.parameters is not None:
-        function["parameters"] = tool.parameters
+        function["parameters"] = rewritten(tool.parameters, _filled)
     if tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
+
+
+def _filled(schema: Json) -> Json:
+    """The API refuses an object without properties and an array without items ("object schema missing properties")."""
+    given = schema.get("type")
+    for kind, name in (("object", "properties"), ("array", "items")):
+        if kind in (given if isinstance(given, list) else (given,)):
+            schema.setdefault(name, {})
+    return schema
 
 
 def choice_of(choice: ToolChoice) -> str | Json:

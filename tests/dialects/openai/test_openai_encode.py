@@ -372,3 +372,20 @@ def test_an_id_is_never_longer_than_the_api_takes() -> None:
     assert all(len(one) == 40 for one in written)
     assert [message["tool_call_id"] for message in answered] == written
     assert [one for one in written if one in json.dumps(beside)] == written
+
+
+def test_objects_and_arrays_of_a_function_say_what_they_hold() -> None:
+    given: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "type": {"type": ["array", "null"]},
+            "b": {"type": "object", "additionalProperties": {"type": "object"}},
+        },
+    }
+    empty = {"type": "object", "properties": {}}
+    told = {
+        "type": "object",
+        "properties": {"type": {"type": ["array", "null"], "items": {}}, "b": {**empty, "additionalProperties": empty}},
+    }
+    body = sent(Conversation([_HI], tools=[Tool("f", None, given), Tool("g", None, {"type": "object"})]))
+    assert [tool["function"]["parameters"] for tool in body["tools"]] == [told, empty]
