@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from providers.chat import ChatReply, ChatRequest, Glance
 from providers.dialect import Call, Fit, Headers, Limits, Profile, Quota, Target
-from providers.dialects.anthropic import count, encode, faults
+from providers.dialects.anthropic import count, encode, faults, models
 from providers.dialects.anthropic import reply as replies
 from providers.dialects.anthropic.emit import StreamEncoder
 from providers.dialects.anthropic.parse import parse
@@ -70,8 +70,8 @@ class Anthropic:
         return replies.render(reply)
 
     def prefills(self, target: Target) -> bool:
-        """See `encode`: models before Claude 4.6 do."""
-        return encode.prefills(target.upstream)
+        """See `models`: those before Claude 4.6 do."""
+        return models.prefills(target.upstream)
 
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """See `emit`."""

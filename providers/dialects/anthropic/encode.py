@@ -17,19 +17,12 @@ from msgspec import Raw, Struct
 from providers.chat import ChatRequest, Json
 from providers.dialect import Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
+from providers.dialects.anthropic import models
 from providers.dialects.anthropic.options import options
 from providers.dialects.anthropic.shapes import binds
 from providers.dialects.anthropic.turns import Lost, messages
 
 PATH = "/v1/messages"
-#: Claude 2 to 4.5, by their names here and at resellers ("What's new in Claude 4.6": a last message of the assistant's
-#: is refused with a 400 from there on).
-_PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
-#: Claude 2 to 4, which cannot bind an answer to a schema ("Structured outputs": from Sonnet 4.5 and Opus 4.1 on).
-_SHAPELESS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet)-4(?:-0\b|-\d{8}|@|$))")
-#: Claude 2 to Opus 4.7, which take instructions before the conversation only ("What's new in Claude Opus 4.8"; an
-#: `role 'system' is not supported on this model` otherwise).
-_SYSTEM_FIRST = re.compile(r"claude-(?:v?[23]\b|instant|(?:sonnet|haiku)-4|opus-4(?:-[0-7]\b|-\d{8}|@|$))")
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -44,17 +37,12 @@ _blocks = msgspec.json.Decoder(list[Raw])
 _block = msgspec.json.Decoder(_Block)
 
 
-def prefills(model: str) -> bool:
-    """Whether the model goes on from a last message that is its own."""
-    return _PREFILLS.search(model) is not None
-
-
 def limits_of(target: Target) -> Limits:
     """One answer to a request; any number of stop sequences, but none of white space alone (it is refused with a 400).
 
     A model that thinks first cannot be made to call a tool ("Extended thinking": only `auto` and `none`).
     """
-    shapes = _SHAPELESS.search(target.upstream) is None
+    shapes = models.shapes(target.upstream)
     return limits.limits(target, 1, None, blank_stops=False, shapes=shapes, binds=binds, forces_thinking=False)
 
 
@@ -109,7 +97,7 @@ def _unsigned(raw: Raw) -> bool:
 def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
     said = request.conversation()
     body: Json = {"model": target.upstream}
-    placed = messages(said.turns, lost, instructs=_SYSTEM_FIRST.search(target.upstream) is None)
+    placed = messages(said.turns, lost, instructs=models.instructs(target.upstream))
     if placed.system:
         body["system"] = placed.system
     body["messages"] = placed.messages

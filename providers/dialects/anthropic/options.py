@@ -14,7 +14,8 @@ What has no honest equivalent here, and why:
 
 Thinking: a word becomes `output_config.effort` beside adaptive thinking, because without it several models would not
 think at all; a budget in tokens becomes manual thinking, which needs at least 1,024 and less than `max_tokens`. Models
-that know only one of the two say so themselves.
+before Claude 4.6 know only budgets, which Google's table has for words (`efforts`); newer ones say themselves that they
+know only words.
 
 Of tools of which only some may be called, those alone are declared: the API has no such choice, and a tool that is not
 declared is not called.
@@ -25,10 +26,14 @@ without effect here; its description goes where the model reads it, into the sch
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool
 from providers.dialect import Target
+from providers.dialects.anthropic import models
 from providers.dialects.anthropic.shapes import closed
 from providers.dialects.anthropic.turns import Lost
+from providers.dialects.efforts import BUDGETS
 
 #: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
 #: no model refuses it; it stands in only for models whose own maximum the catalog does not know.
@@ -43,13 +48,16 @@ _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 def options(said: Conversation, target: Target, lost: Lost) -> Json:
     """The fields that are not turns; what has no equivalent is named in `lost`."""
-    bound = _max_tokens(said, target.max_output)
+    effort, measure = said.effort, "effort.budget"
+    if effort is not None and effort.budget is None and not models.adapts(target.upstream):
+        effort, measure = _in_tokens(effort), "reasoning_effort"
+    bound = _max_tokens(said, effort, target.max_output)
     body: Json = {"max_tokens": bound}
     if said.stop:
         body["stop_sequences"] = said.stop
     _sampling(said, target.profile.anthropic_version < _WITHOUT_SAMPLING, body, lost)
     _tools(said, body)
-    output_config = _thinking(said.effort, bound, body, lost) if said.effort else {}
+    output_config = _thinking(effort, measure, bound, body, lost) if effort else {}
     if shape := _format(said.response_format, lost):
         output_config["format"] = shape
     if output_config:
@@ -64,12 +72,19 @@ def options(said: Conversation, target: Target, lost: Lost) -> Json:
     return body
 
 
-def _max_tokens(said: Conversation, max_output: int | None) -> int:
+def _in_tokens(effort: Effort) -> Effort:
+    """A word as the budget that stands for it, where there is one."""
+    if not effort.enabled or effort.level not in BUDGETS:
+        return effort
+    return replace(effort, level=None, budget=BUDGETS[effort.level])
+
+
+def _max_tokens(said: Conversation, effort: Effort | None, max_output: int | None) -> int:
     if said.max_tokens is not None:
         return said.max_tokens
     if max_output is not None:
         return max_output
-    budget = said.effort.budget if said.effort else None
+    budget = effort.budget if effort else None
     return DEFAULT_MAX_TOKENS + (budget or 0)
 
 
@@ -146,8 +161,8 @@ def _format(wanted: ResponseFormat | None, lost: Lost) -> Json | None:
     return {"type": "json_schema", "schema": schema}
 
 
-def _thinking(effort: Effort, bound: int, body: Json, lost: Lost) -> Json:
-    """Set `thinking`; the answer is `output_config` with the level, if one was named."""
+def _thinking(effort: Effort, measure: str, bound: int, body: Json, lost: Lost) -> Json:
+    """Set `thinking`; the answer is `output_config` with the level, if any. A budget was said as `measure`."""
     config: Json = {}
     if effort.level in _LEVELS:
         config["effort"] = effort.level
@@ -162,7 +177,7 @@ def _thinking(effort: Effort, bound: int, body: Json, lost: Lost) -> Json:
     elif _MIN_BUDGET <= effort.budget < bound:
         body["thinking"] = {"type": "enabled", "budget_tokens": effort.budget}
     else:
-        lost.append("effort.budget")
+        lost.append(measure)
     if effort.show is not None and "thinking" in body:
         body["thinking"]["display"] = "summarized" if effort.show else "omitted"
     return config

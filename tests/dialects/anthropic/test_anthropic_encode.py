@@ -224,6 +224,17 @@ def test_effort_becomes_thinking(effort: Effort, thinking: Any, config: Any) -> 
     assert (body.get("thinking"), body.get("output_config")) == (thinking, config)
 
 
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-4-20250514", "claude-3-7-sonnet-20250219"])
+def test_older_models_are_told_a_word_in_tokens(model: str) -> None:
+    to = Target("anthropic", model, Profile())
+    body = sent(_hi(effort=Effort("medium", show=False), max_tokens=None), to)
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 8192, "display": "omitted"}
+    assert body["max_tokens"] > 8192
+    assert "output_config" not in body
+    assert _lost(_hi(effort=Effort("medium"), max_tokens=8192), to) == ("reasoning_effort",)
+    assert sent(_hi(effort=Effort("low", enabled=False)), to)["thinking"] == {"type": "disabled"}
+
+
 def test_a_level_that_was_dropped_switches_no_thinking_on() -> None:
     assert sent(_hi(effort=Effort("minimal", show=True)), drop=True) == sent(_hi())
 
