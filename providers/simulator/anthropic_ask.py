@@ -1,8 +1,9 @@
 """Anthropic's requests: messages and token counts, read and judged as the real API does.
 
-Law: what the real API refuses is refused: a missing `anthropic-version`, unknown fields, an empty text block, a
-`tool_use` without its `tool_result` in the next message and the reverse, a thinking block whose signature is not ours,
-an instruction amid the conversation that does not stand between a user's message and an answer.
+Law: what the real API refuses is refused: a missing `anthropic-version`, unknown fields, a text block of nothing or of
+white space, odd names of tools, a `tool_use` without its `tool_result` in the next message and the reverse, a thinking
+block whose signature is not ours, an instruction amid the conversation that does not stand between a user's message and
+an answer.
 Two API versions are spoken. 2026-10-21, which the official SDK 2 sends, no longer takes `temperature`, `top_p`, `top_k`
 (not even at their defaults), document blocks of the assistant, or citations on text of the user
 (https://platform.claude.com/docs/en/api/migration-2026-10-21); 2023-06-01 still does.
@@ -45,7 +46,7 @@ class _Message(Struct):
 
 
 class _Tool(Struct):
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     input_schema: dict[str, Any] | None = None
     type: str | None = None
     cache_control: dict[str, Any] | None = None
@@ -216,7 +217,9 @@ def _check_turns(turns: list[_Message]) -> None:
     around = ["", *(message.role for message in turns), "assistant"]
     for n, message in enumerate(turns):
         if message.role == "system" and (around[n] != "user" or around[n + 2] != "assistant"):
-            raise invalid(f"messages.{n}: a system message must follow a user message and precede an assistant message")
+            raise invalid(
+                f"messages.{n}: the role `system` must follow a user message and precede an assistant message"
+            )
         blocks = _blocks(message)
         for at, block in enumerate(blocks):
             _check_block(block, f"messages.{n}.content.{at}", asked)
@@ -239,8 +242,9 @@ def _check_answered(missing: set[str], n: int) -> None:
 
 def _check_block(block: _Block, path: str, asked: set[str]) -> None:
     match block.type:
-        case "text" if not block.text:
-            raise invalid(f"{path}: text content blocks must be non-empty")
+        case "text" if not (block.text or "").strip():
+            must = "contain non-whitespace text" if block.text else "be non-empty"
+            raise invalid(f"{path}: text content blocks must {must}")
         case "tool_result" if block.tool_use_id not in asked:
             raise invalid(f"{path}: unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id}")
         case "tool_use" if not block.id or not block.name or block.input is None:

@@ -37,7 +37,7 @@ class _Content(Struct):
 
 
 class _Function(Struct, rename="camel"):
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}$")]
     parameters: dict[str, Any] | None = None
     parameters_json_schema: dict[str, Any] | None = None
 

@@ -31,7 +31,7 @@ class _CalledFunction(Struct):
 
 
 class _ToolCall(Struct):
-    id: str
+    id: Annotated[str, Meta(max_length=40)]
     function: _CalledFunction | None = None
 
 
