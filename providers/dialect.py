@@ -120,12 +120,14 @@ class Limits(Struct, frozen=True):
 class Amends(Struct, frozen=True):
     """What the gateway does to an answer itself, because the model does not.
 
-    `stops` end its text; the arguments of the tool `answer` are its text; its text follows `schema`.
+    `stops` end its text; the arguments of the tool `answer` are its text; its text follows `schema`; of its text the
+    JSON is told and nothing beside it (`bare`).
     """
 
     stops: tuple[str, ...] = ()
     answer: str | None = None
     schema: Json | None = None
+    bare: bool = False
 
 
 class Fit(Struct, frozen=True):

@@ -192,9 +192,10 @@ def test_a_stream_bound_to_a_schema_parses(chatgpt: openai.OpenAI, model: str) -
         assert isinstance(stream.get_final_response().output_parsed, Parcel)
 
 
-@pytest.mark.parametrize("model", [OPENAI, GEMINI])
-def test_a_json_object_is_one(chatgpt: openai.OpenAI, model: str) -> None:
-    answer = ask(chatgpt, "Some json.", model=model, streamed=False, text={"format": {"type": "json_object"}})
+@every_dialect
+@both_ways
+def test_a_json_object_is_one(chatgpt: openai.OpenAI, model: str, streamed: bool) -> None:
+    answer = ask(chatgpt, "Some json.", model=model, streamed=streamed, text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(answer.output_text), dict)
 
 
@@ -368,7 +369,6 @@ def test_nothing_is_lost_in_silence(world: World, model: str, field: str, value:
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"reasoning": {"effort": "minimal"}}, "reasoning.effort"),
         ({"include": ["message.output_text.logprobs"]}, "include (message.output_text.logprobs)"),
     ],

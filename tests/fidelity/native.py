@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 
 from gateway.api.orchestrate import OrchestrateRequest
+from tests.fidelity.asking import OBJECT
 from tests.fidelity.cells import Feature, Gap, Probe, Words, at, every, has, no, says
 from tests.fidelity.wire import Json
 
@@ -78,6 +79,7 @@ GOT: dict[str, Probe] = {
     ),
     "thoughts shown": every(at("results.0.reasoning", "Let me see."), response("42")),
     "logprobs": has(token="Hello", logprob=-0.25),
+    "answer in any JSON": response(OBJECT),
     "stop reason: bound reached": ended("length"),
     "stop reason: natural end": every(response("The end."), ended("stop")),
     "stop reason: content filter": ended("content_filter"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.fidelity.asking import SCHEMA
+from tests.fidelity.asking import OBJECT, SCHEMA
 from tests.fidelity.cells import Gap, Probe, Words, at, every, has, no, says
 from tests.fidelity.talking import NOTE, PARAMETERS, PDF, PDF_URL, PNG, URL, WAV
 from tests.fidelity.wire import ASKED, Json
@@ -196,6 +196,7 @@ GOT: dict[str, Probe] = {
         has(type="reasoning", summary=[{"type": "summary_text", "text": "Let me see."}]), text("42")
     ),
     "logprobs": has(token="Hello", logprob=-0.25),
+    "answer in any JSON": text(OBJECT),
     "stop reason: bound reached": every(
         at("status", "incomplete"), at("incomplete_details.reason", "max_output_tokens")
     ),

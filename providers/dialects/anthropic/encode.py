@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.chat import ChatRequest, Json
-from providers.dialect import Call, Fit, Inexpressible, Limits, Target
+from providers.dialect import Amends, Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic.options import options
 from providers.dialects.anthropic.turns import Lost, messages
@@ -26,6 +26,9 @@ PATH = "/v1/messages"
 _PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
 #: Claude 2 to 4, which cannot bind an answer to a schema ("Structured outputs": from Sonnet 4.5 and Opus 4.1 on).
 _SHAPELESS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet)-4(?:-0\b|-\d{8}|@|$))")
+#: What a model is told that must answer with any JSON object, and what its answer must be.
+_TELLING = "Answer with one JSON object and nothing else: no words before or after it, and no code fence around it."
+_OBJECT = Amends(schema={"type": "object"}, bare=True)
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -73,7 +76,13 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "anthropic")
-    return Call(PATH, _encoder.encode(body), dropped=dropped)
+    amends = _OBJECT if _wants_object(request) else None
+    return Call(PATH, _encoder.encode(body), dropped=dropped, amends=amends)
+
+
+def _wants_object(request: ChatRequest) -> bool:
+    wanted = request.conversation().response_format
+    return wanted is not None and wanted.kind == "json_object"
 
 
 def _own(request: ChatRequest, target: Target) -> bytes:
@@ -106,6 +115,8 @@ def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
     said = request.conversation()
     body: Json = {"model": target.upstream}
     placed = messages(said.turns, lost)
+    if _wants_object(request):
+        placed.system.append({"type": "text", "text": _TELLING})
     if placed.system:
         body["system"] = placed.system
     body["messages"] = placed.messages

@@ -6,8 +6,6 @@ What has no honest equivalent here, and why:
   model. Under 2023-06-01 they are sent: older models take them, newer ones refuse them, and that is theirs to say.
 - `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
   penalty of 0 asks for nothing and is left out.
-- `response_format: json_object`: the API binds output to a schema and nothing less. A bare `{"type": "object"}` would
-  be refused, since objects must list their properties, and a forced tool would answer with a call instead of text.
 - `reasoning_effort: minimal`: the scale starts at `low`.
 - `service_tier` beyond `auto` and `default`: those buy what Anthropic does not sell per request.
 - `metadata` beside the user: Anthropic stores none.
@@ -18,6 +16,12 @@ that know only one of the two say so themselves.
 
 Of tools of which only some may be called, those alone are declared: the API has no such choice, and a tool that is not
 declared is not called.
+
+Any JSON object (`response_format: json_object`): the API binds output to a schema and nothing less, and its schemas
+close every object, so that one for all objects cannot be said (the official SDK closes them itself). A forced tool that
+takes any object describes none, and no tool can be forced on a model that thinks first. So the model is told, at the
+end of `system`, and the gateway sees to it: of the text the JSON is told without the fence or the words around it, and
+the answer is judged (`Amends`).
 
 Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
 without effect here; its description goes where the model reads it, into the schema.
@@ -134,8 +138,10 @@ def _tool(tool: Tool) -> Json:
 def _format(wanted: ResponseFormat | None, lost: Lost) -> Json | None:
     if wanted is None or wanted.kind == "text":
         return None
-    if wanted.kind == "json_object" or wanted.schema is None:
-        lost.append(f"response_format.{wanted.kind}")
+    if wanted.kind == "json_object":
+        return None
+    if wanted.schema is None:
+        lost.append("response_format.json_schema")
         return None
     schema = wanted.schema
     if wanted.description is not None and "description" not in schema:
