@@ -108,7 +108,7 @@ class Chat(Validated):
         """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
         dialect = deployment.dialect
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
-        if self.form.name == dialect.name and call.amends is None:
+        if self.form.name == dialect.name and call.answers_as_asked:
             glance = dialect.glance(received.body)
             return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
         return self.told(self.decoded(dialect, call, received.body), call, received.headers, created)
@@ -157,7 +157,8 @@ class Chat(Validated):
                 client.stream(transport, deployment.endpoint, dialect, call, deadline=deadline)
             )
             if call.amends is None:
-                encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
+                untouched = self.form.name == dialect.name and call.answers_as_asked
+                encoder = None if untouched else self.form.stream_encoder(self.request)
                 return Opened(flow, encoder, call.dropped, stack.pop_all())
             return Opened(
                 self.amended(flow, call), self.form.stream_encoder(self.request), call.dropped, stack.pop_all()

@@ -74,7 +74,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     stop_sequences: int = -1
     #: The models, by a regular expression that is looked for in their names, that take no stop sequences at all.
     no_stop: str = ""
-    #: OpenAI: the server takes `parallel_tool_calls`.
+    #: OpenAI: the server takes `parallel_tool_calls`; otherwise calls after the first are left out of the answer.
     parallel_tool_calls: bool = True
     #: OpenAI: the server understands `reasoning_effort`.
     reasoning_effort: bool = True
@@ -159,6 +159,11 @@ class Call(Struct):
     choices: int = 1
     more: tuple[Call, ...] = ()
     amends: Amends | None = None
+
+    @property
+    def answers_as_asked(self) -> bool:
+        """The answer is what the caller asked for, as it comes."""
+        return self.amends is None and not self.first_call_only
 
 
 class Quota(Struct, frozen=True):

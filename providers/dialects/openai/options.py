@@ -5,7 +5,8 @@ What has no honest equivalent here, and why:
 - `stop` beyond four sequences, which is the most the API takes, unless the gateway looks for the others (`fitting`);
 - `effort.budget` beside a word: thinking is measured in words, and the word is the one that was given;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
-- what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
+- what the server's profile switches off: `json_schema`, `reasoning_effort`. One tool call at a time, which it may
+  switch off too, is then kept on the way back (`encode`, `providers.single`).
 
 A budget alone is the longest thinking that stays within it (`efforts`). Thinking switched off is
 `reasoning_effort: none`, and thinking without a measure is the model's own default. The API
@@ -52,7 +53,7 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         lost.append("stop")
         del body["stop"]
     _answer(said, profile, body)
-    _tools(said, profile, body, lost)
+    _tools(said, profile, body)
     if said.response_format is not None:
         _format(said.response_format, profile, body, lost)
     if said.effort is not None:
@@ -78,7 +79,7 @@ def _answer(said: Conversation, profile: Profile, body: Json) -> None:
         body["prompt_cache_key"] = said.cache_key
 
 
-def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None:
+def _tools(said: Conversation, profile: Profile, body: Json) -> None:
     """Tools and how they are chosen. Without tools the API refuses both fields, and there is nothing to choose."""
     choice = said.tool_choice
     if said.tools:
@@ -87,12 +88,8 @@ def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None
         return
     if choice is not None:
         body["tool_choice"] = choice_of(choice)
-    if said.parallel_tool_calls is None:
-        return
-    if profile.parallel_tool_calls:
+    if said.parallel_tool_calls is not None and profile.parallel_tool_calls:
         body["parallel_tool_calls"] = said.parallel_tool_calls
-    elif not said.parallel_tool_calls:
-        lost.append("parallel_tool_calls")
 
 
 def tool_of(tool: Tool) -> Json:
