@@ -200,14 +200,16 @@ class Embedding(Struct):
         dialect = deployment.dialect
         power = embedding_power(deployment)
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
+        # Some providers do not count what they embed; the estimate is better than a price of nothing.
+        estimate = Usage(self.request.input_tokens)
         if self.form.name == dialect.name:
             usage = self.form.glance_embedding(received.body)
-            return Answer(received.body, usage, None, call.dropped, received.headers)
+            counted = usage if usage.input_tokens else estimate
+            return Answer(received.body, counted, None, call.dropped, received.headers)
         reply = power.decode_embedding(received.body)
         reply.model = reply.model or deployment.model
         if not reply.usage.input_tokens:
-            # Some providers do not count what they embed; the estimate is better than a price of nothing.
-            reply.usage = Usage(self.request.input_tokens)
+            reply.usage = estimate
         body = self.form.render_embedding(reply, self.request.encoding_format)
         return Answer(body, reply.usage, None, call.dropped, received.headers)
 

@@ -376,6 +376,8 @@ class EmbeddingRequest(Struct):
     input_tokens: int = 0
     user: str | None = None
     extra: dict[str, Raw] = field(default_factory=dict[str, Raw])
+    #: Where the body asks for vectors of what is no single text, or of unlike lengths: for its own format alone.
+    unlike: tuple[str, ...] = ()
 
 
 class EmbeddingReply(Struct):
