@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
+from providers.searching import WebSearch
+
 #: Stop sequences of one request. The longest list a provider documents is five; each is looked for in every piece of an
 #: answer where the gateway enforces it. Doubled: nobody asks for so many; halved: still six times what providers take.
 MOST_STOPS = 64
@@ -174,6 +176,7 @@ class Conversation(Struct):
     store: bool | None = None
     #: A hint at which of the provider's prompt caches to look in, for those that have several.
     cache_key: str | None = None
+    search: WebSearch | None = None
     #: Fields of the caller's dialect that have no name here: field name → its JSON, to be refused or dropped aloud.
     extra: dict[str, Raw] = {}
 

@@ -80,6 +80,8 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     reasoning_effort: bool = True
     #: OpenAI: the server takes `prompt_cache_key` of a request in another dialect; a hint, and left out otherwise.
     prompt_cache_key: bool = False
+    #: OpenAI: the server takes `web_search_options`, though not for every model.
+    web_search: bool = False
     #: OpenAI: the server has `/responses` too. What callers ask there is passed on in its own form, not translated.
     responses: bool = False
     #: Anthropic: the API version header.

@@ -317,7 +317,7 @@ def test_log_probabilities_pass(chatgpt: openai.OpenAI, streamed: bool) -> None:
 
 
 @every_dialect
-@pytest.mark.parametrize("tool", ["web_search", "file_search", "code_interpreter", "mcp", "image_generation"])
+@pytest.mark.parametrize("tool", ["file_search", "code_interpreter", "mcp", "image_generation"])
 def test_a_built_in_tool_is_refused_by_name(world: World, model: str, tool: str) -> None:
     before = world.asked()
     answer = world.post("/v1/responses", {"model": model, "input": "Hi", "tools": [{"type": tool}]})
@@ -330,12 +330,29 @@ def test_a_built_in_tool_is_refused_by_name(world: World, model: str, tool: str)
 
 @every_dialect
 def test_a_built_in_tool_is_dropped_aloud_when_allowed(world: World, model: str) -> None:
-    body = {"model": model, "input": "Hi", "tools": [{"type": "web_search"}], "background": True}
+    body = {"model": model, "input": "Hi", "tools": [{"type": "code_interpreter"}], "background": True}
     answer = world.post("/v1/responses", body, x_steelyard_drop_params="true")
     assert answer.status == 200
     dropped = answer.headers["x-steelyard-dropped-params"]
-    assert "web_search" in dropped
+    assert "code_interpreter" in dropped
     assert "background" in dropped
+
+
+def test_a_search_is_asked_for_where_there_is_one_and_refused_where_there_is_none(world: World) -> None:
+    def asked(model: str, **more: Any) -> tuple[int, str]:
+        answer = world.post("/v1/responses", {"model": model, "input": "Hi", "tools": [{"type": "web_search", **more}]})
+        return answer.status, "" if answer.status == 200 else answer.json["error"]["message"]
+
+    assert [asked(model)[0] for model in (ANTHROPIC, GEMINI)] == [200, 200]
+    status, message = asked(OPENAI)
+    assert (status, "tools[0] (web_search)" in message) == (400, True)
+    status, message = asked(GEMINI, filters={"allowed_domains": ["example.com"]})
+    assert (status, "tools[0].filters.allowed_domains" in message) == (400, True)
+    assert asked(ANTHROPIC, filters={"allowed_domains": ["example.com"]})[0] == 200
+    status, message = asked(ANTHROPIC, search_context_size="low", external_web_access=False)
+    assert status == 400
+    assert "tools[0].search_context_size" in message
+    assert "tools[0].external_web_access" in message
 
 
 @every_dialect

@@ -90,6 +90,7 @@ GOT: dict[str, Probe] = {
     "tokens written to the prompt cache": _counts(111, 7, cache_write_tokens=100),
     "tokens of thought": _counts(11, 57, reasoning_tokens=50),
     "service tier that was used": at("results.0.service_tier", "priority"),
+    "pages that a search found": has(url=_SITE, title=_TITLE, start=3, end=7),
     "sources of an answer (citations)": has(url=_SITE, title=_TITLE, start=3, end=7),
     "a picture in the answer": at("results.0.images", ["data:image/png;base64,iVBORw0KGgo="]),
     "the model's own name": says("own-name"),

@@ -7,6 +7,7 @@ What has no honest equivalent here, and why:
 - `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
   penalty of 0 asks for nothing and is left out.
 - `reasoning_effort: minimal`: the scale starts at `low`.
+- how much of what a search finds is read (`search_context_size`): there is no such setting.
 - `service_tier` beyond `auto` and `default`: those buy what Anthropic does not sell per request.
 - `metadata` beside the user: Anthropic stores none.
 
@@ -32,6 +33,7 @@ from __future__ import annotations
 from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool
 from providers.dialect import Target
 from providers.dialects.anthropic.turns import Lost
+from providers.searching import WebSearch
 
 #: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
 #: no model refuses it; it stands in only for models whose own maximum the catalog does not know.
@@ -41,6 +43,8 @@ _WITHOUT_SAMPLING = "2026-10-21"
 _MIN_BUDGET = 1024
 _LEVELS = ("low", "medium", "high", "xhigh", "max")
 _TIERS = {"auto": "auto", "default": "standard_only"}
+#: The version that every model with a search takes; the later one runs code to sift what it found.
+_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 
@@ -52,6 +56,8 @@ def options(said: Conversation, target: Target, lost: Lost) -> Json:
         body["stop_sequences"] = said.stop
     _sampling(said, target.profile.anthropic_version < _WITHOUT_SAMPLING, body, lost)
     _tools(said, body)
+    if said.search is not None:
+        _search(said.search, said.tools, body, lost)
     output_config = _thinking(said.effort, bound, body, lost) if said.effort else {}
     if shape := _format(said.response_format, lost):
         output_config["format"] = shape
@@ -122,6 +128,21 @@ def _tools(said: Conversation, body: Json) -> None:
     if one_at_a_time:
         written["disable_parallel_tool_use"] = True
     body["tool_choice"] = written
+
+
+def _search(search: WebSearch, tools: list[Tool], body: Json, lost: Lost) -> None:
+    if any(tool.name == _SEARCH["name"] for tool in tools):
+        lost.append(search.path)  # two tools of one name are refused
+        return
+    fields = {
+        "max_uses": search.uses,
+        "allowed_domains": search.allowed,
+        "blocked_domains": search.blocked,
+        "user_location": {"type": "approximate", **search.location} if search.location else None,
+    }
+    said = {name: value for name, value in fields.items() if value}
+    body["tools"] = [*body.get("tools", ()), {**_SEARCH, **said}]
+    lost.extend(search.lost("location", "allowed", "blocked", "uses"))
 
 
 def _tool(tool: Tool) -> Json:

@@ -71,7 +71,7 @@ _TREE = Node(
                 "thinkingConfig": Node(_leaves("includeThoughts", "thinkingBudget", "thinkingLevel")),
             }
         ),
-        "tools": Node({"functionDeclarations": _DECLARATION}, many=True),
+        "tools": Node({"functionDeclarations": _DECLARATION, "googleSearch": None}, many=True),
         "toolConfig": Node({"functionCallingConfig": Node(_leaves("mode", "allowedFunctionNames"))}),
     }
 )

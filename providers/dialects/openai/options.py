@@ -5,6 +5,7 @@ What has no honest equivalent here, and why:
 - `stop` beyond four sequences, which is the most the API takes, unless the gateway looks for the others (`fitting`);
 - `effort.budget` beside a word: thinking is measured in words, and the word is the one that was given;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
+- sites to search and times to do it, of a search of the web; and the search itself on servers that know none;
 - what the server's profile switches off: `json_schema`, `reasoning_effort`. One tool call at a time, which it may
   switch off too, is then kept on the way back (`encode`, `providers.single`).
 
@@ -20,6 +21,7 @@ from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, Too
 from providers.dialect import Profile
 from providers.dialects.efforts import word_within
 from providers.dialects.openai.turns import Lost
+from providers.searching import WebSearch
 
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
 _SCHEMA_NAME = "response"
@@ -60,6 +62,8 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         _effort(said.effort, profile, body, lost)
     if said.top_k is not None:
         lost.append("top_k")
+    if said.search is not None:
+        _search(said.search, profile, body, lost)
     body |= {_RESPONSES[name]: value for name, value in said.extra.items() if name in _RESPONSES}
     lost.extend(name for name in said.extra if name not in _RESPONSES)
     return body
@@ -127,6 +131,19 @@ def _format(wanted: ResponseFormat, profile: Profile, body: Json, lost: Lost) ->
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     body["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _search(search: WebSearch, profile: Profile, body: Json, lost: Lost) -> None:
+    if not profile.web_search:
+        lost.append(search.path)
+        return
+    options: Json = {}
+    if search.size is not None:
+        options["search_context_size"] = search.size
+    if search.location is not None:
+        options["user_location"] = {"type": "approximate", "approximate": search.location}
+    body["web_search_options"] = options
+    lost.extend(search.lost("size", "location"))
 
 
 def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:
