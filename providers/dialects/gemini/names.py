@@ -99,7 +99,6 @@ WORDS = {
     "presence_penalty": "generationConfig.presencePenalty",
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
-    "response_format.json_object": "generationConfig.responseMimeType",
     "response_format.json_schema": "generationConfig.responseSchema",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
     "effort.enabled": "generationConfig.thinkingConfig.thinkingBudget",

@@ -51,7 +51,6 @@ _WORDS = {
     "effort.enabled": "reasoning.effort",
     "effort.show": "reasoning.summary",
     "reasoning_effort": "reasoning.effort",
-    "response_format.json_object": "text.format",
     "response_format.json_schema": "text.format",
     "logprobs": f"include ({LOGPROBS})",
     "messages.content.image_url": "input.content.input_image",
