@@ -126,13 +126,14 @@ class ToolChoice(Struct):
 
 
 class ResponseFormat(Struct):
-    """The shape the answer must have."""
+    """The shape the answer must have. With `any_json` a `json_object` may be any other JSON as well."""
 
     kind: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     description: str | None = None
     schema: Json | None = None
     strict: bool | None = None
+    any_json: bool = False
 
 
 class Effort(Struct):

@@ -109,7 +109,7 @@ _count = msgspec.json.Decoder(CountRequest)
 _json = msgspec.json.Encoder()
 
 #: The words in `system` for which the answer is JSON.
-_JSON = "JSON object"
+_JSON = "one JSON "
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")

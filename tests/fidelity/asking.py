@@ -241,7 +241,7 @@ BOUNDS = [
         },
         {
             "openai": at("response_format.type", "json_object"),
-            "anthropic": every(says("one JSON object and nothing else"), no(says("output_config"))),
+            "anthropic": every(says("Answer with one JSON"), no(says("output_config"))),
             "gemini": at("generationConfig.responseMimeType", "application/json"),
         },
         {

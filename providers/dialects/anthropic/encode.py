@@ -14,7 +14,7 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
-from providers.chat import ChatRequest, Json
+from providers.chat import ChatRequest, Json, ResponseFormat
 from providers.dialect import Amends, Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic.options import options
@@ -26,9 +26,9 @@ PATH = "/v1/messages"
 _PREFILLS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet|haiku)-4(?:-[015]\b|-\d{8}|@|$))")
 #: Claude 2 to 4, which cannot bind an answer to a schema ("Structured outputs": from Sonnet 4.5 and Opus 4.1 on).
 _SHAPELESS = re.compile(r"claude-(?:v?[23]\b|instant|(?:opus|sonnet)-4(?:-0\b|-\d{8}|@|$))")
-#: What a model is told that must answer with any JSON object, and what its answer must be.
-_TELLING = "Answer with one JSON object and nothing else: no words before or after it, and no code fence around it."
-_OBJECT = Amends(schema={"type": "object"}, bare=True)
+#: What a model is told that must answer in JSON, and what its answer must be.
+_TELLING = "Answer with one JSON {} and nothing else: no words before or after it, and no code fence around it."
+_OBJECT, _ANY = Amends(schema={"type": "object"}, bare=True), Amends(schema={}, bare=True)
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -76,13 +76,15 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "anthropic")
-    amends = _OBJECT if _wants_object(request) else None
+    wanted = _json_wanted(request)
+    amends = None if wanted is None else _ANY if wanted.any_json else _OBJECT
     return Call(PATH, _encoder.encode(body), dropped=dropped, amends=amends)
 
 
-def _wants_object(request: ChatRequest) -> bool:
+def _json_wanted(request: ChatRequest) -> ResponseFormat | None:
+    """That the answer is to be JSON of no schema, if it is."""
     wanted = request.conversation().response_format
-    return wanted is not None and wanted.kind == "json_object"
+    return wanted if wanted is not None and wanted.kind == "json_object" else None
 
 
 def _own(request: ChatRequest, target: Target) -> bytes:
@@ -115,8 +117,9 @@ def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
     said = request.conversation()
     body: Json = {"model": target.upstream}
     placed = messages(said.turns, lost)
-    if _wants_object(request):
-        placed.system.append({"type": "text", "text": _TELLING})
+    if wanted := _json_wanted(request):
+        told = _TELLING.format("value, an object unless another is asked for," if wanted.any_json else "object")
+        placed.system.append({"type": "text", "text": told})
     if placed.system:
         body["system"] = placed.system
     body["messages"] = placed.messages

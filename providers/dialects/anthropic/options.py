@@ -22,7 +22,7 @@ Any JSON object (`response_format: json_object`): the API binds output to a sche
 close every object, so that one for all objects cannot be said (the official SDK closes them itself). A forced tool that
 takes any object describes none, and no tool can be forced on a model that thinks first. So the model is told, at the
 end of `system`, and the gateway sees to it: of the text the JSON is told without the fence or the words around it, and
-the answer is judged (`Amends`).
+the answer is judged (`Amends`). Of Gemini's callers, whose JSON need not be an object, any JSON is taken.
 
 Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
 without effect here; its description goes where the model reads it, into the schema.

@@ -132,7 +132,10 @@ def _shape(config: GenerationConfig, said: Conversation) -> None:
     except msgspec.ValidationError:
         said.extra[name] = config.response_json_schema if is_plain else config.response_schema
     if config.response_mime_type == "application/json":
-        said.response_format = ResponseFormat("json_object" if schema is None else "json_schema", schema=schema)
+        shaped = schema is not None
+        said.response_format = ResponseFormat(
+            "json_schema" if shaped else "json_object", schema=schema, any_json=not shaped
+        )
         return
     if config.response_mime_type not in (None, "", "text/plain"):
         said.extra["generationConfig.responseMimeType"] = Raw(_encoder.encode(config.response_mime_type))

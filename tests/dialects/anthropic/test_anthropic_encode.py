@@ -211,6 +211,13 @@ def test_any_json_object_is_asked_for_in_words_and_seen_to_by_the_gateway() -> N
     assert counted["system"] == body["system"]
 
 
+def test_whoever_takes_any_json_gets_any() -> None:
+    said = _hi(response_format=ResponseFormat("json_object", any_json=True))
+    call = ANTHROPIC.encode(foreign(said), TARGET, drop=False)
+    assert "one JSON value" in json.loads(call.body)["system"][0]["text"]
+    assert call.amends == Amends(schema={}, bare=True)
+
+
 def test_what_asks_for_nothing_is_left_out() -> None:
     said = _hi(frequency_penalty=0.0, presence_penalty=0, logprobs=False, response_format=ResponseFormat("text"))
     assert sent(said) == sent(_hi())
