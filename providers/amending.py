@@ -129,7 +129,7 @@ class Amending:
         if isinstance(chunk, Finish):
             return self._finish(told, chunk)
         if isinstance(chunk, Cited):
-            return [chunk]
+            return [chunk if told.kernel is None else replace(chunk, citations=told.kernel.placed(chunk.citations))]
         # A thought between two texts ends what a sequence can span.
         return [*self._let_go(told, number), chunk]
 
@@ -258,7 +258,8 @@ def _bare(choice: Choice) -> Choice:
     parts = [Text(kernel.feed(part.text)) if isinstance(part, Text) else part for part in choice.parts]
     if kernel.last():
         return choice
-    return replace(choice, parts=[part for part in parts if not isinstance(part, Text) or part.text])
+    kept = [part for part in parts if not isinstance(part, Text) or part.text]
+    return replace(choice, parts=kept, citations=kernel.placed(choice.citations))
 
 
 def _stopped(choice: Choice, stops: tuple[str, ...]) -> Choice:

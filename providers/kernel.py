@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from providers.chat import Citation
+
 _OPENING = re.compile(r"[{\[]")
 #: What decides where a value ends; of an escape the second character may come with the next piece.
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
@@ -26,6 +28,8 @@ class Kernel:
         self._quoted = False
         self._escaping = False
         self._over = False
+        #: Characters before the value, and of it.
+        self._skipped = self._length = 0
 
     def feed(self, text: str) -> str:
         """What of this piece belongs to the value."""
@@ -38,13 +42,27 @@ class Kernel:
                 self._before.append(text)
                 return ""
             begin = opening.start()
+            self._skipped = sum(map(len, self._before)) + begin
             self._before.clear()
-        return text[begin : self._end(text, begin)]
+        value = text[begin : self._end(text, begin)]
+        self._length += len(value)
+        return value
 
     def last(self) -> str:
         """The words that were held back, when no value has come after them."""
         words, self._before = "".join(self._before), []
         return words
+
+    def placed(self, citations: list[Citation]) -> list[Citation]:
+        """The sources of the value, by their places in it; all of them where there is no value."""
+        if not self._length:
+            return citations
+        skipped, length = self._skipped, self._length
+        moved = [
+            Citation(one.url, one.title, max(0, one.start - skipped), min(one.end - skipped, length))
+            for one in citations
+        ]
+        return [one for one in moved if one.start < one.end]
 
     def _end(self, text: str, begin: int) -> int:
         """Where in this piece the value ends, or where the piece does."""

@@ -16,6 +16,8 @@ from providers.chat import (
     ChatChunk,
     ChatReply,
     Choice,
+    Citation,
+    Cited,
     Finish,
     Part,
     Reasoning,
@@ -113,3 +115,17 @@ def test_stops_are_looked_for_in_the_value_alone() -> None:
     amending = Amending(amends, None, choices=1)
     told = amending.feed(TextDelta('```\n{"a": 1,\n"b": 2}```'))
     assert told == [TextDelta('{"a": 1,'), Finish("stop", 0, "\n")]
+
+
+def test_sources_are_those_of_the_value_and_keep_their_places_in_it() -> None:
+    def page(start: int, end: int) -> Citation:
+        return Citation("https://e.com", "E", start, end)
+
+    text = 'Sure: {"a": "b"} Done.'
+    given = [page(0, 5), page(2, 9), page(12, 15), page(13, 22), page(17, 22)]
+    kept = [page(0, 3), page(6, 9), page(7, 10)]
+    choice = Choice([Text(text)], "stop", citations=given)
+    assert amended(ChatReply("i", "m", [choice], Usage()), BARE, CHECK).choices[0].citations == kept
+    assert streamed(TextDelta(text[:9]), TextDelta(text[9:]), Cited(given))[-1] == Cited(kept)
+    refused = Choice([Text("I will not.")], "refusal", citations=[page(0, 5)])
+    assert amended(ChatReply("i", "m", [refused], Usage()), BARE, CHECK).choices[0] == refused
