@@ -36,6 +36,8 @@ ASKED = frozenset(
         # Gemini's words for all of these, in both spellings that Google takes
         *("contents", "systemInstruction", "system_instruction", "generationConfig", "generation_config"),
         *("toolConfig", "tool_config", "safetySettings", "safety_settings"),
+        *("content", "requests", "title", "taskType", "task_type", "outputDimensionality", "output_dimensionality"),
+        *("embedContentConfig", "embed_content_config"),
         # orchestrate: who may answer and how they are chosen
         *("mode", "strategy", "objective", "parallel", "max_cost_usd"),
     }

@@ -115,7 +115,7 @@ class Chat(Validated):
         """Ask for the complete answer; `created` (Unix seconds) dates one whose provider does not. Raises a `Fault`."""
         dialect = deployment.dialect
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
-        if self.form.name == dialect.name and call.amends is None:
+        if self.form.name == dialect.name and call.answers_as_asked:
             glance = dialect.glance(received.body)
             return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
         return self.told(self.decoded(dialect, call, received.body), call, received.headers, created)
@@ -165,7 +165,8 @@ class Chat(Validated):
                 client.stream(transport, deployment.endpoint, dialect, call, deadline=deadline)
             )
             if call.amends is None:
-                encoder = None if self.form.name == dialect.name else self.form.stream_encoder(self.request)
+                untouched = self.form.name == dialect.name and call.answers_as_asked
+                encoder = None if untouched else self.form.stream_encoder(self.request)
                 return Opened(flow, encoder, call.dropped, stack.pop_all())
             return Opened(
                 self.amended(flow, call), self.form.stream_encoder(self.request), call.dropped, stack.pop_all()
@@ -207,14 +208,16 @@ class Embedding(Struct):
         dialect = deployment.dialect
         power = embedding_power(deployment)
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
+        # Some providers do not count what they embed; the estimate is better than a price of nothing.
+        estimate = Usage(self.request.input_tokens)
         if self.form.name == dialect.name:
             usage = self.form.glance_embedding(received.body)
-            return Answer(received.body, usage, None, call.dropped, received.headers)
+            counted = usage if usage.input_tokens else estimate
+            return Answer(received.body, counted, None, call.dropped, received.headers)
         reply = power.decode_embedding(received.body)
         reply.model = reply.model or deployment.model
         if not reply.usage.input_tokens:
-            # Some providers do not count what they embed; the estimate is better than a price of nothing.
-            reply.usage = Usage(self.request.input_tokens)
+            reply.usage = estimate
         body = self.form.render_embedding(reply, self.request.encoding_format)
         return Answer(body, reply.usage, None, call.dropped, received.headers)
 

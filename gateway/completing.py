@@ -1,6 +1,7 @@
 """One attempt of a request for completions: as it is, where the model writes on from a prompt, else as a chat.
 
-Several prompts are several chats with the same deployment, side by side; streamed, one after the other.
+Several prompts are several chats with the same deployment, side by side; streamed, one after the other. Where it gives
+fewer answers to a call than were asked for, each prompt is several of them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,9 @@ from providers.dialects import OPENAI
 from providers.dialects.completions import joined
 from providers.dialects.openai.encode import COMPLETIONS_PATH
 from providers.errors import Fault
-from providers.fitting import fitted
+from providers.fitting import MOST_CALLS, fitted
 from providers.in_turn import InTurn
 from providers.transport import Transport
-
-#: Prompts that may become chats at once: each is a call of its own, and one request must not take a provider's quota.
-_MOST_PROMPTS = 16
 
 
 class Completion(Chat):
@@ -37,12 +35,26 @@ class Completion(Chat):
         """What the deployment would be sent first. Raises `Inexpressible`."""
         if _writes_on(deployment):
             return OPENAI.encode_completion(self.request, deployment.target)
-        if len(self.others) >= _MOST_PROMPTS:
-            raise Inexpressible((f"prompt (more than {_MOST_PROMPTS})",), deployment.dialect.name)
+        if not self.others:
+            return super().encode(deployment)
+        prompts = 1 + len(self.others)
+        if prompts > MOST_CALLS:
+            raise Inexpressible((f"prompt (more than {MOST_CALLS})",), deployment.dialect.name)
         call = super().encode(deployment)
-        if self.others and call.more:
-            raise Inexpressible(("n (of several prompts)",), deployment.dialect.name)
+        each = 1 + len(call.more)
+        if prompts * each > MOST_CALLS:
+            why = f"{each} calls for each of {prompts} prompts are {prompts * each}, and {MOST_CALLS} are the most."
+            raise Inexpressible(("n (of several prompts)",), deployment.dialect.name, why)
+        # It stands for all of them, which are made here and not by whoever fans out the calls of one prompt.
+        call.more = ()
         return call
+
+    def _calls(self, deployment: Deployment) -> list[Call]:
+        """All calls for all prompts, in the order of their answers."""
+        firsts = [
+            fitted(one, deployment.dialect, deployment.target, drop=self.drop) for one in (self.request, *self.others)
+        ]
+        return [call for first in firsts for call in (first, *first.more)]
 
     async def whole(
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
@@ -56,9 +68,13 @@ class Completion(Chat):
         dialect = deployment.dialect
         if not self.others:
             return await super().whole(transport, deployment, call, deadline, created=created)
-        calls = [call, *(fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others)]
+        calls = self._calls(deployment)
         received = await _together(transport, deployment, calls, deadline)
-        reply = joined([self.decoded(dialect, one, told.body) for one, told in zip(calls, received, strict=True)])
+        replies = [self.decoded(dialect, one, told.body) for one, told in zip(calls, received, strict=True)]
+        for one, reply in zip(calls, replies, strict=True):
+            # More than asked for would be taken for the next prompt's.
+            reply.choices = reply.choices[: one.choices]
+        reply = joined(replies)
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received[-1].headers, reply)
@@ -77,7 +93,7 @@ class Completion(Chat):
 
     async def _in_turn(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         dialect = deployment.dialect
-        more = [fitted(one, dialect, deployment.target, drop=self.drop) for one in self.others]
+        calls = self._calls(deployment)
         async with AsyncExitStack() as stack:
             turn = await stack.enter_async_context(AsyncExitStack())
 
@@ -88,7 +104,7 @@ class Completion(Chat):
                 )
                 return flow if one.amends is None else self.amended(flow, one)
 
-            flow = InTurn(await begin(call), more, begin, self.request.n)
+            flow = InTurn(await begin(calls[0]), calls, begin)
             return Opened(flow, self.form.stream_encoder(self.request), call.dropped, stack.pop_all())
 
 

@@ -1,10 +1,12 @@
 """What an answer lacks to be the one that was asked for, done to it as it comes (`fitting` says why).
 
-    tool call named `answer` → text · text up to the first stop sequence · all of the text follows the schema
+    tool call named `answer` → text · of the text its JSON · that up to the first stop sequence · all of it follows the
+    schema
 
 Laws: of a text no more is held back than what may be the beginning of a stop sequence; whatever else comes (a call, the
 end, a break) lets go of it. Nothing of a choice is told after its stop. Text beside the call of `answer` is left out,
-for it is no part of the answer; to know that, it waits for the call. Thoughts are neither searched nor validated.
+for it is no part of the answer; to know that, it waits for the call. So do words before the JSON that is asked for wait
+for its beginning. Thoughts are neither searched nor validated.
 
 An answer that was cut short by its bound, refused, or that calls the caller's own tools is not validated: it says so
 itself, and never was to follow the schema.
@@ -33,6 +35,7 @@ from providers.chat import (
     ToolCallDelta,
 )
 from providers.dialect import Amends
+from providers.kernel import Kernel
 
 #: Raises a fault when a text does not follow the schema.
 Check = Callable[[str], None]
@@ -78,6 +81,8 @@ class _Told(Struct):
     """One choice of a stream so far."""
 
     stops: Stops | None
+    #: Looks for the JSON in its text.
+    kernel: Kernel | None = None
     #: Text that waits for the call of the answering tool, which makes it none.
     waiting: list[TextDelta] = field(default_factory=list[TextDelta])
     #: Everything told, for the schema.
@@ -112,7 +117,8 @@ class Amending:
             return [chunk]
         told = self._told.get(number)
         if told is None:
-            told = self._told[number] = _Told(Stops(self._amends.stops) if self._amends.stops else None)
+            stops = Stops(self._amends.stops) if self._amends.stops else None
+            told = self._told[number] = _Told(stops, Kernel() if self._amends.bare else None)
         if told.over:
             return []
         if isinstance(chunk, TextDelta):
@@ -122,7 +128,7 @@ class Amending:
         if isinstance(chunk, Finish):
             return self._finish(told, chunk)
         if isinstance(chunk, Cited):
-            return [chunk]
+            return [chunk if told.kernel is None else replace(chunk, citations=told.kernel.placed(chunk.citations))]
         # A thought between two texts ends what a sequence can span.
         return [*self._let_go(told, number), chunk]
 
@@ -131,7 +137,7 @@ class Amending:
         found: list[ChatChunk] = []
         for number, told in self._told.items():
             if not told.over:
-                found += self._released(told)
+                found += self._released(told, number)
             if not told.over:
                 found += self._let_go(told, number)
         return found
@@ -141,6 +147,10 @@ class Amending:
             if told.answer is None:
                 told.waiting.append(chunk)
             return []
+        if told.kernel is not None:
+            # No token probabilities: models that have them have a JSON mode.
+            text = told.kernel.feed(chunk.text)
+            return self._said(told, TextDelta(text, chunk.choice)) if text else []
         return self._said(told, chunk)
 
     def _said(self, told: _Told, chunk: TextDelta) -> list[ChatChunk]:
@@ -175,14 +185,16 @@ class Amending:
         if chunk.index == told.answer:
             return self._said(told, TextDelta(chunk.arguments, chunk.choice)) if chunk.arguments else []
         place = told.calls.setdefault(chunk.index, len(told.calls))
-        before = self._released(told)
+        before = self._released(told, chunk.choice)
         if not told.over:
             before += self._let_go(told, chunk.choice)
         return before if told.over else [*before, replace(chunk, index=place)]
 
-    def _released(self, told: _Told) -> list[ChatChunk]:
-        """The text that waited, since no call has made it superfluous."""
+    def _released(self, told: _Told, choice: int) -> list[ChatChunk]:
+        """The text that waited, since no call, or no JSON, has made it superfluous."""
         waiting, told.waiting = told.waiting, []
+        if told.kernel is not None and (words := told.kernel.last()):
+            waiting.append(TextDelta(words, choice))
         found: list[ChatChunk] = []
         for chunk in waiting:
             if not told.over:
@@ -190,7 +202,7 @@ class Amending:
         return found
 
     def _finish(self, told: _Told, chunk: Finish) -> list[ChatChunk]:
-        last = self._released(told)
+        last = self._released(told, chunk.choice)
         if told.over:
             return last
         last += self._let_go(told, chunk.choice)
@@ -215,6 +227,8 @@ def amended(reply: ChatReply, amends: Amends, check: Check | None) -> ChatReply:
 def _amended(choice: Choice, amends: Amends, check: Check | None) -> Choice:
     if amends.answer is not None:
         choice = _answered(choice, amends.answer)
+    if amends.bare:
+        choice = _bare(choice)
     if amends.stops:
         choice = _stopped(choice, amends.stops)
     if check is not None and choice.finish_reason == "stop" and not _calls(choice):
@@ -234,6 +248,16 @@ def _answered(choice: Choice, name: str) -> Choice:
     others: list[Part] = [call for call in _calls(choice) if call is not answers[0]]
     reason = "stop" if choice.finish_reason == "tool_calls" and not others else choice.finish_reason
     return replace(choice, parts=[*thoughts, Text(answers[0].arguments), *others], finish_reason=reason)
+
+
+def _bare(choice: Choice) -> Choice:
+    """The choice with nothing beside its JSON, or as it is when it holds none."""
+    kernel = Kernel()
+    parts = [Text(kernel.feed(part.text)) if isinstance(part, Text) else part for part in choice.parts]
+    if kernel.last():
+        return choice
+    kept = [part for part in parts if not isinstance(part, Text) or part.text]
+    return replace(choice, parts=kept, citations=kernel.placed(choice.citations))
 
 
 def _stopped(choice: Choice, stops: tuple[str, ...]) -> Choice:

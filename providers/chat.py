@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from msgspec import Raw, Struct, field
 
+from providers.searching import WebSearch
+
 #: Stop sequences of one request. The longest list a provider documents is five; each is looked for in every piece of an
 #: answer where the gateway enforces it. Doubled: nobody asks for so many; halved: still six times what providers take.
 MOST_STOPS = 64
@@ -124,13 +126,14 @@ class ToolChoice(Struct):
 
 
 class ResponseFormat(Struct):
-    """The shape the answer must have."""
+    """The shape the answer must have. With `any_json` a `json_object` may be any other JSON as well."""
 
     kind: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     description: str | None = None
     schema: Json | None = None
     strict: bool | None = None
+    any_json: bool = False
 
 
 class Effort(Struct):
@@ -174,6 +177,7 @@ class Conversation(Struct):
     store: bool | None = None
     #: A hint at which of the provider's prompt caches to look in, for those that have several.
     cache_key: str | None = None
+    search: WebSearch | None = None
     #: Fields of the caller's dialect that have no name here: field name → its JSON, to be refused or dropped aloud.
     extra: dict[str, Raw] = {}
 
@@ -376,6 +380,8 @@ class EmbeddingRequest(Struct):
     input_tokens: int = 0
     user: str | None = None
     extra: dict[str, Raw] = field(default_factory=dict[str, Raw])
+    #: Where the body asks for vectors of what is no single text, or of unlike lengths: for its own format alone.
+    unlike: tuple[str, ...] = ()
 
 
 class EmbeddingReply(Struct):

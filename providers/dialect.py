@@ -74,12 +74,14 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     stop_sequences: int = -1
     #: The models, by a regular expression that is looked for in their names, that take no stop sequences at all.
     no_stop: str = ""
-    #: OpenAI: the server takes `parallel_tool_calls`.
+    #: OpenAI: the server takes `parallel_tool_calls`; otherwise calls after the first are left out of the answer.
     parallel_tool_calls: bool = True
     #: OpenAI: the server understands `reasoning_effort`.
     reasoning_effort: bool = True
     #: OpenAI: the server takes `prompt_cache_key` of a request in another dialect; a hint, and left out otherwise.
     prompt_cache_key: bool = False
+    #: OpenAI: the server takes `web_search_options`, though not for every model.
+    web_search: bool = False
     #: OpenAI: the server has `/responses` too. What callers ask there is passed on in its own form, not translated.
     responses: bool = False
     #: Anthropic: the API version header.
@@ -126,12 +128,14 @@ class Limits(Struct, frozen=True):
 class Amends(Struct, frozen=True):
     """What the gateway does to an answer itself, because the model does not.
 
-    `stops` end its text; the arguments of the tool `answer` are its text; its text follows `schema`.
+    `stops` end its text; the arguments of the tool `answer` are its text; its text follows `schema`; of its text the
+    JSON is told and nothing beside it (`bare`).
     """
 
     stops: tuple[str, ...] = ()
     answer: str | None = None
     schema: Json | None = None
+    bare: bool = False
 
 
 class Fit(Struct, frozen=True):
@@ -164,6 +168,11 @@ class Call(Struct):
     choices: int = 1
     more: tuple[Call, ...] = ()
     amends: Amends | None = None
+
+    @property
+    def answers_as_asked(self) -> bool:
+        """The answer is what the caller asked for, as it comes."""
+        return self.amends is None and not self.first_call_only
 
 
 class Quota(Struct, frozen=True):

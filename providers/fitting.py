@@ -61,19 +61,26 @@ def _fitted(request: ChatRequest, dialect: Dialect, target: Target, *, drop: boo
     if request.n == 1 and not request.stop and "json_schema" not in request.needs:
         return dialect.encode(request, target, drop=drop)
     plan = _plan(request, dialect, target, drop=drop, validate=validate)
-    amends = None if plan.amends == Amends() else plan.amends
     if not plan.changed(request):
         call = dialect.encode(request, target, drop=drop)
-        call.choices, call.amends = request.n, amends
+        amends = _both(call.amends, plan.amends)
+        call.choices, call.amends = request.n, None if amends == Amends() else amends
         return call
     calls: list[Call] = []
     for share in plan.shares:
         call = dialect.encode(_said(request, dialect, plan, share), target, drop=drop)
-        call.choices, call.amends = share, plan.amends
+        call.choices, call.amends = share, _both(call.amends, plan.amends)
         call.dropped = (*request.named(plan.lost), *call.dropped)
         calls.append(call)
     calls[0].more = tuple(calls[1:])
     return calls[0]
+
+
+def _both(of_dialect: Amends | None, planned: Amends) -> Amends:
+    """What the dialect left to the gateway, and what the plan did."""
+    if of_dialect is None:
+        return planned
+    return replace(planned, bare=of_dialect.bare, schema=planned.schema or of_dialect.schema)
 
 
 def _plan(request: ChatRequest, dialect: Dialect, target: Target, *, drop: bool, validate: bool) -> _Plan:

@@ -30,40 +30,42 @@ class Flow(Protocol):
 class InTurn:
     """Reads as a `client.Flow` does; what it says nobody else can go on with."""
 
-    def __init__(self, first: Flow, more: Sequence[Call], begin: Callable[[Call], Awaitable[Flow]], each: int) -> None:
-        """Behind the stream that has begun come those of these calls; `each` has so many choices.
+    def __init__(self, first: Flow, calls: Sequence[Call], begin: Callable[[Call], Awaitable[Flow]]) -> None:
+        """The stream of the first of these calls has begun; behind it come those of the others.
 
         `begin` closes the stream before it, and raises a `Fault`.
         """
         self.headers = first.headers
         self.complete = False
         self._first = first
-        self._more = more
+        self._calls = calls
         self._begin = begin
-        self._each = each
         self._told = Usage()
 
     async def batches(self) -> AsyncIterator[list[Piece]]:
         """Every event of every stream. Raises a `Fault` when one breaks, or does not begin."""
         flow = self._first
-        for number in range(len(self._more) + 1):
-            if number:
-                flow = await self._begin(self._more[number - 1])
+        offset = 0
+        for call in self._calls:
+            if offset:
+                flow = await self._begin(call)
             before = self._told
             async for batch in flow.batches():
                 for piece in batch:
-                    piece.chunks = self._placed(piece.chunks, number, before)
+                    piece.chunks = self._placed(piece.chunks, offset, before)
                 yield batch
+            offset += call.choices
         self.complete = True
 
-    def _placed(self, chunks: list[ChatChunk], number: int, before: Usage) -> list[ChatChunk]:
+    def _placed(self, chunks: list[ChatChunk], offset: int, before: Usage) -> list[ChatChunk]:
+        """The chunks of a stream, whose first choice has the number `offset`."""
         placed: list[ChatChunk] = []
         for chunk in chunks:
             if isinstance(chunk, UsageReport):
                 self._told = chunk.usage = total([before, chunk.usage])
             elif not isinstance(chunk, Begin):
-                chunk.choice += number * self._each
-            elif number:
+                chunk.choice += offset
+            elif offset:
                 continue  # the stream has its name already
             placed.append(chunk)
         return placed

@@ -1,7 +1,7 @@
 """Ollama, over its OpenAI-compatible API: https://docs.ollama.com/api/openai-compatibility.
 
 That page lists what it takes: `max_tokens`, `stream_options.include_usage`, `response_format` and `reasoning_effort`.
-`parallel_tool_calls` is not on the list and would be ignored without a word, so it is off.
+`parallel_tool_calls` is not on the list and would be ignored without a word: of several calls the first is told.
 Nor is `n`, so that several answers are several calls. `stop` is on it, in any number.
 
 A model that is not in memory is loaded first, which takes minutes for a large one: give it a long first-byte timeout.

@@ -25,6 +25,7 @@ OPENAI = Provider(
         max_tokens_field="max_completion_tokens",
         prompt_cache_key=True,
         responses=True,
+        web_search=True,
         no_stop=r"^(?:o\d|gpt-5(?:\.[0-2])?(?:-(?!chat)|$))",
     ),
 )

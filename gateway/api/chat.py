@@ -9,12 +9,12 @@ from gateway.api.faults import ANTHROPIC_SHAPE, OPENAI_SHAPE
 from gateway.api.ingress import Incoming, Surface, require_model
 from gateway.asking import Ask, Wanted
 from gateway.caching import Family
-from gateway.calls import Chat, Embedding
+from gateway.calls import Chat, Embedding, EmbeddingForm
 from gateway.catalog import EMBEDDINGS as EMBEDDING_CAPABILITY
 from gateway.catalog import Asked
 from gateway.counting import CountForm, Counting
 from gateway.exchange import Exchange
-from providers.chat import ChatRequest, Json
+from providers.chat import ChatRequest, EmbeddingRequest, Json
 from providers.dialects import ANTHROPIC, OPENAI
 
 #: Callers' headers that belong to Anthropic's format and go along when an Anthropic endpoint answers.
@@ -89,15 +89,19 @@ def _pinned(incoming: Incoming) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _embeddings(incoming: Incoming) -> Ask:
-    request = OPENAI.parse_embedding(incoming.body)
+def ask_embedding(incoming: Incoming, request: EmbeddingRequest, form: EmbeddingForm) -> Ask:
+    """The pipeline's view of a request for embeddings."""
     exchange = incoming.exchange
     exchange.requested_model = require_model(request.model)
     exchange.user = request.user[:_LONGEST_NAME] if request.user else None
     asked = Asked(_NEEDS_EMBEDDINGS, request.input_tokens, 0, exchange.preferences.providers)
-    wanted = Wanted(Embedding(request, OPENAI, drop=False), asked, 1)
+    wanted = Wanted(Embedding(request, form, drop=False), asked, 1)
     # The same text has the same vector.
     return Ask(exchange, wanted, incoming.body, "drop_in", deterministic=True)
+
+
+def _embeddings(incoming: Incoming) -> Ask:
+    return ask_embedding(incoming, OPENAI.parse_embedding(incoming.body), OPENAI)
 
 
 CHAT_COMPLETIONS = Surface("chat", "openai", OPENAI_SHAPE, _chat_completions)

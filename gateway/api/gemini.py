@@ -1,4 +1,4 @@
-"""Gemini's API: `POST /v1beta/models/{model}:generateContent`, `:streamGenerateContent` and `:countTokens`.
+"""Gemini's API: `POST /v1beta/models/{model}:<verb>`; `_VERBS` are all that are known.
 
 The path names the model and what is wanted of it. Google's SDK asks version `v1` unless told otherwise, where OpenAI's
 addresses are: there, only a path below `/v1/models/` that ends in one of these verbs is Google's. OpenAI posts nothing
@@ -9,19 +9,21 @@ stream in the cache are its events, and the array is made of them on its way out
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope
 
 from gateway.api import wire
-from gateway.api.chat import ask_chat, ask_count
+from gateway.api.chat import ask_chat, ask_count, ask_embedding
 from gateway.api.faults import GOOGLE_ARRAY_SHAPE, GOOGLE_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask
 from gateway.calls import Chat
 from gateway.errors import NotFound
 from providers.dialects import GEMINI
-from providers.dialects.gemini import parse_call
+from providers.dialects.gemini import EmbeddingForm, parse_call, parse_embedding
+from providers.dialects.gemini.embed_callers import Verb
 from providers.sse import Parser
 
 _VERSIONS = ("/v1beta/", "/v1/")
@@ -94,6 +96,11 @@ def _count(incoming: Incoming) -> Ask:
     return ask_count(incoming, GEMINI.parse_count(incoming.body, model_at(incoming.path)), GEMINI)
 
 
+def _embed(verb: Verb, incoming: Incoming) -> Ask:
+    request = parse_embedding(incoming.body, model_at(incoming.path), verb)
+    return ask_embedding(incoming, request, EmbeddingForm(verb))
+
+
 def _nowhere(incoming: Incoming) -> Ask:
     raise NotFound(f"There is no such method. These are known: {', '.join(_VERBS)}.")
 
@@ -120,5 +127,15 @@ STREAM_GENERATE_ARRAY = Surface(
     blocked=lambda answer: b"[" + answer + b"]",
 )
 COUNT = Surface("count_tokens", "gemini", GOOGLE_SHAPE, _count, key_in_query=True, counts=True)
+EMBED = Surface("embed_content", "gemini", GOOGLE_SHAPE, partial(_embed, "embedContent"), key_in_query=True)
+EMBED_MANY = Surface(
+    "batch_embed_contents", "gemini", GOOGLE_SHAPE, partial(_embed, "batchEmbedContents"), key_in_query=True
+)
 _NOWHERE = Surface("gemini", "gemini", GOOGLE_SHAPE, _nowhere, key_in_query=True)
-_VERBS = {"generateContent": GENERATE, "streamGenerateContent": STREAM_GENERATE, "countTokens": COUNT}
+_VERBS = {
+    "generateContent": GENERATE,
+    "streamGenerateContent": STREAM_GENERATE,
+    "countTokens": COUNT,
+    "embedContent": EMBED,
+    "batchEmbedContents": EMBED_MANY,
+}

@@ -17,6 +17,7 @@ from gateway.api.answers.models import (
     OpenAIModel,
     OpenAIModels,
 )
+from gateway.catalog import EMBEDDINGS
 from gateway.errors import UnknownModel
 from gateway.parts import Parts
 
@@ -25,6 +26,7 @@ _Request = Request[object, object, State]
 _CREATED = 0
 _CREATED_AT = "1970-01-01T00:00:00Z"
 _METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
+_EMBEDDING_METHODS = ["embedContent", "batchEmbedContents"]
 
 
 class Models(Controller):
@@ -98,5 +100,8 @@ def _anthropic(name: str) -> AnthropicModel:
 
 
 def _gemini(gateway: Parts, name: str) -> GeminiModel:
-    chats = any(one.chats for one in gateway.catalog.serving(name))
-    return GeminiModel(f"models/{name}", name, _METHODS if chats else [])
+    serving = gateway.catalog.serving(name)
+    chats = any(one.chats for one in serving)
+    embeds = any(EMBEDDINGS in (one.capabilities or ()) for one in serving)
+    methods = [*(_METHODS if chats else []), *(_EMBEDDING_METHODS if embeds else [])]
+    return GeminiModel(f"models/{name}", name, methods)

@@ -25,6 +25,8 @@ from gateway.api.answers import catalog, dwa, feedback, health, models, records,
 from gateway.api.answers.beside import ENDPOINTS
 from gateway.api.answers.formats import (
     CHAT_COMPLETION,
+    EMBEDDED,
+    EMBEDDED_MANY,
     EMBEDDINGS,
     GENERATED,
     GENERATED_PIECES,
@@ -105,6 +107,23 @@ _EMBEDDING: dict[str, Any] = {
         "dimensions": {"type": "integer", "minimum": 1},
         "encoding_format": {"enum": ["float", "base64"]},
     },
+    "additionalProperties": True,
+}
+_GEMINI_EMBEDDING: dict[str, Any] = {
+    "type": "object",
+    "required": ["content"],
+    "properties": {
+        "content": {"type": "object"},
+        "outputDimensionality": {"type": "integer", "minimum": 1},
+        "taskType": {"type": "string"},
+        "title": {"type": "string"},
+    },
+    "additionalProperties": True,
+}
+_GEMINI_EMBEDDINGS: dict[str, Any] = {
+    "type": "object",
+    "required": ["requests"],
+    "properties": {"requests": {"type": "array", "minItems": 1, "items": _GEMINI_EMBEDDING}},
     "additionalProperties": True,
 }
 _ERROR: dict[str, Any] = {
@@ -203,6 +222,12 @@ def _of_gemini() -> dict[str, PathItem]:
         "streamGenerateContent": _path("Gemini", "Stream content", _GEMINI, GENERATED_PIECES, error="GoogleError"),
         "countTokens": _path(
             "Gemini", "Count a prompt's tokens", _GEMINI_COUNT, TOTAL_TOKENS, kinds=_WHOLE, error="GoogleError"
+        ),
+        "embedContent": _path(
+            "Gemini", "Embed content", _GEMINI_EMBEDDING, EMBEDDED, kinds=_WHOLE, error="GoogleError"
+        ),
+        "batchEmbedContents": _path(
+            "Gemini", "Embed contents", _GEMINI_EMBEDDINGS, EMBEDDED_MANY, kinds=_WHOLE, error="GoogleError"
         ),
     }
     model = Parameter("model", "path", schema=Schema(type=OpenAPIType.STRING), required=True)

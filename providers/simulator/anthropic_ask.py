@@ -110,6 +110,8 @@ _messages = msgspec.json.Decoder(MessagesRequest)
 _count = msgspec.json.Decoder(CountRequest)
 _json = msgspec.json.Encoder()
 
+#: The words in `system` for which the answer is JSON.
+_JSON = "one JSON "
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -155,6 +157,9 @@ def messages(body: bytes, headers: Mapping[bytes, bytes], *, count: bool) -> Ask
     )
     if request.output_config and request.output_config.format:
         ask.json, ask.schema = True, request.output_config.format.schema
+    elif system is not None and _JSON in texts[0]:
+        # There is no JSON mode: told so in words, a model obeys, as likely as not in a code fence.
+        ask.json = ask.fenced = True
     if isinstance(request, MessagesRequest):
         _add_options(ask, request)
     return ask

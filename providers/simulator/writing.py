@@ -1,7 +1,7 @@
 """What a simulated model says: a pure function of the question and a seed.
 
     text    "[simulated] <model> read: <the last user message, shortened>." and then prose up to the wanted length
-    JSON    a value of the schema asked for (`schema.example`)
+    JSON    a value of the schema asked for (`schema.example`), in a code fence where it was asked for in words
     tools   a call of each tool that must be called, its arguments an example of the tool's schema
 
 A tool is called when `tool_choice` names or requires one, or when a directive asks; under `auto` the model answers in
@@ -81,6 +81,7 @@ class Ask(Struct, kw_only=True):
     tool_choice: str | Sequence[str] = "auto"
     parallel: bool = True
     json: bool = False
+    fenced: bool = False
     schema: JsonSchema | None = None
     max_tokens: int | None = None
     stop: Sequence[str] = ()
@@ -213,7 +214,8 @@ def _called(ask: Ask, orders: Directives) -> list[Tool]:
 
 def _document(ask: Ask) -> str:
     made = {"simulated": True, "model": ask.model} if ask.schema is None else example(ask.schema)
-    return _json.encode(made).decode()
+    written = _json.encode(made).decode()
+    return f"```json\n{written}\n```" if ask.fenced else written
 
 
 def _prose(ask: Ask, exact: int | None, drawn: int, nth: int) -> str:

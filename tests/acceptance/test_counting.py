@@ -111,8 +111,8 @@ def test_bytes_for_the_same_format_are_untouched(world: World) -> None:
 @each_surface
 def test_a_field_that_the_counter_lacks_is_refused_by_name_or_dropped_aloud(world: World, surface: str) -> None:
     cases: dict[str, tuple[str, Any, str]] = {
-        "messages": (GEMINI, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0]"),
-        "gemini": (ANTHROPIC, {"tools": [{"googleSearch": {}}]}, "tools.googleSearch"),
+        "messages": (GEMINI, {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0]"),
+        "gemini": (ANTHROPIC, {"tools": [{"codeExecution": {}}]}, "tools.codeExecution"),
     }
     model, more, name = cases[surface]
     refused = count(world, surface, model, **more)

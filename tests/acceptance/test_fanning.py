@@ -111,12 +111,12 @@ def test_a_caller_of_completions_gets_them_as_well(played: Scripted, streamed: b
     assert "stop_sequences" not in played.sent[0].body, "it would be refused"
 
 
-def test_several_prompts_have_their_stops_and_one_answer_each(played: Scripted) -> None:
-    played.script = in_turn(False, "One.\nMore.", "Two.\nMore.")
+def test_several_prompts_have_their_stops_and_as_many_answers_each(played: Scripted) -> None:
+    played.script = in_turn(False, *(f"{number}.\nMore." for number in ("One", "Two") * 3))
     body: Json = {"model": f"anthropic/{MODELS['anthropic']}", "prompt": ["Hi", "Ho"], "stop": ["\n"]}
     assert [one["text"] for one in played.post("/v1/completions", body).json["choices"]] == ["One.", "Two."]
-    refused = played.post("/v1/completions", {**body, "n": 2})
-    assert (refused.status, refused.json["error"]["param"]) == (400, "n (of several prompts)")
+    both = played.post("/v1/completions", {**body, "n": 2}).json["choices"]
+    assert [one["text"] for one in both] == ["One.", "Two.", "One.", "Two."]
 
 
 def test_where_n_is_known_it_is_one_call(played: Scripted) -> None:
@@ -241,3 +241,44 @@ def test_the_bound_is_told(played: Scripted) -> None:
     assert "17 answers were asked for, and at most 16 are to be had here." in error["message"]
     assert not played.sent
     assert (played.post("/v1/chat/completions", asked("openai", False, n=129))).status == 400
+
+
+def completions_of(provider: str, streamed: bool, **more: Any) -> Json:
+    body = {"model": f"{provider}/{MODELS[provider]}", "prompt": ["first", "second"], "n": 2, **more}
+    return body | ({"stream": True, "stream_options": {"include_usage": True}} if streamed else {})
+
+
+@each_single
+@both_ways
+def test_several_prompts_have_each_as_many_answers_as_were_asked_for(
+    played: Scripted, provider: str, streamed: bool
+) -> None:
+    numbered = iter("abcd")
+
+    def play(name: str, body: Json) -> Says:
+        prompt = "first" if "first" in str(body) else "second"
+        return said(name, f"{prompt} {next(numbered)}", streamed)
+
+    played.script = play
+    heard = played.post("/v1/completions", completions_of(provider, streamed, echo=True))
+    assert heard.status == 200, heard.body
+    found = ["", "", "", ""]
+    for part in heard.events if streamed else [heard.json]:
+        for choice in part["choices"]:
+            found[choice["index"]] += choice["text"]
+    assert found == ["firstfirst a", "firstfirst b", "secondsecond c", "secondsecond d"]
+    assert len(played.sent) == 4
+    usage = (heard.events[-1] if streamed else heard.json)["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (44, 28)
+    assert played.record(heard)["cost_usd"] == pytest.approx(4 * EACH, rel=1e-9)
+
+
+@each_single
+def test_all_prompts_and_answers_take_sixteen_calls_at_most(played: Scripted, provider: str) -> None:
+    played.script = in_turn(False, *["x"] * 16)
+    most = played.post("/v1/completions", completions_of(provider, False, n=8))
+    assert (most.status, len(most.json["choices"]), len(played.sent)) == (200, 16, 16)
+    beyond = played.post("/v1/completions", completions_of(provider, False, n=9))
+    assert (beyond.status, beyond.json["error"]["param"]) == (400, "n (of several prompts)")
+    assert "9 calls for each of 2 prompts are 18, and 16 are the most" in beyond.json["error"]["message"]
+    assert len(played.sent) == 16

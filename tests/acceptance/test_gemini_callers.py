@@ -265,7 +265,7 @@ def test_models_are_listed_in_googles_shape(world: World, version: str) -> None:
     with connect(world, version=version) as client:
         listed = {model.name: model.supported_actions for model in client.models.list()}
         assert listed["models/sim-chat"] == listed["models/auto"] == CHATS
-        assert listed["models/sim-embed"] == []
+        assert listed["models/sim-embed"] == ["embedContent", "batchEmbedContents"]
         assert client.models.get(model=OPENAI).name == f"models/{OPENAI}"
         with pytest.raises(errors.ClientError) as caught:
             client.models.get(model="gemini-nobody")

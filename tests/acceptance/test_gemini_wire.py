@@ -102,9 +102,9 @@ def test_what_a_format_cannot_express_is_refused_by_name_or_dropped_aloud(world:
     unheard: dict[str, Any] = {
         "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
         "cachedContent": "cachedContents/a",
-        "tools": [{"googleSearch": {}}],
+        "tools": [{"codeExecution": {}}],
     }
-    names = {"safetySettings", "cachedContent", "tools.googleSearch"}
+    names = {"safetySettings", "cachedContent", "tools.codeExecution"}
     before = world.asked()
     refused = post(world, "Hello", model, verb, **unheard)
     (told,) = chunks_of(refused)
@@ -121,7 +121,7 @@ def test_what_a_format_cannot_express_is_refused_by_name_or_dropped_aloud(world:
     [
         (ANTHROPIC, {"presencePenalty": 1, "seed": 7}, ["generationConfig.presencePenalty", "generationConfig.seed"]),
         (ANTHROPIC, {"temperature": 1.5}, ["generationConfig.temperature"]),
-        (ANTHROPIC, {"responseMimeType": "application/json"}, ["generationConfig.responseMimeType"]),
+        (ANTHROPIC, {"responseLogprobs": True}, ["generationConfig.responseLogprobs"]),
         (OPENAI, {"top_k": 3}, ["generationConfig.topK"]),
         (
             OPENAI,

@@ -233,7 +233,7 @@ def test_a_stream_bound_to_a_schema_parses(chatgpt: openai.OpenAI, model: str) -
     assert isinstance(final.choices[0].message.parsed, Parcel)
 
 
-@pytest.mark.parametrize("model", [OPENAI, GEMINI])
+@every_dialect
 @both_ways
 def test_a_json_object_is_one(chatgpt: openai.OpenAI, model: str, streamed: bool) -> None:
     said = ask(chatgpt, "Some json, please.", model=model, streamed=streamed, response_format={"type": "json_object"})

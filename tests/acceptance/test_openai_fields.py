@@ -50,7 +50,6 @@ UNSUPPORTED: list[tuple[str, dict[str, Any], str]] = [
     (ANTHROPIC, {"logprobs": True}, "logprobs"),
     (ANTHROPIC, {"presence_penalty": 0.5}, "presence_penalty"),
     (ANTHROPIC, {"temperature": 1.5}, "temperature"),
-    (ANTHROPIC, {"response_format": {"type": "json_object"}}, "response_format.json_object"),
     (GEMINI, {"user": "someone"}, "user"),
 ]
 each_unsupported = pytest.mark.parametrize(

@@ -19,6 +19,8 @@ LLM = {
     "/v1beta/models/{model}:generateContent": ("GoogleError", False),
     "/v1beta/models/{model}:streamGenerateContent": ("GoogleError", True),
     "/v1beta/models/{model}:countTokens": ("GoogleError", False),
+    "/v1beta/models/{model}:embedContent": ("GoogleError", False),
+    "/v1beta/models/{model}:batchEmbedContents": ("GoogleError", False),
     "/v1/embeddings": ("GatewayError", False),
     "/v1/responses": ("GatewayError", True),
     "/v1/completions": ("GatewayError", True),

@@ -192,9 +192,10 @@ def test_a_stream_bound_to_a_schema_parses(chatgpt: openai.OpenAI, model: str) -
         assert isinstance(stream.get_final_response().output_parsed, Parcel)
 
 
-@pytest.mark.parametrize("model", [OPENAI, GEMINI])
-def test_a_json_object_is_one(chatgpt: openai.OpenAI, model: str) -> None:
-    answer = ask(chatgpt, "Some json.", model=model, streamed=False, text={"format": {"type": "json_object"}})
+@every_dialect
+@both_ways
+def test_a_json_object_is_one(chatgpt: openai.OpenAI, model: str, streamed: bool) -> None:
+    answer = ask(chatgpt, "Some json.", model=model, streamed=streamed, text={"format": {"type": "json_object"}})
     assert isinstance(json.loads(answer.output_text), dict)
 
 
@@ -316,7 +317,7 @@ def test_log_probabilities_pass(chatgpt: openai.OpenAI, streamed: bool) -> None:
 
 
 @every_dialect
-@pytest.mark.parametrize("tool", ["web_search", "file_search", "code_interpreter", "mcp", "image_generation"])
+@pytest.mark.parametrize("tool", ["file_search", "code_interpreter", "mcp", "image_generation"])
 def test_a_built_in_tool_is_refused_by_name(world: World, model: str, tool: str) -> None:
     before = world.asked()
     answer = world.post("/v1/responses", {"model": model, "input": "Hi", "tools": [{"type": tool}]})
@@ -329,12 +330,29 @@ def test_a_built_in_tool_is_refused_by_name(world: World, model: str, tool: str)
 
 @every_dialect
 def test_a_built_in_tool_is_dropped_aloud_when_allowed(world: World, model: str) -> None:
-    body = {"model": model, "input": "Hi", "tools": [{"type": "web_search"}], "background": True}
+    body = {"model": model, "input": "Hi", "tools": [{"type": "code_interpreter"}], "background": True}
     answer = world.post("/v1/responses", body, x_steelyard_drop_params="true")
     assert answer.status == 200
     dropped = answer.headers["x-steelyard-dropped-params"]
-    assert "web_search" in dropped
+    assert "code_interpreter" in dropped
     assert "background" in dropped
+
+
+def test_a_search_is_asked_for_where_there_is_one_and_refused_where_there_is_none(world: World) -> None:
+    def asked(model: str, **more: Any) -> tuple[int, str]:
+        answer = world.post("/v1/responses", {"model": model, "input": "Hi", "tools": [{"type": "web_search", **more}]})
+        return answer.status, "" if answer.status == 200 else answer.json["error"]["message"]
+
+    assert [asked(model)[0] for model in (ANTHROPIC, GEMINI)] == [200, 200]
+    status, message = asked(OPENAI)
+    assert (status, "tools[0] (web_search)" in message) == (400, True)
+    status, message = asked(GEMINI, filters={"allowed_domains": ["example.com"]})
+    assert (status, "tools[0].filters.allowed_domains" in message) == (400, True)
+    assert asked(ANTHROPIC, filters={"allowed_domains": ["example.com"]})[0] == 200
+    status, message = asked(ANTHROPIC, search_context_size="low", external_web_access=False)
+    assert status == 400
+    assert "tools[0].search_context_size" in message
+    assert "tools[0].external_web_access" in message
 
 
 @every_dialect
@@ -368,7 +386,6 @@ def test_nothing_is_lost_in_silence(world: World, model: str, field: str, value:
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"reasoning": {"effort": "minimal"}}, "reasoning.effort"),
         ({"include": ["message.output_text.logprobs"]}, "include (message.output_text.logprobs)"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.scripted import MODELS, PRICE, Heard, Json, Says, Scripted, events, scripted, whole
 from tests.fidelity.reading import assembled
-from tests.fidelity.wire import openai_reply
+from tests.fidelity.wire import anthropic_reply, openai_reply
 
 SCHEMA = {
     "type": "object",
@@ -27,6 +27,7 @@ INGRESSES = ["openai", "anthropic", "gemini", "responses", "orchestrate"]
 both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 every_ingress = pytest.mark.parametrize("ingress", INGRESSES)
 MODEL = f"bare/{MODELS['bare']}"
+HI: list[Json] = [{"role": "user", "content": "Hi"}]
 
 
 @pytest.fixture
@@ -226,3 +227,38 @@ def test_of_several_answers_each_is_judged(patient: Scripted) -> None:
     row = patient.record(heard)
     assert sorted(one["outcome"] for one in row["attempts"]) == ["misshapen", "ok", "ok"]
     assert row["cost_usd"] == pytest.approx(3 * EACH, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "openai", "gemini"),
+    [
+        ('Here:\n```json\n{"a": [1]}\n```', '{"a": [1]}', '{"a": [1]}'),
+        ("```\n[1, 2]\n```\nDone.", None, "[1, 2]"),
+        ('"text"', None, '"text"'),
+        ("I would rather not.", None, None),
+    ],
+)
+@both_ways
+def test_json_that_claude_was_told_of_in_words(
+    patient: Scripted, text: str, openai: str | None, gemini: str | None, streamed: bool
+) -> None:
+    """OpenAI's callers are promised an object, Gemini's any JSON."""
+    reply = anthropic_reply({"type": "text", "text": text})
+    patient.script = lambda _name, _body: events("anthropic", reply) if streamed else whole(reply)
+    model = f"anthropic/{MODELS['anthropic']}"
+    shape: Json = {"response_format": {"type": "json_object"}, **({"stream": True} if streamed else {})}
+    verb, query = ("streamGenerateContent", "alt=sse") if streamed else ("generateContent", "")
+    config = {"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"responseMimeType": "application/json"}}
+    heard = {
+        "openai": patient.post("/v1/chat/completions", {"model": model, "messages": HI, **shape}),
+        "gemini": patient.post(f"/v1beta/models/{model}:{verb}", config, query=query),
+    }
+    for ingress, told in (("openai", openai), ("gemini", gemini)):
+        if told is not None:
+            assert text_of(ingress, heard[ingress], streamed) == told
+        else:
+            # A stream of which nothing could be told has its status still.
+            assert heard[ingress].status == (200 if streamed and "[" in text else 502)
+            assert b"The answer" in heard[ingress].body
+    tries = [1 if streamed or told is not None else 2 for told in (openai, gemini)]
+    assert len(patient.sent) == sum(tries)

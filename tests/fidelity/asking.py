@@ -11,6 +11,8 @@ SCHEMA: Json = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+#: An answer in JSON.
+OBJECT = '{"name": "Ann", "tags": ["a}"]}'
 
 
 def o(*messages: Json, **fields: object) -> Json:
@@ -239,14 +241,27 @@ BOUNDS = [
         },
         {
             "openai": at("response_format.type", "json_object"),
-            "anthropic": has(format={"type": "json_object"}),
+            "anthropic": every(says("Answer with one JSON"), no(says("output_config"))),
             "gemini": at("generationConfig.responseMimeType", "application/json"),
+        },
+        {
+            "openai": openai_reply({"content": OBJECT}),
+            # What models say that are told in words.
+            "anthropic": anthropic_reply({"type": "text", "text": f"Here you are:\n```json\n{OBJECT}\n```"}),
+            "gemini": gemini_reply({"text": OBJECT}),
+        },
+        {
+            "openai": at("choices.0.message.content", OBJECT),
+            "gemini": at("candidates.0.content.parts.0.text", OBJECT),
         },
         gaps={
             "ask:anthropic": Gap(
                 "Anthropic's API binds an answer to a schema and to nothing less.", ("response_format",)
             ),
-            "anthropic": Gap("Anthropic's API binds an answer to a schema and to nothing less.", ("response_format",)),
+        },
+        notes={
+            "anthropic": "it has no such mode: the model is told in words, of its answer the JSON is told without the "
+            "fence or the words around it, and what is no JSON object is an error"
         },
     ),
     Feature(

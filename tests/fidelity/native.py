@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 
 from gateway.api.orchestrate import OrchestrateRequest
+from tests.fidelity.asking import OBJECT
 from tests.fidelity.cells import Feature, Gap, Probe, Words, at, every, has, no, says
 from tests.fidelity.wire import Json
 
@@ -78,6 +79,7 @@ GOT: dict[str, Probe] = {
     ),
     "thoughts shown": every(at("results.0.reasoning", "Let me see."), response("42")),
     "logprobs": has(token="Hello", logprob=-0.25),
+    "answer in any JSON": response(OBJECT),
     "stop reason: bound reached": ended("length"),
     "stop reason: natural end": every(response("The end."), ended("stop")),
     "stop reason: content filter": ended("content_filter"),
@@ -88,6 +90,7 @@ GOT: dict[str, Probe] = {
     "tokens written to the prompt cache": _counts(111, 7, cache_write_tokens=100),
     "tokens of thought": _counts(11, 57, reasoning_tokens=50),
     "service tier that was used": at("results.0.service_tier", "priority"),
+    "pages that a search found": has(url=_SITE, title=_TITLE, start=3, end=7),
     "sources of an answer (citations)": has(url=_SITE, title=_TITLE, start=3, end=7),
     "a picture in the answer": at("results.0.images", ["data:image/png;base64,iVBORw0KGgo="]),
     "the model's own name": says("own-name"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.fidelity.asking import SCHEMA
+from tests.fidelity.asking import OBJECT, SCHEMA
 from tests.fidelity.cells import Gap, Probe, Words, at, every, has, no, says
+from tests.fidelity.searching import APPROXIMATE, SITES
 from tests.fidelity.talking import NOTE, PARAMETERS, PDF, PDF_URL, PNG, URL, WAV
 from tests.fidelity.wire import ASKED, Json
 
@@ -135,6 +136,10 @@ ASK: dict[str, Json] = {
     ),
     "one tool call at a time": r(tools=tools(), parallel_tool_calls=False),
     "a tool that the provider runs (web search)": r(tools=[{"type": "web_search"}]),
+    "web search: where the one is who asks": r(tools=[{"type": "web_search", "user_location": APPROXIMATE}]),
+    "web search: these sites alone": r(tools=[{"type": "web_search", "filters": {"allowed_domains": SITES}}]),
+    "web search: how much of it is read": r(tools=[{"type": "web_search", "search_context_size": "low"}]),
+    "pages that a search found": r(),
     "a tool call in the answer": r(tools=tools()),
     "two tool calls in one answer": r(tools=_SEVERAL),
     "tool results": _history("18 degrees"),
@@ -196,6 +201,7 @@ GOT: dict[str, Probe] = {
         has(type="reasoning", summary=[{"type": "summary_text", "text": "Let me see."}]), text("42")
     ),
     "logprobs": has(token="Hello", logprob=-0.25),
+    "answer in any JSON": text(OBJECT),
     "stop reason: bound reached": every(
         at("status", "incomplete"), at("incomplete_details.reason", "max_output_tokens")
     ),
@@ -211,6 +217,7 @@ GOT: dict[str, Probe] = {
     ),
     "tokens of thought": _counts(11, 57, thought=at("usage.output_tokens_details.reasoning_tokens", 50)),
     "service tier that was used": at("service_tier", "priority"),
+    "pages that a search found": has(type="url_citation", start_index=3, end_index=7, url=_SITE, title=_TITLE),
     "sources of an answer (citations)": has(type="url_citation", start_index=3, end_index=7, url=_SITE, title=_TITLE),
     "a picture in the answer": has(type="image_generation_call", result="iVBORw0KGgo="),
     "the model's own name": at("model", "own-name"),
@@ -228,6 +235,10 @@ GAPS: dict[str, dict[str, Gap]] = {
         "video by data": Gap("The Responses API takes no video.", ("input_video", "video_url")),
         "tool errors": _NO_TOOL_MARK,
         "reasoning budget (tokens)": Gap("The Responses API measures thinking in words.", ("budget_tokens",)),
+        "web search: not these sites": Gap(
+            "The Responses API has no list of sites to leave out.", ("blocked_domains",)
+        ),
+        "web search: so many times at most": Gap("The Responses API bounds no tool by itself.", ("max_uses",)),
         "top_k": Gap("The Responses API has no top_k.", ("top_k",)),
         "penalties": Gap("The Responses API has no penalties.", ("frequency_penalty", "presence_penalty")),
         "seed": Gap("The Responses API has no seed.", ("seed",)),

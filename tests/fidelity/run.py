@@ -14,6 +14,7 @@ from tests.fidelity.answering import ENDS, THOUGHTS, TOLD
 from tests.fidelity.asking import BOUNDS, SAMPLING, TERMS, THINKING
 from tests.fidelity.cells import Cell, Feature, decide
 from tests.fidelity.fine import CALLING, CONVERSING, ENDING, REASONING, SHAPING
+from tests.fidelity.searching import SEARCHES
 from tests.fidelity.talking import MEDIA, TOOLS, TURNS
 from tests.fidelity.wire import DIALECTS, INGRESSES
 from tests.fidelity.world import world
@@ -24,6 +25,7 @@ _WRITTEN: Mapping[str, Sequence[Feature]] = {
     "Conversation": TURNS,
     "Media": MEDIA,
     "Tools": TOOLS,
+    "Searches of the web": SEARCHES,
     "Order, emptiness, numbers": [*CONVERSING, *CALLING],
     "Thinking, asked for": THINKING,
     "Thinking, answered": [*THOUGHTS, *REASONING],

@@ -598,20 +598,6 @@ TOOLS = [
         notes={"gemini": "further calls are left out of the answer"},
     ),
     Feature(
-        "a tool that the provider runs (web search)",
-        {
-            "openai": o(web_search_options={"search_context_size": "low"}),
-            "anthropic": a(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
-            "gemini": g(tools=[{"googleSearch": {}}]),
-        },
-        {
-            "openai": says("web_search"),
-            "anthropic": says("web_search"),
-            "gemini": says("googleSearch"),
-        },
-        loose=True,
-    ),
-    Feature(
         "a tool call in the answer",
         {"openai": o(**_ONE["openai"]), "anthropic": a(**_ONE["anthropic"]), "gemini": g(**_ONE["gemini"])},
         reply=_CALL,

@@ -149,11 +149,17 @@ def _tool_use_block(block: Json) -> tuple[Json, list[Json]]:
     return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": half} for half in _halves(written)]
 
 
+def _told_at_once(block: Json) -> tuple[Json, list[Json]]:
+    return block, []
+
+
 _BLOCKS: dict[str, Callable[[Json], tuple[Json, list[Json]]]] = {
     "text": _text_block,
     "thinking": _thinking_block,
-    "redacted_thinking": lambda block: (block, []),
+    "redacted_thinking": _told_at_once,
     "tool_use": _tool_use_block,
+    "server_tool_use": _tool_use_block,
+    "web_search_tool_result": _told_at_once,
 }
 
 

@@ -118,4 +118,10 @@ GENERATED = _open(
 )
 #: Without `alt=sse`.
 GENERATED_PIECES: dict[str, Any] = {"type": "array", "items": GENERATED}
+_VALUES = _open({"values": {"type": "array", "items": {"type": "number"}}})
+_EMBEDDED_TOKENS = _open({"promptTokenCount": _COUNT})
+EMBEDDED = _open({"embedding": _VALUES, "usageMetadata": _EMBEDDED_TOKENS}, "usageMetadata")
+EMBEDDED_MANY = _open(
+    {"embeddings": {"type": "array", "items": _VALUES}, "usageMetadata": _EMBEDDED_TOKENS}, "usageMetadata"
+)
 TOTAL_TOKENS = _open({"totalTokens": _COUNT})

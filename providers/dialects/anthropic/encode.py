@@ -14,8 +14,8 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
-from providers.chat import ChatRequest, Json
-from providers.dialect import Call, Fit, Inexpressible, Limits, Target
+from providers.chat import ChatRequest, Json, ResponseFormat
+from providers.dialect import Amends, Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic import models
 from providers.dialects.anthropic.options import options
@@ -23,6 +23,9 @@ from providers.dialects.anthropic.shapes import binds
 from providers.dialects.anthropic.turns import Lost, messages
 
 PATH = "/v1/messages"
+#: What a model is told that must answer in JSON, and what its answer must be.
+_TELLING = "Answer with one JSON {} and nothing else: no words before or after it, and no code fence around it."
+_OBJECT, _ANY = Amends(schema={"type": "object"}, bare=True), Amends(schema={}, bare=True)
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|gemini)')
 
 
@@ -65,7 +68,15 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "anthropic")
-    return Call(PATH, _encoder.encode(body), dropped=dropped)
+    wanted = _json_wanted(request)
+    amends = None if wanted is None else _ANY if wanted.any_json else _OBJECT
+    return Call(PATH, _encoder.encode(body), dropped=dropped, amends=amends)
+
+
+def _json_wanted(request: ChatRequest) -> ResponseFormat | None:
+    """That the answer is to be JSON of no schema, if it is."""
+    wanted = request.conversation().response_format
+    return wanted if wanted is not None and wanted.kind == "json_object" else None
 
 
 def _own(request: ChatRequest, target: Target) -> bytes:
@@ -98,6 +109,9 @@ def _translated(request: ChatRequest, target: Target, lost: Lost) -> Json:
     said = request.conversation()
     body: Json = {"model": target.upstream}
     placed = messages(said.turns, lost, instructs=models.instructs(target.upstream))
+    if wanted := _json_wanted(request):
+        told = _TELLING.format("value, an object unless another is asked for," if wanted.any_json else "object")
+        placed.system.append({"type": "text", "text": told})
     if placed.system:
         body["system"] = placed.system
     body["messages"] = placed.messages

@@ -6,9 +6,8 @@ What has no honest equivalent here, and why:
   model. Under 2023-06-01 they are sent: older models take them, newer ones refuse them, and that is theirs to say.
 - `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
   penalty of 0 asks for nothing and is left out.
-- `response_format: json_object`: the API binds output to a schema and nothing less. A bare `{"type": "object"}` would
-  be refused, since objects must list their properties, and a forced tool would answer with a call instead of text.
 - `reasoning_effort: minimal`: the scale starts at `low`.
+- how much of what a search finds is read (`search_context_size`): there is no such setting.
 - `service_tier` beyond `auto` and `default`: those buy what Anthropic does not sell per request.
 - `metadata` beside the user: Anthropic stores none.
 
@@ -19,6 +18,12 @@ know only words.
 
 Of tools of which only some may be called, those alone are declared: the API has no such choice, and a tool that is not
 declared is not called.
+
+Any JSON object (`response_format: json_object`): the API binds output to a schema and nothing less, and its schemas
+close every object, so that one for all objects cannot be said (the official SDK closes them itself). A forced tool that
+takes any object describes none, and no tool can be forced on a model that thinks first. So the model is told, at the
+end of `system`, and the gateway sees to it: of the text the JSON is told without the fence or the words around it, and
+the answer is judged (`Amends`). Of Gemini's callers, whose JSON need not be an object, any JSON is taken.
 
 Structured output always binds, so `strict: false` gets more than it asked for. The name of the schema is a label
 without effect here; its description goes where the model reads it, into the schema. What schemas it takes: `shapes`.
@@ -34,6 +39,7 @@ from providers.dialects.anthropic import models
 from providers.dialects.anthropic.shapes import closed
 from providers.dialects.anthropic.turns import Lost
 from providers.dialects.efforts import BUDGETS
+from providers.searching import WebSearch
 
 #: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
 #: no model refuses it; it stands in only for models whose own maximum the catalog does not know.
@@ -43,6 +49,8 @@ _WITHOUT_SAMPLING = "2026-10-21"
 _MIN_BUDGET = 1024
 _LEVELS = ("low", "medium", "high", "xhigh", "max")
 _TIERS = {"auto": "auto", "default": "standard_only"}
+#: The version that every model with a search takes; the later one runs code to sift what it found.
+_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 
@@ -57,6 +65,8 @@ def options(said: Conversation, target: Target, lost: Lost) -> Json:
         body["stop_sequences"] = said.stop
     _sampling(said, target.profile.anthropic_version < _WITHOUT_SAMPLING, body, lost)
     _tools(said, body)
+    if said.search is not None:
+        _search(said.search, said.tools, body, lost)
     output_config = _thinking(effort, measure, bound, body, lost) if effort else {}
     if shape := _format(said.response_format, lost):
         output_config["format"] = shape
@@ -136,6 +146,21 @@ def _tools(said: Conversation, body: Json) -> None:
     body["tool_choice"] = written
 
 
+def _search(search: WebSearch, tools: list[Tool], body: Json, lost: Lost) -> None:
+    if any(tool.name == _SEARCH["name"] for tool in tools):
+        lost.append(search.path)  # two tools of one name are refused
+        return
+    fields = {
+        "max_uses": search.uses,
+        "allowed_domains": search.allowed,
+        "blocked_domains": search.blocked,
+        "user_location": {"type": "approximate", **search.location} if search.location else None,
+    }
+    said = {name: value for name, value in fields.items() if value}
+    body["tools"] = [*body.get("tools", ()), {**_SEARCH, **said}]
+    lost.extend(search.lost("location", "allowed", "blocked", "uses"))
+
+
 def _tool(tool: Tool) -> Json:
     # The API wants the type said; JSON schema and everybody else take its absence for a function's arguments.
     schema = tool.parameters or {"properties": {}}
@@ -152,8 +177,10 @@ def _tool(tool: Tool) -> Json:
 def _format(wanted: ResponseFormat | None, lost: Lost) -> Json | None:
     if wanted is None or wanted.kind == "text":
         return None
-    if wanted.kind == "json_object" or wanted.schema is None:
-        lost.append(f"response_format.{wanted.kind}")
+    if wanted.kind == "json_object":
+        return None
+    if wanted.schema is None:
+        lost.append("response_format.json_schema")
         return None
     schema = closed(wanted.schema)
     if wanted.description is not None and "description" not in schema:

@@ -1,8 +1,9 @@
 """Answers of `/v1/messages` → `ChatReply` and `Glance`; `ChatReply` → an answer of `/v1/messages`.
 
-Decoding: a block that is not text, thinking or a call of the caller's own tool is `Garbled`. Such blocks (a web search
-and its results …) come only when server tools were asked for, which only a caller of this dialect can do, and its
-answers are passed on as bytes without being decoded. For the same reason citations are not looked at.
+Decoding: of a web search the pages that a text cites are told, and where; the search itself and all that it found are
+left out, as no other format can hold them. Any other block that is not text, thinking or a call of the caller's own
+tool is `Garbled`: it comes only when other server tools were asked for, which only a caller of this dialect can do, and
+its answers are passed on as bytes without being decoded.
 
 A refusal comes as `stop_reason: refusal`; the API's explanation, when there is one, becomes the words of refusal.
 
@@ -20,7 +21,19 @@ from typing import Any
 
 import msgspec
 
-from providers.chat import ChatReply, Choice, Glance, Json, Part, Reasoning, RefusalText, Text, ToolCall, ToolCallDelta
+from providers.chat import (
+    ChatReply,
+    Choice,
+    Citation,
+    Glance,
+    Json,
+    Part,
+    Reasoning,
+    RefusalText,
+    Text,
+    ToolCall,
+    ToolCallDelta,
+)
 from providers.dialects import proofs
 from providers.dialects.anthropic import wire
 from providers.dialects.anthropic.signatures import bare, mark
@@ -43,14 +56,24 @@ def glance(body: bytes) -> Glance:
 def decode(body: bytes) -> ChatReply:
     """A complete answer. Raises `Garbled`."""
     answer = read_answer(_answer, body, "anthropic")
-    parts = [_part(block) for block in answer.content]
+    parts: list[Part] = []
+    citations: list[Citation] = []
+    length = 0
+    for block in answer.content:
+        if block.of_search:
+            continue
+        parts.append(part := _part(block))
+        if isinstance(part, Text):
+            end = length + len(part.text)
+            citations += wire.cited(block.citations or [], length, end)
+            length = end
     if answer.stop_details and answer.stop_details.explanation:
         parts.append(RefusalText(answer.stop_details.explanation))
     reason = wire.finish_reason(answer.stop_reason) if answer.stop_reason else None
     return ChatReply(
         id=answer.id,
         model=answer.model,
-        choices=[Choice(parts, reason, answer.stop_sequence)],
+        choices=[Choice(parts, reason, answer.stop_sequence, citations=citations)],
         usage=answer.usage.usage(),
         service_tier=wire.tier_in(answer.usage.service_tier),
     )

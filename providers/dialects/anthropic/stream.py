@@ -4,7 +4,8 @@ A stream is `message_start`, then each content block as start, deltas and stop, 
 reason and the cumulative tokens, then `message_stop`, which alone makes it complete. `ping` may come at any time, and
 so may event types that do not exist yet: the API's versioning rules allow them, so they mean nothing here. The same
 goes for unknown blocks and deltas, because this decoder also reads streams that are passed on untouched, where a caller
-of this dialect may well have asked for server tools. In a translated stream they cannot come (see `reply`).
+of this dialect may well have asked for server tools. In a translated stream only those of a web search come, whose
+pages are told when the text that cites them is complete (see `reply`).
 
 A tool without parameters may be called without a single byte of arguments; its call then gets `{}` when it closes, as
 everyone else expects JSON.
@@ -17,6 +18,7 @@ import msgspec
 from providers.chat import (
     Begin,
     ChatChunk,
+    Cited,
     Finish,
     ReasoningDelta,
     RefusalDelta,
@@ -45,6 +47,9 @@ class StreamDecoder:
         self._tokens: wire.Tokens | None = None
         #: Open blocks by index; for tool calls the number of the call and whether arguments came.
         self._open: dict[int, _Call | None] = {}
+        #: The characters of all texts, of those before the open one, and what that one cites.
+        self._length = self._start_of_text = 0
+        self._cited: list[wire.Source] = []
         self._calls = 0
         #: How many blocks were opened.
         self.blocks = 0
@@ -110,8 +115,9 @@ class StreamDecoder:
         self.blocks += 1
         self.opaque = self.opaque or block.type not in _KNOWN
         match block.type:
-            case "text" if block.text:
-                return [TextDelta(block.text)]
+            case "text":
+                self._start_of_text, self._cited = self._length, list(block.citations or ())
+                return self._text(block.text) if block.text else []
             case "thinking" if block.thinking:
                 return [ReasoningDelta(block.thinking)]
             case "redacted_thinking":
@@ -136,7 +142,10 @@ class StreamDecoder:
             raise Garbled("The provider's stream added to a content block that is not open.")
         match delta.type:
             case "text_delta":
-                return [TextDelta(wire.need(delta.text, "text"))]
+                return self._text(wire.need(delta.text, "text"))
+            case "citations_delta" if delta.citation is not None:
+                self._cited.append(delta.citation)
+                return []
             case "thinking_delta":
                 return [ReasoningDelta(wire.need(delta.thinking, "thinking"))]
             case "signature_delta":
@@ -145,6 +154,10 @@ class StreamDecoder:
                 return self._arguments(read.index, wire.need(delta.partial_json, "partial_json"))
             case _:
                 return []
+
+    def _text(self, said: str) -> list[ChatChunk]:
+        self._length += len(said)
+        return [TextDelta(said)]
 
     def _arguments(self, index: int, said: str) -> list[ChatChunk]:
         call = self._open[index]
@@ -157,7 +170,11 @@ class StreamDecoder:
         if read.index not in self._open:
             raise Garbled("The provider's stream closed a content block that is not open.")
         call = self._open.pop(read.index)
-        return [ToolCallDelta(call.number, "{}")] if call and not call.said else []
+        chunks: list[ChatChunk] = [ToolCallDelta(call.number, "{}")] if call and not call.said else []
+        if cited := wire.cited(self._cited, self._start_of_text, self._length):
+            chunks.append(Cited(cited))
+        self._cited = []
+        return chunks
 
     def _finish(self, read: wire.StreamEvent) -> list[ChatChunk]:
         tokens = self._begun()

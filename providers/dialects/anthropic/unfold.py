@@ -22,6 +22,7 @@ from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, Too
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
 from providers.dialects.anthropic.blocks import Left, Reader, decode, leftover
+from providers.searching import PLACE, WebSearch, place
 
 
 class _Message(Struct):
@@ -38,6 +39,16 @@ class _Tool(Struct):
     cache_control: Json | None = None
     #: How finely a call's input streams, which no answer differs by: others stream as they do. Clients set it unasked.
     eager_input_streaming: bool | None = None
+
+
+class _Search(Struct):
+    type: str
+    name: str | None = None
+    max_uses: int | None = None
+    allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+    user_location: dict[str, str | None] | None = None
+    cache_control: Json | None = None
 
 
 class _Choice(Struct):
@@ -86,8 +97,12 @@ class _Request(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Request)
+_search = msgspec.json.Decoder(_Search)
 _tool = msgspec.json.Decoder(_Tool)
 _fields = msgspec.json.Decoder(dict[str, Raw])
+#: The versions of the search whose further fields, if any, are refused by name.
+_SEARCHES = ("web_search_20250305", "web_search_20260209", "web_search_20260318")
+_PARTS = {"location": "user_location", "allowed": "allowed_domains", "blocked": "blocked_domains", "uses": "max_uses"}
 _MODES: dict[str, Literal["auto", "none", "required", "named"]] = {
     "auto": "auto",
     "none": "none",
@@ -129,9 +144,11 @@ def unfold(body: bytes) -> Conversation:
             leftover(decode(_fields, fields[name], name), value.__struct_fields__, name, left)
     if request.service_tier and request.service_tier not in _TIERS:
         left["service_tier"] = fields["service_tier"]
+    tools, search = _tools(request.tools or [], left)
     return Conversation(
         turns=_turns(request, left),
-        tools=_tools(request.tools or [], left),
+        tools=tools,
+        search=search,
         tool_choice=ToolChoice(_MODES[choice.type], choice.name) if choice else None,
         parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
         max_tokens=request.max_tokens,
@@ -157,19 +174,39 @@ def _turns(request: _Request, left: Left) -> list[Turn]:
     return turns
 
 
-def _tools(raws: list[Raw], left: Left) -> list[Tool]:
+def _tools(raws: list[Raw], left: Left) -> tuple[list[Tool], WebSearch | None]:
     tools: list[Tool] = []
+    search: WebSearch | None = None
     for number, raw in enumerate(raws):
         path = f"tools[{number}]"
         fields = decode(_fields, raw, path)
         kind = bytes(fields.get("type", b"null")).decode().strip('"')
+        if kind in _SEARCHES and search is None:
+            search = _searched(raw, fields, path, left)
+            continue
         if kind not in ("null", "custom"):
             left[f"{path} ({kind})"] = raw
             continue
         tool = decode(_tool, raw, path)
         leftover(fields, tool.__struct_fields__, path, left)
         tools.append(Tool(tool.name, tool.description, tool.input_schema, tool.strict, tool.cache_control))
-    return tools
+    return tools, search
+
+
+def _searched(raw: Raw, fields: dict[str, Raw], path: str, left: Left) -> WebSearch:
+    search = decode(_search, raw, path)
+    leftover(fields, search.__struct_fields__, path, left)
+    if search.user_location:
+        known = ("type", *PLACE)
+        leftover(decode(_fields, fields["user_location"], path), known, f"{path}.user_location", left)
+    return WebSearch(
+        f"{path} ({search.type})",
+        location=place(dict(search.user_location)) if search.user_location else None,
+        allowed=search.allowed_domains,
+        blocked=search.blocked_domains,
+        uses=search.max_uses,
+        paths={part: f"{path}.{name}" for part, name in _PARTS.items()},
+    )
 
 
 def _format(config: _OutputConfig | None) -> ResponseFormat | None:

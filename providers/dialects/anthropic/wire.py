@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-from providers.chat import Usage
+from providers.chat import Citation, Usage
 from providers.errors import Garbled
 
 _FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
@@ -66,6 +66,13 @@ class Tokens(Struct):
         )
 
 
+class Source(Struct):
+    """What a text cites; a page that a search found has an address."""
+
+    url: str | None = None
+    title: str | None = None
+
+
 class Block(Struct):
     """A content block of an answer; which fields stand depends on `type`."""
 
@@ -77,6 +84,12 @@ class Block(Struct):
     id: str | None = None
     name: str | None = None
     input: Raw = Raw(b"{}")
+    citations: list[Source] | None = None
+
+    @property
+    def of_search(self) -> bool:
+        """It tells of a search of the web that the provider ran, and says nothing."""
+        return self.type == "web_search_tool_result" or (self.type == "server_tool_use" and self.name == "web_search")
 
 
 class StopDetails(Struct):
@@ -122,6 +135,7 @@ class Delta(Struct):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: Source | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
@@ -151,6 +165,12 @@ class StreamEvent(Struct):
     delta: Delta | None = None
     usage: Tokens | None = None
     error: ErrorObject | None = None
+
+
+def cited(sources: list[Source], start: int, end: int) -> list[Citation]:
+    """The pages that a text rests on, each once; the text goes from `start` to `end`."""
+    titles = {one.url: one.title or "" for one in sources if one.url is not None}
+    return [Citation(url, title, start, end) for url, title in titles.items()]
 
 
 def need(value: str | None, what: str) -> str:

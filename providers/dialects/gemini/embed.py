@@ -1,4 +1,6 @@
-"""Embeddings, by `batchEmbedContents`: one request for one text and for many.
+"""Embeddings of Gemini's models, for everybody: by `batchEmbedContents`, one request for one text and for many.
+
+A request in this dialect (`embed_callers`) keeps its bytes but for the model's name, and asks by the verb it came with.
 
 Limits: texts only (Gemini has no token ids of others), 100 in a call, nobody to name as the user. `encoding_format` is
 how the caller is answered and changes nothing here. Dropping helps with fields, not with inputs: those always raise.
@@ -7,7 +9,7 @@ how the caller is answered and changes nothing here. Dropping helps with fields,
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from providers.chat import EmbeddingReply, EmbeddingRequest, Json, Usage
 from providers.dialect import Call, Inexpressible, Target
@@ -33,11 +35,14 @@ class _Vectors(Struct, rename="camel"):
     usage_metadata: _Usage | None = None
 
 
+_asks = msgspec.json.Decoder(list[dict[str, Raw]])
 _vectors = msgspec.json.Decoder(_Vectors)
 
 
 def encode(request: EmbeddingRequest, target: Target, *, drop: bool) -> Call:
     """The call to make. Raises `Inexpressible` for inputs it cannot take, and for fields unless `drop`."""
+    if request.dialect == "gemini":
+        return _own(request.body, target)
     lost = list(request.extra)
     if request.user is not None:
         lost.append("user")
@@ -52,6 +57,17 @@ def encode(request: EmbeddingRequest, target: Target, *, drop: bool) -> Call:
     if request.dimensions is not None:
         asks = [{**ask, "outputDimensionality": request.dimensions} for ask in asks]
     return Call(path_of(target, "batchEmbedContents"), _encoder.encode({"requests": asks}), dropped=tuple(lost))
+
+
+def _own(body: bytes, target: Target) -> Call:
+    fields = wire.fields(body)
+    model = resource(target.upstream)
+    if "requests" not in fields:
+        named = "model" in fields
+        return Call(path_of(target, "embedContent"), wire.edit(body, {"model": model}) if named else body)
+    # Each of them names the model; the API wants the same of all.
+    asks = [{**ask, "model": model} for ask in _asks.decode(fields["requests"])]
+    return Call(path_of(target, "batchEmbedContents"), wire.edit(body, {"requests": asks}))
 
 
 def decode(body: bytes) -> EmbeddingReply:

@@ -106,7 +106,9 @@ class StreamEncoder:
             if end["finishReason"] == "STOP":
                 end["finishReason"] = "MALFORMED_FUNCTION_CALL"
         if cited := self._cited.get(chunk.choice):
-            end["citationMetadata"] = sources.metadata(cited, "".join(self._texts.get(chunk.choice, ())))
+            text = "".join(self._texts.get(chunk.choice, ()))
+            end["citationMetadata"] = sources.metadata(cited, text)
+            end["groundingMetadata"] = sources.grounding(cited, text)
         self._ends[chunk.choice] = end
         sign_first_call(parts)
         content = {"content": {"parts": parts, "role": "model"}, "index": chunk.choice}

@@ -71,10 +71,22 @@ _TREE = Node(
                 "thinkingConfig": Node(_leaves("includeThoughts", "thinkingBudget", "thinkingLevel")),
             }
         ),
-        "tools": Node({"functionDeclarations": _DECLARATION}, many=True),
+        "tools": Node({"functionDeclarations": _DECLARATION, "googleSearch": None}, many=True),
         "toolConfig": Node({"functionCallingConfig": Node(_leaves("mode", "allowedFunctionNames"))}),
     }
 )
+
+_OF_VECTORS = _leaves("taskType", "title", "outputDimensionality")
+_FURTHER = _leaves("autoTruncate", "documentOcr", "audioTrackExtraction")
+_EMBEDDING: dict[str, Node | None] = {
+    **_OF_VECTORS,
+    "model": None,
+    "content": _content(many=False),
+    "embedContentConfig": Node({**_OF_VECTORS, **_FURTHER}),
+}
+#: The names of a request for one vector, and for many.
+EMBEDDING = Node(_EMBEDDING)
+BATCH_EMBEDDING = Node({"requests": Node(_EMBEDDING, many=True)})
 
 #: What others call differently; a picture and a document may stand in more than one field of a part.
 WORDS = {
@@ -87,7 +99,6 @@ WORDS = {
     "presence_penalty": "generationConfig.presencePenalty",
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
-    "response_format.json_object": "generationConfig.responseMimeType",
     "response_format.json_schema": "generationConfig.responseSchema",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
     "effort.enabled": "generationConfig.thinkingConfig.thinkingBudget",
@@ -126,10 +137,10 @@ class Spelled(Struct):
     strangers: dict[str, Raw]
 
 
-def spelled(body: bytes) -> Spelled:
-    """Sort out a body. Raises `InvalidRequest` when it is no JSON object."""
+def spelled(body: bytes, tree: Node = _TREE) -> Spelled:
+    """Sort out a body with these names. Raises `InvalidRequest` when it is no JSON object."""
     strangers: dict[str, Raw] = {}
-    return Spelled(_encoder.encode(_fields(wire.fields(body), _TREE, "", strangers)), strangers)
+    return Spelled(_encoder.encode(_fields(wire.fields(body), tree, "", strangers)), strangers)
 
 
 def camel(name: str) -> str:

@@ -8,6 +8,7 @@ What has no honest equivalent here, and why:
   of Google Cloud's labels); any other is refused.
 - `service_tier` beyond standard (elsewhere `default`), flex and priority. `auto` leaves it open and is left out.
 - `image_url.detail` that is not the same for all pictures, or stands beside documents: `mediaResolution` is for all.
+- Of a search of the web everything but that it may be done.
 - A word and a budget of thinking at once: the API takes one of them. The word `max`: its scale ends at `xhigh`.
 
 What is said in other ways: `strict` tools are the mode `VALIDATED` (for all of them), which a demanded call (`ANY`)
@@ -49,6 +50,9 @@ def options(said: Conversation, model: str, lost: Lost) -> Json:
     """The fields that are not turns; what has no equivalent is named in `lost`."""
     body: Json = {}
     _tools(said, body)
+    if said.search is not None:
+        body["tools"] = [*body.get("tools", ()), {"googleSearch": {}}]
+        lost.extend(said.search.lost())
     config = _sampling(said, lost)
     config |= _format(said.response_format)
     if said.effort and (thinking := _thinking(said.effort, is_old(model), lost)):

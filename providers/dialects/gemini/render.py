@@ -77,6 +77,7 @@ def _candidate(choice: Choice, index: int) -> Json:
     if choice.citations:
         text = "".join(part.text for part in choice.parts if isinstance(part, Text))
         candidate["citationMetadata"] = sources.metadata(choice.citations, text)
+        candidate["groundingMetadata"] = sources.grounding(choice.citations, text)
     if told := logprobs.to_gemini(choice.logprobs):
         candidate["logprobsResult"] = told
     return candidate

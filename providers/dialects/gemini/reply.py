@@ -88,7 +88,7 @@ def _choice(candidate: ToldCandidate, index: int, response_id: str) -> Choice:
             _add(parts, told)
     reason = canonical(candidate.finish_reason, called=calls > 0) if candidate.finish_reason else None
     text = "".join(part.text for part in parts if isinstance(part, Text))
-    cited = sources.citations(candidate.citation_metadata, text) if candidate.citation_metadata else []
+    cited = sources.citations(candidate, text)
     return Choice(parts, reason, logprobs=logprobs.to_openai(candidate.logprobs_result), citations=cited)
 
 

@@ -18,10 +18,12 @@ from msgspec import Raw
 from providers.chat import Conversation, Effort, Json, ResponseFormat, Tool, ToolChoice
 from providers.dialects.gemini.schema import json_schema
 from providers.dialects.gemini.wire import Ask, FunctionDeclaration, GenerationConfig, ThinkingConfig, present
+from providers.searching import WebSearch
 
 _encoder = msgspec.json.Encoder()
 _object = msgspec.json.Decoder(Json)
 _TIERS = {"standard": "default", "unspecified": None}
+_SEARCH = "tools.googleSearch"
 _MODES: dict[str, Literal["auto", "none", "required"]] = {
     "AUTO": "auto",
     "ANY": "required",
@@ -39,12 +41,21 @@ def settings(ask: Ask, said: Conversation) -> None:
         said.service_tier = _TIERS.get(tier, tier)
     for tool in ask.tools or ():
         said.tools += [_tool(declared, said) for declared in tool.function_declarations or ()]
+        if present(tool.google_search):
+            _search(tool.google_search, said)
     _choice(ask, said)
     if ask.generation_config:
         _sampling(ask.generation_config, said)
         _shape(ask.generation_config, said)
         if ask.generation_config.thinking_config:
             said.effort = _effort(ask.generation_config.thinking_config)
+
+
+def _search(wanted: Raw, said: Conversation) -> None:
+    if bytes(wanted).replace(b" ", b"") == b"{}":
+        said.search = WebSearch(_SEARCH)
+    else:
+        said.extra[_SEARCH] = wanted
 
 
 def _tool(declared: FunctionDeclaration, said: Conversation) -> Tool:
@@ -121,7 +132,10 @@ def _shape(config: GenerationConfig, said: Conversation) -> None:
     except (msgspec.ValidationError, RecursionError):
         said.extra[name] = config.response_json_schema if is_plain else config.response_schema
     if config.response_mime_type == "application/json":
-        said.response_format = ResponseFormat("json_object" if schema is None else "json_schema", schema=schema)
+        shaped = schema is not None
+        said.response_format = ResponseFormat(
+            "json_schema" if shaped else "json_object", schema=schema, any_json=not shaped
+        )
         return
     if config.response_mime_type not in (None, "", "text/plain"):
         said.extra["generationConfig.responseMimeType"] = Raw(_encoder.encode(config.response_mime_type))

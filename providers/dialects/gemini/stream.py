@@ -36,7 +36,7 @@ _several = msgspec.json.Decoder(list[Answer])
 class StreamDecoder:
     """See `providers.dialect.StreamDecoder`."""
 
-    __slots__ = ("_begun", "_calls", "_finished", "_id", "_texts", "opaque")
+    __slots__ = ("_begun", "_calls", "_cited", "_finished", "_id", "_texts", "opaque")
 
     def __init__(self) -> None:
         """One for each stream."""
@@ -49,6 +49,8 @@ class StreamDecoder:
         self.opaque = False
         #: What every candidate said so far: sources are told by places in all of it.
         self._texts: dict[int, list[str]] = {}
+        #: The sources told; an event may repeat those of an earlier one.
+        self._cited: set[tuple[int, tuple[str, int, int]]] = set()
 
     @property
     def complete(self) -> bool:
@@ -107,8 +109,12 @@ class StreamDecoder:
         parts = (candidate.content.parts if candidate.content else None) or ()
         texts = self._texts.setdefault(choice, [])
         texts += [part.text for part in parts if part.text and not part.thought]
-        if cited := candidate.citation_metadata and sources.citations(candidate.citation_metadata, "".join(texts)):
-            chunks.append(Cited(cited, choice))
+        if candidate.citation_metadata is None and candidate.grounding_metadata is None:
+            return
+        cited = sources.citations(candidate, "".join(texts))
+        if new := [one for one in cited if (choice, sources.place_of(one)) not in self._cited]:
+            self._cited.update((choice, sources.place_of(one)) for one in new)
+            chunks.append(Cited(new, choice))
 
     def _call(self, call: ToldCall, signature: str | None, choice: int) -> ToolCallDelta:
         index = self._calls[choice]

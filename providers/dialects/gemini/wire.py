@@ -238,6 +238,40 @@ class ToldSources(Told):
     citations: list[ToldSource] | None = None
 
 
+class ToldPage(Told):
+    """A page that a search found."""
+
+    uri: str | None = None
+    title: str | None = None
+
+
+class ToldFinding(Told):
+    """What a search found; of a kind that is no page there is nothing to tell."""
+
+    web: ToldPage | None = None
+
+
+class ToldSegment(Told):
+    """A stretch of the text, in bytes of UTF-8."""
+
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class ToldSupport(Told):
+    """Which findings a stretch of the text rests on, by their numbers."""
+
+    segment: ToldSegment | None = None
+    grounding_chunk_indices: list[int] | None = None
+
+
+class ToldGrounding(Told):
+    """What a search found, and what of it the text rests on."""
+
+    grounding_chunks: list[ToldFinding] | None = None
+    grounding_supports: list[ToldSupport] | None = None
+
+
 class ToldCandidate(Told):
     """One alternative answer; an index of 0 may be left out."""
 
@@ -246,6 +280,7 @@ class ToldCandidate(Told):
     index: int | None = None
     logprobs_result: ToldLogprobs | None = None
     citation_metadata: ToldSources | None = None
+    grounding_metadata: ToldGrounding | None = None
 
 
 class Feedback(Told):

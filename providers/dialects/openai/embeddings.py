@@ -91,8 +91,8 @@ def encode_embedding(request: EmbeddingRequest, target: Target, *, drop: bool) -
         body = request.body
         return Call(PATH, body if target.upstream == request.model else wire.edit(body, {"model": target.upstream}))
     lost = tuple(request.extra)
-    if lost and not drop:
-        raise Inexpressible(lost, "openai")
+    if request.unlike or (lost and not drop):
+        raise Inexpressible((*request.unlike, *lost), "openai")
     written: Json = {"model": target.upstream, "input": request.inputs}
     if request.dimensions is not None:
         written["dimensions"] = request.dimensions

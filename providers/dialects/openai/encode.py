@@ -5,6 +5,9 @@ gateway always asks for usage, and the proofs of other providers' thoughts that 
 they are no field of the API, and no other provider's business. Its `max_tokens` stays as the caller spelled it: which
 of the two names a server knows is the caller's to say there, and the profile's default must not break what was right.
 
+Servers that would ignore `parallel_tool_calls` (`Profile`) are held to it on the way back (`providers.single`), whoever
+asks: to keep the bytes of an answer that calls several tools would be to lose the field without a word.
+
 A request in another dialect is written anew, out of its conversation (`turns`, `options`).
 """
 
@@ -26,6 +29,8 @@ _MOST_CHOICES = 128
 _encoder = msgspec.json.Encoder()
 #: A label (`proofs`) at the beginning of a string; only a body that holds one anywhere is looked into.
 _LABELS = tuple(f'"{label}'.encode() for label in (proofs.CLAUDE, proofs.GEMINI))
+#: Looked for in the bytes first: most requests do not say it.
+_ONE_CALL = b"parallel_tool_calls"
 _turns = msgspec.json.Decoder(list[dict[str, Raw]])
 _raws = msgspec.json.Decoder(list[Raw])
 _options = msgspec.json.Decoder(dict[str, Raw] | None)
@@ -34,13 +39,22 @@ _options = msgspec.json.Decoder(dict[str, Raw] | None)
 def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     """The call to make. Raises `Inexpressible` unless `drop`."""
     if request.dialect == "openai":
-        return Call(PATH, _own(request, target), request.headers)
+        return Call(PATH, _own(request, target), request.headers, first_call_only=_one_call(request, target))
     lost: Lost = []
     body = _translated(request, target, lost)
     dropped = request.named(lost)
     if dropped and not drop:
         raise Inexpressible(dropped, "openai")
-    return Call(PATH, _encoder.encode(body), dropped=dropped)
+    return Call(PATH, _encoder.encode(body), dropped=dropped, first_call_only=_one_call(request, target))
+
+
+def _one_call(request: ChatRequest, target: Target) -> bool:
+    """The caller wants one tool call at a time, and the server would not hear of it."""
+    if target.profile.parallel_tool_calls:
+        return False
+    if request.dialect != "openai":
+        return request.conversation().parallel_tool_calls is False
+    return _ONE_CALL in request.body and bytes(wire.fields(request.body).get(_ONE_CALL.decode(), b"")) == b"false"
 
 
 def limits_of(target: Target) -> Limits:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.dialects.wire import read_request
+from providers.searching import PLACE
 
 
 class Kinds(Struct, frozen=True):
@@ -91,6 +92,7 @@ _SHAPE = names(
     "prompt_cache_retention",
     messages=[Kinds("role", _MESSAGES)],
     stream_options=names("include_usage", "include_obfuscation"),
+    web_search_options=names("search_context_size", user_location=names("type", approximate=names(*PLACE))),
     tools=[Kinds("type", {"function": names("type", "cache_control", function=_FUNCTION)})],
     tool_choice=Kinds("type", {"function": _NAMED, "allowed_tools": names("type", allowed_tools=_ALLOWED)}),
     response_format=Kinds(

@@ -5,7 +5,9 @@ What has no honest equivalent here, and why:
 - `stop` beyond four sequences, which is the most the API takes, unless the gateway looks for the others (`fitting`);
 - `effort.budget` beside a word: thinking is measured in words, and the word is the one that was given;
 - `effort.show`, when demanded: the API keeps thoughts to itself. Servers that show them do so unasked;
-- what the server's profile switches off: `json_schema`, `parallel_tool_calls`, `reasoning_effort`.
+- sites to search and times to do it, of a search of the web; and the search itself on servers that know none;
+- what the server's profile switches off: `json_schema`, `reasoning_effort`. One tool call at a time, which it may
+  switch off too, is then kept on the way back (`encode`, `providers.single`).
 
 A budget alone is the longest thinking that stays within it (`efforts`). Thinking switched off is
 `reasoning_effort: none`, and thinking without a measure is the model's own default. The API
@@ -20,6 +22,7 @@ from providers.dialect import Profile
 from providers.dialects.efforts import word_within
 from providers.dialects.openai.turns import Lost
 from providers.dialects.schemas import rewritten
+from providers.searching import WebSearch
 
 #: The name a schema gets that has none. It is a label for the model and has no further effect.
 _SCHEMA_NAME = "response"
@@ -53,13 +56,15 @@ def options(said: Conversation, profile: Profile, lost: Lost) -> Json:
         lost.append("stop")
         del body["stop"]
     _answer(said, profile, body)
-    _tools(said, profile, body, lost)
+    _tools(said, profile, body)
     if said.response_format is not None:
         _format(said.response_format, profile, body, lost)
     if said.effort is not None:
         _effort(said.effort, profile, body, lost)
     if said.top_k is not None:
         lost.append("top_k")
+    if said.search is not None:
+        _search(said.search, profile, body, lost)
     body |= {_RESPONSES[name]: value for name, value in said.extra.items() if name in _RESPONSES}
     lost.extend(name for name in said.extra if name not in _RESPONSES)
     return body
@@ -79,7 +84,7 @@ def _answer(said: Conversation, profile: Profile, body: Json) -> None:
         body["prompt_cache_key"] = said.cache_key
 
 
-def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None:
+def _tools(said: Conversation, profile: Profile, body: Json) -> None:
     """Tools and how they are chosen. Without tools the API refuses both fields, and there is nothing to choose."""
     choice = said.tool_choice
     if said.tools:
@@ -88,12 +93,8 @@ def _tools(said: Conversation, profile: Profile, body: Json, lost: Lost) -> None
         return
     if choice is not None:
         body["tool_choice"] = choice_of(choice)
-    if said.parallel_tool_calls is None:
-        return
-    if profile.parallel_tool_calls:
+    if said.parallel_tool_calls is not None and profile.parallel_tool_calls:
         body["parallel_tool_calls"] = said.parallel_tool_calls
-    elif not said.parallel_tool_calls:
-        lost.append("parallel_tool_calls")
 
 
 def tool_of(tool: Tool) -> Json:
@@ -140,6 +141,19 @@ def _format(wanted: ResponseFormat, profile: Profile, body: Json, lost: Lost) ->
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     body["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _search(search: WebSearch, profile: Profile, body: Json, lost: Lost) -> None:
+    if not profile.web_search:
+        lost.append(search.path)
+        return
+    options: Json = {}
+    if search.size is not None:
+        options["search_context_size"] = search.size
+    if search.location is not None:
+        options["user_location"] = {"type": "approximate", "approximate": search.location}
+    body["web_search_options"] = options
+    lost.extend(search.lost("size", "location"))
 
 
 def _effort(effort: Effort, profile: Profile, body: Json, lost: Lost) -> None:

@@ -177,6 +177,19 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
+class Location(Struct):
+    """Where the one is who asks."""
+
+    approximate: dict[str, Any] | None = None
+
+
+class SearchOptions(Struct):
+    """That the model searches the web, and how."""
+
+    search_context_size: str | None = None
+    user_location: Location | None = None
+
+
 class Request(Struct, kw_only=True):
     """The body of a chat completion."""
 
@@ -208,6 +221,7 @@ class Request(Struct, kw_only=True):
     functions: Raw = ABSENT
     service_tier: str | None = None
     store: bool | None = None
+    web_search_options: SearchOptions | None = None
 
 
 _details = msgspec.json.Decoder(list[Detail])

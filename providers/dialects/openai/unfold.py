@@ -33,9 +33,11 @@ from providers.dialects.openai.shapes import (
     NamedTool,
     Part,
     Request,
+    SearchOptions,
     Tool,
     details,
 )
+from providers.searching import WebSearch, place, said_size
 
 _some = msgspec.json.Decoder(Allowed)
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -76,7 +78,21 @@ def unfold(request: Request, body: bytes) -> Conversation:
         metadata=_metadata(request.metadata, extra),
         service_tier=request.service_tier,
         store=request.store,
+        search=_search(request.web_search_options),
         extra=extra,
+    )
+
+
+def _search(wanted: SearchOptions | None) -> WebSearch | None:
+    if wanted is None:
+        return None
+    path = "web_search_options"
+    located = wanted.user_location.approximate if wanted.user_location else None
+    return WebSearch(
+        path,
+        size=said_size(wanted.search_context_size),
+        location=place(dict(located)) if located else None,
+        paths={"size": f"{path}.search_context_size", "location": f"{path}.user_location"},
     )
 
 

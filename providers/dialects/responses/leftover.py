@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Raw
 
 from providers.dialects.openai.leftover import Kinds, names, walk
-from providers.dialects.responses.shapes import Json
+from providers.dialects.responses.shapes import SEARCHES, Json
 from providers.dialects.wire import read_request
+from providers.searching import PLACE
 
 #: What may be included: thoughts are sealed, pictures repeated and probabilities told without being asked twice.
 LOGPROBS = "message.output_text.logprobs"
@@ -89,7 +90,22 @@ _SHAPE = names(
     *("previous_response_id", "include", "max_tool_calls"),
     *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
     input=_ITEMS,
-    tools=[Kinds("type", {"function": names("type", "name", "description", "parameters", "strict")})],
+    tools=[
+        Kinds(
+            "type",
+            {
+                "function": names("type", "name", "description", "parameters", "strict"),
+                **dict.fromkeys(
+                    SEARCHES,
+                    names(
+                        *("type", "search_context_size"),
+                        user_location=names("type", *PLACE),
+                        filters=names("allowed_domains"),
+                    ),
+                ),
+            },
+        )
+    ],
     tool_choice=Kinds(
         "type",
         {

@@ -28,6 +28,7 @@ from providers.dialects.openai.unfold import KINDS, mode_of
 from providers.dialects.responses import items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
 from providers.dialects.responses.shapes import (
+    SEARCHES,
     Choice,
     Format,
     Item,
@@ -38,6 +39,7 @@ from providers.dialects.responses.shapes import (
     Tool,
     request_decoder,
 )
+from providers.searching import WebSearch, place, said_size
 
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -49,7 +51,6 @@ _WORDS = {
     "effort.enabled": "reasoning.effort",
     "effort.show": "reasoning.summary",
     "reasoning_effort": "reasoning.effort",
-    "response_format.json_object": "text.format",
     "response_format.json_schema": "text.format",
     "logprobs": f"include ({LOGPROBS})",
     "messages.content.image_url": "input.content.input_image",
@@ -209,6 +210,7 @@ def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str], unsaid: Se
     return Conversation(
         turns=turns,
         tools=[_tool(tool) for tool in request.tools or () if tool.type == "function"],
+        search=_search(request.tools or (), extra),
         tool_choice=_choice(request.tool_choice, extra),
         parallel_tool_calls=request.parallel_tool_calls,
         max_tokens=request.max_output_tokens,
@@ -235,6 +237,27 @@ def _effort(wanted: ReasoningOptions | None) -> Effort | None:
     if wanted.effort == "none":
         return Effort(enabled=False)
     return Effort(wanted.effort, show=True if summary else None, show_if_any=not demanded)
+
+
+def _search(tools: Sequence[Tool], extra: dict[str, Raw]) -> WebSearch | None:
+    """The first search; there is one."""
+    found = [(at, tool) for at, tool in enumerate(tools) if tool.type in SEARCHES]
+    extra.update((f"tools[{at}] ({tool.type})", ABSENT) for at, tool in found[1:])
+    if not found:
+        return None
+    at, tool = found[0]
+    path = f"tools[{at}]"
+    return WebSearch(
+        f"{path} ({tool.type})",
+        size=said_size(tool.search_context_size),
+        location=place(tool.user_location),
+        allowed=tool.filters.allowed_domains if tool.filters else None,
+        paths={
+            "size": f"{path}.search_context_size",
+            "location": f"{path}.user_location",
+            "allowed": f"{path}.filters.allowed_domains",
+        },
+    )
 
 
 def _tool(tool: Tool) -> ChatTool:

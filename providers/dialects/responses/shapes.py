@@ -95,6 +95,16 @@ class Kind(Struct):
 Item = Message | FunctionCall | FunctionOutput | Thought | Picture | Reference
 
 
+#: The search of the web, by all its names.
+SEARCHES = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
+
+
+class Filters(Struct):
+    """Which sites are searched."""
+
+    allowed_domains: list[str] | None = None
+
+
 class Tool(Struct):
     """A function the model may call, or a built-in tool."""
 
@@ -103,6 +113,9 @@ class Tool(Struct):
     description: str | None = None
     parameters: Raw = ABSENT
     strict: bool | None = None
+    search_context_size: str | None = None
+    user_location: dict[str, Any] | None = None
+    filters: Filters | None = None
 
 
 class Choice(Struct):

@@ -28,7 +28,7 @@ from providers.chat import (
     ToolResult,
     Turn,
 )
-from providers.dialect import Dialect, Inexpressible, InvalidRequest, Profile, Target
+from providers.dialect import Amends, Dialect, Inexpressible, InvalidRequest, Profile, Target
 from providers.dialects.anthropic import ANTHROPIC
 
 
@@ -182,7 +182,6 @@ def test_max_tokens_is_the_callers_then_the_models_then_a_constant(
         (_hi(n=2), ("n",)),
         (_hi(metadata={"a": "b"}), ("metadata",)),
         (_hi(service_tier="flex"), ("service_tier",)),
-        (_hi(response_format=ResponseFormat("json_object")), ("response_format.json_object",)),
         (_hi(response_format=ResponseFormat("json_schema")), ("response_format.json_schema",)),
         (_hi(effort=Effort("minimal")), ("reasoning_effort",)),
         (_hi(effort=Effort(budget=1023), max_tokens=2048), ("effort.budget",)),
@@ -193,6 +192,30 @@ def test_max_tokens_is_the_callers_then_the_models_then_a_constant(
 )
 def test_what_cannot_be_said_is_named_in_full(said: Conversation, names: tuple[str, ...]) -> None:
     assert _lost(said) == names
+
+
+def test_any_json_object_is_asked_for_in_words_and_seen_to_by_the_gateway() -> None:
+    turns = [Turn("system", [Text("Be brief.")]), Turn("user", [Text("Hi")]), Turn("system", [Text("Rhyme.")])]
+    said = Conversation(turns, max_tokens=64, response_format=ResponseFormat("json_object"))
+    call = ANTHROPIC.encode(foreign(said), TARGET, drop=False)
+    body = json.loads(call.body)
+    brief, told = body["system"]
+    assert brief == {"type": "text", "text": "Be brief."}
+    assert "one JSON object" in told["text"]
+    assert body["messages"][-1] == {"role": "system", "content": [{"type": "text", "text": "Rhyme."}]}
+    assert "output_config" not in body
+    assert call.amends == Amends(schema={"type": "object"}, bare=True)
+    assert ANTHROPIC.encode(foreign(_hi()), TARGET, drop=False).amends is None
+    # It is part of the prompt, and counted with it.
+    counted = json.loads(ANTHROPIC.encode_count(foreign(said), TARGET, drop=False).body)
+    assert counted["system"] == body["system"]
+
+
+def test_whoever_takes_any_json_gets_any() -> None:
+    said = _hi(response_format=ResponseFormat("json_object", any_json=True))
+    call = ANTHROPIC.encode(foreign(said), TARGET, drop=False)
+    assert "one JSON value" in json.loads(call.body)["system"][0]["text"]
+    assert call.amends == Amends(schema={}, bare=True)
 
 
 def test_what_asks_for_nothing_is_left_out() -> None:

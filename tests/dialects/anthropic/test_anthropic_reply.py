@@ -12,6 +12,7 @@ from providers.chat import (
     Audio,
     ChatReply,
     Choice,
+    Citation,
     Image,
     Part,
     Reasoning,
@@ -128,10 +129,30 @@ def test_a_tier_anthropic_does_not_have_is_left_out() -> None:
     assert "service_tier" not in _rendered(service_tier="flex")["usage"]
 
 
-def test_a_server_tools_block_is_garbled_when_decoded_and_fine_when_passed_on() -> None:
+def test_of_a_search_the_answer_and_its_pages_are_told() -> None:
+    told = json.loads(recorded("answer_server_tools.json"))
+    assert ANTHROPIC.decode(recorded("answer_server_tools.json")).choices[0].parts == [Text("Found it.")]
+    page = {"type": "web_search_result_location", "url": "https://e.com/é", "title": "É", "encrypted_index": "E"}
+    other = {**page, "url": "https://e.com/b", "title": None}
+    document = {"type": "char_location", "cited_text": "x", "document_index": 0}
+    told["content"][2:] = [
+        {"type": "text", "text": "Ça: "},
+        {"type": "text", "text": "yes", "citations": [page, page, other, document]},
+        {"type": "text", "text": "."},
+    ]
+    choice = ANTHROPIC.decode(json.dumps(told).encode()).choices[0]
+    assert choice.parts == [Text("Ça: "), Text("yes"), Text(".")]
+    assert choice.citations == [Citation("https://e.com/é", "É", 4, 7), Citation("https://e.com/b", "", 4, 7)]
+
+
+@pytest.mark.parametrize("name", ["web_fetch", "bash_code_execution"])
+def test_another_server_tools_block_is_garbled_when_decoded_and_fine_when_passed_on(name: str) -> None:
+    told = json.loads(recorded("answer_server_tools.json"))
+    told["content"][0]["name"] = name
+    body = json.dumps(told).encode()
     with pytest.raises(Garbled, match="server_tool_use"):
-        ANTHROPIC.decode(recorded("answer_server_tools.json"))
-    assert ANTHROPIC.glance(recorded("answer_server_tools.json")).finish_reason == "stop"
+        ANTHROPIC.decode(body)
+    assert ANTHROPIC.glance(body).finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

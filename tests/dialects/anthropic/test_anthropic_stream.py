@@ -11,6 +11,8 @@ from anthropic_recorded import chunks, foreign, names, recorded
 from providers.chat import (
     Begin,
     ChatChunk,
+    Citation,
+    Cited,
     Conversation,
     Finish,
     Image,
@@ -131,6 +133,7 @@ def test_only_message_stop_completes_a_stream(name: str) -> None:
 def test_server_tools_and_future_events_pass_by() -> None:
     assert chunks(recorded("stream_server_tools.sse"))[2:] == [
         TextDelta("Found."),
+        Cited([Citation("https://example.com", "x", 0, 6)]),
         Finish("stop"),
         UsageReport(Usage(25, 9)),
     ]

@@ -125,7 +125,9 @@ CONVERSATIONS: dict[str, Conversation] = {
         ]
     ),
     "detail": Conversation([user(Image(data=PNG, media_type="image/png", detail="low"))]),
-    "json_object": Conversation([user(Text("A person as JSON"))], response_format=ResponseFormat("json_object")),
+    "json_object": Conversation(
+        [user(Text("A person as JSON"))], response_format=ResponseFormat("json_object", any_json=True)
+    ),
     "json_schema": Conversation(
         [user(Text("Ada, 36"))],
         response_format=ResponseFormat("json_schema", "person", "A person", _PERSON, strict=True),

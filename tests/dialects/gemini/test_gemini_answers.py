@@ -105,6 +105,45 @@ def test_answers_survive_the_way_there_and_back(case: str) -> None:
     ]
 
 
+def _grounded(text: str, *supports: Any, **more: Any) -> Any:
+    pages = [{"web": {"uri": "https://e.com/a", "title": "A"}}, {"maps": {}}, {"web": {"uri": "https://e.com/b"}}]
+    told = {"groundingChunks": pages, "groundingSupports": [*supports]}
+    content = {"parts": [{"text": text}], "role": "model"}
+    return {"candidates": [{"content": content, "groundingMetadata": told, **more}]}
+
+
+#: Bytes 4 to 8 are `est.`; the number beyond the pages, and the one of a kind that is no page, are passed over.
+_SUPPORT = {"segment": {"startIndex": 4, "endIndex": 8}, "groundingChunkIndices": [0, 2, 1, 7, -1]}
+_PAGES = [Citation("https://e.com/a", "A", 3, 7), Citation("https://e.com/b", "", 3, 7)]
+
+
+def test_pages_that_a_search_found_are_sources() -> None:
+    answer = _grounded("Ça est.", _SUPPORT, _SUPPORT, finishReason="STOP")
+    choice = GEMINI.decode(json.dumps(answer).encode()).choices[0]
+    assert choice.citations == _PAGES
+    whole = GEMINI.decode(json.dumps(_grounded("Ça est.", {"groundingChunkIndices": [0]})).encode())
+    assert whole.choices[0].citations == [Citation("https://e.com/a", "A", 0, 7)]
+    told = json.loads(GEMINI.render(ChatReply("i", "m", [choice], Usage())))["candidates"][0]["groundingMetadata"]
+    assert told["groundingChunks"] == [
+        {"web": {"uri": "https://e.com/a", "title": "A"}},
+        {"web": {"uri": "https://e.com/b"}},
+    ]
+    assert told["groundingSupports"][1] == {
+        "segment": {"startIndex": 4, "endIndex": 8, "text": "est."},
+        "groundingChunkIndices": [1],
+    }
+    # Told in two ways by us, it is one source when it comes back.
+    again = GEMINI.decode(GEMINI.render(ChatReply("i", "m", [choice], Usage())))
+    assert again.choices[0].citations == _PAGES
+
+
+def test_in_a_stream_each_page_is_told_once() -> None:
+    decoder = GEMINI.stream_decoder()
+    events = [_grounded("Ça "), _grounded("est.", _SUPPORT), _grounded("", _SUPPORT, finishReason="STOP")]
+    told = [chunk for one in events for chunk in decoder.feed(Event("", json.dumps(one).encode(), b""))]
+    assert [chunk.citations for chunk in told if isinstance(chunk, Cited)] == [_PAGES]
+
+
 def test_every_candidate_is_a_choice() -> None:
     reply = GEMINI.decode(recorded("answer_choices.json"))
     assert [(choice.parts, choice.finish_reason) for choice in reply.choices] == [

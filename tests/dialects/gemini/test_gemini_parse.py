@@ -29,6 +29,7 @@ from providers.chat import (
 )
 from providers.dialect import InvalidRequest
 from providers.dialects.gemini import GEMINI, parse_call
+from providers.searching import WebSearch
 
 _HI = {"role": "user", "parts": [{"text": "Hi"}]}
 _BLOB = {"mimeType": "image/png", "data": PNG}
@@ -152,7 +153,7 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
         contents=[{"parts": [{"text": "Hi", "videoMetadata": {"fps": 1.0}, "brand_new": 1}]}],
         systemInstruction={"parts": [{"text": "Be brief."}, {"inlineData": _BLOB}]},
         generationConfig={"mediaResolution": "MEDIA_RESOLUTION_MEDIUM", "topK": 2.5, "responseModalities": ["IMAGE"]},
-        tools=[{"googleSearch": {}}, {"functionDeclarations": None}],
+        tools=[{"googleSearch": {"timeRangeFilter": {}}}, {"functionDeclarations": None}, {"codeExecution": {}}],
         safetySettings=[],
         cachedContent=None,
         store=True,
@@ -164,10 +165,18 @@ def test_unknown_fields_are_no_error_and_are_listed_by_path() -> None:
         "generationConfig.mediaResolution": "MEDIA_RESOLUTION_MEDIUM",
         "generationConfig.topK": 2.5,
         "generationConfig.responseModalities": ["IMAGE"],
-        "tools.googleSearch": {},
+        "tools.googleSearch": {"timeRangeFilter": {}},
+        "tools.codeExecution": {},
     }
+    assert said.search is None
     assert said.store is True
     assert said.turns[0] == Turn("system", [Text("Be brief.")])
+
+
+@pytest.mark.parametrize("spelling", ["googleSearch", "google_search"])
+def test_a_plain_search_is_read(spelling: str) -> None:
+    said = _said(tools=[{spelling: {}}])
+    assert (said.search, said.extra, said.tools) == (WebSearch("tools.googleSearch"), {}, [])
 
 
 def test_how_closely_to_look_is_a_setting_of_each_picture() -> None:

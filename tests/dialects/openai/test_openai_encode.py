@@ -133,13 +133,24 @@ def test_what_the_profile_lacks_is_refused_by_name() -> None:
         effort=Effort("low"),
     )
     target = _target(json_schema=False, parallel_tool_calls=False, reasoning_effort=False)
-    assert _lost(said, target) == ("parallel_tool_calls", "response_format.json_schema", "reasoning_effort")
+    assert _lost(said, target) == ("response_format.json_schema", "reasoning_effort")
     assert OPENAI.encode(foreign(said), TARGET, drop=False).dropped == ()
 
 
-def test_parallel_calls_that_are_the_default_are_no_loss() -> None:
-    said = Conversation([_HI], tools=[Tool("f")], parallel_tool_calls=True)
-    assert "parallel_tool_calls" not in sent(said, _target(parallel_tool_calls=False))
+@pytest.mark.parametrize(("wanted", "first_only"), [(None, False), (True, False), (False, True)])
+def test_one_call_at_a_time_is_kept_on_the_way_back_where_it_cannot_be_said(
+    wanted: bool | None, first_only: bool
+) -> None:
+    said = Conversation([_HI], tools=[Tool("f")], parallel_tool_calls=wanted)
+    deaf = _target(parallel_tool_calls=False)
+    call = OPENAI.encode(foreign(said), deaf, drop=False)
+    assert "parallel_tool_calls" not in json.loads(call.body)
+    assert (call.first_call_only, call.answers_as_asked) == (first_only, not first_only)
+    assert not OPENAI.encode(foreign(said), TARGET, drop=False).first_call_only, "it is said there"
+    told = {} if wanted is None else {"parallel_tool_calls": wanted}
+    own = OPENAI.parse(json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "x"}], **told}).encode())
+    assert OPENAI.encode(own, deaf, drop=False).first_call_only == first_only
+    assert not OPENAI.encode(own, TARGET, drop=False).first_call_only
 
 
 @pytest.mark.parametrize(

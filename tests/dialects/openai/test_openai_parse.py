@@ -332,7 +332,23 @@ def test_an_object_of_nulls_beside_an_answer_says_nothing(fields: dict[str, Any]
 
 
 def test_an_empty_object_at_the_top_may_switch_something_on() -> None:
-    assert list(_said(web_search_options={"search_context_size": None}).extra) == ["web_search_options"]
+    assert list(_said(from_the_future={"size": None}).extra) == ["from_the_future"]
+    asked = _said(web_search_options={"search_context_size": None})
+    assert (asked.extra, asked.search and asked.search.path) == ({}, "web_search_options")
+
+
+def test_a_search_is_read_with_its_parts_and_their_places() -> None:
+    place = {"city": "Paris", "country": "FR"}
+    location = {"type": "approximate", "approximate": {**place, "timezone": None}}
+    asked = _said(web_search_options={"search_context_size": "high", "user_location": location, "novel": 1})
+    assert list(asked.extra) == ["web_search_options.novel"]
+    assert asked.search is not None
+    assert (asked.search.size, asked.search.location) == ("high", place)
+    assert asked.search.lost() == ["web_search_options.search_context_size", "web_search_options.user_location"]
+    assert asked.search.lost("size", "location") == []
+    usual = _said(web_search_options={"search_context_size": "medium"}).search
+    assert usual is not None
+    assert usual.lost() == [], "the default asks for nothing"
 
 
 def test_leftovers_keep_their_json() -> None:
