@@ -66,7 +66,7 @@ class _Conversation:
     async def _kept(self, response: Json) -> Json:
         response["completed_at"] = int(self._responses.wall()) if response["status"] == "completed" else None
         if response["store"]:
-            given = kept(self._asked.given(), self._form.identity, self._past.referenced)
+            given = kept(self._asked.given, self._form.identity, self._past.referenced)
             response["store"] = await self._responses.keep(self._exchange.principal, response, given)
         return response
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from providers.amending import Check
 from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json
 from providers.dialects.openai.shapes import ABSENT
 from providers.dialects.responses.compose import Composer, Events, status_of, told_usage
@@ -87,9 +88,9 @@ class Form:
         """A complete answer of a provider that has this API."""
         return _encoder.encode(Adopting(self._asked, self.identity, provider).response(told))
 
-    def relay(self, provider: str) -> Relay:
-        """An encoder for one stream of such a provider."""
-        return Relay(Adopting(self._asked, self.identity, provider), self.began)
+    def relay(self, provider: str, check: Check | None = None) -> Relay:
+        """An encoder for one stream of such a provider; `check` judges what it says."""
+        return Relay(Adopting(self._asked, self.identity, provider), self.began, check)
 
     def began(self, stream: Stream) -> None:
         """This stream is the one that the caller reads."""
@@ -112,6 +113,8 @@ class Form:
         stream = self._stream
         events, response = stream.cut()
         response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
+        # Nothing is kept of it.
+        response["store"] = False
         return stream.write([*events, {"type": "response.failed", "response": response}])
 
     def finished(self, composer: Composer) -> Json:

@@ -58,7 +58,7 @@ def encode(
     body: dict[str, Any] = {name: raw for name, raw in fields(asked.body).items() if name not in _HERE}
     lost = [name for name, nothing in _REFUSED.items() if bytes(body.pop(name, NULL)) not in nothing]
     if earlier or isinstance(asked.request.input, list):
-        given = [referenced.get(str(one.get("id"))) or one if _refers(one) else one for one in asked.given()]
+        given = [referenced.get(str(one.get("id"))) or one if _refers(one) else one for one in asked.given]
         paths = [*("previous_response_id" for _ in earlier), *(f"input[{at}]" for at in range(len(given)))]
         body["input"] = _sent([*earlier, *given], paths, target.provider, lost)
     body |= {"model": target.upstream, "store": False}
@@ -140,13 +140,12 @@ class Adopting:
     def response(self, told: Json) -> Json:
         """A response, in any state. Raises `msgspec.ValidationError` when its output is no list of items."""
         items = msgspec.convert(told.get("output") or [], list[Json])
-        return {**told, **self._told, "output": [self.item(one) for one in items]}
+        return {**told, **self._told, "output": [self.item(one, place) for place, one in enumerate(items)]}
 
-    def item(self, item: Json) -> Json:
-        """One of its items."""
-        kept = {**item}
-        if "id" in item:
-            kept["id"] = self.name(str(item["id"]))
+    def item(self, item: Json, place: int) -> Json:
+        """One of its items, which is in this place; without an id it is named by that."""
+        theirs = item.get("id")
+        kept = {**item, "id": f"item_{self.identity}_{place}" if theirs is None else self.name(str(theirs))}
         sealed = item.get("encrypted_content")
         if isinstance(sealed, str):
             kept["encrypted_content"] = f"{_WHOSE}{self._provider}:{sealed}"

@@ -344,19 +344,24 @@ PLAIN = st.one_of(
     st.none(),
     st.integers(),
     st.lists(st.integers(), max_size=1),
-    st.sampled_from(["message", "output_text", "reasoning", "x"]),
+    st.sampled_from(["message", "output_text", "reasoning", "reasoning_text", "function_call", "x"]),
 )
 NAMES = ["id", "type", "output", "content", "summary", "text", "annotations", "encrypted_content"]
 ANYTHING = st.dictionaries(st.sampled_from(NAMES), PLAIN) | PLAIN
-KINDS = ["created", "completed", "output_item.added", "output_item.done", "content_part.added", "content_part.done"]
+KINDS = [
+    *("created", "completed", "output_item.added", "output_item.done", "content_part.added", "content_part.done"),
+    *("reasoning_summary_part.added", "output_text.delta", "output_text.annotation.added", "new"),
+]
 
 
 @settings(max_examples=500)
 @example(
     st.lists(
         st.fixed_dictionaries(
-            {"type": st.sampled_from([f"response.{kind}" for kind in [*KINDS, "output_text.delta", "new"]]) | ANYTHING},
-            optional=dict.fromkeys(["response", "item", "part", "item_id", "output_index", "delta"], ANYTHING),
+            {"type": st.sampled_from([f"response.{kind}" for kind in KINDS]) | ANYTHING},
+            optional=dict.fromkeys(
+                ["response", "item", "part", "item_id", "output_index", "delta", "annotation"], ANYTHING
+            ),
         ),
         max_size=4,
     )
