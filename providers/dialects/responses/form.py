@@ -80,6 +80,10 @@ class Form:
         composer.close(done=status_of(composer)[0] == "completed")
         return _encoder.encode(self.finished(composer))
 
+    def render_count(self, tokens: int) -> bytes:
+        """A count of what the model would read."""
+        return _encoder.encode({"object": "response.input_tokens", "input_tokens": tokens})
+
     def stream_encoder(self, request: ChatRequest) -> _Stream:
         """An encoder for one stream."""
         return _Stream(self)
