@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from providers.chat import (
 )
 from providers.client import Piece
 from providers.dialect import StreamEncoder
+from providers.errors import Fault
 from providers.sse import Event
 
 
@@ -39,9 +40,30 @@ class Meter:
         #: Nothing was said since somebody said that it was the end.
         self._ended = False
 
-    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
-        """The bytes these events are for the caller; see `providers.dialect.Rewrites`."""
+    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> Iterator[bytes]:
+        """The bytes these events are for the caller, if any; see `providers.dialect.Rewrites`.
+
+        Raises the `Fault` of an event that cannot be written, once those before it have been handed out.
+        """
         out: list[bytes] = []
+        try:
+            self._write(batch, encoder, out, include_usage=include_usage)
+        except Fault:
+            if data := b"".join(out):
+                yield data
+            raise
+        if data := b"".join(out):
+            yield data
+
+    def note(self, batch: Sequence[Piece]) -> None:
+        """The same of events that somebody else writes."""
+        for piece in batch:
+            for chunk in piece.chunks:
+                self._note(chunk)
+
+    def _write(
+        self, batch: Sequence[Piece], encoder: StreamEncoder | None, out: list[bytes], *, include_usage: bool
+    ) -> None:
         # Asked for by its name: there is no cheaper way, and this is done for every read of every stream.
         rewrite: Callable[[Event], bytes] | None = getattr(encoder, "rewrite", None)
         for piece in batch:
@@ -53,7 +75,6 @@ class Meter:
                 out.append(rewrite(piece.event))
             elif encoder is None and (include_usage or not piece.usage_only):
                 out.append(piece.event.raw)
-        return b"".join(out)
 
     def _note(self, chunk: ChatChunk) -> None:
         if self._said is not None:

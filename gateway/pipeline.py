@@ -332,8 +332,7 @@ class Pipeline:
                 settling.committed(exchange, won.attempt, self._now())
                 settling.learn_quota(self._balancer, won.deployment, opened.flow.headers)
                 async for batch in opened.flow.batches():
-                    data = meter.read(batch, opened.encoder, include_usage=work.include_usage)
-                    if data:
+                    for data in meter.read(batch, opened.encoder, include_usage=work.include_usage):
                         settling.keep_piece(sent, data, plan, exchange)
                         yield data
                 if opened.encoder is not None:

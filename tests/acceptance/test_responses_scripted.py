@@ -117,3 +117,35 @@ def test_what_has_no_id_can_be_listed_and_referred_to(played: Scripted) -> None:
     third = played.post("/v1/responses", {"model": MODEL, "input": "Go on.", "previous_response_id": first["id"]}).json
     listed = played.get(f"/v1/responses/{third['id']}/input_items")
     assert [item["role"] for item in listed["data"]] == ["user", "assistant", "user"]
+
+
+def test_what_came_before_an_event_that_cannot_be_passed_on_is_passed_on(played: Scripted) -> None:
+    told = streaming(response(message("A word.")))
+    bad = {"type": "response.content_part.done", "item_id": "msg_a", "output_index": 0, "content_index": 0, "part": 5}
+    # In one read with the events before it.
+    together = b"".join([*told.pieces[:-2], b"data: " + json.dumps(bad).encode() + b"\n\n", *told.pieces[-2:]])
+    played.script = lambda _name, _body: Says(pieces=[together])
+    events = played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": True}).events
+    assert [one["type"] for one in events][:3] == [
+        "response.created",
+        "response.output_item.added",
+        "response.output_text.delta",
+    ]
+    assert [one["sequence_number"] for one in events] == list(range(len(events)))
+    assert (events[-1]["type"], len(events)) == ("response.failed", 5)
+
+
+def test_calls_told_in_turns_are_told_as_far_as_they_can_be(played: Scripted) -> None:
+    deltas = [
+        (0, {"id": "a", "function": {"name": "f", "arguments": "{"}}),
+        (1, {"id": "b", "function": {"name": "g"}}),
+    ]
+    deltas.append((0, {"function": {"arguments": "}"}}))
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": n, **call}]}}]} for n, call in deltas]
+    together = b"".join(b"data: " + json.dumps({"id": "x", "model": "m", **one}).encode() + b"\n\n" for one in chunks)
+    played.script = lambda _name, _body: Says(pieces=[together])
+    heard = played.post("/v1/responses", {"model": f"bare/{MODELS['bare']}", "input": "Hi", "stream": True})
+    assert [one["sequence_number"] for one in heard.events] == list(range(len(heard.events)))
+    last = heard.events[-1]
+    assert (heard.events[0]["type"], last["type"]) == ("response.created", "response.failed")
+    assert [item["name"] for item in last["response"]["output"]] == ["f", "g"]
