@@ -46,35 +46,31 @@ class Meter:
         Raises the `Fault` of an event that cannot be written, once those before it have been handed out.
         """
         out: list[bytes] = []
+        broken: Fault | None = None
+        # Asked for by its name: there is no cheaper way, and this is done for every read of every stream.
+        rewrite: Callable[[Event], bytes] | None = getattr(encoder, "rewrite", None)
         try:
-            self._write(batch, encoder, out, include_usage=include_usage)
-        except Fault:
-            if data := b"".join(out):
-                yield data
-            raise
+            for piece in batch:
+                for chunk in piece.chunks:
+                    self._note(chunk)
+                    if encoder is not None and rewrite is None:
+                        out.append(encoder.encode(chunk))
+                if rewrite is not None:
+                    out.append(rewrite(piece.event))
+                elif encoder is None and (include_usage or not piece.usage_only):
+                    out.append(piece.event.raw)
+        except Fault as fault:
+            broken = fault
         if data := b"".join(out):
             yield data
+        if broken is not None:
+            raise broken
 
     def note(self, batch: Sequence[Piece]) -> None:
         """The same of events that somebody else writes."""
         for piece in batch:
             for chunk in piece.chunks:
                 self._note(chunk)
-
-    def _write(
-        self, batch: Sequence[Piece], encoder: StreamEncoder | None, out: list[bytes], *, include_usage: bool
-    ) -> None:
-        # Asked for by its name: there is no cheaper way, and this is done for every read of every stream.
-        rewrite: Callable[[Event], bytes] | None = getattr(encoder, "rewrite", None)
-        for piece in batch:
-            for chunk in piece.chunks:
-                self._note(chunk)
-                if encoder is not None and rewrite is None:
-                    out.append(encoder.encode(chunk))
-            if rewrite is not None:
-                out.append(rewrite(piece.event))
-            elif encoder is None and (include_usage or not piece.usage_only):
-                out.append(piece.event.raw)
 
     def _note(self, chunk: ChatChunk) -> None:
         if self._said is not None:
