@@ -149,3 +149,15 @@ def test_calls_told_in_turns_are_told_as_far_as_they_can_be(played: Scripted) ->
     last = heard.events[-1]
     assert (heard.events[0]["type"], last["type"]) == ("response.created", "response.failed")
     assert [item["name"] for item in last["response"]["output"]] == ["f", "g"]
+
+
+def test_a_caller_who_hangs_up_ends_the_call_and_keeps_nothing(played: Scripted) -> None:
+    told = streaming(response(message("A word.")))
+    played.script = lambda _name, _body: Says(pieces=told.pieces[:-2], ends="never")
+    body: Json = {"model": MODEL, "input": "Hi", "stream": True}
+    heard = played.post("/v1/responses", body, leave=b"output_text.delta")
+    row = played.record(heard)
+    assert (row["outcome"], row["attempts"][0]["outcome"]) == ("cancelled", "cancelled")
+    assert row["cost_usd"] > 0
+    assert [one.closed for one in played.sent] == [True]
+    assert "error" in played.get(f"/v1/responses/{heard.events[0]['response']['id']}")
