@@ -161,3 +161,10 @@ def test_a_caller_who_hangs_up_ends_the_call_and_keeps_nothing(played: Scripted)
     assert row["cost_usd"] > 0
     assert [one.closed for one in played.sent] == [True]
     assert "error" in played.get(f"/v1/responses/{heard.events[0]['response']['id']}")
+
+
+def test_a_stream_that_nobody_counted_is_billed_by_estimate(played: Scripted) -> None:
+    played.script = lambda _name, _body: streaming(response(message("Eight words, or so."), usage=None))
+    row = played.record(played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": True}))
+    assert (row["outcome"], row["output_tokens"]) == ("ok", 5)
+    assert row["cost_usd"] > 0

@@ -219,6 +219,9 @@ class Composer:
         item: Json = {"id": self._id("ig"), "type": "image_generation_call", "status": "in_progress"}
         events, writing = self._begun(item)
         self._open = None
+        place = {"item_id": item["id"], "output_index": writing.index}
+        stages = ("in_progress", "generating", "completed")
+        events += [{"type": f"response.image_generation_call.{stage}", **place} for stage in stages]
         picture = chunk.image
         item |= {"status": "completed", "result": picture.data if picture.data is not None else picture.url}
         if picture.media_type is not None:

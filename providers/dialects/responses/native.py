@@ -29,7 +29,7 @@ from providers.chat import Json
 from providers.dialect import Call, Inexpressible, Target
 from providers.dialects.openai.shapes import NULL
 from providers.dialects.proofs import is_labelled
-from providers.dialects.responses.items import SEAL
+from providers.dialects.responses.items import SEAL, in_place
 from providers.dialects.responses.parse import Asked
 from providers.dialects.wire import fields
 
@@ -58,7 +58,7 @@ def encode(
     body: dict[str, Any] = {name: raw for name, raw in fields(asked.body).items() if name not in _HERE}
     lost = [name for name, nothing in _REFUSED.items() if bytes(body.pop(name, NULL)) not in nothing]
     if earlier or isinstance(asked.request.input, list):
-        given = [referenced.get(str(one.get("id"))) or one if _refers(one) else one for one in asked.given]
+        given = in_place(asked.given, referenced)
         paths = [*("previous_response_id" for _ in earlier), *(f"input[{at}]" for at in range(len(given)))]
         body["input"] = _sent([*earlier, *given], paths, target.provider, lost)
     body |= {"model": target.upstream, "store": False}
@@ -67,10 +67,6 @@ def encode(
     if lost and not drop:
         raise Inexpressible(tuple(lost), "responses")
     return Call(PATH, _encoder.encode(body), dropped=tuple(lost))
-
-
-def _refers(item: Json) -> bool:
-    return item.get("type") == "item_reference"
 
 
 def _sent(items: Iterable[Json], paths: Iterable[str], provider: str, lost: list[str]) -> list[Json]:

@@ -267,7 +267,9 @@ def _begun(told: _Told) -> list[ChatChunk]:
 
 def _ended_well(told: _Told) -> list[ChatChunk]:
     response = _of(told)
-    return [Finish(finish_reason(response)), UsageReport(usage(response.usage))]
+    # One that is not counted is estimated, like any other stream.
+    counted = [] if response.usage is None else [UsageReport(usage(response.usage))]
+    return [Finish(finish_reason(response)), *counted]
 
 
 def _ended_badly(told: _Told) -> list[ChatChunk]:
