@@ -168,3 +168,17 @@ def test_a_stream_that_nobody_counted_is_billed_by_estimate(played: Scripted) ->
     row = played.record(played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": True}))
     assert (row["outcome"], row["output_tokens"]) == ("ok", 5)
     assert row["cost_usd"] > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [("rate_limit_exceeded", "rate_limit_exceeded"), ("invalid_image", "invalid_image"), ("on_fire", "server_error")],
+)
+def test_why_it_broke_is_told_where_the_api_has_a_word_for_it(played: Scripted, code: str, told: str) -> None:
+    said = streaming(response(message("A word.")))
+    failed = response(status="failed", error={"code": code, "message": "Gone."})
+    end = b"data: " + json.dumps({"type": "response.failed", "response": failed}).encode() + b"\n\n"
+    played.script = lambda _name, _body: Says(pieces=[*said.pieces[:-2], end])
+    last = played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": True}).events[-1]
+    assert (last["type"], last["response"]["error"]["code"]) == ("response.failed", told)
+    assert "Gone." in last["response"]["error"]["message"]

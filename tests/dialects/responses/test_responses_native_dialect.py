@@ -239,6 +239,7 @@ def test_why_it_ended_is_told(more: dict[str, Any], reason: str) -> None:
         ({**DONE, "status": "failed", "error": {"code": "server_error", "message": "x"}}, Overloaded),
         ({**DONE, "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "x"}}, Throttled),
         ({**DONE, "status": "failed", "error": {"code": "invalid_image", "message": "x"}}, Rejected),
+        ({**DONE, "status": "failed", "error": {"code": "bio_policy", "message": "x"}}, Rejected),
         ({**DONE, "status": "failed"}, Overloaded),
         ({**DONE, "status": "queued"}, Garbled),
         ({"error": {"code": "rate_limit_exceeded", "message": "x"}}, Throttled),
