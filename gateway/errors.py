@@ -213,6 +213,7 @@ class StreamBroken(GatewayError):
     def __init__(self, name: str, fault: Fault) -> None:
         """Say which deployment's stream broke, and how."""
         super().__init__(f"{name}: {fault.message}")
+        self.fault = fault
         if isinstance(fault, Misshapen):
             self.code = fault.code or AnswerMisshapen.code
 

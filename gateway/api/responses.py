@@ -11,7 +11,7 @@ from gateway.api.chat import ask_chat, ask_count, wanted_chat, wanted_count
 from gateway.api.faults import RESPONSES_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask, Talk, Wanted
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StreamBroken
 from gateway.responding import Responding
 from gateway.responses import Past, Responses, trimmed
 from providers.chat import ChatRequest, Json
@@ -75,8 +75,7 @@ class _Conversation:
 
     def broken(self, error: GatewayError) -> bytes:
         """The terminal event of a stream that broke."""
-        # The API has few codes for this, and most are of no concern here; what happened is in the message.
-        return self.form.broken("server_error", error.message)
+        return self.form.broken(error.fault.code if isinstance(error, StreamBroken) else None, error.message)
 
     async def _kept(self, response: Json) -> Json:
         response["completed_at"] = int(self._responses.wall()) if response["status"] == "completed" else None

@@ -18,6 +18,7 @@ from providers.dialects.responses.compose import Composer, Events, status_of, to
 from providers.dialects.responses.native import Adopting
 from providers.dialects.responses.parse import Asked
 from providers.dialects.responses.relay import Relay
+from providers.dialects.responses.told import error_code
 from providers.dialects.responses.writing import Stream, Writing
 from providers.dialects.wire import fields
 
@@ -110,13 +111,14 @@ class Form:
         assert self._stream is not None
         return self._stream.write([{"type": f"response.{response['status']}", "response": response}])
 
-    def broken(self, code: str, message: str) -> bytes:
-        """The terminal event of a stream that broke, with what was said of it."""
+    def broken(self, code: str | None, message: str) -> bytes:
+        """The terminal event of a stream that broke, with what was said of it, by a provider's `code` or without."""
         if self._stream is None:
             return b""
         stream = self._stream
         events, response = stream.cut()
-        response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
+        error = {"code": error_code(code), "message": message}
+        response |= {"status": "failed", "incomplete_details": None, "error": error}
         # Nothing is kept of it.
         response["store"] = False
         return stream.write([*events, {"type": "response.failed", "response": response}])

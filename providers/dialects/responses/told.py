@@ -43,6 +43,8 @@ from providers.sse import Event
 #: Codes of failed responses that tell of the request (the API reference's list); the others tell of the server.
 _CALLERS = (
     "invalid_prompt",
+    "bio_policy",
+    "misalignment_policy_violation",
     "invalid_image",
     "invalid_image_format",
     "invalid_base64_image",
@@ -57,6 +59,11 @@ _CALLERS = (
     "empty_image_file",
     "failed_to_download_image",
     "image_file_not_found",
+)
+_SERVERS_FAULT = "server_error"
+#: All of them.
+_CODES = frozenset(
+    {*_CALLERS, _SERVERS_FAULT, "rate_limit_exceeded", "vector_store_timeout", "data_residency_mismatch"}
 )
 _REASONS = {"max_output_tokens": "length"}
 #: Items that the caller has to answer before there is more to be said.
@@ -165,6 +172,11 @@ def decode(body: bytes) -> tuple[Json, ChatReply]:
     choice = Choice(_parts(response), finish_reason(response))
     reply = ChatReply(response.id, response.model, [choice], usage(response.usage), int(response.created_at))
     return _object.decode(body), reply
+
+
+def error_code(known: str | None) -> str:
+    """How this API calls a failure of which a provider's code is known, or nothing."""
+    return known if known in _CODES else _SERVERS_FAULT
 
 
 def usage(counted: _Counted | None) -> Usage:
