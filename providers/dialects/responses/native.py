@@ -11,7 +11,8 @@ takes an id for something it ought to have.
 
 Seals. What a provider sealed (thoughts, compactions) it alone can open: towards the caller a seal says whose it is,
 `steelyard:<provider>:…`. Others are not shown a thought. A compaction is the conversation itself, and cannot be left
-out: it is named instead. A seal that does not say whose it is came from the caller, and goes along.
+out: it is named instead. A seal that does not say whose it is came from the caller, and goes along. Thoughts in plain
+words without a seal, as servers of open models tell them, get one of ours that says whose they are and no more.
 
 Refused by name: `background`, whose answer would have to be fetched from that provider, and `conversation`, whose turns
 would be: state that no failover reaches and that all tenants of one key share.
@@ -78,6 +79,8 @@ def _sent(items: Iterable[Json], paths: Iterable[str], provider: str, lost: list
         sealed = item.get("encrypted_content")
         if isinstance(sealed, str):
             sent["encrypted_content"] = sealed = _opened(sealed, provider)
+        if sealed == "":
+            del sent["encrypted_content"]
         if sealed is None and kind == "reasoning":
             continue  # another's thought, or one without its seal: nothing that a server without a memory can read
         if sealed is None and "encrypted_content" in item:
@@ -143,6 +146,8 @@ class Adopting:
         theirs = item.get("id")
         kept = {**item, "id": f"item_{self.identity}_{place}" if theirs is None else self.name(str(theirs))}
         sealed = item.get("encrypted_content")
+        if sealed is None and item.get("type") == "reasoning" and item.get("content"):
+            sealed = ""
         if isinstance(sealed, str):
             kept["encrypted_content"] = f"{_WHOSE}{self._provider}:{sealed}"
         return kept

@@ -103,6 +103,15 @@ def test_a_thought_goes_to_who_sealed_it_alone(seal: str | None, kept: str | Non
     assert thoughts == ([{"type": "reasoning", "summary": [], "encrypted_content": kept}] if kept else [])
 
 
+def test_a_thought_in_plain_words_goes_to_who_had_it_alone() -> None:
+    thought = {"type": "reasoning", "id": "rs_a", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    ours = adopting().item(thought, 0)
+    back = sent({"input": [ours, {"role": "user", "content": "Hi"}]})["input"]
+    assert back[0] == {name: value for name, value in thought.items() if name != "id"}
+    ours["encrypted_content"] = "steelyard:other:"
+    assert [one.get("type") for one in sent({}, [ours])["input"]] == ["message"]
+
+
 def test_a_compaction_of_anothers_is_named() -> None:
     packed = {"type": "compaction", "id": f"cmp_{NAME}_uabc", "encrypted_content": "steelyard:mine:gAAAA"}
     assert sent({}, [packed])["input"][0] == {"type": "compaction", "id": "cmp_abc", "encrypted_content": "gAAAA"}
