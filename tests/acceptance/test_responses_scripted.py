@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.scripted import MODELS, PRICE, Heard, Json, Says, Scripted, whole
+from tests.acceptance.scripted import MODELS, PRICE, Heard, Json, Says, Scripted, scripted, whole
 from tests.acceptance.test_shapes import BAD, GOOD, SCHEMA, WHY, both_ways
 
 MODEL = f"openai/{MODELS['openai']}"
@@ -67,6 +68,20 @@ def test_an_answer_that_the_provider_bound_badly_is_found_out(played: Scripted, 
     row = played.record(heard)
     assert (row["error_code"], row["attempts"][0]["outcome"]) == ("schema_mismatch", "misshapen")
     assert row["cost_usd"] == pytest.approx(EACH, rel=1e-9)
+
+
+def test_it_is_asked_once_more(tmp_path: Path) -> None:
+    shape = {"format": {"type": "json_schema", "name": "table", "schema": SCHEMA}}
+    left = [BAD, GOOD]
+    with scripted(tmp_path, retries=2) as patient:
+        patient.script = lambda _name, _body: whole(response(message(left.pop(0))))
+        heard = patient.post(
+            "/v1/responses", {"model": MODEL, "input": "Hi", "text": shape}, x_steelyard_validate="true"
+        )
+        assert heard.json["output"][0]["content"][0]["text"] == GOOD
+        row = patient.record(heard)
+        assert [one["outcome"] for one in row["attempts"]] == ["misshapen", "ok"]
+        assert row["cost_usd"] == pytest.approx(2 * EACH, rel=1e-9)
 
 
 @both_ways
