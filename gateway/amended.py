@@ -63,7 +63,7 @@ class Amended:
     def _told(self, batch: list[Piece]) -> list[ChatChunk]:
         told: list[ChatChunk] = []
         for one in batch:
-            self._meter.read([one], None, include_usage=True)
+            self._meter.note([one])
             for chunk in one.chunks:
                 told += self._amending.feed(chunk)
         return told

@@ -34,7 +34,7 @@ from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.passing import BESIDE_CHAT
 from gateway.api.records import Database
 from gateway.api.replay import Replay
-from gateway.api.responses import RESPONSES
+from gateway.api.responses import INPUT_TOKENS, RESPONSES
 from gateway.api.routing import Catalog, Dwa
 from gateway.api.sessions import Sessions
 from gateway.api.stored import StoredResponses
@@ -52,6 +52,7 @@ SURFACES: dict[str, Surface] = {
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT_TOKENS,
     "/v1/responses": RESPONSES,
+    "/v1/responses/input_tokens": INPUT_TOKENS,
     **BESIDE_CHAT,
     "/api/llm/orchestrate": ORCHESTRATE,
 }

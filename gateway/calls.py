@@ -6,8 +6,8 @@ know of them; any other caller gets the answer decoded and rendered in its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Protocol
 
 from msgspec import Struct
@@ -100,10 +100,16 @@ class Chat(Validated):
 
     def encode(self, deployment: Deployment) -> Call:
         """What the deployment would be sent. Raises `Inexpressible`."""
-        call = fitted(self.request, deployment.dialect, deployment.target, drop=self.drop, validate=self.validate)
+        return self.checked(
+            fitted(self.request, deployment.dialect, deployment.target, drop=self.drop, validate=self.validate)
+        )
+
+    def checked(self, call: Call) -> Call:
+        """The call, once the schema that its answer has to follow is made ready. Raises `BadRequest`."""
         if call.amends is not None and call.amends.schema is not None and self._check is None:
+            (field,) = self.request.named(["response_format"])
             try:
-                self._check = checking(call.amends.schema)
+                self._check = checking(call.amends.schema, field)
             except BadSchema as exc:
                 (name,) = self.request.named(["response_format.json_schema"])
                 raise BadRequest(f"The schema at '{name}' cannot be used: {exc}", param=name) from exc
@@ -143,18 +149,16 @@ class Chat(Validated):
             raise Garbled("The provider gave fewer choices than it was asked for.")
         if call.amends is None:
             return reply
-        try:
-            return amended(reply, call.amends, self._judge(call))
-        except Misshapen as fault:
-            fault.spent = reply.usage
-            raise
+        with paid(reply.usage):
+            return amended(reply, call.amends, self.check(call))
 
     def amended(self, flow: client.Flow, call: Call) -> Amended:
         """The stream of this call, as it was asked for."""
-        amending = Amending(call.amends or Amends(), self._judge(call), choices=call.choices)
+        amending = Amending(call.amends or Amends(), self.check(call), choices=call.choices)
         return Amended(flow, amending, self.request.input_tokens)
 
-    def _judge(self, call: Call) -> Check | None:
+    def check(self, call: Call) -> Check | None:
+        """What judges the answer to this call."""
         return self._check if call.amends is not None and call.amends.schema is not None else None
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
@@ -171,6 +175,16 @@ class Chat(Validated):
             return Opened(
                 self.amended(flow, call), self.form.stream_encoder(self.request), call.dropped, stack.pop_all()
             )
+
+
+@contextmanager
+def paid(usage: Usage) -> Generator[None]:
+    """An answer that is judged in here has cost these tokens, also when it is found wanting."""
+    try:
+        yield
+    except Misshapen as fault:
+        fault.spent = usage
+        raise
 
 
 class EmbeddingForm(Protocol):

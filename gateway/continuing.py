@@ -180,7 +180,7 @@ class Continuing:
                 settling.learn_quota(self._balancer, won.deployment, opened.flow.headers)
                 yield _kept(exchange, _mark(told, won, why))
                 async for batch in opened.flow.batches():
-                    if data := meter.read(batch, seam, include_usage=True):
+                    for data in meter.read(batch, seam, include_usage=True):
                         yield _kept(exchange, data)
                 yield _kept(exchange, seam.end())
             except Fault as fault:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from providers.dialect import Inexpressible
+from providers.dialect import Inexpressible, InvalidRequest
 from providers.errors import (
     ContextTooLong,
     Fault,
@@ -202,7 +202,7 @@ class AnswerMisshapen(GatewayError):
 
     def __init__(self, name: str, fault: Misshapen) -> None:
         """Say which deployment's answer it was, and where it does not follow."""
-        super().__init__(f"{name}: {fault.message}", param="response_format")
+        super().__init__(f"{name}: {fault.message}", param=fault.param)
 
 
 class StreamBroken(GatewayError):
@@ -213,6 +213,7 @@ class StreamBroken(GatewayError):
     def __init__(self, name: str, fault: Fault) -> None:
         """Say which deployment's stream broke, and how."""
         super().__init__(f"{name}: {fault.message}")
+        self.fault = fault
         if isinstance(fault, Misshapen):
             self.code = fault.code or AnswerMisshapen.code
 
@@ -227,6 +228,11 @@ _VERDICTS: dict[type[Fault], tuple[int, str, str]] = {
 
 def _family(fault: Fault) -> type[Fault]:
     return next((known for known in _VERDICTS if isinstance(fault, known)), Fault)
+
+
+def of_invalid(exc: InvalidRequest) -> BadRequest:
+    """A dialect's complaint about the caller's body."""
+    return BadRequest(exc.message, param=exc.param, code=exc.code)
 
 
 def of_fault(name: str, fault: Fault) -> GatewayError:

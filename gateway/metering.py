@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from providers.chat import (
 )
 from providers.client import Piece
 from providers.dialect import StreamEncoder
+from providers.errors import Fault
 
 
 class Meter:
@@ -38,20 +39,36 @@ class Meter:
         #: Nothing was said since somebody said that it was the end.
         self._ended = False
 
-    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> bytes:
-        """The bytes these events are for the caller."""
+    def read(self, batch: Sequence[Piece], encoder: StreamEncoder | None, *, include_usage: bool) -> Iterator[bytes]:
+        """The bytes these events are for the caller, if any.
+
+        Raises the `Fault` of an event that cannot be written, once those before it have been handed out.
+        """
         out: list[bytes] = []
+        broken: Fault | None = None
         rewrite = encoder.rewrite if encoder is not None else None
+        try:
+            for piece in batch:
+                for chunk in piece.chunks:
+                    self._note(chunk)
+                    if encoder is not None and rewrite is None:
+                        out.append(encoder.encode(chunk))
+                if rewrite is not None:
+                    out.append(rewrite(piece.event))
+                elif encoder is None and (include_usage or not piece.usage_only):
+                    out.append(piece.event.raw)
+        except Fault as fault:
+            broken = fault
+        if data := b"".join(out):
+            yield data
+        if broken is not None:
+            raise broken
+
+    def note(self, batch: Sequence[Piece]) -> None:
+        """The same of events that somebody else writes."""
         for piece in batch:
             for chunk in piece.chunks:
                 self._note(chunk)
-                if encoder is not None and rewrite is None:
-                    out.append(encoder.encode(chunk))
-            if rewrite is not None:
-                out.append(rewrite(piece.event))
-            elif encoder is None and (include_usage or not piece.usage_only):
-                out.append(piece.event.raw)
-        return b"".join(out)
 
     def _note(self, chunk: ChatChunk) -> None:
         if self._said is not None:

@@ -120,10 +120,11 @@ class Pipeline:
 
     async def count(self, ask: Ask) -> bytes:
         """How many tokens a prompt has. Raises a `GatewayError`."""
-        exchange, work = ask.exchange, ask.wanted.work
-        assert isinstance(work, Counting)
+        exchange = ask.exchange
         try:
             prepared = await self._preparing.prepare(ask)
+            work = ask.wanted.work
+            assert isinstance(work, Counting)
             choosing = prepared.choosing
             candidates = in_order(self._balancer, prepared.resolution, choosing.shape, choosing.objective)
             # Nothing is chosen by it: whoever can count is asked, the likeliest to answer first.
@@ -331,8 +332,7 @@ class Pipeline:
                 settling.committed(exchange, won.attempt, self._now())
                 settling.learn_quota(self._balancer, won.deployment, opened.flow.headers)
                 async for batch in opened.flow.batches():
-                    data = meter.read(batch, opened.encoder, include_usage=work.include_usage)
-                    if data:
+                    for data in meter.read(batch, opened.encoder, include_usage=work.include_usage):
                         settling.keep_piece(sent, data, plan, exchange)
                         yield data
                 if opened.encoder is not None:

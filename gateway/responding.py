@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 
 from msgspec import field
 
-from gateway.calls import Answer, Chat, Opened
+from gateway.calls import Answer, Chat, Opened, paid
 from gateway.catalog import Deployment
 from providers import client
 from providers.chat import Json
-from providers.dialect import Call
+from providers.dialect import Amends, Call
 from providers.dialects import OPENAI
-from providers.dialects.responses import NATIVE, Asked, Form, decode, native
+from providers.dialects.responses import NATIVE, Asked, Form, decode, judge, native
 from providers.transport import Transport
 
 #: The capability of models that think before they answer.
@@ -32,9 +32,12 @@ class Responding(Chat):
         if not _has_the_api(deployment):
             return super().encode(deployment)
         thinks = _THINKS in (deployment.capabilities or ())
-        return native.encode(
+        call = native.encode(
             self.asked, self.earlier, self.referenced, deployment.target, thinks=thinks, drop=self.drop
         )
+        if self.validate and (schema := self.asked.schema) is not None:
+            call.amends = Amends(schema=schema)
+        return self.checked(call)
 
     async def whole(
         self, transport: Transport, deployment: Deployment, call: Call, deadline: float, *, created: int
@@ -44,6 +47,9 @@ class Responding(Chat):
             return await super().whole(transport, deployment, call, deadline, created=created)
         received = await client.send(transport, deployment.endpoint, NATIVE, call, deadline=deadline)
         told, reply = decode(received.body)
+        if (check := self.check(call)) is not None:
+            with paid(reply.usage):
+                judge(told, check)
         body = self._writing.adopt(told, deployment.provider)
         finish = reply.choices[0].finish_reason
         return Answer(body, reply.usage, finish, call.dropped, received.headers, reply)
@@ -56,7 +62,8 @@ class Responding(Chat):
             flow = await stack.enter_async_context(
                 client.stream(transport, deployment.endpoint, NATIVE, call, deadline=deadline)
             )
-            return Opened(flow, self._writing.relay(deployment.provider), call.dropped, stack.pop_all())
+            relay = self._writing.relay(deployment.provider, self.check(call))
+            return Opened(flow, relay, call.dropped, stack.pop_all())
 
     @property
     def _writing(self) -> Form:

@@ -29,8 +29,8 @@ class BadSchema(ValueError):
     """The schema is not one; says where and why."""
 
 
-def checking(schema: Json) -> Callable[[str], None]:
-    """A judge of answers, which raises `Misshapen`. Raises `BadSchema`."""
+def checking(schema: Json, field: str | None = None) -> Callable[[str], None]:
+    """A judge of answers, which raises `Misshapen` of the `field` that asked for it. Raises `BadSchema`."""
     try:
         validator = jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
     except (ValueError, jsonschema_rs.ReferencingError) as exc:
@@ -41,11 +41,12 @@ def checking(schema: Json) -> Callable[[str], None]:
         try:
             value = _json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as exc:
-            raise Misshapen(f"The answer is not valid JSON: {exc}.", code=MISMATCH) from exc
+            raise Misshapen(f"The answer is not valid JSON: {exc}.", code=MISMATCH, param=field) from exc
         error = next(iter(validator.iter_errors(value)), None)
         if error is not None:
             reason = error.message[:_LONGEST_REASON]
-            raise Misshapen(f"The answer does not follow the schema at '{_path(error)}': {reason}.", code=MISMATCH)
+            told = f"The answer does not follow the schema at '{_path(error)}': {reason}."
+            raise Misshapen(told, code=MISMATCH, param=field)
 
     return check
 

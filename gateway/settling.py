@@ -10,11 +10,12 @@ from dwa import Balancer
 from gateway.caching import LARGEST, Kept, Plan
 from gateway.calls import Opened
 from gateway.catalog import Deployment
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, of_invalid
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Won
 from gateway.metering import Meter
 from providers.chat import Usage
+from providers.dialect import InvalidRequest
 from providers.errors import Fault
 
 T = TypeVar("T")
@@ -170,6 +171,8 @@ def keep_piece(sent: list[bytes], data: bytes, plan: Plan, exchange: Exchange) -
 def failed(exchange: Exchange, exc: BaseException) -> None:
     """The exchange ends with this exception; answers on the way to it may have been paid for."""
     exchange.cost = sum(one.cost for one in exchange.attempts)
+    if isinstance(exc, InvalidRequest):
+        exc = of_invalid(exc)
     if isinstance(exc, GatewayError):
         exchange.outcome, exchange.status = "error", exc.status
         exchange.error_type, exchange.error_code = exc.type, exc.code

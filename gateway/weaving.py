@@ -147,7 +147,7 @@ class Woven:
         end: Exception | None = None
         try:
             async for batch in strand.flow.batches():
-                strand.meter.read(batch, None, include_usage=True)
+                strand.meter.note(batch)
                 ended = (chunk for one in batch for chunk in one.chunks if isinstance(chunk, Finish))
                 strand.finished.update(chunk.choice for chunk in ended)
                 await self._queue.put((strand, batch))

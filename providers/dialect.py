@@ -224,7 +224,7 @@ class StreamEncoder(Protocol):
         ...
 
     def end(self) -> bytes:
-        """The terminal events, once the upstream stream is complete."""
+        """The terminal events, once the upstream stream is complete. Raises the `Fault` of a wrong answer."""
         ...
 
 

@@ -52,9 +52,13 @@ def ask_count(incoming: Incoming, request: ChatRequest, form: CountForm) -> Ask:
     exchange = incoming.exchange
     exchange.requested_model = require_model(request.model)
     exchange.pinned_headers = request.headers
+    return Ask(exchange, wanted_count(exchange, request, form), incoming.body, "drop_in", deterministic=False)
+
+
+def wanted_count(exchange: Exchange, request: ChatRequest, form: CountForm) -> Wanted:
+    """What a prompt to be counted takes."""
     asked = Asked(request.needs, 0, 0, exchange.preferences.providers)
-    wanted = Wanted(Counting(request, form, drop=False), asked, 1)
-    return Ask(exchange, wanted, incoming.body, "drop_in", deterministic=False)
+    return Wanted(Counting(request, form, drop=False), asked, 1)
 
 
 def _tags(metadata: Json | None) -> Json | None:

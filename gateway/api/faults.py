@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import GatewayError
 from gateway.logs import redact
-from providers.dialect import InvalidRequest
 from providers.dialects.anthropic.parse import NO_THREADS
 
 _ENCODER = msgspec.json.Encoder()
@@ -47,11 +46,6 @@ _GOOGLE_STATUSES = {
 }
 _RPC = "type.googleapis.com/google.rpc."
 _NOT_IN_A_REASON = re.compile(r"[^A-Z0-9]+")
-
-
-def of_invalid(exc: InvalidRequest) -> BadRequest:
-    """A dialect's complaint about the caller's body."""
-    return BadRequest(exc.message, param=exc.param, code=exc.code)
 
 
 def defect(exc: Exception, *, debug: bool) -> GatewayError:

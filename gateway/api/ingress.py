@@ -16,11 +16,11 @@ from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
 from gateway.api import native, preferences, wire
-from gateway.api.faults import ErrorShape, defect, of_invalid, retry_after
+from gateway.api.faults import ErrorShape, defect, retry_after
 from gateway.asking import Ask
 from gateway.caching import Kept
 from gateway.comparing import Comparing
-from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod
+from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod, of_invalid
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal, Principals
 from gateway.identity import new_id

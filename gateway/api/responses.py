@@ -1,18 +1,21 @@
-"""`POST /v1/responses`: OpenAI's newer API, for every provider. What it keeps is in `gateway.responses`."""
+"""`POST /v1/responses`: OpenAI's newer API, for every provider. What it keeps is in `gateway.responses`.
 
-from collections.abc import Mapping, Sequence
+`POST /v1/responses/input_tokens` counts what the same request would have the model read, earlier turns included.
+"""
+
+from collections.abc import Sequence
 
 import msgspec
 
-from gateway.api.chat import ask_chat, wanted_chat
+from gateway.api.chat import ask_chat, ask_count, wanted_chat, wanted_count
 from gateway.api.faults import RESPONSES_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask, Talk, Wanted
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StreamBroken
 from gateway.responding import Responding
 from gateway.responses import Past, Responses, trimmed
 from providers.chat import ChatRequest, Json
-from providers.dialects.responses import Asked, Form, kept, parse
+from providers.dialects.responses import Form, kept, parse
 
 _OBJECT = msgspec.json.Decoder(dict[str, object])
 _ENCODER = msgspec.json.Encoder()
@@ -21,13 +24,25 @@ _ENCODER = msgspec.json.Encoder()
 class _Conversation:
     """One request's: what was said before it, and what is kept of it."""
 
-    def __init__(self, asked: Asked, form: Form, incoming: Incoming) -> None:
-        """Nothing recalled yet."""
-        self._asked = asked
-        self._form = form
-        self._exchange = incoming.exchange
+    def __init__(self, incoming: Incoming) -> None:
+        """Nothing recalled yet. Raises `InvalidRequest`."""
+        exchange = incoming.exchange
+        self._asked = parse(incoming.body)
+        self.form = Form(self._asked, exchange.id.removeprefix("req_"), int(exchange.created))
+        self._exchange = exchange
         self._responses: Responses = incoming.responses
         self._past = Past([], {})
+        self._goes_on = self._asked.request.previous_response_id is not None or bool(self._asked.references)
+
+    @property
+    def request(self) -> ChatRequest:
+        """The request as far as it is known before anything is recalled. Raises `InvalidRequest`."""
+        return self._asked.draft() if self._goes_on else self._asked.chat()
+
+    @property
+    def talk(self) -> Talk | None:
+        """How the rest becomes known, where there is any."""
+        return Talk([], self.after, self.recall) if self._goes_on else None
 
     async def recall(self, windows: Sequence[int | None]) -> list[Json]:
         """The items before this request's own; see `Talk`."""
@@ -40,15 +55,15 @@ class _Conversation:
 
     def after(self, earlier: list[Json]) -> Wanted:
         """What the request takes with these items before it."""
-        referenced = self._past.referenced
-        work = self.work(self._asked.chat(earlier, referenced), earlier, referenced)
-        return wanted_chat(self._exchange, work)
+        return self.wanted(self._asked.chat(earlier, self._past.referenced), earlier)
 
-    def work(
-        self, request: ChatRequest, earlier: Sequence[Json] = (), referenced: Mapping[str, Json] | None = None
-    ) -> Responding:
+    def wanted(self, request: ChatRequest, earlier: Sequence[Json]) -> Wanted:
+        """What this request takes."""
+        return wanted_chat(self._exchange, self.work(request, earlier))
+
+    def work(self, request: ChatRequest, earlier: Sequence[Json] = ()) -> Responding:
         """How to ask for it."""
-        return Responding(request, self._form, False, self._asked, earlier, referenced or {})
+        return Responding(request, self.form, False, self._asked, earlier, self._past.referenced)
 
     async def whole(self, body: bytes) -> bytes:
         """Keep a whole answer."""
@@ -56,34 +71,43 @@ class _Conversation:
 
     async def last(self) -> bytes:
         """Keep what a stream said; its terminal event."""
-        return self._form.end(await self._kept(self._form.final()))
+        return self.form.end(await self._kept(self.form.final()))
 
     def broken(self, error: GatewayError) -> bytes:
         """The terminal event of a stream that broke."""
-        # The API has few codes for this, and most are of no concern here; what happened is in the message.
-        return self._form.broken("server_error", error.message)
+        return self.form.broken(error.fault.code if isinstance(error, StreamBroken) else None, error.message)
 
     async def _kept(self, response: Json) -> Json:
         response["completed_at"] = int(self._responses.wall()) if response["status"] == "completed" else None
         if response["store"]:
-            given = kept(self._asked.given(), self._form.identity, self._past.referenced)
+            given = kept(self._asked.given, self.form.identity, self._past.referenced)
             response["store"] = await self._responses.keep(self._exchange.principal, response, given)
         return response
 
 
+class _Counted(_Conversation):
+    """The same, of a request that is only to be counted."""
+
+    def wanted(self, request: ChatRequest, earlier: Sequence[Json]) -> Wanted:
+        """What counting takes."""
+        return wanted_count(self._exchange, request, self.form)
+
+
 def _understand(incoming: Incoming) -> Ask:
-    asked = parse(incoming.body)
-    exchange = incoming.exchange
-    form = Form(asked, exchange.id.removeprefix("req_"), int(exchange.created))
-    conversation = _Conversation(asked, form, incoming)
-    goes_on = asked.request.previous_response_id is not None or bool(asked.references)
-    request = asked.draft() if goes_on else asked.chat()
+    conversation = _Conversation(incoming)
+    request = conversation.request
     # Each response has an id of its own, by which it may be deleted: none is another's from the cache.
     ask = ask_chat(incoming, request, conversation.work(request), "uncached")
-    ask.ending = conversation
-    if goes_on:
-        ask.talk = Talk([], conversation.after, conversation.recall)
+    ask.talk, ask.ending = conversation.talk, conversation
+    return ask
+
+
+def _count(incoming: Incoming) -> Ask:
+    conversation = _Counted(incoming)
+    ask = ask_count(incoming, conversation.request, conversation.form)
+    ask.talk = conversation.talk
     return ask
 
 
 RESPONSES = Surface("responses", "responses", RESPONSES_SHAPE, _understand)
+INPUT_TOKENS = Surface("count_tokens", "responses", RESPONSES_SHAPE, _count, counts=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, cast
 
-from litestar import Controller, Request, Response, delete, get
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
@@ -36,6 +36,14 @@ class StoredResponses(Controller):
         """For good. Responses that go on from it can be read still, and no longer be gone on from."""
         await gateway.responses.delete(principal_of(request).name, response_id)
         return DeletedResponse(response_id, "response", True)
+
+    @post("/{response_id:str}/cancel", summary="Cancel a response", status_code=HTTP_200_OK)
+    async def cancel_response(
+        self, gateway: Gateway, request: _Request, response_id: FromPath[str]
+    ) -> Response[ResponseAnswer]:
+        """Always refused: nothing runs in the background. A caller who hangs up cancels what he waits for."""
+        await gateway.responses.get(principal_of(request).name, response_id)
+        raise BadRequest("Cannot cancel a synchronous response.", param="response_id")
 
     @get("/{response_id:str}/input_items", summary="List a response's input items")
     async def list_input_items(

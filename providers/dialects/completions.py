@@ -38,6 +38,7 @@ from providers.chat import (
     UsageReport,
     total,
 )
+from providers.dialect import InvalidRequest
 from providers.dialects import wire
 from providers.dialects.openai.reply import rendered_finish, rendered_usage
 from providers.dialects.openai.shapes import NULL, Bound, Penalty, StreamOptions
@@ -119,12 +120,14 @@ def read(body: bytes) -> tuple[list[ChatRequest], Form]:
 
 
 def _prompts(prompt: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    """Each prompt, as text or as token ids; a bare list of numbers is one."""
+    """Each prompt, as text or as token ids; a bare list of numbers is one. Raises `InvalidRequest`."""
     if isinstance(prompt, str):
         return [prompt]
-    if all(isinstance(one, int) for one in prompt):
-        return [cast("list[int]", prompt)]
-    return [[one] if isinstance(one, int) else one for one in prompt]
+    kinds = {type(one) for one in prompt}
+    if len(kinds) > 1:
+        told = "Invalid request at 'prompt': send texts, or token ids, and not some of both."
+        raise InvalidRequest(told, param="prompt", code="invalid_type")
+    return [cast("list[int]", prompt)] if kinds == {int} else cast("list[str | list[int]]", prompt)
 
 
 def _unfold(request: _Request, prompt: str | list[int], body: bytes) -> Conversation:

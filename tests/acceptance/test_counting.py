@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import anthropic
+import openai
 import pytest
 from google import genai
 
@@ -15,7 +16,7 @@ from tests.acceptance.test_gemini_callers import connect
 IMAGE_TOKENS = 85
 SAID = "How many tokens is this?"
 COUNTERS = [ANTHROPIC, GEMINI]
-SURFACES = ["messages", "gemini"]
+SURFACES = ["messages", "gemini", "responses"]
 every_counter = pytest.mark.parametrize("model", COUNTERS)
 each_surface = pytest.mark.parametrize("surface", SURFACES)
 
@@ -30,6 +31,8 @@ def count(world: World, surface: str, model: str, said: str = SAID, *, key: str 
     if surface == "messages":
         body = {"model": model, "messages": [{"role": "user", "content": said}], **more}
         return world.post("/v1/messages/count_tokens", body, key=key, **headers)
+    if surface == "responses":
+        return world.post("/v1/responses/input_tokens", {"model": model, "input": said, **more}, key=key, **headers)
     body = {"contents": [{"parts": [{"text": said}]}], **more}
     return world.post(f"/v1beta/models/{model}:countTokens", body, key=key, **headers)
 
@@ -77,6 +80,26 @@ def test_anthropics_sdk_counts_a_whole_prompt(claude: anthropic.Anthropic, model
     assert told.usage.input_tokens == claude.messages.count_tokens(**body).input_tokens
 
 
+@every_counter
+def test_openais_sdk_counts_a_conversation(chatgpt: openai.OpenAI, model: str) -> None:
+    first = chatgpt.responses.create(model=OPENAI, input="Begin.", instructions="Be brief.")
+    item: Any = {"type": "item_reference", "id": first.output[0].id}
+    for given, previous, said in (
+        (SAID, None, [SAID]),
+        (SAID, first.id, ["Begin.", first.output_text, SAID]),
+        ([item, {"role": "user", "content": SAID}], None, [first.output_text, SAID]),
+    ):
+        more: Any = {"model": model, "input": given, "previous_response_id": previous}
+        told = chatgpt.responses.input_tokens.count(**more)
+        assert (told.object, told.input_tokens) == ("response.input_tokens", tokens(*said))
+        answer = chatgpt.responses.create(**more)
+        assert answer.usage is not None
+        assert answer.usage.input_tokens == told.input_tokens
+    with pytest.raises(openai.BadRequestError) as caught:
+        chatgpt.responses.input_tokens.count(model=model, input=SAID, previous_response_id="resp_none")
+    assert caught.value.code == "previous_response_not_found"
+
+
 @pytest.mark.parametrize("model", [*COUNTERS, OPENAI, "auto"])
 def test_googles_sdk_counts(world: World, model: str) -> None:
     with connect(world) as client:
@@ -113,6 +136,11 @@ def test_a_field_that_the_counter_lacks_is_refused_by_name_or_dropped_aloud(worl
     cases: dict[str, tuple[str, Any, str]] = {
         "messages": (GEMINI, {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0]"),
         "gemini": (ANTHROPIC, {"tools": [{"codeExecution": {}}]}, "tools.codeExecution"),
+        "responses": (
+            ANTHROPIC,
+            {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]},
+            "tools[0] (code_interpreter)",
+        ),
     }
     model, more, name = cases[surface]
     refused = count(world, surface, model, **more)
@@ -157,7 +185,7 @@ def test_a_counter_that_says_nothing_is_waited_for_no_longer_than_the_caller_wan
 
 def test_counting_teaches_the_dwa_nothing_and_is_no_record(frail: World) -> None:
     answers = [count(frail, surface, model) for surface in SURFACES for model in COUNTERS]
-    assert [answer.status for answer in answers] == [200] * 4
+    assert [answer.status for answer in answers] == [200] * len(answers)
     frail.running.control("sim-gemini", "down")
     assert count(frail, "gemini", GEMINI).status == 503
     rows = frail.get("/api/llm/dwa/stats").json["deployments"]
@@ -173,8 +201,8 @@ def test_it_needs_a_key_a_known_model_and_a_prompt(keyed: World, surface: str) -
     assert count(keyed, surface, ANTHROPIC).status == 401
     assert counted(count(keyed, surface, ANTHROPIC, key=ALICE_KEY)) == tokens(SAID)
     assert count(keyed, surface, "nobody", key=ALICE_KEY).status == 404
-    empty: dict[str, Any] = {"messages": []} if surface == "messages" else {"contents": []}
-    assert count(keyed, surface, ANTHROPIC, key=ALICE_KEY, **empty).status == 400
+    empty: dict[str, Any] = {"messages": {"messages": []}, "gemini": {"contents": []}, "responses": {"input": None}}
+    assert count(keyed, surface, ANTHROPIC, key=ALICE_KEY, **empty[surface]).status == 400
 
 
 def test_a_prompt_too_long_for_any_window_can_still_be_counted(world: World) -> None:

@@ -23,6 +23,7 @@ LLM = {
     "/v1beta/models/{model}:batchEmbedContents": ("GoogleError", False),
     "/v1/embeddings": ("GatewayError", False),
     "/v1/responses": ("GatewayError", True),
+    "/v1/responses/input_tokens": ("GatewayError", False),
     "/v1/completions": ("GatewayError", True),
     "/v1/moderations": ("GatewayError", False),
     "/v1/images/generations": ("GatewayError", True),

@@ -461,3 +461,19 @@ def test_what_is_no_json_is_refused(world: World, body: bytes) -> None:
 
 def test_a_response_takes_posts_only(world: World) -> None:
     assert world.get("/v1/responses").status == 405
+
+
+@every_dialect
+@pytest.mark.parametrize("field", ["content", "never_heard_of"])
+def test_broken_text_is_the_callers_wherever_it_is(world: World, model: str, field: str) -> None:
+    item = b'{"type":"message","role":"user","content":"x","%s":"\xff"}' % field.encode()
+    answer = world.call("POST", "/v1/responses", b'{"model":"%s","input":[%s]}' % (model.encode(), item))
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_json")
+
+
+@both_ways
+def test_what_is_found_wanting_late_is_recorded_as_the_callers(world: World, streamed: bool) -> None:
+    given = [{"type": "item_reference", "id": "msg_none"}]
+    answer = world.post("/v1/responses", {"model": OPENAI, "input": given, "stream": streamed})
+    record = world.record(answer.headers["x-steelyard-request-id"])
+    assert (answer.status, record["status"], record["error_code"]) == (400, 400, "item_not_found")

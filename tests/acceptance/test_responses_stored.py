@@ -158,6 +158,7 @@ def test_another_tenants_response_is_not_there(keyed: World) -> None:
         assert theirs.status == nobodys.status == 404
         assert theirs.json["error"]["message"].replace(answer["id"], none) == nobodys.json["error"]["message"]
     assert keyed.call("DELETE", f"/v1/responses/{answer['id']}", key=BOB_KEY).status == 404
+    assert keyed.call("POST", f"/v1/responses/{answer['id']}/cancel", key=BOB_KEY).status == 404
     for body in (
         {"input": "More", "previous_response_id": answer["id"]},
         {"input": [{"type": "item_reference", "id": item["id"]}]},
@@ -215,6 +216,17 @@ def test_a_stream_that_breaks_is_continued_when_asked(frail: World) -> None:
         assert kept["output"][0]["content"][0]["text"] == said
         seams += sum("steelyard" in event for event in events)
     assert seams
+
+
+def test_what_is_answered_cannot_be_cancelled(chatgpt: openai.OpenAI) -> None:
+    answer = chatgpt.responses.create(model=OPENAI, input="Too late.")
+    with pytest.raises(openai.BadRequestError):
+        chatgpt.responses.cancel(answer.id)
+    assert chatgpt.responses.retrieve(answer.id).status == "completed"
+    chatgpt.responses.delete(answer.id)
+    with pytest.raises(openai.NotFoundError) as caught:
+        chatgpt.responses.cancel(answer.id)
+    assert answer.id in caught.value.message
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

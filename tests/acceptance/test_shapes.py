@@ -123,7 +123,8 @@ def test_a_second_mismatch_is_an_error_that_names_place_and_reason(patient: Scri
     error = heard.json["error"]
     assert WHY in error["message"]
     if ingress in ("openai", "responses", "orchestrate"):
-        assert (error["code"], error["param"], error["source"]) == ("schema_mismatch", "response_format", "provider")
+        field = "text.format" if ingress == "responses" else "response_format"
+        assert (error["code"], error["param"], error["source"]) == ("schema_mismatch", field, "provider")
         assert [one["outcome"] for one in error["attempts"]] == ["misshapen"] * 2
     assert len(patient.sent) == 2, "asked once more, and not again and again"
     row = patient.record(heard)

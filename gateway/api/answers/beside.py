@@ -64,6 +64,12 @@ _FORM = _open(("file",), model=_ANY_MODEL, file=_SOUND, response_format=_TEXT, s
 _KEPT: dict[str, Any] = {"$ref": "#/components/schemas/ResponseAnswer"}
 ENDPOINTS = {
     "/v1/responses": Endpoint("Create a response", _RESPONSE, _KEPT),
+    "/v1/responses/input_tokens": Endpoint(
+        "Count a response's input tokens",
+        _RESPONSE,
+        _open(("object", "input_tokens"), object={"const": "response.input_tokens"}, input_tokens=_COUNT),
+        kinds=("application/json",),
+    ),
     "/v1/completions": Endpoint("Create a completion", _COMPLETION, _COMPLETED),
     "/v1/moderations": Endpoint(
         "Classify text",

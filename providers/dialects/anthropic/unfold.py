@@ -114,6 +114,7 @@ WORDS = {
     "stop": "stop_sequences",
     "user": "metadata.user_id",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "response_format": "output_config.format",
     "response_format.json_schema": "output_config.format",
     "reasoning_effort": "output_config.effort",
     "effort.enabled": "thinking.type",

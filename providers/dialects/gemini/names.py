@@ -99,6 +99,7 @@ WORDS = {
     "presence_penalty": "generationConfig.presencePenalty",
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
+    "response_format": "generationConfig.responseSchema",
     "response_format.json_schema": "generationConfig.responseSchema",
     "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
     "effort.enabled": "generationConfig.thinkingConfig.thinkingBudget",
@@ -121,7 +122,8 @@ WORDS = {
 }
 
 #: The same of a request whose schema is plain JSON Schema.
-PLAIN_WORDS = {**WORDS, "response_format.json_schema": "generationConfig.responseJsonSchema"}
+_PLAIN_SCHEMA = "generationConfig.responseJsonSchema"
+PLAIN_WORDS = {**WORDS, "response_format": _PLAIN_SCHEMA, "response_format.json_schema": _PLAIN_SCHEMA}
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _list = msgspec.json.Decoder(list[Raw])

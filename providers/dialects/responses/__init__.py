@@ -13,6 +13,6 @@ from providers.dialects.responses import native
 from providers.dialects.responses.form import Form
 from providers.dialects.responses.items import kept, response_of
 from providers.dialects.responses.parse import Asked, parse
-from providers.dialects.responses.told import NATIVE, decode
+from providers.dialects.responses.told import NATIVE, decode, judge
 
-__all__ = ["NATIVE", "Asked", "Form", "decode", "kept", "native", "parse", "response_of"]
+__all__ = ["NATIVE", "Asked", "Form", "decode", "judge", "kept", "native", "parse", "response_of"]

@@ -47,19 +47,28 @@ from providers.errors import Garbled
 
 Events = list[Json]
 _object = msgspec.json.Decoder(dict[str, Any])
-#: Content part type → the field of its text, and how its events are called.
-_FIELDS = {"output_text": "text", "refusal": "refusal", "summary_text": "text"}
-_EVENTS = {
-    "output_text": "response.output_text",
-    "refusal": "response.refusal",
-    "summary_text": "response.reasoning_summary_text",
+
+
+class _Kind(Struct, frozen=True):
+    """A type of part: the field of its text, how its events are called, and which of an item's lists it stands in."""
+
+    field: str
+    events: str
+    within: str = "content"
+
+
+_KINDS = {
+    "output_text": _Kind("text", "response.output_text"),
+    "refusal": _Kind("refusal", "response.refusal"),
+    "summary_text": _Kind("text", "response.reasoning_summary_text", "summary"),
+    # Only ever begun by a provider that has this API.
+    "reasoning_text": _Kind("text", "response.reasoning_text"),
 }
+#: Where a part stands → how its own events are called.
+PARTS = {"content": "response.content_part", "summary": "response.reasoning_summary_part"}
 
 _COMPLETED = frozenset({None, "stop", "tool_calls"})
 _INCOMPLETE = {"length": "max_output_tokens"}
-
-#: Items that can be gone on with. A call is nobody else's to finish: it is closed as it is.
-_RESUMED = frozenset({"message", "reasoning", "function_call"})
 
 
 class _Open(Struct):
@@ -91,14 +100,18 @@ class Composer:
         self._calls = -1
 
     def resume(self, item: Json, part: Json | None, pieces: list[str]) -> None:
-        """Go on with an item that somebody else began, behind those in `output`; the part's text is in `pieces`."""
-        if item.get("type") not in _RESUMED or (part is not None and part.get("type") not in _FIELDS):
-            self.output.append({**item, "status": "incomplete"})
+        """Go on with an item that somebody else began, behind those in `output`; the part's text is in `pieces`.
+
+        Of a part that is none of ours no more is told.
+        """
+        writing = self._open = _Open(item, len(self.output), pieces=pieces)
+        kind = part.get("type") if part else None
+        if part is None or kind not in _KINDS:
             return
-        item.setdefault("summary" if item["type"] == "reasoning" else "content", [])
-        if part is not None and part["type"] == "output_text":
+        if kind == "output_text":
             part = {**part, "annotations": part.get("annotations") or [], "logprobs": []}
-        self._open = _Open(item, len(self.output), part, pieces)
+            self._text = part, _place(writing, kind)
+        writing.part = part
 
     def feed(self, chunk: ChatChunk) -> Events:
         """The events of one chunk, possibly none. Raises `Garbled`."""
@@ -160,9 +173,9 @@ class Composer:
             return []
         events: Events = []
         writing = self._open
-        if writing is None or writing.item["type"] != "reasoning":
+        if writing is None or writing.item.get("type") != "reasoning":
             item: Json = {"id": self._id("rs"), "type": "reasoning", "summary": []}
-            events, writing = self._begun(item, {**item, "summary": [], "status": "in_progress"})
+            events, writing = self._begun(item)
         if chunk.text:
             if writing.part is None:
                 events += _part_added(writing, {"type": "summary_text", "text": ""})
@@ -189,7 +202,7 @@ class Composer:
                 "arguments": "",
                 **rendered_signature(chunk.signature),
             }
-            events, writing = self._begun(item, dict(item))
+            events, writing = self._begun(item)
             writing.call = chunk.index
         if writing is None or writing.call != chunk.index:
             raise Garbled("The provider's stream goes on with a tool call after it began another.")
@@ -204,8 +217,11 @@ class Composer:
         if chunk.choice:
             return []
         item: Json = {"id": self._id("ig"), "type": "image_generation_call", "status": "in_progress"}
-        events, writing = self._begun(item, dict(item))
+        events, writing = self._begun(item)
         self._open = None
+        place = {"item_id": item["id"], "output_index": writing.index}
+        stages = ("in_progress", "generating", "completed")
+        events += [{"type": f"response.image_generation_call.{stage}", **place} for stage in stages]
         picture = chunk.image
         item |= {"status": "completed", "result": picture.data if picture.data is not None else picture.url}
         if picture.media_type is not None:
@@ -247,13 +263,13 @@ class Composer:
         item = writing.item
         place = {"item_id": item["id"], "output_index": writing.index}
         events: Events = []
-        if item["type"] == "function_call":
+        if item.get("type") == "function_call":
             item["arguments"] = "".join(writing.pieces) or ("{}" if done else "")
-            told = {"name": item["name"], "arguments": item["arguments"]}
+            told = {"name": item.get("name"), "arguments": item["arguments"]}
             events.append({"type": "response.function_call_arguments.done", **place, **told})
         else:
             events += _part_done(writing)
-        if "status" in item:
+        if "status" in item or not done:
             item["status"] = "completed" if done else "incomplete"
         self.output.append(item)
         return [*events, {"type": "response.output_item.done", "output_index": writing.index, "item": item}]
@@ -262,23 +278,24 @@ class Composer:
         """The message being written, with a part of this type at its end."""
         events: Events = []
         writing = self._open
-        if writing is None or writing.item["type"] != "message":
+        if writing is None or writing.item.get("type") != "message":
             item: Json = {"id": self._id("msg"), "type": "message", "status": "in_progress"}
             item |= {"role": "assistant", "content": []}
-            events, writing = self._begun(item, {**item, "content": []})
+            events, writing = self._begun(item)
         if writing.part is None or writing.part["type"] != kind:
             events += _part_done(writing)
-            part: Json = {"type": kind, _FIELDS[kind]: ""}
+            part: Json = {"type": kind, _KINDS[kind].field: ""}
             if kind == "output_text":
                 part |= {"annotations": [], "logprobs": []}
-                self._text = part, _place(writing)
+                self._text = part, _place(writing, kind)
             events += _part_added(writing, part)
         return events, writing
 
-    def _begun(self, item: Json, shown: Json) -> tuple[Events, _Open]:
-        """Begin an item, as it is `shown` at first."""
+    def _begun(self, item: Json) -> tuple[Events, _Open]:
+        """Begin an item, which is shown as it is now."""
         events = self.close(done=True)
         writing = self._open = _Open(item, len(self.output), pieces=[])
+        shown = {**item, "status": "in_progress"}
         return [*events, {"type": "response.output_item.added", "output_index": writing.index, "item": shown}], writing
 
     def _id(self, prefix: str) -> str:
@@ -316,18 +333,16 @@ def _rows(logprobs: Raw) -> list[Json]:
     return rows or []
 
 
-def _place(writing: _Open) -> Json:
-    """Where the part being written is."""
-    thinks = writing.item["type"] == "reasoning"
-    parts: list[Json] = writing.item["summary" if thinks else "content"]
-    where: Json = {"item_id": writing.item["id"], "output_index": writing.index}
-    where["summary_index" if thinks else "content_index"] = len(parts)
-    return where
+def _place(writing: _Open, kind: str) -> Json:
+    """Where a part of this type is that comes next."""
+    within = _KINDS[kind].within
+    index = {f"{within}_index": len(writing.item.get(within) or ())}
+    return {"item_id": writing.item["id"], "output_index": writing.index, **index}
 
 
 def _part_event(writing: _Open, what: str, part: Json) -> Json:
-    kind = "reasoning_summary_part" if writing.item["type"] == "reasoning" else "content_part"
-    return {"type": f"response.{kind}.{what}", **_place(writing), "part": part}
+    kind = part["type"]
+    return {"type": f"{PARTS[_KINDS[kind].within]}.{what}", **_place(writing, kind), "part": part}
 
 
 def _part_added(writing: _Open, part: Json) -> Events:
@@ -338,9 +353,9 @@ def _part_added(writing: _Open, part: Json) -> Events:
 
 
 def _delta(writing: _Open, text: str, more: Json) -> Events:
-    part = cast("Json", writing.part)
+    kind: str = cast("Json", writing.part)["type"]
     writing.pieces.append(text)
-    return [{"type": f"{_EVENTS[part['type']]}.delta", **_place(writing), "delta": text, **more}]
+    return [{"type": f"{_KINDS[kind].events}.delta", **_place(writing, kind), "delta": text, **more}]
 
 
 def _part_done(writing: _Open) -> Events:
@@ -348,13 +363,14 @@ def _part_done(writing: _Open) -> Events:
     if part is None:
         return []
     writing.part = None
-    kind: str = part["type"]
-    part[_FIELDS[kind]] = text = "".join(writing.pieces)
-    told: Json = {"type": f"{_EVENTS[kind]}.done", **_place(writing), _FIELDS[kind]: text}
-    if kind == "output_text":
+    name: str = part["type"]
+    kind = _KINDS[name]
+    part[kind.field] = text = "".join(writing.pieces)
+    told: Json = {"type": f"{kind.events}.done", **_place(writing, name), kind.field: text}
+    if name == "output_text":
         told["logprobs"] = part["logprobs"]
     events = [told, _part_event(writing, "done", part)]
-    writing.item["summary" if kind == "summary_text" else "content"].append(part)
+    writing.item[kind.within] = [*(writing.item.get(kind.within) or ()), part]
     return events
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from providers.amending import Check
 from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json
 from providers.dialects.openai.shapes import ABSENT
 from providers.dialects.responses.compose import Composer, Events, status_of, told_usage
 from providers.dialects.responses.native import Adopting
 from providers.dialects.responses.parse import Asked
 from providers.dialects.responses.relay import Relay
+from providers.dialects.responses.told import error_code
 from providers.dialects.responses.writing import Stream, Writing
 from providers.dialects.wire import fields
 
@@ -79,6 +81,10 @@ class Form:
         composer.close(done=status_of(composer)[0] == "completed")
         return _encoder.encode(self.finished(composer))
 
+    def render_count(self, tokens: int) -> bytes:
+        """A count of what the model would read."""
+        return _encoder.encode({"object": "response.input_tokens", "input_tokens": tokens})
+
     def stream_encoder(self, request: ChatRequest) -> _Stream:
         """An encoder for one stream."""
         return _Stream(self)
@@ -87,9 +93,9 @@ class Form:
         """A complete answer of a provider that has this API."""
         return _encoder.encode(Adopting(self._asked, self.identity, provider).response(told))
 
-    def relay(self, provider: str) -> Relay:
-        """An encoder for one stream of such a provider."""
-        return Relay(Adopting(self._asked, self.identity, provider), self.began)
+    def relay(self, provider: str, check: Check | None = None) -> Relay:
+        """An encoder for one stream of such a provider; `check` judges what it says."""
+        return Relay(Adopting(self._asked, self.identity, provider), self.began, check)
 
     def began(self, stream: Stream) -> None:
         """This stream is the one that the caller reads."""
@@ -105,13 +111,16 @@ class Form:
         assert self._stream is not None
         return self._stream.write([{"type": f"response.{response['status']}", "response": response}])
 
-    def broken(self, code: str, message: str) -> bytes:
-        """The terminal event of a stream that broke, with what was said of it."""
+    def broken(self, code: str | None, message: str) -> bytes:
+        """The terminal event of a stream that broke, with what was said of it, by a provider's `code` or without."""
         if self._stream is None:
             return b""
         stream = self._stream
         events, response = stream.cut()
-        response |= {"status": "failed", "incomplete_details": None, "error": {"code": code, "message": message}}
+        error = {"code": error_code(code), "message": message}
+        response |= {"status": "failed", "incomplete_details": None, "error": error}
+        # Nothing is kept of it.
+        response["store"] = False
         return stream.write([*events, {"type": "response.failed", "response": response}])
 
     def finished(self, composer: Composer) -> Json:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from msgspec import Raw, Struct
@@ -93,11 +93,15 @@ def text_item(text: str) -> Json:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
+def in_place(given: Iterable[Json], referenced: Mapping[str, Json]) -> list[Json]:
+    """The items, and what references refer to in their place."""
+    return [referenced.get(str(one.get("id"))) or one if one.get("type") == "item_reference" else one for one in given]
+
+
 def kept(given: list[Json], identity: str, referenced: Mapping[str, Json]) -> list[Json]:
-    """The items as they are stored: with ids, contents as lists, and what references refer to in their place."""
+    """The items as they are stored: in place, with ids, contents as lists."""
     found: list[Json] = []
-    for at, one in enumerate(given):
-        item = referenced.get(str(one.get("id"))) or one if one.get("type") == "item_reference" else one
+    for at, item in enumerate(in_place(given, referenced)):
         kind = item.get("type") or "message"
         named = item.get("id") or f"{_PREFIXES.get(kind, 'item')}_{identity}_i{at}"
         item = {**item, "id": named, "type": kind}

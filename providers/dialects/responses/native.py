@@ -11,7 +11,8 @@ takes an id for something it ought to have.
 
 Seals. What a provider sealed (thoughts, compactions) it alone can open: towards the caller a seal says whose it is,
 `steelyard:<provider>:…`. Others are not shown a thought. A compaction is the conversation itself, and cannot be left
-out: it is named instead. A seal that does not say whose it is came from the caller, and goes along.
+out: it is named instead. A seal that does not say whose it is came from the caller, and goes along. Thoughts in plain
+words without a seal, as servers of open models tell them, get one of ours that says whose they are and no more.
 
 Refused by name: `background`, whose answer would have to be fetched from that provider, and `conversation`, whose turns
 would be: state that no failover reaches and that all tenants of one key share.
@@ -29,7 +30,7 @@ from providers.chat import Json
 from providers.dialect import Call, Inexpressible, Target
 from providers.dialects.openai.shapes import NULL
 from providers.dialects.proofs import is_labelled
-from providers.dialects.responses.items import SEAL
+from providers.dialects.responses.items import SEAL, in_place
 from providers.dialects.responses.parse import Asked
 from providers.dialects.wire import fields
 
@@ -58,7 +59,7 @@ def encode(
     body: dict[str, Any] = {name: raw for name, raw in fields(asked.body).items() if name not in _HERE}
     lost = [name for name, nothing in _REFUSED.items() if bytes(body.pop(name, NULL)) not in nothing]
     if earlier or isinstance(asked.request.input, list):
-        given = [referenced.get(str(one.get("id"))) or one if _refers(one) else one for one in asked.given()]
+        given = in_place(asked.given, referenced)
         paths = [*("previous_response_id" for _ in earlier), *(f"input[{at}]" for at in range(len(given)))]
         body["input"] = _sent([*earlier, *given], paths, target.provider, lost)
     body |= {"model": target.upstream, "store": False}
@@ -67,10 +68,6 @@ def encode(
     if lost and not drop:
         raise Inexpressible(tuple(lost), "responses")
     return Call(PATH, _encoder.encode(body), dropped=tuple(lost))
-
-
-def _refers(item: Json) -> bool:
-    return item.get("type") == "item_reference"
 
 
 def _sent(items: Iterable[Json], paths: Iterable[str], provider: str, lost: list[str]) -> list[Json]:
@@ -82,6 +79,8 @@ def _sent(items: Iterable[Json], paths: Iterable[str], provider: str, lost: list
         sealed = item.get("encrypted_content")
         if isinstance(sealed, str):
             sent["encrypted_content"] = sealed = _opened(sealed, provider)
+        if sealed == "":
+            del sent["encrypted_content"]
         if sealed is None and kind == "reasoning":
             continue  # another's thought, or one without its seal: nothing that a server without a memory can read
         if sealed is None and "encrypted_content" in item:
@@ -140,14 +139,15 @@ class Adopting:
     def response(self, told: Json) -> Json:
         """A response, in any state. Raises `msgspec.ValidationError` when its output is no list of items."""
         items = msgspec.convert(told.get("output") or [], list[Json])
-        return {**told, **self._told, "output": [self.item(one) for one in items]}
+        return {**told, **self._told, "output": [self.item(one, place) for place, one in enumerate(items)]}
 
-    def item(self, item: Json) -> Json:
-        """One of its items."""
-        kept = {**item}
-        if "id" in item:
-            kept["id"] = self.name(str(item["id"]))
+    def item(self, item: Json, place: int) -> Json:
+        """One of its items, which is in this place; without an id it is named by that."""
+        theirs = item.get("id")
+        kept = {**item, "id": f"item_{self.identity}_{place}" if theirs is None else self.name(str(theirs))}
         sealed = item.get("encrypted_content")
+        if sealed is None and item.get("type") == "reasoning" and item.get("content"):
+            sealed = ""
         if isinstance(sealed, str):
             kept["encrypted_content"] = f"{_WHOSE}{self._provider}:{sealed}"
         return kept

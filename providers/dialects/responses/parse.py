@@ -41,7 +41,6 @@ from providers.dialects.responses.shapes import (
 )
 from providers.searching import WebSearch, place, said_size
 
-_any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 #: Where recalled items are, as far as the body tells.
@@ -51,6 +50,7 @@ _WORDS = {
     "effort.enabled": "reasoning.effort",
     "effort.show": "reasoning.summary",
     "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
     "response_format.json_schema": "text.format",
     "logprobs": f"include ({LOGPROBS})",
     "messages.content.image_url": "input.content.input_image",
@@ -68,20 +68,21 @@ class Asked(Struct):
 
     request: Request
     body: bytes
-    #: The body's own items; None where no conversation holds one of that type.
+    #: The body's own items, as they came.
+    given: list[Json]
+    #: The same, read; None where no conversation holds one of that type.
     items: list[Item | None]
+
+    @property
+    def schema(self) -> Json | None:
+        """What the answer is to follow, where a schema says it."""
+        wanted = _format(self.request.text.format if self.request.text else None)
+        return None if wanted is None else wanted.schema
 
     @property
     def references(self) -> list[str]:
         """Ids of items of earlier responses."""
         return [item.id for item in self.items if isinstance(item, Reference)]
-
-    def given(self) -> list[Json]:
-        """The body's own items, as they came."""
-        given = self.request.input
-        if isinstance(given, list):
-            return [_any.decode(raw) for raw in given]
-        return [] if given is None else [items.text_item(given)]
 
     def draft(self) -> ChatRequest:
         """The request before anything of its conversation is known: who asks for what, and how."""
@@ -103,9 +104,13 @@ def parse(body: bytes) -> Asked:
     if isinstance(choice, Choice) and choice.type == "function" and choice.name is None:
         raise _missing("tool_choice.name")
     _check_format(request.text.format if request.text else None)
-    if isinstance(request.input, list):
-        return Asked(request, body, [items.read(raw, f"input[{at}]") for at, raw in enumerate(request.input)])
-    return Asked(request, body, [] if request.input is None else [items.bare(request.input)])
+    said = request.input
+    if isinstance(said, list):
+        read = [items.read(raw, f"input[{at}]") for at, raw in enumerate(said)]
+        return Asked(request, body, [wire.read_request(_object, raw) for raw in said], read)
+    if said is None:
+        return Asked(request, body, [], [])
+    return Asked(request, body, [items.text_item(said)], [items.bare(said)])
 
 
 def _missing(path: str) -> InvalidRequest:

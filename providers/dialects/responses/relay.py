@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from providers.amending import Check
 from providers.chat import ChatChunk, Json
 from providers.dialect import InvalidRequest
-from providers.dialects.responses.compose import Composer, Events, status_of, told_usage
+from providers.dialects.responses.compose import PARTS, Composer, Events, status_of, told_usage
 from providers.dialects.responses.native import Adopting
-from providers.dialects.responses.told import TERMINAL
+from providers.dialects.responses.told import TERMINAL, judge
 from providers.dialects.responses.writing import Stream, Writing
 from providers.dialects.wire import fields
 from providers.errors import Garbled
@@ -29,6 +30,10 @@ _encoder = msgspec.json.Encoder()
 _NONE, _ZERO, _NULL = Raw(b'""'), Raw(b"0"), Raw(b"null")
 
 _ITEMS = "response.output_item."
+#: The events that begin a part, and those that end one → which of its item's lists it stands in.
+_BEGINNING = frozenset(f"{events}.added" for events in PARTS.values())
+_ENDING = {f"{events}.done": within for within, events in PARTS.items()}
+_CITED = "response.output_text.annotation.added"
 
 
 class _Shape(Struct):
@@ -37,6 +42,7 @@ class _Shape(Struct):
     type: str = ""
     content: list[Json] | None = None
     summary: list[Json] | None = None
+    annotations: list[Json] | None = None
 
 
 _shape = msgspec.json.Decoder(_Shape)
@@ -45,9 +51,10 @@ _shape = msgspec.json.Decoder(_Shape)
 class Relay(Writing):
     """See `providers.dialect.StreamEncoder`, and `Stream`; `encode` is for who goes on after a break."""
 
-    def __init__(self, adopting: Adopting, began: Callable[[Stream], None]) -> None:
-        """Tell `began` when the first event is passed on."""
+    def __init__(self, adopting: Adopting, began: Callable[[Stream], None], check: Check | None) -> None:
+        """Tell `began` when the first event is passed on; `check` judges the texts of the answer."""
         super().__init__()
+        self._check = check
         self._adopting = adopting
         self._began = began
         self._response: Json = adopting.response({})
@@ -82,7 +89,8 @@ class Relay(Writing):
         if "item_id" in told:
             told["item_id"] = self._adopting.name(_string.decode(told["item_id"]))
         if "item" in told or kind.startswith(_ITEMS):
-            told["item"] = self._adopting.item(_shaped(told.get("item", _NULL)))
+            place = _count.decode(told.get("output_index", _ZERO))
+            told["item"] = self._adopting.item(_shaped(told.get("item", _NULL)), place)
         self._note(kind, told)
         return self.write([{**told, "type": kind}])
 
@@ -94,17 +102,19 @@ class Relay(Writing):
             self._part, self._pieces = None, []
             if kind.endswith("done"):
                 self._done.add(place)
-        elif kind in ("response.content_part.added", "response.reasoning_summary_part.added"):
+        elif kind in _BEGINNING:
             self._part, self._pieces = _shaped(told.get("part", _NULL)), []
-        elif kind in ("response.content_part.done", "response.reasoning_summary_part.done"):
-            self._close_part(_shaped(told.get("part", _NULL)))
+        elif kind in _ENDING:
+            self._close_part(_shaped(told.get("part", _NULL)), _ENDING[kind])
         elif kind.endswith(".delta") and "delta" in told and bytes(told["delta"]).startswith(b'"'):
             self._pieces.append(_string.decode(told["delta"]))
+        elif kind == _CITED and self._part is not None:
+            note = _object.decode(told.get("annotation", _NULL))
+            self._part["annotations"] = [*(self._part.get("annotations") or ()), note]
 
-    def _close_part(self, part: Json) -> None:
+    def _close_part(self, part: Json, within: str) -> None:
         if item := self._open_item():
-            where = "summary" if item.get("type") == "reasoning" else "content"
-            item[where] = [*(item.get(where) or ()), part]
+            item[within] = [*(item.get(within) or ()), part]
         self._part, self._pieces = None, []
 
     def _open_item(self) -> Json | None:
@@ -120,6 +130,8 @@ class Relay(Writing):
 
     def cut(self) -> tuple[Events, Json]:
         """The last events of a stream that broke, and the response as far as it came."""
+        if self._final is not None:
+            return [], {**self._final}
         composer = self._go_on()
         return composer.close(done=False), self._composed(composer)
 
@@ -135,7 +147,9 @@ class Relay(Writing):
         return self.write([{"type": "response.in_progress", "response": shown, "steelyard": {"continued": told}}])
 
     def end(self) -> bytes:
-        """The end of the last item, where somebody went on."""
+        """The end of the last item, where somebody went on. Raises what `check` raises."""
+        if self._check is not None and self._final is not None:
+            judge(self._final, self._check)
         composer = self._composer
         return b"" if composer is None else self.write(composer.close(done=status_of(composer)[0] == "completed"))
 

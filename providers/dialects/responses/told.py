@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from providers.amending import Check
 from providers.chat import (
     Begin,
     ChatChunk,
@@ -42,6 +43,8 @@ from providers.sse import Event
 #: Codes of failed responses that tell of the request (the API reference's list); the others tell of the server.
 _CALLERS = (
     "invalid_prompt",
+    "bio_policy",
+    "misalignment_policy_violation",
     "invalid_image",
     "invalid_image_format",
     "invalid_base64_image",
@@ -57,7 +60,26 @@ _CALLERS = (
     "failed_to_download_image",
     "image_file_not_found",
 )
+_SERVERS_FAULT = "server_error"
+#: All of them.
+_CODES = frozenset(
+    {*_CALLERS, _SERVERS_FAULT, "rate_limit_exceeded", "vector_store_timeout", "data_residency_mismatch"}
+)
 _REASONS = {"max_output_tokens": "length"}
+#: Items that the caller has to answer before there is more to be said.
+_CALLS = frozenset(
+    {
+        "function_call",
+        "custom_tool_call",
+        "computer_call",
+        "local_shell_call",
+        "shell_call",
+        "apply_patch_call",
+        "mcp_approval_request",
+    }
+)
+#: Phases of messages that are the answer; the others are remarks on the way to it.
+_FINAL = (None, "final_answer")
 _encoder = msgspec.json.Encoder()
 
 
@@ -92,6 +114,7 @@ class _Item(Struct):
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    phase: str | None = None
     content: list[dict[str, Any]] | None = None
     summary: list[dict[str, Any]] | None = None
 
@@ -151,6 +174,11 @@ def decode(body: bytes) -> tuple[Json, ChatReply]:
     return _object.decode(body), reply
 
 
+def error_code(known: str | None) -> str:
+    """How this API calls a failure of which a provider's code is known, or nothing."""
+    return known if known in _CODES else _SERVERS_FAULT
+
+
 def usage(counted: _Counted | None) -> Usage:
     """Tokens in the gateway's convention, which is this API's."""
     if counted is None:
@@ -171,10 +199,24 @@ def finish_reason(response: Response) -> str:
         reason = (response.incomplete_details and response.incomplete_details.reason) or "incomplete"
         return _REASONS.get(reason, reason)
     items = response.output or ()
-    if any(item.type == "function_call" for item in items):
+    if any(item.type in _CALLS for item in items):
         return "tool_calls"
     refused = any(part.get("type") == "refusal" for item in items for part in item.content or ())
     return "refusal" if refused else "stop"
+
+
+def judge(told: Json, check: Check) -> None:
+    """Have a complete answer judged as the SDKs read it: each text of it by itself, and none that only leads up to it.
+
+    Raises what `check` raises.
+    """
+    response = msgspec.convert(told, Response)
+    if finish_reason(response) != "stop":
+        return
+    messages = [item for item in response.output or () if item.type == "message" and item.phase in _FINAL]
+    texts = [str(part.get("text", "")) for item in messages for part in item.content or ()]
+    for text in texts or [""]:
+        check(text)
 
 
 def _parts(response: Response) -> list[Part]:
@@ -240,7 +282,9 @@ def _begun(told: _Told) -> list[ChatChunk]:
 
 def _ended_well(told: _Told) -> list[ChatChunk]:
     response = _of(told)
-    return [Finish(finish_reason(response)), UsageReport(usage(response.usage))]
+    # One that is not counted is estimated, like any other stream.
+    counted = [] if response.usage is None else [UsageReport(usage(response.usage))]
+    return [Finish(finish_reason(response)), *counted]
 
 
 def _ended_badly(told: _Told) -> list[ChatChunk]:

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Raw
 
 from providers.chat import Begin, ChatReply, Choice, Finish, RefusalDelta, Text, TextDelta, Usage
+from providers.dialect import InvalidRequest
 from providers.dialects.completions import read
 from providers.errors import Garbled
 
@@ -70,3 +71,10 @@ def test_probabilities_that_are_none_are_garbled(rows: str) -> None:
 def test_what_no_chat_can_say_stays_aside(fields: dict[str, Any], lost: list[str]) -> None:
     (request, *_), _ = read(body(**fields))
     assert list(request.conversation().extra) == lost
+
+
+@pytest.mark.parametrize("prompt", [["a", 5], ["a", [5]], [5, [5]]], ids=str)
+def test_a_prompt_is_texts_or_tokens_and_never_some_of_both(prompt: list[Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(json.dumps({"model": "m", "prompt": prompt}).encode())
+    assert (caught.value.param, caught.value.code) == ("prompt", "invalid_type")

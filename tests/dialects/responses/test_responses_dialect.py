@@ -440,6 +440,20 @@ def test_a_picture_is_an_image_generation_call() -> None:
     assert response["output"][1]["result"] == "AA=="
 
 
+def test_a_picture_passes_through_every_stage() -> None:
+    events, final = streamed([Begin("x", "m"), ImageDelta(Image(data="AA==")), Finish("stop")])
+    assert [event["type"].removeprefix("response.") for event in events[2:-1]] == [
+        "output_item.added",
+        *(f"image_generation_call.{stage}" for stage in ("in_progress", "generating", "completed")),
+        "output_item.done",
+    ]
+    (item,) = final["output"]
+    assert {event["item_id"] for event in events[3:6]} == {item["id"]}
+    adapter: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+    for event in events:
+        adapter.validate_python(event)
+
+
 def test_probabilities_are_told_with_the_text() -> None:
     rows = [{"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": []}]
     raw = Raw(json.dumps({"content": rows, "refusal": None}).encode())

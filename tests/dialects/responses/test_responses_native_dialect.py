@@ -103,6 +103,15 @@ def test_a_thought_goes_to_who_sealed_it_alone(seal: str | None, kept: str | Non
     assert thoughts == ([{"type": "reasoning", "summary": [], "encrypted_content": kept}] if kept else [])
 
 
+def test_a_thought_in_plain_words_goes_to_who_had_it_alone() -> None:
+    thought = {"type": "reasoning", "id": "rs_a", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    ours = adopting().item(thought, 0)
+    back = sent({"input": [ours, {"role": "user", "content": "Hi"}]})["input"]
+    assert back[0] == {name: value for name, value in thought.items() if name != "id"}
+    ours["encrypted_content"] = "steelyard:other:"
+    assert [one.get("type") for one in sent({}, [ours])["input"]] == ["message"]
+
+
 def test_a_compaction_of_anothers_is_named() -> None:
     packed = {"type": "compaction", "id": f"cmp_{NAME}_uabc", "encrypted_content": "steelyard:mine:gAAAA"}
     assert sent({}, [packed])["input"][0] == {"type": "compaction", "id": "cmp_abc", "encrypted_content": "gAAAA"}
@@ -239,6 +248,7 @@ def test_why_it_ended_is_told(more: dict[str, Any], reason: str) -> None:
         ({**DONE, "status": "failed", "error": {"code": "server_error", "message": "x"}}, Overloaded),
         ({**DONE, "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "x"}}, Throttled),
         ({**DONE, "status": "failed", "error": {"code": "invalid_image", "message": "x"}}, Rejected),
+        ({**DONE, "status": "failed", "error": {"code": "bio_policy", "message": "x"}}, Rejected),
         ({**DONE, "status": "failed"}, Overloaded),
         ({**DONE, "status": "queued"}, Garbled),
         ({"error": {"code": "rate_limit_exceeded", "message": "x"}}, Throttled),
@@ -344,19 +354,24 @@ PLAIN = st.one_of(
     st.none(),
     st.integers(),
     st.lists(st.integers(), max_size=1),
-    st.sampled_from(["message", "output_text", "reasoning", "x"]),
+    st.sampled_from(["message", "output_text", "reasoning", "reasoning_text", "function_call", "x"]),
 )
 NAMES = ["id", "type", "output", "content", "summary", "text", "annotations", "encrypted_content"]
 ANYTHING = st.dictionaries(st.sampled_from(NAMES), PLAIN) | PLAIN
-KINDS = ["created", "completed", "output_item.added", "output_item.done", "content_part.added", "content_part.done"]
+KINDS = [
+    *("created", "completed", "output_item.added", "output_item.done", "content_part.added", "content_part.done"),
+    *("reasoning_summary_part.added", "output_text.delta", "output_text.annotation.added", "new"),
+]
 
 
 @settings(max_examples=500)
 @example(
     st.lists(
         st.fixed_dictionaries(
-            {"type": st.sampled_from([f"response.{kind}" for kind in [*KINDS, "output_text.delta", "new"]]) | ANYTHING},
-            optional=dict.fromkeys(["response", "item", "part", "item_id", "output_index", "delta"], ANYTHING),
+            {"type": st.sampled_from([f"response.{kind}" for kind in KINDS]) | ANYTHING},
+            optional=dict.fromkeys(
+                ["response", "item", "part", "item_id", "output_index", "delta", "annotation"], ANYTHING
+            ),
         ),
         max_size=4,
     )

@@ -15,7 +15,6 @@ from gateway.api.faults import (
     ErrorShape,
     anthropic_body,
     defect,
-    of_invalid,
     openai_body,
     retry_after,
 )
@@ -33,6 +32,7 @@ from gateway.errors import (
     UnknownModel,
     WrongMethod,
     of_fault,
+    of_invalid,
 )
 from providers.dialect import InvalidRequest
 from providers.errors import Cut, Garbled, Rejected, Throttled

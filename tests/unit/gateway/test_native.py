@@ -292,7 +292,7 @@ def _streamed(*chunks: ChatChunk) -> Exchange:
     one = exchange(said=[])
     meter = Meter(10, 0, one.said)
     for chunk in chunks:
-        meter.read([Piece(Event("", b"", b""), [chunk], usage_only=False)], None, include_usage=True)
+        meter.note([Piece(Event("", b"", b""), [chunk], usage_only=False)])
     return one
 
 
