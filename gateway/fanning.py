@@ -5,7 +5,8 @@
 
 Laws: there is no answer with fewer choices than were asked for. Each call is an attempt of its own, with its ticket,
 its tokens and its bill; what was answered before another call failed, or had begun to be, stays paid for, and the
-request goes on to the next deployment by the rules of every other (`failover`). A caller who goes away cancels all of them.
+request goes on to the next deployment by the rules of every other (`failover`). A caller who goes away cancels all of
+them.
 
 The calls stand for one lane of the failover, which settles one attempt: of whole answers the last to come, or the one
 that failed; of streams the first. The others are settled here, or by `weaving`.
