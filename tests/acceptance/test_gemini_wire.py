@@ -287,6 +287,7 @@ def test_only_googles_addresses_take_a_key_from_the_url(keyed: World) -> None:
         ("GET", "/v1beta/models/gemini-nobody", 404),
         ("GET", "/v1beta/nothing", 404),
         ("POST", "/v1beta", 404),
+        ("POST", "/v1/models/sim-chat:batchEmbedNothing", 404),
         ("DELETE", "/v1beta/models", 405),
     ],
 )
