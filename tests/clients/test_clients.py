@@ -84,6 +84,13 @@ def facts(answer: dict[str, Any]) -> dict[str, Any]:
     return answer["facts"]
 
 
+def told_by(do: Doing, scenario: str, model: str, said: str, *names: str) -> dict[str, Any]:
+    """What came of it, with facts of these names but for those that the client is known to keep to itself."""
+    told = facts(do(scenario, model, said))
+    assert set(names) - told.keys() == do.client.untold.get(scenario, frozenset())
+    return told
+
+
 def raised(answer: dict[str, Any]) -> dict[str, Any]:
     assert "raised" in answer, answer
     return answer["raised"]
@@ -108,11 +115,12 @@ def check_tools(told: dict[str, Any]) -> None:
 
 
 def test_chat(do: Doing, client: Client, provider: str) -> None:
-    check_answer(facts(do("chat", f"{provider}/sim-chat", QUESTION)), client.beside.get(provider, 0))
+    told = told_by(do, "chat", f"{provider}/sim-chat", QUESTION, "input", "output")
+    check_answer(told, client.beside.get(provider, 0))
 
 
 def test_stream(do: Doing, provider: str) -> None:
-    told = facts(do("stream", f"{provider}/sim-chat", QUESTION))
+    told = told_by(do, "stream", f"{provider}/sim-chat", QUESTION, "input", "output", "pieces")
     check_answer(told)
     if "pieces" in told:
         assert len(told["pieces"]) > 2
@@ -120,11 +128,11 @@ def test_stream(do: Doing, provider: str) -> None:
 
 
 def test_tools(do: Doing, provider: str) -> None:
-    check_tools(facts(do("tools", f"{provider}/sim-chat", "#sim tools=weather,clock")))
+    check_tools(told_by(do, "tools", f"{provider}/sim-chat", "#sim tools=weather,clock", "called"))
 
 
 def test_tools_streamed(do: Doing, provider: str) -> None:
-    check_tools(facts(do("tools_streamed", f"{provider}/sim-chat", "#sim tools=weather,clock")))
+    check_tools(told_by(do, "tools_streamed", f"{provider}/sim-chat", "#sim tools=weather,clock", "called"))
 
 
 def test_one_tool(do: Doing, provider: str) -> None:
