@@ -148,8 +148,9 @@ def test_one_that_cannot_takes_the_others_along_to_the_next_deployment(played: S
 
     played.script = play
     body = asked("anthropic", streamed) | {"model": "auto"}
-    only = {"x_steelyard_providers": "anthropic,ollama", "x_steelyard_strategy": "priority"}
-    heard = played.post("/v1/chat/completions", body, **only)
+    heard = played.post(
+        "/v1/chat/completions", body, x_steelyard_providers="anthropic,ollama", x_steelyard_strategy="priority"
+    )
     assert [one.provider for one in played.sent] == ["anthropic"] * 3 + ["ollama"] * 3
     answer = assembled("openai", heard.body) if streamed else heard.json
     assert texts(answer) == ["By ollama."] * 3
