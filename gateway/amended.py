@@ -10,7 +10,7 @@ arguments, is no text that another could go on from.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from gateway.metering import Meter
 from providers.amending import Amending
@@ -36,6 +36,11 @@ class Amended:
     def headers(self) -> Mapping[str, str]:
         """The provider's."""
         return self._flow.headers
+
+    @property
+    def unread(self) -> Sequence[Piece]:
+        """The provider's events that have come and were not looked at yet."""
+        return self._flow.unread
 
     @property
     def complete(self) -> bool:

@@ -4,8 +4,9 @@
     whole answers are joined in the order of the calls · streams are woven when each is past its first content
 
 Laws: there is no answer with fewer choices than were asked for. Each call is an attempt of its own, with its ticket,
-its tokens and its bill; what was answered before another call failed stays paid for, and the request goes on to the
-next deployment by the rules of every other (`failover`). A caller who goes away cancels all of them.
+its tokens and its bill; what was answered before another call failed, or had begun to be, stays paid for, and the
+request goes on to the next deployment by the rules of every other (`failover`). A caller who goes away cancels all of
+them.
 
 The calls stand for one lane of the failover, which settles one attempt: of whole answers the last to come, or the one
 that failed; of streams the first. The others are settled here, or by `weaving`.
@@ -21,6 +22,7 @@ from typing import TypeVar
 from gateway.amended import Amended
 from gateway.blaming import blame, pay
 from gateway.calls import Answer, Chat, Opened, Passed, Work
+from gateway.catalog import Price
 from gateway.exchange import Attempt, Exchange
 from gateway.failover import Choosing, Failover
 from gateway.metering import Meter
@@ -104,6 +106,7 @@ class Dispatching:
 
     async def _streams(self, work: Chat, lane: Lane) -> Opened:
         lanes = self._lanes(lane)
+        begun: list[tuple[Attempt, Flow | Amended]] = []
         async with AsyncExitStack() as stack:
 
             async def ask(one: Lane) -> Opened:
@@ -111,13 +114,23 @@ class Dispatching:
                 stack.push_async_callback(opened.closing.aclose)
                 one.ticket.first_token()
                 one.attempt.ttft = self._failover.now() - one.started
+                assert isinstance(opened.flow, Flow | Amended), "one call has one stream"
+                begun.append((one.attempt, opened.flow))
                 return opened
 
-            opened = await self._together(lane, lanes, ask)
+            try:
+                opened = await self._together(lane, lanes, ask)
+            except BaseException:
+                # Of one that was outrun nothing is known or paid, whether by one call or by several.
+                for attempt, flow in [] if lane.outrun else begun:
+                    meter = Meter(work.request.input_tokens, 0, None)
+                    meter.read(flow.unread, None, include_usage=True)
+                    self._pay(attempt, lane.deployment.price, meter.usage())
+                raise
             strands: list[Strand] = []
             offset = 0
             for one, told in zip(lanes, opened, strict=True):
-                assert isinstance(told.flow, Flow | Amended), "one call has one stream"
+                assert isinstance(told.flow, Flow | Amended)
                 strands.append(Strand(one, told.flow, offset, Meter(work.request.input_tokens, 0, None)))
                 offset += one.call.choices
             for one in lanes[1:]:
@@ -190,9 +203,13 @@ class Dispatching:
     def _finish(self, one: Lane, usage: Usage) -> None:
         """It has answered, and is not the last to do so."""
         self._note(one, "ok")
-        attempt = one.attempt
-        attempt.usage, attempt.cost = usage, one.deployment.price.of(usage)
-        one.ticket.success(usage.input_tokens, usage.output_tokens, attempt.cost, usage.cached_tokens)
+        self._pay(one.attempt, one.deployment.price, usage)
+        one.ticket.success(usage.input_tokens, usage.output_tokens, one.attempt.cost, usage.cached_tokens)
+
+    def _pay(self, attempt: Attempt, price: Price, usage: Usage) -> None:
+        """Bill it; the request's own tokens are these until there is an answer, whose they are then."""
+        attempt.usage, attempt.cost = usage, price.of(usage)
+        self._exchange.usage = self._exchange.usage.plus(usage)
 
     def _note(self, one: Lane, outcome: str) -> None:
         one.over = True

@@ -8,7 +8,7 @@ after it is a `Cut`, and a stream that ends without its dialect's terminal event
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -195,6 +195,11 @@ class Flow:
         # Some servers keep the connection open after the last word; nobody should wait for them.
         async with asyncio.timeout(_AFTER_THE_END):
             return await anext(self._chunks, None)
+
+    @property
+    def unread(self) -> Sequence[Piece]:
+        """The events that have come and were not handed on yet."""
+        return self._ready
 
     @property
     def complete(self) -> bool:

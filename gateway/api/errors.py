@@ -1,4 +1,7 @@
-"""Errors of the ordinary routes, in OpenAI's shape like everywhere: ours, Litestar's, and defects."""
+"""Errors of the ordinary routes: ours, Litestar's, and defects.
+
+They have OpenAI's shape, but where the answer would have had Anthropic's or Google's: there their clients read them.
+"""
 
 import logging
 from typing import Any
@@ -7,12 +10,14 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
-from gateway.api.faults import defect, openai_body, retry_after
-from gateway.errors import BadRequest, Busy, GatewayError, NotFound
+from gateway.api.faults import anthropic_body, defect, google_body, openai_body, retry_after
+from gateway.api.models import Reader, reader
+from gateway.errors import BadRequest, Busy, GatewayError, NotFound, WrongMethod
 from gateway.records import StoreUnavailable
 
 _log = logging.getLogger("steelyard.api")
 _Request = Request[object, object, State]
+_BODIES = {Reader.OPENAI: openai_body, Reader.ANTHROPIC: anthropic_body, Reader.GOOGLE: google_body}
 
 
 def of_gateway(request: _Request, exc: GatewayError) -> Response[dict[str, Any]]:
@@ -20,13 +25,16 @@ def of_gateway(request: _Request, exc: GatewayError) -> Response[dict[str, Any]]
     request.app.state["parts"].metrics.turned_away("api", str(exc.status)).inc()
     headers = {"retry-after": seconds} if (seconds := retry_after(exc)) else {}
     request_id: str = request.scope["state"]["request_id"]
-    return Response(openai_body(exc, request_id), status_code=exc.status, headers=headers)
+    return Response(_BODIES[reader(request)](exc, request_id), status_code=exc.status, headers=headers)
 
 
 def of_http(request: _Request, exc: HTTPException) -> Response[dict[str, Any]]:
     """One of Litestar's: no such route, a wrong method, a parameter that does not parse."""
     if exc.status_code == 404:
         error: GatewayError = NotFound(f"There is nothing at {request.method} {request.url.path}. See /docs.")
+    elif exc.status_code == 405:
+        allowed = (exc.headers or {}).get("allow", "")
+        error = WrongMethod(f"{request.url.path} does not take {request.method}, but {allowed}.")
     elif exc.status_code < 500:
         error = BadRequest(_told(exc))
     else:

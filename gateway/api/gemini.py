@@ -39,9 +39,11 @@ def surface_at(scope: HTTPScope) -> Surface | None:
     ours = path.startswith(_VERSIONS[0])
     if scope["method"] != "POST" and not ours:
         return None
-    surface = _VERBS.get(path.rpartition(":")[2])
+    resource, colon, verb = path.rpartition(":")
+    surface = _VERBS.get(verb)
     if surface is None:
-        return _NOWHERE if ours and scope["method"] == "POST" else None
+        # Among OpenAI's addresses nothing is posted to a model, least of all with a verb.
+        return _NOWHERE if scope["method"] == "POST" and (ours or (colon and resource.startswith(BELOW))) else None
     if surface is STREAM_GENERATE and not _wants_events(scope["query_string"]):
         return STREAM_GENERATE_ARRAY
     return surface

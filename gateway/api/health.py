@@ -39,4 +39,5 @@ class Health(Controller):
     @get("/metrics", summary="Prometheus metrics", guards=[metrics_reader], media_type="text/plain")
     async def metrics(self, gateway: Gateway) -> Response[bytes]:
         """The exposition text."""
-        return Response(await gateway.metrics.scraped(), media_type=CONTENT_TYPE)
+        # Litestar adds a charset to what it takes for a kind of text, and Prometheus scrapes nothing that names two.
+        return Response(await gateway.metrics.scraped(), headers={"content-type": CONTENT_TYPE})

@@ -4,6 +4,8 @@ Google's SDK asks here, too, unless told to ask `/v1beta`: a caller who gives it
 shape.
 """
 
+from enum import Enum
+
 from litestar import Controller, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
@@ -25,14 +27,35 @@ _Request = Request[object, object, State]
 #: Both shapes require a date of creation, which no price list knows. The epoch is plainly no date.
 _CREATED = 0
 _CREATED_AT = "1970-01-01T00:00:00Z"
+_PATH, _GOOGLES_PATH = "/v1/models", "/v1beta"
 _METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
 _EMBEDDING_METHODS = ["embedContent", "batchEmbedContents"]
+
+
+class Reader(Enum):
+    """Whose shape a caller reads."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GOOGLE = "google"
+
+
+def reader(request: _Request) -> Reader:
+    """Whose client asks, by the address, and where several have the same by the headers."""
+    path = request.url.path
+    if path == _GOOGLES_PATH or path.startswith(f"{_GOOGLES_PATH}/"):
+        return Reader.GOOGLE
+    if path != _PATH and not path.startswith(f"{_PATH}/"):
+        return Reader.OPENAI
+    if "anthropic-version" in request.headers:
+        return Reader.ANTHROPIC
+    return Reader.GOOGLE if "x-goog-api-key" in request.headers else Reader.OPENAI
 
 
 class Models(Controller):
     """The names a caller may ask for."""
 
-    path = "/v1/models"
+    path = _PATH
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["OpenAI", "Anthropic", "Gemini"]  # noqa: RUF012 - as above
 
@@ -40,13 +63,15 @@ class Models(Controller):
     async def list_models(self, gateway: Gateway, request: _Request) -> OpenAIModels | AnthropicModels | GeminiModels:
         """Every name."""
         names = gateway.catalog.names()
-        if _is_googles(request):
-            return GeminiModels([_gemini(gateway, name) for name in names])
-        if "anthropic-version" in request.headers:
-            data = [_anthropic(name) for name in names]
-            first, last = (names[0], names[-1]) if names else (None, None)
-            return AnthropicModels(data, has_more=False, first_id=first, last_id=last)
-        return OpenAIModels("list", [_openai(gateway, name) for name in names])
+        match reader(request):
+            case Reader.GOOGLE:
+                return GeminiModels([_gemini(gateway, name) for name in names])
+            case Reader.ANTHROPIC:
+                data = [_anthropic(name) for name in names]
+                first, last = (names[0], names[-1]) if names else (None, None)
+                return AnthropicModels(data, has_more=False, first_id=first, last_id=last)
+            case Reader.OPENAI:
+                return OpenAIModels("list", [_openai(gateway, name) for name in names])
 
     @get("/{name:path}", summary="Retrieve a model")
     async def retrieve_model(
@@ -54,15 +79,19 @@ class Models(Controller):
     ) -> OpenAIModel | AnthropicModel | GeminiModel:
         """One name, `provider/model` included."""
         name = _known(gateway, name)
-        if _is_googles(request):
-            return _gemini(gateway, name)
-        return _anthropic(name) if "anthropic-version" in request.headers else _openai(gateway, name)
+        match reader(request):
+            case Reader.GOOGLE:
+                return _gemini(gateway, name)
+            case Reader.ANTHROPIC:
+                return _anthropic(name)
+            case Reader.OPENAI:
+                return _openai(gateway, name)
 
 
 class GeminiNames(Controller):
     """The same names where Gemini's API has them."""
 
-    path = "/v1beta/models"
+    path = f"{_GOOGLES_PATH}/models"
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Gemini"]  # noqa: RUF012 - as above
 
@@ -75,10 +104,6 @@ class GeminiNames(Controller):
     async def retrieve_gemini_model(self, gateway: Gateway, name: FromPath[str]) -> GeminiModel:
         """One name, `provider/model` included."""
         return _gemini(gateway, _known(gateway, name))
-
-
-def _is_googles(request: _Request) -> bool:
-    return "x-goog-api-key" in request.headers and "anthropic-version" not in request.headers
 
 
 def _known(gateway: Parts, name: str) -> str:

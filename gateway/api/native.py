@@ -46,6 +46,8 @@ from providers.dialects.openai.thinking import Thinking
 
 _ENCODER = msgspec.json.Encoder()
 _NULL = Raw(b"null")
+#: Places after the point to which costs are told, USD: a hundredth of the cheapest token.
+_COST_PLACES = 12
 
 
 class _Stored(ChatReply):
@@ -255,7 +257,7 @@ def metadata(exchange: Exchange) -> dict[str, Any]:
         "objective": exchange.objective,
         "provider": exchange.provider,
         "model": exchange.model,
-        "cost_usd": exchange.cost,
+        "cost_usd": round(exchange.cost, _COST_PLACES),
         "attempts": told(exchange),
         "session_id": exchange.preferences.session_id,
         **({} if exchange.session_saved is None else {"session_saved": exchange.session_saved}),
@@ -286,7 +288,7 @@ def _result(exchange: Exchange, reply: ChatReply, choice: Choice) -> dict[str, A
         "response_time": round(exchange.seconds, 6),
         "tokens_used": reply.usage.input_tokens + reply.usage.output_tokens,
         "usage": usage_of(reply.usage),
-        "cost_usd": exchange.cost,
+        "cost_usd": round(exchange.cost, _COST_PLACES),
         "cached": exchange.cache in {"hit", "coalesced"},
         "dwa_score": _score(exchange),
         "finish_reason": choice.finish_reason,

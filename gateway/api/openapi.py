@@ -200,7 +200,8 @@ def describe(document: OpenAPI) -> None:
         for operation in (item.get, item.post, item.delete):
             if operation is not None:
                 further = _FURTHER.get(path, {}) if operation is item.post else {}
-                _tell_errors(operation, public=path.startswith(_PUBLIC), further=further)
+                error = "GoogleError" if path.startswith("/v1beta/") else "GatewayError"
+                _tell_errors(operation, error, public=path.startswith(_PUBLIC), further=further)
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, kinds=_WHOLE)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
@@ -248,15 +249,15 @@ def _tell_meanings(known: dict[str, Any]) -> None:
             known[name].description = getdoc(vars(module)[name])
 
 
-def _tell_errors(operation: Operation, *, public: bool, further: dict[str, str]) -> None:
+def _tell_errors(operation: Operation, error: str, *, public: bool, further: dict[str, str]) -> None:
     """Litestar documents its own error shape, which the exception handlers replace by ours."""
     responses = operation.responses if operation.responses is not None else {}
     failures = {status for status in responses if status.startswith(("4", "5"))} - {"503"}
     for status in failures if public else failures | {"401", "403"}:
         text = _ERRORS.get(status, "This key may not do that.")
-        responses[status] = OpenAPIResponse(text, content=_error("GatewayError"))
+        responses[status] = OpenAPIResponse(text, content=_error(error))
     for status, text in further.items():
-        responses[status] = OpenAPIResponse(text, content=_error("GatewayError"))
+        responses[status] = OpenAPIResponse(text, content=_error(error))
     operation.responses = responses
 
 

@@ -20,8 +20,9 @@ from gateway.catalog import AUTO
 from gateway.errors import BadRequest
 from gateway.exchange import Preferences
 from providers.chat import Json
+from providers.dialect import InvalidRequest
 from providers.dialects import OPENAI
-from providers.dialects.wire import read_request
+from providers.dialects.wire import fields, read_request
 
 _NATIVE = native.Native()
 _ENCODER = msgspec.json.Encoder()
@@ -127,8 +128,20 @@ _DECODER = msgspec.json.Decoder(OrchestrateRequest)
 _COPIED = tuple(name for name in _ChatBody.__struct_fields__ if name not in {"model", "messages", "stream"})
 
 
+def _read(body: bytes) -> OrchestrateRequest:
+    """The body. A field of the chat part that is null is one that nobody has set, as in OpenAI's API."""
+    try:
+        return read_request(_DECODER, body)
+    except InvalidRequest:
+        given = fields(body)
+        unset = [name for name in ("stream", *_COPIED) if bytes(given.get(name, b"")) == b"null"]
+        if not unset:
+            raise
+        return read_request(_DECODER, _ENCODER.encode({name: given[name] for name in given if name not in unset}))
+
+
 def _understand(incoming: Incoming) -> Ask:
-    body = read_request(_DECODER, incoming.body)
+    body = _read(incoming.body)
     _prefer(incoming, body)
     messages = _messages(body)
     work = _work(body, messages)

@@ -20,6 +20,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 #: What a model does; all but the first two are OpenAI's alone.
 Kind = Literal["chat", "embedding", "completion", "moderation", "image", "speech", "transcription"]
 Dialect = Literal["openai", "anthropic", "gemini"]
+#: Of an embedding; whoever asks for more is refused. A list of a billion would be the end of the process.
+MOST_DIMENSIONS = 4096
 
 #: Every way to misbehave, one word each, used alike by outages, by the control endpoint and by directives in a prompt.
 #:
@@ -78,7 +80,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prices: Prices = Prices()
     context_window: Count = 128_000
     max_output: Count = 16_384
-    dimensions: Annotated[int, Meta(ge=8, le=4096)] = 256  # of an embedding model
+    dimensions: Annotated[int, Meta(ge=8, le=MOST_DIMENSIONS)] = 256  # of an embedding model
 
 
 class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
+from providers.simulator.config import MOST_DIMENSIONS
 from providers.simulator.wire import Complaint, EmbedAsk, Operation, Reply
 from providers.simulator.writing import Ask, Tool
 
@@ -112,7 +113,7 @@ class _Embed(Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
     model: str | None = None
     task_type: str | None = None
     title: str | None = None
-    output_dimensionality: Annotated[int, Meta(ge=1)] | None = None
+    output_dimensionality: Annotated[int, Meta(ge=1, le=MOST_DIMENSIONS)] | None = None
     embed_content_config: dict[str, Any] | None = None
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from providers.simulator.config import MOST_DIMENSIONS
 from providers.simulator.wire import Complaint, EmbedAsk, Reply
 from providers.simulator.writing import Ask, Tool
 
@@ -156,7 +157,7 @@ class EmbeddingsRequest(Struct, kw_only=True):
 
     model: str
     input: str | Annotated[list[str | int | list[int]], Meta(min_length=1, max_length=2048)]
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=MOST_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
 

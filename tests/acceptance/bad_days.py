@@ -336,11 +336,14 @@ async def look(session: aiohttp.ClientSession, url: str) -> Any:
 async def until_seen(
     session: aiohttp.ClientSession, url: str, wanted: Callable[[Any], object], *, within: float = PATIENCE
 ) -> Any:
-    """Poll a page until it shows what is wanted."""
+    """Poll a page until it shows what is wanted.
+
+    An error shows nothing yet: a gateway serves before its new database has a schema, and until then has no records.
+    """
     give_up = time.monotonic() + within
     while True:
         found = await look(session, url)
-        if wanted(found):
+        if "error" not in found and wanted(found):
             return found
         assert time.monotonic() < give_up, f"{url} never showed it; the last was {found}"
         await asyncio.sleep(0.05)

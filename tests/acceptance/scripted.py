@@ -27,7 +27,8 @@ from tests.fidelity.wire import streamed
 from tests.serving import settings_in
 
 Json = dict[str, Any]
-#: Provider → the model it is asked for. `bare` is any OpenAI-compatible server that knows no schemas.
+#: Provider → the model it is asked for. `bare` is any OpenAI-compatible server that knows no schemas. The strategy
+#: `priority` asks them in this order.
 MODELS = {
     "openai": "gpt-4.1",
     "anthropic": "claude-sonnet-5",
@@ -38,11 +39,16 @@ MODELS = {
 }
 #: USD per token, the same for all: every figure of an invoice is then one of these times a number of tokens.
 PRICE = Price(input=2e-6, output=8e-6, cached_input=0.5e-6, cache_write=2.5e-6, cache_write_hour=4e-6)
+#: Seconds by which whoever else speaks has said it all: that takes turns of the loop, and no time.
+_LATE = 0.05
 
 
 @dataclass
 class Says:
-    """One answer of a provider; `ends` is how a stream ends after its pieces: well, `cut`, cut `late`, or `never`."""
+    """One answer of a provider; `ends` is how a stream ends after its pieces: well, `cut`, cut `late`, or `never`.
+
+    A whole answer comes at once, `late`, or `never`.
+    """
 
     body: bytes = b""
     status: int = 200
@@ -75,6 +81,8 @@ class _Answer:
     async def read(self) -> bytes:
         if self._says.ends == "never":
             await asyncio.Event().wait()
+        if self._says.ends == "late":
+            await asyncio.sleep(_LATE)
         return self._says.body
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -84,8 +92,7 @@ class _Answer:
             # As over a network: others have their turn.
             await asyncio.sleep(0)
         if self._says.ends == "late":
-            # Whoever else speaks has said it all by then: that takes turns of the loop, and no time.
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LATE)
         if self._says.ends in ("cut", "late"):
             raise Cut
         if self._says.ends == "never":
@@ -211,8 +218,7 @@ class Scripted:
                 await asyncio.sleep(0.01)
 
         if leave == b"":
-            # Everything scripted is said by then: that takes turns of the loop, and no time.
-            self._loop.call_later(0.05, gone.set)
+            self._loop.call_later(_LATE, gone.set)
         await self._app(scope, receive, send)
         if leave == b"":
             return Heard(0, {}, b"")
@@ -252,9 +258,10 @@ def _settings(folder: Path, retries: int) -> Settings:
             base_url=f"http://{name}.invalid",
             api_key=None,
             models=(ModelSettings(name=model, upstream=model, price=PRICE),),
+            priority=number,
             profile=known.get(name, bare),
         )
-        for name, model in MODELS.items()
+        for number, (name, model) in enumerate(MODELS.items())
     }
     settings = settings_in(folder, providers=providers)
     return replace(settings, requests=replace(settings.requests, retries=retries))

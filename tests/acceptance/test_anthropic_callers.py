@@ -335,8 +335,11 @@ def test_models_are_listed_in_anthropics_shape(claude: anthropic.Anthropic) -> N
     assert "sim-chat" in [model.id for model in page]
     assert not page.has_more
     assert claude.models.retrieve("sim-chat").type == "model"
-    with pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic.NotFoundError) as caught:
         claude.models.retrieve("claude-nobody")
+    told: Any = caught.value.body
+    assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
+    assert told["request_id"] == caught.value.request_id
 
 
 @every_dialect

@@ -101,7 +101,10 @@ def friendly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_metrics_may_be_public(friendly: World) -> None:
-    assert "steelyard" in friendly.get("/metrics").body.decode()
+    answer = friendly.get("/metrics")
+    assert "steelyard" in answer.body.decode()
+    # Prometheus reads no page whose type it cannot parse, and none that names a parameter twice.
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 def test_anonymous_callers_may_be_let_in_but_not_as_administrators(friendly: World) -> None:

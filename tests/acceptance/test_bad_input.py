@@ -246,6 +246,19 @@ def test_another_method_is_405(world: World, path: str, method: str) -> None:
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "/v1/models", "GET"), ("DELETE", "/api/llm/providers", "GET"), ("GET", "/api/llm/dwa/reset", "POST")],
+)
+def test_another_method_of_an_ordinary_route_is_405(world: World, method: str, path: str, allowed: str) -> None:
+    answer = world.call(method, path)
+    error = answer.json["error"]
+    assert (answer.status, error["code"]) == (405, "method_not_allowed")
+    assert allowed in answer.headers["allow"].split(", ")
+    assert method in error["message"]
+    assert allowed in error["message"]
+
+
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat", "/v1/chat/completion", "/api/llm/orchestrat", "/favicon.ico"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_address_is_404_in_our_shape(world: World, path: str, method: str) -> None:

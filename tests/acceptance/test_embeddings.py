@@ -60,6 +60,16 @@ def test_fewer_dimensions_are_asked_for(chatgpt: openai.OpenAI, model: str) -> N
 
 
 @every_provider
+@pytest.mark.parametrize("dimensions", [4097, 10**9, 10**400])
+def test_more_dimensions_than_there_are_is_the_callers_error(world: World, model: str, dimensions: int) -> None:
+    answer = world.post("/v1/embeddings", {"model": model, "input": "a balance", "dimensions": dimensions})
+    assert answer.status == 400, answer.body
+    assert answer.json["error"]["type"] == "invalid_request_error"
+    stats = world.get("/api/llm/dwa/stats").json["deployments"]
+    assert [one["failures"] for one in stats if f"{one['provider']}/{one['model']}" == model] == [0]
+
+
+@every_provider
 def test_a_vector_is_kept_and_costs_nothing_the_second_time(world: World, model: str) -> None:
     body = {"model": model, "input": f"kept {model}"}
     first, second = (world.post("/v1/embeddings", body) for _ in range(2))

@@ -142,31 +142,28 @@ def test_one_that_stumbles_is_asked_once_more_by_itself(patient: Scripted, strea
 @both_ways
 def test_one_that_cannot_takes_the_others_along_to_the_next_deployment(played: Scripted, streamed: bool) -> None:
     def play(provider: str, _body: Json) -> Says:
-        if provider == "anthropic" and sum(one.provider == "anthropic" for one in played.sent) == 2:
-            return Says(b"{}", 500)
-        return said(provider, f"By {provider}.", streamed)
+        if len(played.sent) == 2:
+            return Says(b"{}", 500, ends="late")
+        return said(provider, f"By {provider}.", streamed, **({"ends": "late"} if provider == "anthropic" else {}))
 
     played.script = play
-    body = asked("anthropic", streamed, providers=["anthropic", "ollama"], mode="fallback")
+    body = asked("anthropic", streamed) | {"model": "auto"}
     heard = played.post(
-        "/v1/chat/completions",
-        {name: value for name, value in body.items() if name not in ("providers", "mode")} | {"model": "auto"},
-        x_steelyard_providers="anthropic,ollama",
-        x_steelyard_strategy="priority",
+        "/v1/chat/completions", body, x_steelyard_providers="anthropic,ollama", x_steelyard_strategy="priority"
     )
+    assert [one.provider for one in played.sent] == ["anthropic"] * 3 + ["ollama"] * 3
     answer = assembled("openai", heard.body) if streamed else heard.json
-    assert len(set(texts(answer))) == 1
-    assert len(texts(answer)) == 3
+    assert texts(answer) == ["By ollama."] * 3
     row = played.record(heard)
-    outcomes = [one["outcome"] for one in row["attempts"]]
-    if "overloaded" in outcomes:
-        assert set(texts(answer)) == {"By ollama."}
-        # What Anthropic's model answered meanwhile is paid for.
-        billed = sum(one["cost_usd"] > 0 for one in row["attempts"])
-        assert row["cost_usd"] == pytest.approx(billed * EACH, rel=1e-9)
-        assert (row["input_tokens"], row["output_tokens"]) == (33, 21), "of the answer itself"
-    else:
-        assert row["cost_usd"] == pytest.approx(3 * EACH, rel=1e-9)
+    # What Anthropic's model had answered by then is paid for: all of it, or the prompt and the first six characters.
+    outcome, paid = ("cancelled", 11 * PRICE.input + 2 * PRICE.output) if streamed else ("ok", EACH)
+    assert [(one["provider"], one["outcome"], pytest.approx(one["cost_usd"])) for one in row["attempts"]] == [
+        *[("anthropic", outcome, paid)] * 2,
+        ("anthropic", "overloaded", 0),
+        *[("ollama", "ok", EACH)] * 3,
+    ]
+    assert row["cost_usd"] == pytest.approx(2 * paid + 3 * EACH, rel=1e-9)
+    assert (row["input_tokens"], row["output_tokens"]) == (33, 21), "of the answer itself"
 
 
 @both_ways
@@ -179,6 +176,24 @@ def test_there_is_no_short_answer(played: Scripted, streamed: bool) -> None:
     row = played.record(heard)
     assert sorted(one["outcome"] for one in row["attempts"]).count("overloaded") == 1
     assert row["cost_usd"] == pytest.approx(sum(one["cost_usd"] for one in row["attempts"]))
+
+
+def test_streams_that_had_begun_are_paid_for_when_another_cannot(patient: Scripted) -> None:
+    endless = said("anthropic", "Endless answer.", True, upto=b"Endless", ends="never")
+    patient.script = in_turn(True, endless, Says(b"{}", 529), endless, Says(b"{}", 400))
+    heard = patient.post("/v1/chat/completions", asked("anthropic", True))
+    assert heard.status == 400
+    assert all(one.closed for one in patient.sent)
+    row = patient.record(heard)
+    # The prompt, and a token for each four of the seven characters that came: of both that had begun.
+    begun = 11 * PRICE.input + 2 * PRICE.output
+    assert sorted((one["outcome"], one["cost_usd"]) for one in row["attempts"]) == [
+        *[("cancelled", pytest.approx(begun, rel=1e-9))] * 2,
+        ("overloaded", 0),
+        ("rejected", 0),
+    ]
+    assert row["cost_usd"] == pytest.approx(2 * begun, rel=1e-9)
+    assert (row["input_tokens"], row["output_tokens"]) == (22, 4)
 
 
 def test_an_answer_without_a_choice_is_none(played: Scripted) -> None:

@@ -269,4 +269,5 @@ def test_models_are_listed_in_googles_shape(world: World, version: str) -> None:
         assert client.models.get(model=OPENAI).name == f"models/{OPENAI}"
         with pytest.raises(errors.ClientError) as caught:
             client.models.get(model="gemini-nobody")
-        assert caught.value.code == 404
+        assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
+        assert "'gemini-nobody' does not exist" in str(caught.value.message)

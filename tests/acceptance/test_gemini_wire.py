@@ -249,7 +249,8 @@ def test_the_key_may_stand_where_google_takes_it(
 
 def test_the_list_of_models_takes_a_key_from_the_url_where_it_is_googles(keyed: World) -> None:
     assert keyed.get(f"/v1beta/models?key={ALICE_KEY}").status == 200
-    assert keyed.get("/v1beta/models?key=wrong").status == 401
+    refused = keyed.get("/v1beta/models?key=wrong")
+    assert (refused.status, refused.json["error"]["status"]) == (401, "UNAUTHENTICATED")
     assert keyed.get(f"/v1/models?key={ALICE_KEY}").status == 401
 
 
@@ -283,6 +284,11 @@ def test_only_googles_addresses_take_a_key_from_the_url(keyed: World) -> None:
         ("POST", "/v1beta/files:generateContent", 404),
         ("POST", "/v1beta/models/:generateContent", 400),
         ("GET", "/v1beta/models/sim-chat:generateContent", 405),
+        ("GET", "/v1beta/models/gemini-nobody", 404),
+        ("GET", "/v1beta/nothing", 404),
+        ("POST", "/v1beta", 404),
+        ("POST", "/v1/models/sim-chat:batchEmbedNothing", 404),
+        ("DELETE", "/v1beta/models", 405),
     ],
 )
 def test_odd_addresses_are_told_in_googles_shape(world: World, method: str, path: str, status: int) -> None:

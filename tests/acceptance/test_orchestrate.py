@@ -335,6 +335,17 @@ def test_a_session_asks_anew(world: World) -> None:
     assert [one.headers["x-steelyard-cache"] for one in answers] == ["bypass", "bypass"]
 
 
+def test_what_is_null_in_the_chat_part_is_not_set(world: World) -> None:
+    unset = dict.fromkeys(["stream", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "logprobs"])
+    answer = world.orchestrate(prompt=fresh(), user="me", **unset)
+    assert answer.status == 200, answer.body
+    assert answer.json["metadata"]["strategy"] == "load_balanced"
+    refused = world.orchestrate(prompt=None, temperature=None)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "prompt")
+    unknown = world.orchestrate(prompt="Hello", temperature=None, temprature=None)
+    assert (unknown.status, unknown.json["error"]["param"]) == (400, "temprature")
+
+
 def test_the_header_names_a_session_too(world: World) -> None:
     session = f"sess_{uuid.uuid4()}"
     world.post("/api/llm/orchestrate", {"prompt": "One"}, X_Steelyard_Session_Id=session)

@@ -2,7 +2,8 @@
 
 `them.CLIENTS` says what each client can do; every test is run for those that can do what it is named after, and for
 each provider. What came of it is compared with what the simulated model is known to answer, whatever the client and
-whatever the formats between. Clients that are not installed have no tests: `make test-clients` installs them all.
+whatever the formats between. Clients that are not installed have no tests, and what only such can do is skipped by
+their name: `make test-clients` installs them all.
 """
 
 from __future__ import annotations
@@ -26,11 +27,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test for the clients that can do what it is named after, with each provider if it asks for one."""
     scenario = metafunc.function.__name__.removeprefix("test_")
     able = [one for one in CLIENTS if scenario in one.does and not missing(one)]
-    if "provider" in metafunc.fixturenames:
+    if not able:
+        # Without a word pytest would skip it for its "empty parameter set", and name nobody.
+        asked = ("client", "provider") if "provider" in metafunc.fixturenames else ("client",)
+        metafunc.parametrize(asked, [nobody(scenario, len(asked))])
+    elif "provider" in metafunc.fixturenames:
         pairs = [(one, provider) for one in able for provider in one.providers(scenario)]
         metafunc.parametrize(("client", "provider"), pairs, ids=[f"{one.name}-{at[4:]}" for one, at in pairs])
     else:
         metafunc.parametrize("client", able, ids=[one.name for one in able])
+
+
+def nobody(scenario: str, values: int) -> Any:
+    """In place of the clients that can do it, none of which is there: a skip that says whose they are."""
+    homes = {one.home for one in CLIENTS if scenario in one.does}
+    lacking = " and ".join(sorted("npm" if home == "node" else f"Python ({home})" for home in homes))
+    mark = pytest.mark.skip(reason=f"only clients of {lacking} can do it, which make test-clients installs")
+    return pytest.param(*[None] * values, marks=mark, id="nobody")
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +84,13 @@ def facts(answer: dict[str, Any]) -> dict[str, Any]:
     return answer["facts"]
 
 
+def told_by(do: Doing, scenario: str, model: str, said: str, *names: str) -> dict[str, Any]:
+    """What came of it, with facts of these names but for those that the client is known to keep to itself."""
+    told = facts(do(scenario, model, said))
+    assert set(names) - told.keys() == do.client.untold.get(scenario, frozenset())
+    return told
+
+
 def raised(answer: dict[str, Any]) -> dict[str, Any]:
     assert "raised" in answer, answer
     return answer["raised"]
@@ -95,11 +115,12 @@ def check_tools(told: dict[str, Any]) -> None:
 
 
 def test_chat(do: Doing, client: Client, provider: str) -> None:
-    check_answer(facts(do("chat", f"{provider}/sim-chat", QUESTION)), client.beside.get(provider, 0))
+    told = told_by(do, "chat", f"{provider}/sim-chat", QUESTION, "input", "output")
+    check_answer(told, client.beside.get(provider, 0))
 
 
 def test_stream(do: Doing, provider: str) -> None:
-    told = facts(do("stream", f"{provider}/sim-chat", QUESTION))
+    told = told_by(do, "stream", f"{provider}/sim-chat", QUESTION, "input", "output", "pieces")
     check_answer(told)
     if "pieces" in told:
         assert len(told["pieces"]) > 2
@@ -107,11 +128,11 @@ def test_stream(do: Doing, provider: str) -> None:
 
 
 def test_tools(do: Doing, provider: str) -> None:
-    check_tools(facts(do("tools", f"{provider}/sim-chat", "#sim tools=weather,clock")))
+    check_tools(told_by(do, "tools", f"{provider}/sim-chat", "#sim tools=weather,clock", "called"))
 
 
 def test_tools_streamed(do: Doing, provider: str) -> None:
-    check_tools(facts(do("tools_streamed", f"{provider}/sim-chat", "#sim tools=weather,clock")))
+    check_tools(told_by(do, "tools_streamed", f"{provider}/sim-chat", "#sim tools=weather,clock", "called"))
 
 
 def test_one_tool(do: Doing, provider: str) -> None:

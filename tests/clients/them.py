@@ -33,6 +33,8 @@ class Client:
     #: Of a wrong key, an unknown model, and too many requests.
     raises: tuple[str, str, str] = ("AuthenticationError", "NotFoundError", "RateLimitError")
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    #: By test what it keeps to itself of what is told of all others.
+    untold: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     #: Tokens it says beside the question, by the provider that counts them.
     beside: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -53,6 +55,7 @@ _STRUCTURED = frozenset({"structured", "structured_streamed"})
 _LITELLM = _ALL - {"structured_streamed", "retried"}
 #: Closing its generators leaves the stream beneath open.
 _INDEX = _ALL - {"structured_streamed", "abort"}
+_UNCOUNTED = {"stream": frozenset({"input", "output"})}
 
 CLIENTS = (
     Client("npm-openai", "node", "openai_chat.mjs", does=_ALL | {"embed", "models"}),
@@ -175,16 +178,30 @@ CLIENTS = (
         "with_llm.py",
         does=_ALL - {"structured_streamed", "retried", "abort", "throttled"},
         raises=_LLM,
+        # A command: its output is the answer, and nothing else.
+        untold={
+            "stream": frozenset({"pieces"}),
+            "tools": frozenset({"called"}),
+            "tools_streamed": frozenset({"called"}),
+        },
     ),
-    Client("llama-index-openai", "older", "with_llama_index.py", "chat", does=_INDEX | {"embed"}),
+    Client("llama-index-openai", "older", "with_llama_index.py", "chat", does=_INDEX | {"embed"}, untold=_UNCOUNTED),
     # It passes over the event by which a response fails.
-    Client("llama-index-responses", "older", "with_llama_index.py", "responses", does=_INDEX - {"broken"}),
+    Client(
+        "llama-index-responses",
+        "older",
+        "with_llama_index.py",
+        "responses",
+        does=_INDEX - {"broken"},
+        untold=_UNCOUNTED,
+    ),
     Client(
         "llama-index-anthropic",
         "older",
         "with_llama_index.py",
         "anthropic",
         does=_INDEX - {"unknown_model"},
+        untold=_UNCOUNTED,
         # An empty system prompt, which it always sends.
         beside={"sim-anthropic": 1},
     ),

@@ -278,6 +278,16 @@ async def test_a_stream_is_deltas_then_done() -> None:
 
 
 @on_a_loop
+def test_a_cost_is_told_without_the_noise_of_its_sum() -> None:
+    one = exchange()
+    one.cost = 2 * 1e-6 + 60 * 2e-6
+    assert one.cost != 0.000122, "or there is nothing to see"
+    assert metadata(one)["cost_usd"] == 0.000122
+    one.cost = 4e-9
+    assert metadata(one)["cost_usd"] == 4e-9
+
+
+@on_a_loop
 def test_a_session_keeps_text_and_calls() -> None:
     answer = kept(Text("look"), ToolCall("t1", "find", "{}"))
     assert native.said(exchange(), answer) == {
