@@ -7,9 +7,9 @@ number takes 19 characters and is spelt digit by digit, once for the database an
 candidates that was half a request's work, and 24 kB for each row that waits. Here it is 5⅓ characters, made once.
 
 Law: nothing is left out; every candidate's numbers are there, and what is explained later is worked out from them as
-it was from the ranking. Limits: four bytes are seven digits, of which a chance, that hangs on fortieths of a loss, keeps
-five. Estimates are good for two and are told at three. What a replay needs to the last bit (the seed, the order, peaks)
-is not folded. Rows of before this have plain lists, and are read as well.
+it was from the ranking. Limits: four bytes are seven digits, of which a chance, that hangs on fortieths of a loss,
+keeps five. Estimates are good for two and are told at three. What a replay needs to the last bit (the seed, the order,
+peaks) is not folded. Rows of before this have plain lists, and are read as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def folded(columns: dict[str, object], lists: Mapping[str, list[float]]) -> dict
         coded = struct.pack(f"<{len(numbers)}f", *numbers)
     except OverflowError:
         # Beyond 10³⁸, by prices that are no prices: no reason to lose the record.
-        return columns | lists
+        return {**columns, **lists}
     columns["columns"], columns["numbers"] = " ".join(lists), b2a_base64(coded, newline=False).decode()
     return columns
 
