@@ -2,9 +2,9 @@
 
 `rank` touches plain attributes only (`first`, `prefill`, `token`, `crowding`, `error`, …). They are published here
 whenever an outcome taught something, and at a review every 0.1 s for what changes by itself: overdue requests, errors
-that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost.
+that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost. `guarded`
+is the one bit that keeps the healthy path short: false while neither breaker nor limit has anything to say.
 
-`guarded` is the one bit that keeps the healthy path short: false while neither breaker nor limit has anything to say.
 Memory is constant, beside the tickets in flight.
 """
 
@@ -120,9 +120,7 @@ class Deployment:
         self.allot()
         self.sent_at = self.look_at = now
         self.look_pending = False
-        self.price = 1.0
-        self.hit = 1.0
-        self.slow = 1.0
+        self.price = self.hit = self.slow = 1.0
         self.review_at = now
         self.first = self.prefill = self.token = self.crowding = 0.0
         self.error = self.cut = self.twice_waste = 0.0  # twice: `score` takes halves, whose other term is s
