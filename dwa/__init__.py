@@ -13,6 +13,7 @@ Standard library only; it knows no provider, no HTTP and no clock of its own.
 from dwa.balancer import Balancer
 from dwa.candidate import Candidate, Shape
 from dwa.decision import Decision
+from dwa.folding import unfolded
 from dwa.params import Params
 from dwa.ranking import Ranking
 from dwa.score import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective
@@ -45,4 +46,5 @@ __all__ = [
     "Ticket",
     "cheapest_under",
     "sentence",
+    "unfolded",
 ]

@@ -30,6 +30,7 @@ class Decision:
     """With load, the slow-down of others included."""
     costs: list[float] = field(default_factory=list[float])
     quality: list[float] = field(default_factory=list[float])
+    """Of their answers; empty when it was not weighed, and is in no loss."""
     errors: list[float] = field(default_factory=list[float])
     worth: list[float] = field(default_factory=list[float])
     """Loss without failures."""
@@ -78,7 +79,7 @@ class Decision:
         load += sum(toll for i, toll in self.tolls if i == place)
         if self.misses:
             latency += self.misses[place]
-        missing = self.quality_unit * (1.0 - self.quality[place])
+        missing = self.quality_unit * (1.0 - self.quality[place]) if self.quality else 0.0
         return {
             "latency": latency,
             "cost": self.worth[place] - latency - load - missing,

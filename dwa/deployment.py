@@ -2,10 +2,10 @@
 
 `rank` touches plain attributes only (`first`, `prefill`, `token`, `crowding`, `error`, …). They are published here
 whenever an outcome taught something, and at a review every 0.1 s for what changes by itself: overdue requests, errors
-that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost.
+that fade, pauses that end. So ranking costs a few multiplications per candidate whatever the mechanisms cost. `guarded`
+is the one bit that keeps the healthy path short: false while neither breaker nor limit has anything to say.
 
-`guarded` is the one bit that keeps the healthy path short: false while neither breaker nor rate limit has anything to
-say. Memory is constant, beside the tickets in flight.
+Memory is constant, beside the tickets in flight.
 """
 
 from __future__ import annotations
@@ -116,13 +116,11 @@ class Deployment:
         self.in_flight = self.sent = self.turn = self.bonus = 0
         self.peers = self.elsewhere = self.mirrored = 0
         """Other replicas, their requests in flight when last heard of, and ours at that moment."""
+        self.guarded = False
         self.allot()
         self.sent_at = self.look_at = now
         self.look_pending = False
-        self.price = 1.0
-        self.hit = 1.0
-        self.slow = 1.0
-        self.guarded = False
+        self.price = self.hit = self.slow = 1.0
         self.review_at = now
         self.first = self.prefill = self.token = self.crowding = 0.0
         self.error = self.cut = self.twice_waste = 0.0  # twice: `score` takes halves, whose other term is s
@@ -140,6 +138,7 @@ class Deployment:
     def allot(self) -> None:
         """How many may be in flight from here, now that the limit or what others use of it has changed."""
         self.limit = allotted(self.candidate.max_concurrency, self.peers, self.elsewhere)
+        self.guarded = self.guarded or self.in_flight >= self.limit
 
     def publish(self, now: float) -> None:
         """Refresh the numbers that `rank` reads."""
@@ -152,7 +151,7 @@ class Deployment:
         self.error = self.reliability.rate(now)
         self.cut = self.reliability.cut
         self.twice_waste = 2.0 * self.reliability.waste
-        self.guarded = self.quota.active or self.breaker.state != CLOSED
+        self.guarded = self.quota.active or self.breaker.state != CLOSED or self.in_flight >= self.limit
 
     @property
     def crowd(self) -> int:
@@ -200,6 +199,7 @@ class Deployment:
         """A request leaves."""
         now = ticket.started
         self.in_flight += 1
+        self.guarded = self.guarded or self.in_flight >= self.limit
         self.crowding = charged(self.crowd + 1, self.latency.inverse_knee)
         if self.ledger is not None:
             self.ledger.sent += 1

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from dwa.candidate import Candidate
 from dwa.decision import Decision
+from dwa.folding import folded
 from dwa.params import Params
 from dwa.score import Judgement, Objective
 from dwa.slo import Priced
@@ -81,7 +82,15 @@ class Ranking:
         return self._survey.forecast()
 
     def columns(self) -> dict[str, object]:
-        """The fields of its `Decision`, for a record: plain values, not copied, that nothing changes any more."""
+        """The fields of its `Decision`: plain values, not copied, that nothing changes any more."""
+        return {**self._told(), **self._numbers()}
+
+    def record(self) -> dict[str, object]:
+        """The same to be kept: see `folding`."""
+        return folded(self._told(), self._numbers())
+
+    def _told(self) -> dict[str, object]:
+        """All but the columns of one number per candidate."""
         survey, judgement = self._survey, self._judgement
         told: dict[str, object] = {
             "reason": self.reason,
@@ -95,14 +104,8 @@ class Ranking:
             told["excluded"] = survey.excluded
         if judgement is None:
             return told
-        told["idle"], told["seconds"], told["costs"] = survey.idle, survey.seconds, survey.costs
-        # Unweighed, it is in no loss: then what was configured is as good to tell as what was learned.
-        told["quality"] = judgement.qualities or [candidate.quality for candidate in survey.candidates]
-        told["errors"], told["worth"], told["losses"] = judgement.errors, judgement.worth, judgement.losses
         if survey.tolls:
             told["tolls"] = [(i, toll * self.objective.typical) for i, toll in survey.tolls]
-        if isinstance(judgement, Priced):
-            told["misses"] = judgement.misses
         told["latency_unit"], told["quality_unit"] = judgement.latency_unit, judgement.quality
         told["temperature"], told["looks"] = self._params.temperature, self._params.explore_cap
         if survey.peaks:
@@ -114,6 +117,18 @@ class Ranking:
         elif self.strategy != LOAD_BALANCED:
             told["weights"] = odds(self.strategy, survey, judgement.losses, self._order[0])
         return told
+
+    def _numbers(self) -> dict[str, list[float]]:
+        survey, judgement = self._survey, self._judgement
+        if judgement is None:
+            return {}
+        found = {"idle": survey.idle, "seconds": survey.seconds, "costs": survey.costs, "errors": judgement.errors}
+        found["worth"], found["losses"] = judgement.worth, judgement.losses
+        if judgement.qualities is not None:
+            found["quality"] = judgement.qualities
+        if isinstance(judgement, Priced):
+            found["misses"] = judgement.misses
+        return found
 
     def decision(self) -> Decision:
         """The numbers of the choice, to explain it by."""

@@ -75,6 +75,8 @@ class Survey:
     ) -> None:
         """Fill the lists. `prompt` and `answer` in tokens; `meet` makes the deployment of one not known yet."""
         self.now, self.prompt, self.answer = now, prompt, answer
+        # The interpreter multiplies two floats at a third of what it takes for an integer and a float.
+        size = float(prompt)
         deployments = self.deployments
         idle, seconds, costs = self.idle, self.seconds, self.costs
         for candidate in candidates:
@@ -86,15 +88,15 @@ class Survey:
                 d.adopt(candidate)
             if now >= d.review_at:
                 d.review(now)
-            if (d.guarded or d.in_flight >= d.limit) and self._excludes(d, prompt + answer, now):
+            if d.guarded and self._excludes(d, prompt + answer, now):
                 continue
-            plain = d.first + prompt * d.prefill + answer * d.token
+            plain = d.first + size * d.prefill + answer * d.token
             if now >= d.look_at:
                 self.due.append(len(deployments))
             deployments.append(d)
             idle.append(plain)
             seconds.append(plain * d.crowding)
-            costs.append((prompt * candidate.price_in + answer * candidate.price_out) * d.price)
+            costs.append((size * candidate.price_in + answer * candidate.price_out) * d.price)
         self.candidates = [d.candidate for d in deployments] if self.excluded else list(candidates)
 
     def add(self, d: Deployment) -> None:

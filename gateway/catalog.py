@@ -7,8 +7,9 @@ it, cannot answer and are left out here; whether the others should is the DWA's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
+from math import inf
 
 from msgspec import Struct
 
@@ -28,6 +29,8 @@ PASSED = frozenset({MODERATION, IMAGES, SPEECH, TRANSCRIPTION})
 _APART = PASSED | {EMBEDDINGS, COMPLETIONS}
 #: Characters of a name that are repeated in a message, and looked for among the known ones.
 _LONGEST_NAME = 200
+#: Times a window that a prompt may be estimated at: what is plainly longer is turned away.
+_ROUGHLY = 1.25
 
 
 class Price(Struct, frozen=True):
@@ -115,6 +118,42 @@ class Asked(Struct, frozen=True):
     completes: bool = False
 
 
+class _Group(Struct, frozen=True, eq=False):
+    """The deployments behind a name, and what each of them can: most requests ask for no more, of however many.
+
+    Windows and answers in tokens; infinite where none is known.
+    """
+
+    deployments: tuple[Deployment, ...]
+    #: None: what any of them can is not known, so nothing is concluded from it.
+    capabilities: frozenset[str] | None
+    chats: bool
+    window: float
+    longest: float
+
+    @classmethod
+    def of(cls, deployments: Sequence[Deployment]) -> _Group:
+        """Look at each once."""
+        known = [one.capabilities for one in deployments if one.capabilities is not None]
+        return cls(
+            tuple(deployments),
+            known[0].intersection(*known) if known else None,
+            all(one.chats for one in deployments),
+            min((one.context for one in deployments if one.context is not None), default=inf) * _ROUGHLY,
+            min((one.target.max_output for one in deployments if one.target.max_output is not None), default=inf),
+        )
+
+    def fits(self, asked: Asked) -> bool:
+        """Whether any of them can answer this; False is not said of all of them."""
+        return (
+            not asked.providers
+            and self.chats
+            and (self.capabilities is None or asked.needs <= self.capabilities)
+            and asked.input_tokens <= self.window
+            and asked.output_tokens <= self.longest
+        )
+
+
 class Resolution(Struct, frozen=True):
     """Who can answer, in tiers: a later tier is asked only when every deployment before it has failed."""
 
@@ -136,8 +175,12 @@ class Catalog:
             names.setdefault(deployment.key, []).append(deployment)
             if deployment.chats and deployment.model != AUTO:
                 names.setdefault(AUTO, []).append(deployment)
-        self._names = {name: tuple(found) for name, found in names.items()}
+        self._names = dict.fromkeys(names)
         self.by_key = {deployment.key: deployment for deployment in deployments}
+        # `provider/model` means that one, even if somebody else calls a model so; and a route may be called anything.
+        self._groups = {name: _Group.of(found) for name, found in names.items()}
+        self._groups.update((key, _Group.of([one])) for key, one in self.by_key.items())
+        self._groups.update((route.name, _Group.of(route.deployments)) for route in routes)
 
     def resolve(self, name: str, asked: Asked, *, ordered: bool = False) -> Resolution:
         """The deployments that can answer for `name`.
@@ -161,13 +204,13 @@ class Catalog:
                 )
         route = self.routes.get(name)
         named = self._able(asked.needs & PASSED) if name == AUTO and asked.needs & PASSED else self._named(name)
-        tiers = [self._fitting(named, asked)]
-        tiers.extend(self._fitting(self._named(other), asked) for other in (route.fallback if route else ()))
+        tiers = [_fitting(named, asked)]
+        tiers.extend(_fitting(self._named(other), asked) for other in (route.fallback if route else ()))
         if not any(tiers):
-            raise self._nobody(name, named, asked)
+            raise self._nobody(name, named.deployments, asked)
         if ordered and asked.providers:
             everyone = [deployment for tier in tiers for deployment in tier]
-            tiers = [[one for one in everyone if _is(one, wanted)] for wanted in asked.providers]
+            tiers = [tuple(one for one in everyone if _is(one, wanted)) for wanted in asked.providers]
         return Resolution(_each_once(tiers), route)
 
     def deployments_of(self, provider: str) -> list[Deployment]:
@@ -186,20 +229,15 @@ class Catalog:
 
     def serving(self, name: str) -> tuple[Deployment, ...]:
         """The deployments behind a name, whatever they can. Raises `UnknownModel`."""
-        return self._named(name)
+        return self._named(name).deployments
 
-    def _named(self, name: str) -> tuple[Deployment, ...]:
-        if route := self.routes.get(name):
-            return route.deployments
-        if pinned := self.by_key.get(name):
-            # `provider/model` means that one, even if somebody else calls a model so.
-            return (pinned,)
-        found = self._names.get(name)
+    def _named(self, name: str) -> _Group:
+        found = self._groups.get(name)
         if found is None:
             raise UnknownModel(self.unknown(name), param="model")
         return found
 
-    def _able(self, wanted: frozenset[str]) -> tuple[Deployment, ...]:
+    def _able(self, wanted: frozenset[str]) -> _Group:
         """Who is known to be able, when no model is named. Raises `BadRequest`."""
         found = tuple(one for one in self.deployments if one.capabilities and wanted <= one.capabilities)
         if not found:
@@ -209,7 +247,7 @@ class Catalog:
                 param="model",
                 code="unsupported_capability",
             )
-        return found
+        return _Group.of(found)
 
     def unknown(self, name: str) -> str:
         """The sentence for a name that nothing has, with the nearest that something has."""
@@ -220,9 +258,6 @@ class Catalog:
         """A hint at models that have it."""
         able = [one.model for one in self.deployments if one.capabilities and capability in one.capabilities]
         return f" These do: {', '.join(dict.fromkeys(able[:5]))}." if able else " No configured model does."
-
-    def _fitting(self, deployments: Iterable[Deployment], asked: Asked) -> list[Deployment]:
-        return [one for one in deployments if not _obstacle(one, asked)]
 
     def _nobody(self, name: str, deployments: tuple[Deployment, ...], asked: Asked) -> BadRequest:
         obstacles = [_obstacle(one, asked) for one in deployments]
@@ -258,16 +293,23 @@ class Catalog:
         )
 
 
+def _fitting(group: _Group, asked: Asked) -> tuple[Deployment, ...]:
+    """Who of them can answer. Within what all can, looking at each would cost a request more for every deployment."""
+    if group.fits(asked):
+        return group.deployments
+    return tuple(one for one in group.deployments if not _obstacle(one, asked))
+
+
 def _nearest(name: str, known: list[str]) -> str:
     """A hint at the name that was probably meant; looking for one among long names would take seconds."""
     near = get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= _LONGEST_NAME else []
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
-def _each_once(tiers: Sequence[Iterable[Deployment]]) -> tuple[tuple[Deployment, ...], ...]:
+def _each_once(tiers: Sequence[tuple[Deployment, ...]]) -> tuple[tuple[Deployment, ...], ...]:
     """The tiers without whoever stands in an earlier one already, and without empty ones."""
     if len(tiers) == 1:
-        return (tuple(tiers[0]),)
+        return (tiers[0],)
     seen: set[str] = set()
     kept: list[tuple[Deployment, ...]] = []
     for tier in tiers:
@@ -300,7 +342,7 @@ def _obstacle(deployment: Deployment, asked: Asked) -> str:
         if not _will_do(deployment, asked):
             return "chat"
     # The estimate is rough: only what is plainly too long is turned away here, the provider judges the rest.
-    if deployment.context is not None and asked.input_tokens > deployment.context * 1.25:
+    if deployment.context is not None and asked.input_tokens > deployment.context * _ROUGHLY:
         return "context"
     longest = deployment.target.max_output
     if longest is not None and asked.output_tokens > longest:

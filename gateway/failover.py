@@ -83,11 +83,11 @@ class Failover:
         run = _Run(self, exchange, choosing, encode, dispatch, discard, deadline)
         run.hedges = resolution.route is not None and resolution.route.hedge
         run.width = exchange.preferences.race
-        everyone = [deployment for tier in resolution.tiers for deployment in tier]
         try:
             for tier in resolution.tiers:
                 if won := await run.among(tier):
                     return won
+            everyone = [deployment for tier in resolution.tiers for deployment in tier]
             if won := await run.resort(everyone):
                 return won
             for number in range(self._policy.rounds):
@@ -193,7 +193,7 @@ class _Run(Generic[T]):
         if self._exchange.ranking is None:
             self._exchange.ranking = ranking
             self._exchange.reason = ranking.reason
-        by_key = {one.key: one for one in tier}
+        by_key = {one.candidate.key: one for one in tier}
         self._note_excluded(tier, ranking)
         if self.hedges or self.width:
             self._asked = by_key

@@ -38,6 +38,7 @@ from gateway.responses import Responses
 from gateway.sessions import Sessions
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
+from gateway.slack import Slack
 from gateway.snapshots import Snapshots
 from providers.dialects import DIALECTS
 from providers.transport import Transport
@@ -124,6 +125,7 @@ class Parts:
         self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
+        self._spawn(Slack(lambda: self.transport.pool.busy).watch())
         if self.judge is not None:
             for _ in range(CONCURRENCY):
                 self._spawn(self.judge.work())

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from msgspec.structs import asdict
 
+from dwa import unfolded
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
 from gateway.settings.tree import Settings
@@ -133,7 +134,10 @@ class Records:
         return None
 
     async def get(self, request_id: str, *, tenant: str | None = None) -> ExchangeRecord | None:
-        """One request with its attempts; None when there is none, or it is not that tenant's (None: anybody's)."""
+        """One request with its attempts; None when there is none, or it is not that tenant's (None: anybody's).
+
+        Its decision is in the columns of `dwa.Decision`, however it was kept.
+        """
         found = await exchanges.get(self.database, request_id)
         if found is None:
             # It may have been answered this instant: write what waits, and look again.
@@ -141,8 +145,10 @@ class Records:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.log.flush(), _FLUSH_WITHIN)
             found = await exchanges.get(self.database, request_id)
-        if found is not None and tenant is not None and found.tenant != tenant:
+        if found is None or (tenant is not None and found.tenant != tenant):
             return None
+        if found.decision is not None:
+            found.decision = unfolded(found.decision)
         return found
 
     async def recent(self, filters: Filters, *, cursor: str | None, limit: int) -> Page:
@@ -216,7 +222,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         dropped_params=exchange.dropped,
         tags=exchange.tags,
         # A choice that another exchange made is told with that one as well: who joined was answered by it.
-        decision=exchange.ranking.columns() if exchange.ranking else None,
+        decision=exchange.ranking.record() if exchange.ranking else None,
         attempts=[_attempt(number, one) for number, one in enumerate(exchange.attempts)],
         request_body=exchange.request_body,
         response_body=exchange.response_body,

@@ -44,8 +44,8 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """One request and all that befell it.
 
     `id` is unique and sorts by time; writing the same id twice keeps the first. `outcome` is `ok`, `error` or
-    `cancelled`; `cache` is `hit`, `miss`, `bypass` or `coalesced`; `decision` is the ranking as it was made, in
-    the columns of `dwa.Decision`. Bodies are kept only when given.
+    `cancelled`; `cache` is `hit`, `miss`, `bypass` or `coalesced`; `decision` is the ranking as it was made, as
+    `dwa.Ranking.record` keeps it. Bodies are kept only when given.
     """
 
     id: str

@@ -28,7 +28,7 @@ from gateway.store.text import encoded, scrubbed, scrubbed_tree
 MAX_NAME = 256
 #: Characters of a message or reason that are kept: enough for a provider's sentence, not for the prompt it quotes.
 MAX_MESSAGE = 2_000
-#: Encoded length of a JSON value that is kept. A ranking of 100 candidates with all terms takes half of it.
+#: Encoded length of a JSON value that is kept. A ranking of a thousand candidates fits.
 MAX_JSON = 65_536
 
 _MESSAGES = {"reason", "error_message", "message"}

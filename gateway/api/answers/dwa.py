@@ -166,9 +166,10 @@ class DecisionAnswer(Struct):
 
 
 class Explanation(Struct):
-    """Why a request went where it went; `answered_by` is `provider/model`, `decision` null when nobody was ranked.
+    """Why a request went where it went; `answered_by` is `provider/model`.
 
-    `summary` says it in plain English: the decision, and what became of the request.
+    `decision` is null when nobody was ranked, or too many to keep their numbers (more than a thousand). `summary` says
+    it in plain English: the decision, and what became of the request.
     """
 
     request_id: str
@@ -229,7 +230,9 @@ def slo(row: SloStats) -> SloAnswer:
 
 def explanation(record: ExchangeRecord) -> Explanation:
     """The decision on a request, and what became of it."""
-    made = convert(record.decision, Decision) if record.decision is not None else None
+    kept = record.decision
+    # One that was too large to be kept left its size only.
+    made = convert(kept, Decision) if kept is not None and "keys" in kept else None
     attempts = convert(record.attempts, list[AttemptAnswer], from_attributes=True)
     rest = became(record, attempts)
     return Explanation(

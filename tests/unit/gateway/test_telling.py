@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import providers.errors
 from dwa.wording import money, seconds
+from gateway.api.answers.dwa import explanation
 from gateway.api.answers.records import AttemptAnswer
 from gateway.api.answers.telling import became
 from gateway.records import ExchangeRecord
@@ -95,3 +96,9 @@ def test_any_record_is_told_in_one_paragraph_with_its_own_numbers(
         for one in attempts:
             assert f"{one.provider}/m " in told
             assert f"after {seconds(one.seconds)}" in told
+
+
+def test_a_decision_that_was_too_large_to_keep_is_explained_by_what_became_of_the_request() -> None:
+    told = explanation(record(decision={"omitted": True, "length": 70_000}, provider="a", model="m"))
+    assert told.decision is None
+    assert told.summary == explanation(record(provider="a", model="m")).summary
