@@ -124,7 +124,7 @@ class Dispatching:
                 # Of one that was outrun nothing is known or paid, whether by one call or by several.
                 for attempt, flow in [] if lane.outrun else begun:
                     meter = Meter(work.request.input_tokens, 0, None)
-                    meter.read(flow.unread, None, include_usage=True)
+                    meter.note(flow.unread)
                     self._pay(attempt, lane.deployment.price, meter.usage())
                 raise
             strands: list[Strand] = []
