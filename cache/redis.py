@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from cache.board import EXPIRES, News
 from cache.store import CacheStats, Claim
+from cache.together import Together
 
 T = TypeVar("T")
 _log = logging.getLogger("steelyard.cache")
@@ -33,6 +34,9 @@ _LEASE = 6.0
 #: Done only by who holds the lease: it may have expired, and be somebody else's by now.
 _GIVE_BACK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+#: Answers that are read in one trip. Doubled: one large answer holds up so many more; halved: 9,000 instructions more
+#: for each when many are asked for at once.
+_AT_ONCE = 32
 _SCAN_COUNT = 500  # keys a SCAN step looks at; larger steps would block Redis for others
 
 
@@ -63,15 +67,24 @@ class RedisStore:
         self._held: dict[str, str] = {}
         self._renewal: asyncio.TimerHandle | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._together = Together(self._read, most=_AT_ONCE)
 
     async def get(self, key: str) -> bytes | None:
-        """The value, or None when absent or Redis does not answer."""
-        value = await self._attempt(lambda: self._redis.get(self._namespace + key))
-        if isinstance(value, bytes):
+        """The value, or None when absent or Redis does not answer. Those of one turn of the event loop: one trip."""
+        value = await self._together.get(key) if self._admitted() else None
+        if value is not None:
             self._stats.hits += 1
             return value
         self._stats.misses += 1
         return None
+
+    async def _read(self, keys: Sequence[str]) -> Sequence[bytes | None] | None:
+        names = [self._namespace + key for key in keys]
+        if len(names) > 1:
+            return cast("list[bytes | None] | None", await self._tried(lambda: self._redis.mget(names)))
+        # Alone it costs less by GET, which also tells another program's value of another type from none.
+        value = await self._tried(lambda: self._redis.get(names[0]))
+        return [value if isinstance(value, bytes) else None]
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
         """Keep the value for `ttl` seconds, to the millisecond."""
@@ -172,6 +185,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._together.close()
         if self._renewal is not None:
             self._renewal.cancel()
         if self._renewing is not None:
@@ -180,13 +194,20 @@ class RedisStore:
         await self._redis.connection_pool.disconnect()
 
     async def _attempt(self, command: Callable[[], Awaitable[T]]) -> T | None:
+        return await self._tried(command) if self._admitted() else None
+
+    def _admitted(self) -> bool:
+        """Whether Redis may be asked now; if not, that is an error more."""
         now = self._clock()
         if now < self._resume_at:
             self._stats.errors += 1
-            return None
+            return False
         if not self._stats.healthy:
             # One command tries; those that come while it waits are answered "miss" at once.
             self._resume_at = now + self._pause
+        return True
+
+    async def _tried(self, command: Callable[[], Awaitable[T]]) -> T | None:
         try:
             # The pool's wait and the socket's are each bounded; this bounds their sum.
             async with asyncio.timeout(self._timeout):

@@ -242,6 +242,28 @@ async def test_another_program_s_value_under_our_key_is_a_miss_for_that_key_only
     assert await redis_store.get("mine") == b"x"
 
 
+async def test_what_is_asked_for_at_once_is_one_command(server: Server, redis_store: RedisStore) -> None:
+    keys = [str(number) for number in range(20)]
+    for key in keys[:-1]:
+        await redis_store.set(key, key.encode(), LONG)
+    server.ask("RPUSH", "steelyard:cache:theirs", "x")
+    before = server.commands()
+    found = await asyncio.gather(*map(redis_store.get, [*keys, "theirs", "0"]))
+    assert found == [*(key.encode() for key in keys[:-1]), None, None, b"0"]
+    # The operator's own question is the one command more.
+    assert server.commands() == before + 2
+    stats = redis_store.stats()
+    assert (stats.hits, stats.misses, stats.errors) == (20, 2, 0)
+
+
+async def test_during_the_pause_those_who_ask_at_once_are_counted_each(server: Server, redis_store: RedisStore) -> None:
+    server.kill()
+    assert await asyncio.gather(*map(redis_store.get, "abc")) == [None] * 3
+    assert (redis_store.stats().misses, redis_store.stats().errors) == (3, 1)
+    assert await asyncio.gather(*map(redis_store.get, "abc")) == [None] * 3
+    assert (redis_store.stats().misses, redis_store.stats().errors) == (6, 4)
+
+
 async def test_namespaces_are_apart(server: Server, clock: Clock) -> None:
     ours = RedisStore(server.url(), clock=clock, namespace="ours:")
     theirs = RedisStore(server.url(), clock=clock, namespace="theirs:")
