@@ -7,6 +7,7 @@ secret.
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
@@ -14,11 +15,22 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 def new_id(prefix: str, seconds: float, rng: random.Random) -> str:
     """An identifier such as `req_01JD…` for the moment `seconds` (Unix time)."""
-    number = (int(seconds * 1000) << 80) | rng.getrandbits(80)
-    return prefix + "_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    chance = rng.getrandbits(80)
+    return f"{prefix}_{_moment(int(seconds * 1000))}{_eight(chance >> 40)}{_eight(chance)}"
 
 
 def earliest_id(prefix: str, seconds: float) -> str:
     """What sorts before every identifier of that moment, and behind every earlier one."""
-    milliseconds = int(seconds * 1000)
-    return prefix + "_" + "".join([_PAIRS[milliseconds >> shift & 1023] for shift in range(40, -1, -10)])
+    return f"{prefix}_{_moment(int(seconds * 1000))}"
+
+
+@lru_cache(maxsize=1)
+def _moment(milliseconds: int) -> str:
+    """The first letters. Whoever is busy has many requests in a millisecond."""
+    return _PAIRS[milliseconds >> 40] + _eight(milliseconds)
+
+
+def _eight(number: int) -> str:
+    """The letters of the last 40 bits."""
+    pairs = _PAIRS
+    return pairs[number >> 30 & 1023] + pairs[number >> 20 & 1023] + pairs[number >> 10 & 1023] + pairs[number & 1023]
