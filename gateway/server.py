@@ -17,10 +17,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -51,6 +53,8 @@ class Cycle(RequestResponseCycle):
     """One request and its answer. The head waits for the first of the body, as ASGI allows, and goes out with it."""
 
     _head = b""
+    #: What it runs in.
+    task: asyncio.Task[None]
 
     async def send(self, message: Any) -> None:
         """One message of the application's. Raises `RuntimeError` for one that breaks HTTP, or comes out of turn."""
@@ -68,23 +72,24 @@ class Cycle(RequestResponseCycle):
 
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         pairs = [*self.default_headers, *headers]
-        lines = b"".join([b"%b: %b\r\n" % (name, value) for name, value in pairs])
         fields = dict(pairs)
-        if not (lines.count(b"\n") == lines.count(b"\r") == len(pairs)) or b"\0" in lines or not _fine(fields):
+        lines = [b": ".join(pair) for pair in pairs]
+        together = b"".join(lines)
+        if b"\n" in together or b"\r" in together or b"\0" in together or not _fine(fields):
             raise RuntimeError("A header of the answer would break it.")
         self.response_started, self.waiting_for_100_continue = True, False
-        ending = b"\r\n"
+        lines.append(b"\r\n")
         if b"close" in fields.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
-            ending = b"connection: close\r\n\r\n"
+            lines[-1:] = b"connection: close", b"\r\n"
         length = fields.get(b"content-length")
         self.chunked_encoding = length is None and status not in _BODILESS
         if length is not None:
             self.expected_content_length = int(length)
         elif self.chunked_encoding and self.scope["method"] != "HEAD" and b"transfer-encoding" not in fields:
-            ending = b"transfer-encoding: chunked\r\n" + ending
-        self._head = STATUS_LINE[status] + lines + ending
+            lines[-1:] = b"transfer-encoding: chunked", b"\r\n"
+        self._head = STATUS_LINE[status] + b"\r\n".join(lines)
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
         head, self._head = self._head, b""
@@ -119,6 +124,19 @@ def _fine(names: Iterable[bytes]) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
+def _address(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the path as it was sent, and query; kept, as the same is asked for again and again. Raises `ValueError`."""
+    path, _, query = target.partition(b"#")[0].partition(b"?")
+    if not path.startswith(b"/"):
+        # In full, as a proxy is asked.
+        parts = urlsplit(target)
+        path, query = parts.path, parts.query
+        if not path.startswith(b"/"):
+            raise ValueError("no address")
+    return unquote(path.decode("ascii")), path, query
+
+
 class Connected(HttpToolsProtocol):
     """A caller's connection; closed when it has been quiet for `_KEEP_ALIVE` seconds after an answer."""
 
@@ -146,16 +164,46 @@ class Connected(HttpToolsProtocol):
             self._watch = None
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = Cycle
-        self.tasks.add(self.loop.create_task(self._served(cycle, app)))
+    def on_headers_complete(self) -> None:
+        """Begin a request, or let it wait for the one before it. As uvicorn's, but for the class of the cycle."""
+        parser: Any = self.parser
+        app: Any = self.app
+        before: RequestResponseCycle | None = self.cycle
+        scope = self.scope
+        version = parser.get_http_version()
+        scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = _address(self.url)
+        cycle = self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
 
-    async def _served(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle = cast("Cycle", cycle)
+        cycle.task = self.loop.create_task(self._served(cycle, app))
+        self.tasks.add(cycle.task)
+
+    async def _served(self, cycle: Cycle, app: Any) -> None:
         try:
             await cycle.run_asgi(app)
         finally:
             # Here and not in a callback, for which the loop would go round, and look at every socket, once more.
-            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self.tasks.discard(cycle.task)
 
     def _unset_keepalive_if_required(self) -> None:
         # Called whenever something comes. The timer stays, and finds out when it fires.

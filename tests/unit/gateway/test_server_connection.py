@@ -188,6 +188,38 @@ def test_requests_that_come_together_are_answered_in_turn() -> None:
     assert wire.closed_at is None
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "raw_path", "query"),
+    [
+        (b"/v1/models", "/v1/models", b"/v1/models", b""),
+        (b"/a?b=c&d=%20", "/a", b"/a", b"b=c&d=%20"),
+        (b"/a%20b/%C3%A9?x", "/a b/\u00e9", b"/a%20b/%C3%A9", b"x"),
+        (b"/a?b#c", "/a", b"/a", b"b"),
+        (b"//a/b", "//a/b", b"//a/b", b""),
+        (b"http://host:80/a?b", "/a", b"/a", b"b"),
+    ],
+)
+def test_an_address_is_taken_apart(target: bytes, path: str, raw_path: bytes, query: bytes) -> None:
+    scopes: list[Any] = []
+
+    async def app(scope: Any, _receive: object, send: Any) -> None:
+        scopes.append(scope)
+        await whole(b"")(scope, _receive, send)
+
+    wire = written(app, GET.replace(b"/", target, 1), GET.replace(b"/", target, 1))
+    assert len(wire.writes) == 2
+    for scope in scopes:
+        assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query)
+        assert (scope["method"], scope["http_version"]) == ("GET", "1.1")
+
+
+@pytest.mark.parametrize("target", [b"http://host", b"/\xc3\xa9"])
+def test_what_is_no_address_is_told_so(target: bytes) -> None:
+    wire = written(whole(b""), GET.replace(b"/", target, 1))
+    assert b"".join(wire.writes).startswith(b"HTTP/1.1 400 ")
+    assert wire.closed_at is not None
+
+
 def test_a_quiet_connection_is_closed_and_one_that_is_used_is_not() -> None:
     async def work() -> None:
         protocol, wire, _ = connected(whole(b"a"))
