@@ -100,7 +100,7 @@ class AnswerCache:
             tenant=exchange.principal,
             surface=exchange.surface,
             model=exchange.requested_model,
-            pins=(*_pins(wishes), *(f"{name}: {value}" for name, value in exchange.pinned_headers)),
+            pins=_pins(wishes, exchange.pinned_headers),
         )
         if verdict.key is None:
             return Plan()
@@ -158,8 +158,14 @@ def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:
     return by_default
 
 
-def _pins(wishes: Preferences) -> tuple[str, ...]:
+def _pins(wishes: Preferences, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     """What headers add to the question: who may answer, how they are chosen, whether fields may be left out of it."""
+    if not headers and wishes == _NO_WISHES:
+        return _NO_PINS
+    return (*_wished(wishes), *(f"{name}: {value}" for name, value in headers))
+
+
+def _wished(wishes: Preferences) -> tuple[str, ...]:
     return (
         ",".join(wishes.providers),
         "ordered" if wishes.ordered else "",
@@ -171,3 +177,8 @@ def _pins(wishes: Preferences) -> tuple[str, ...]:
         str(wishes.continue_streams),
         str(wishes.validate),
     )
+
+
+#: Of nearly every request.
+_NO_WISHES = Preferences()
+_NO_PINS = _wished(_NO_WISHES)

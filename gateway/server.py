@@ -167,8 +167,8 @@ class Connected(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a request, or let it wait for the one before it. As uvicorn's, but for the class of the cycle."""
         parser: Any = self.parser
-        app: Any = self.app
-        before: RequestResponseCycle | None = self.cycle
+        app = cast("Any", self.app)
+        before = cast("RequestResponseCycle | None", self.cycle)
         scope = self.scope
         version = parser.get_http_version()
         scope["http_version"] = version

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway.catalog import AUTO, EMBEDDINGS, Asked, Catalog, Deployment, Price, Resolution, Route
+from gateway.catalog import AUTO, COMPLETIONS, EMBEDDINGS, Asked, Catalog, Deployment, Price, Resolution, Route
 from gateway.errors import BadRequest, UnknownModel
 from providers.chat import Usage
 
@@ -287,6 +287,44 @@ def _can_answer(found: Resolution, name: str, asked: Asked) -> None:
         assert one.capabilities is None or asked.needs <= one.capabilities
         assert not asked.providers or {one.provider, one.key} & set(asked.providers)
         assert one.context is None or asked.input_tokens <= one.context * 1.25
+
+
+_CAN = st.none() | st.sets(st.sampled_from(["tools", "vision", EMBEDDINGS, COMPLETIONS])).map(frozenset)
+
+
+@given(
+    made=st.lists(
+        st.tuples(_CAN, st.none() | st.integers(1, 2000), st.none() | st.integers(1, 2000)), min_size=1, max_size=5
+    ),
+    needs=st.sets(st.sampled_from(["tools", "vision", EMBEDDINGS])),
+    tokens=st.integers(0, 3000),
+    answer=st.integers(0, 3000),
+)
+def test_who_answers_for_a_shared_name_is_who_answers_for_his_own(
+    made: list[tuple[frozenset[str] | None, int | None, int | None]], needs: set[str], tokens: int, answer: int
+) -> None:
+    """What all behind a name can is known beforehand; it must make no difference to each."""
+    everyone: list[Deployment] = []
+    for number, (can, window, longest) in enumerate(made):
+        one = deployment(f"p{number}/m", context=window, capabilities=can)
+        everyone.append(replace(one, target=replace(one.target, max_output=longest)))
+    it, asked = Catalog(everyone), wants(*needs, tokens=tokens, answer=answer)
+
+    def answering(name: str) -> list[str]:
+        try:
+            return [one.key for tier in it.resolve(name, asked).tiers for one in tier]
+        except BadRequest:
+            return []
+
+    alone = [
+        one.key
+        for one in everyone
+        if (one.capabilities is None or (asked.needs <= one.capabilities and (one.chats or EMBEDDINGS in needs)))
+        and (one.context is None or tokens <= one.context * 1.25)
+        and (one.target.max_output is None or answer <= one.target.max_output)
+    ]
+    assert answering("m") == alone
+    assert [key for one in everyone for key in answering(one.key)] == alone
 
 
 # --------------------------------------------------------------------------------------------------------------- price
