@@ -33,7 +33,7 @@ from providers.errors import Refused
 
 _log = logging.getLogger("steelyard.api")
 _STOPPING = "The gateway is shutting down. Try again."
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 class Incoming(Struct):
@@ -128,7 +128,7 @@ class Ingress:
                 opened.request_body = body
             ask = surface.understand(Incoming(body, headers, opened, self._responses, scope["path"]))
             exchange = opened
-            async with wire.Listener(receive, self._patience):
+            with wire.Listener(receive, self._patience):
                 await self._answer(surface, ask, send, returned)
         except wire.HungUp:
             return
@@ -260,9 +260,10 @@ class Ingress:
 
     def _returned(self, headers: dict[bytes, bytes], request_id: str) -> wire.Pairs:
         """The request id under the names that callers and SDKs look for; theirs, when it is a harmless one."""
-        theirs = headers.get(self._request_id_header, b"").decode("latin-1")
-        shown = theirs if _REQUEST_ID.fullmatch(theirs) else request_id
-        return [(self._request_id_header, shown.encode()), (b"request-id", request_id.encode())]
+        ours = request_id.encode()
+        theirs = headers.get(self._request_id_header)
+        shown = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else ours
+        return [(self._request_id_header, shown), (b"request-id", ours)]
 
 
 def api_key(headers: dict[bytes, bytes]) -> str | None:

@@ -69,7 +69,7 @@ class Replay(Controller):
             Asked(strategy, objective, data.seeds, gateway.defaults.timeout),
         )
         try:
-            async with Listener(request.receive):
+            with Listener(request.receive):
                 outcome = await gateway.replays.ask(question, data.timeout or gateway.defaults.timeout)
         except HungUp as exc:
             gone = GatewayError("The caller hung up.", code="hung_up")

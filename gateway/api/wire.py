@@ -95,7 +95,7 @@ class Patience:
 
 
 class Listener:
-    """Cancels the running task when its caller hangs up. Use as an async context manager around the work."""
+    """Cancels the running task when its caller hangs up. Use as a context manager around the work."""
 
     def __init__(self, receive: Receive, patience: Patience | None = None) -> None:
         """Listen on `receive`, which must have given the whole body already, once `patience` (else its own) is over."""
@@ -108,11 +108,11 @@ class Listener:
         #: The work has ended.
         self.over = False
 
-    async def __aenter__(self) -> None:
-        self._work = asyncio.current_task()
+    def __enter__(self) -> None:
+        self._work = asyncio.current_task(self._loop)
         self._patience.add(self, self._loop)
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, _trace: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _trace: object) -> None:
         self.over = True
         if self._task is not None:
             self._task.cancel()

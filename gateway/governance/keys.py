@@ -44,7 +44,7 @@ class Principals:
             open_to_all: answer callers without a key although there are keys.
             salt: 16 to 64 random bytes, drawn at start.
         """
-        self._salt = salt
+        self._keyed = blake2b(key=salt, digest_size=32)
         self._known = {self._digest(key): principal for principal, key in keys}
         if admin_key is not None:
             self._known[self._digest(admin_key)] = Principal("admin", admin=True)
@@ -64,7 +64,9 @@ class Principals:
         return found
 
     def _digest(self, key: str) -> bytes:
-        return blake2b(key.encode("utf-8", "surrogateescape"), key=self._salt, digest_size=32).digest()
+        digest = self._keyed.copy()
+        digest.update(key.encode("utf-8", "surrogateescape"))
+        return digest.digest()
 
 
 def require_admin(principal: Principal) -> None:

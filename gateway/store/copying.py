@@ -37,6 +37,8 @@ _TOKENS_COST = struct.Struct(f">{'iq' * 2}{_AMOUNT}")
 _TWO_TIMES = struct.Struct(">idid")
 _AMOUNT_HEAD = 18, 5, 1
 _NEGATIVE = 0x4000
+#: What every answer out of the cache costs.
+_NOTHING = *_AMOUNT_HEAD, 0, MONEY_PLACES, 0, 0, 0, 0, 0
 
 #: Unix seconds at which PostgreSQL's count of microseconds begins, and between which Python has dates to read back.
 _EPOCH = 946_684_800
@@ -192,6 +194,8 @@ def _time(seconds: float) -> bytes:
 
 
 def _amount(usd: float) -> tuple[int, ...]:
+    if not usd:
+        return _NOTHING
     number = round(usd * MONEY_SCALE)
     sign = 0
     if number < 0:

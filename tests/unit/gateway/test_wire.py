@@ -113,7 +113,7 @@ async def test_a_caller_that_hangs_up_amid_its_body_is_answered_by_nobody(pieces
 
 
 async def listened(caller: Caller, work: Callable[[], Coroutine[Any, Any, str]]) -> str:
-    async with wire.Listener(caller.receive):
+    with wire.Listener(caller.receive):
         return await work()
 
 
@@ -166,7 +166,7 @@ async def test_only_a_disconnect_is_a_hang_up() -> None:
             return messages.pop()
         return await asyncio.Event().wait()
 
-    async with wire.Listener(receive):
+    with wire.Listener(receive):
         await asyncio.sleep(5.0)
     assert messages == []
 
@@ -202,7 +202,7 @@ async def test_each_of_many_is_listened_to_after_its_own_time_and_none_that_has_
         return receive
 
     async def one(number: int, seconds: float) -> None:
-        async with wire.Listener(receiving(number), patience):
+        with wire.Listener(receiving(number), patience):
             await asyncio.sleep(seconds)
 
     async with asyncio.TaskGroup() as tasks:
