@@ -100,7 +100,7 @@ class Exchange(Struct):
     strategy: str = ""
     objective: str = ""
     reason: str = ""
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    attempts: list[Attempt] = []
     cache: str = "bypass"
     usage: Usage = field(default_factory=Usage)
     cost: float = 0.0
@@ -129,7 +129,7 @@ class Exchange(Struct):
     #: What may be spent, by expectation; None: no bound.
     cap: Cap | None = None
     #: Who was not asked in a comparison, for the bound on how many are.
-    unstarted: list[Unstarted] = field(default_factory=list[Unstarted])
+    unstarted: list[Unstarted] = []
     #: How often a stream that broke was continued by another deployment.
     continued: int = 0
     #: The answers side by side, of a request that asked for several.

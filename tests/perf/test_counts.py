@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from cache import Claim, Leases
+from gateway import catalog
 from gateway.api.chat import CHAT_COMPLETIONS, MESSAGES
 from gateway.api.ingress import Surface
 from gateway.api.orchestrate import ORCHESTRATE
@@ -397,6 +398,30 @@ def test_a_request_asks_one_provider_one_ranking_and_feeds_the_sinks_once() -> N
         world, door = scene()
         await asked(door, CHAT_COMPLETIONS, CHAT)
         assert len(world.upstreams.asked) == len(world.balancer.tickets) == len(world.closed) == 1
+
+    on_a_loop(work)
+
+
+@pytest.mark.parametrize("fields", [CHAT, SAME], ids=["chat", "chat-cacheable"])
+def test_within_what_all_behind_a_name_can_none_of_them_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
+    looked: list[object] = []
+    obstacle = catalog._obstacle  # pyright: ignore[reportPrivateUsage] - there is no other place where each is looked at
+
+    def watched(*given: Any) -> str:
+        looked.append(given)
+        return obstacle(*given)
+
+    async def work() -> None:
+        _, door = scene()
+        monkeypatch.setattr(catalog, "_obstacle", watched)
+        await asked(door, CHAT_COMPLETIONS, fields)
+        assert looked == []
+        limited = {**fields, "tools": [{"type": "function", "function": {"name": "f"}}]}
+        one = deployment("a/m", capabilities=frozenset())
+        assert (await Door(World([one]).pipeline).post(limited)).status == 400
+        assert looked
 
     on_a_loop(work)
 
