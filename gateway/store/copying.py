@@ -42,7 +42,7 @@ _NOTHING = *_AMOUNT_HEAD, 0, MONEY_PLACES, 0, 0, 0, 0, 0
 
 #: Unix seconds at which PostgreSQL's count of microseconds begins, and between which Python has dates to read back.
 _EPOCH = 946_684_800
-_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_799.0
 #: Names that are remembered, and characters of the longest. Models, providers and reasons are few; a caller who invents
 #: names has them all made anew now and then.
 _REMEMBERED, _SHORT = 1_024, 64
@@ -162,7 +162,8 @@ _NAMES = _Names()
 
 
 def _message(text: str | None) -> bytes:
-    return _NULL if text is None else _text(text, MAX_MESSAGE)
+    # A short one is kept like a name: the DWA's reasons are few.
+    return _NAMES[text] if text is None or len(text) <= _SHORT else _text(text, MAX_MESSAGE)
 
 
 def _text(text: str, limit: int) -> bytes:
