@@ -4,9 +4,9 @@ A kind stop closes the socket, answers whoever still asks on an open connection 
 those that stay silent after a moment: a client whose next request meets a closed connection cannot know whether it was
 read, and few repeat a POST. Then running requests finish within the grace, and the application stops.
 
-uvicorn's protocol parses requests and runs the application; answers go out by ours (`Cycle`, `Connected`): the head
-with the beginning of the body in one write, looked at as a whole instead of name by name and value by value, and one
-timer per connection instead of one per answer.
+uvicorn's protocol parses requests; ours (`Connected`) begins them, and answers go out by our `Cycle`: the head with the
+beginning of the body in one write, looked at as a whole instead of name by name and value by value, and one timer per
+connection instead of one per answer.
 """
 
 from __future__ import annotations
