@@ -4,6 +4,8 @@ Law: what the real API refuses is refused: a missing `anthropic-version`, unknow
 white space, odd names of tools, a `tool_use` without its `tool_result` in the next message and the reverse, a thinking
 block whose signature is not ours, an instruction amid the conversation that does not stand between a user's message and
 an answer.
+Models are known by their names, as far as those are Anthropic's: from Opus 4.1 on a `temperature` is refused beside a
+`top_p`, from 4.7 on sampling at anything but its defaults and budgets of thinking are.
 Two API versions are spoken. 2026-10-21, which the official SDK 2 sends, no longer takes `temperature`, `top_p`, `top_k`
 (not even at their defaults), document blocks of the assistant, or citations on text of the user
 (https://platform.claude.com/docs/en/api/migration-2026-10-21); 2023-06-01 still does.
@@ -114,6 +116,8 @@ _json = msgspec.json.Encoder()
 _JSON = "one JSON "
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+#: Named by family and generation, which the captures are: `claude-opus-4-7`; a date may stand for the second number.
+_CLAUDE = re.compile(r"claude-[a-z]+-(\d)(?:-(\d)\b)?")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -139,6 +143,7 @@ def messages(body: bytes, headers: Mapping[bytes, bytes], *, count: bool) -> Ask
     _check_turns(request.messages)
     if version == NEW_VERSION:
         _check_new_version(request)
+    _check_model(request)
     tools = [Tool(tool.name, tool.input_schema or {}) for tool in request.tools or () if tool.input_schema is not None]
     system = request.system
     texts = [] if system is None else [system if isinstance(system, str) else "".join(b.text or "" for b in system)]
@@ -163,6 +168,28 @@ def messages(body: bytes, headers: Mapping[bytes, bytes], *, count: bool) -> Ask
     if isinstance(request, MessagesRequest):
         _add_options(ask, request)
     return ask
+
+
+def _check_model(request: CountRequest) -> None:
+    """Refuse what a model of this name refuses."""
+    named = _CLAUDE.search(request.model)
+    if named is None:
+        return
+    generation = (int(named[1]), int(named[2] or 0))
+    thinking = request.thinking
+    if generation >= (4, 7) and thinking and thinking.type == "enabled":
+        raise invalid(
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.'
+        )
+    if not isinstance(request, MessagesRequest):
+        return
+    if generation >= (4, 7):
+        for name, default in (("temperature", 1), ("top_p", 1), ("top_k", None)):
+            if getattr(request, name) not in (None, default):
+                raise invalid(f"`{name}` is deprecated for this model.")
+    elif generation >= (4, 1) and request.temperature is not None and request.top_p is not None:
+        raise invalid("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
 
 
 def _check_new_version(request: CountRequest) -> None:

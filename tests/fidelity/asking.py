@@ -39,6 +39,7 @@ def gc(**config: object) -> Json:
     return g(generationConfig=config)
 
 
+_BY_TABLE = "the longest thinking that stays within it, by Google's table of words and tokens"
 _NO_PENALTIES = Gap("Anthropic's API has no penalties.", ("frequency_penalty", "presence_penalty"))
 _NO_LOGPROBS = Gap("Anthropic's API tells no token probabilities.", ("logprobs", "top_logprobs"))
 _NO_N = Gap("Anthropic's API gives one answer to a request.", ("n",))
@@ -62,6 +63,34 @@ SAMPLING = [
             "anthropic": at("temperature", 0.25),
             "gemini": at("generationConfig.temperature", 0.25),
         },
+        older=True,
+    ),
+    Feature(
+        "temperature, of the newest models",
+        {"openai": o(temperature=0.25), "anthropic": a(temperature=0.25), "gemini": gc(temperature=0.25)},
+        {
+            "openai": at("temperature", 0.25),
+            "anthropic": at("temperature", 0.25),
+            "gemini": at("generationConfig.temperature", 0.25),
+        },
+        gaps={"anthropic": Gap("From Claude Opus 4.7 on the API refuses sampling at anything but its defaults.")},
+        loose=True,
+    ),
+    Feature(
+        "temperature and top_p",
+        {
+            "openai": o(temperature=0.25, top_p=0.5),
+            "anthropic": a(temperature=0.25, top_p=0.5),
+            "gemini": gc(temperature=0.25, topP=0.5),
+        },
+        {
+            "openai": every(at("temperature", 0.25), at("top_p", 0.5)),
+            "anthropic": every(at("temperature", 0.25), at("top_p", 0.5)),
+            "gemini": every(at("generationConfig.temperature", 0.25), at("generationConfig.topP", 0.5)),
+        },
+        gaps={"anthropic": Gap("From Claude Opus 4.1 on the API takes one of the two; the temperature is kept.")},
+        loose=True,
+        older=True,
     ),
     Feature(
         "temperature above 1",
@@ -75,11 +104,13 @@ SAMPLING = [
             "ask:anthropic": Gap("Anthropic's scale ends at 1."),
             "anthropic": Gap("Anthropic's scale ends at 1; clamping would be another request."),
         },
+        older=True,
     ),
     Feature(
         "top_p",
         {"openai": o(top_p=0.5), "anthropic": a(top_p=0.5), "gemini": gc(topP=0.5)},
         {"openai": at("top_p", 0.5), "anthropic": at("top_p", 0.5), "gemini": at("generationConfig.topP", 0.5)},
+        older=True,
     ),
     Feature(
         "top_k",
@@ -89,6 +120,7 @@ SAMPLING = [
             "ask:openai": Gap("OpenAI's API has no top_k.", ("top_k",)),
             "openai": Gap("OpenAI's API has no top_k.", ("top_k",)),
         },
+        older=True,
     ),
     Feature(
         "penalties",
@@ -306,7 +338,22 @@ THINKING = [
             "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 2048),
         },
         gaps={"ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget"))},
-        notes={"openai": "the longest thinking that stays within it, by Google's table of words and tokens"},
+        notes={"openai": _BY_TABLE},
+        older=True,
+    ),
+    Feature(
+        "reasoning budget (tokens), of the newest models",
+        {"gemini": gc(maxOutputTokens=30000, thinkingConfig={"thinkingBudget": 9000})},
+        {
+            "openai": at("reasoning_effort", "medium"),
+            "anthropic": every(at("output_config.effort", "medium"), at("thinking.type", "adaptive")),
+            "gemini": at("generationConfig.thinkingConfig.thinkingBudget", 9000),
+        },
+        gaps={
+            "ask:openai": Gap("OpenAI's API measures thinking in words.", ("thinking", "thinking_budget")),
+            "ask:anthropic": Gap("From Claude Opus 4.7 on the API refuses budgets of its own callers, too."),
+        },
+        notes={"openai": _BY_TABLE, "anthropic": _BY_TABLE},
     ),
     Feature(
         "reasoning switched off",

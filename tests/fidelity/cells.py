@@ -73,6 +73,8 @@ class Feature:
     #: What is looked for is that something is not said: its probes find it in a plain request, too.
     absence: bool = False
     loose: bool = False
+    #: Asked of a provider's older model, where its newer ones no longer take it.
+    older: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,8 @@ async def _decided(world: World, feature: Feature, ingress: str, provider: str, 
         gap = feature.gaps.get(provider)
         return ("impossible", gap.reason) if gap else ("lost", "no script and no reason")
     ask = feature.ask[ingress]
-    heard = await world.ask(ingress, provider, ask, feature.reply.get(provider) or PLAIN[provider], stream=stream)
+    reply = feature.reply.get(provider) or PLAIN[provider]
+    heard = await world.ask(ingress, provider, ask, reply, stream=stream, older=feature.older)
     is_blocked = feature.blocked and ingress != provider
     if heard.status == 400 and not is_blocked:
         return await _refusal(world, feature, ingress, provider, stream, heard)
@@ -255,11 +258,12 @@ async def _refusal(
     head = f"Not supported by {provider}/"
     if not message.startswith(head) or heard.sent is not None:
         return "lost", f"a 400 that is no refusal: {heard.body[:300]!r}"
-    fields = message.partition(": ")[2].partition(". Leave")[0]
+    fields = message.partition(": ")[2].partition(". ")[0]
     if strangers := [one for one in fields.split(", ") if not _is_of(feature.ask[ingress], ASKED[ingress], one)]:
         return "lost", f"refused {strangers}, which nobody asked for"
     reply = PLAIN[provider] if feature.again else feature.reply.get(provider) or PLAIN[provider]
-    dropped = await world.ask(ingress, provider, feature.ask[ingress], reply, stream=stream, drop=True)
+    asked = feature.ask[ingress]
+    dropped = await world.ask(ingress, provider, asked, reply, stream=stream, drop=True, older=feature.older)
     named = dropped.headers.get("x-steelyard-dropped-params", "")
     if dropped.status == 200 and sorted(named.split(",")) != sorted(fields.split(", ")):
         return "lost", f"refused {fields}, dropped {named}"

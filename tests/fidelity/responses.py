@@ -156,6 +156,8 @@ ASK: dict[str, Json] = {
     **{name: r(tools=tools()) for name in _AGAIN},
     "proof on a text, back with the next question": r(),
     "temperature": r(temperature=0.25),
+    "temperature, of the newest models": r(temperature=0.25),
+    "temperature and top_p": r(temperature=0.25, top_p=0.5),
     "temperature above 1": r(temperature=1.5),
     "top_p": r(top_p=0.5),
     "logprobs": r(top_logprobs=2, include=["message.output_text.logprobs"]),
@@ -224,6 +226,7 @@ GOT: dict[str, Probe] = {
     "the answer's id": at("id", "own-7"),
 }
 
+_IN_WORDS = Gap("The Responses API measures thinking in words.", ("budget_tokens",))
 _NO_STOP = Gap("The Responses API has no stop sequences.", ("stop", "stop_sequences"))
 _NO_TOOL_MARK = Gap(
     "The Responses API has no mark of failure on what a tool answered; its text says it.", ("is_error",)
@@ -234,7 +237,8 @@ GAPS: dict[str, dict[str, Gap]] = {
         "names of speakers": Gap("The Responses API's messages have no names."),
         "video by data": Gap("The Responses API takes no video.", ("input_video", "video_url")),
         "tool errors": _NO_TOOL_MARK,
-        "reasoning budget (tokens)": Gap("The Responses API measures thinking in words.", ("budget_tokens",)),
+        "reasoning budget (tokens)": _IN_WORDS,
+        "reasoning budget (tokens), of the newest models": _IN_WORDS,
         "web search: not these sites": Gap(
             "The Responses API has no list of sites to leave out.", ("blocked_domains",)
         ),

@@ -108,7 +108,15 @@ class _Deaf(World):
         self._plain = plain
 
     async def ask(
-        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+        self,
+        ingress: str,
+        provider: str,
+        ask: Json,
+        reply: Json,
+        *,
+        stream: bool,
+        drop: bool = False,
+        older: bool = False,
     ) -> Heard:
         return replace(self._plain[ingress, provider], told=b"something else")
 
@@ -120,7 +128,15 @@ class _Stubborn(World):
         """No gateway at all."""
 
     async def ask(
-        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+        self,
+        ingress: str,
+        provider: str,
+        ask: Json,
+        reply: Json,
+        *,
+        stream: bool,
+        drop: bool = False,
+        older: bool = False,
     ) -> Heard:
         if drop:
             return Heard(200, {"x-steelyard-dropped-params": "made_up"}, b"", {}, None, b"", b"")

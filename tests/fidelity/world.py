@@ -27,6 +27,8 @@ from tests.serving import settings_in
 
 #: Names that are of no old generation, so that nothing is left out for a model's age.
 UPSTREAM = {"openai": "gpt-5.5", "anthropic": "claude-sonnet-5", "gemini": "gemini-3-pro"}
+#: The model of a provider that takes what its newer ones no longer do: sampling, and budgets of thinking.
+OLDER = {"anthropic": "claude-haiku-4-5"}
 _PATHS = {
     "openai": "/v1/chat/completions",
     "responses": "/v1/responses",
@@ -94,14 +96,22 @@ class World:
         app.parts.transport.open = self._script.open  # pyright: ignore[reportAttributeAccessIssue]
 
     async def ask(
-        self, ingress: str, provider: str, ask: Json, reply: Json, *, stream: bool, drop: bool = False
+        self,
+        ingress: str,
+        provider: str,
+        ask: Json,
+        reply: Json,
+        *,
+        stream: bool,
+        drop: bool = False,
+        older: bool = False,
     ) -> Heard:
-        """Send a request in the ingress's format to a provider that answers so."""
+        """Send a request in the ingress's format to a provider, to its `older` model if it has one, that answers so."""
         told = streamed(provider, reply) if stream else json.dumps(reply).encode()
         self._script.answer = told
         self._script.sent.clear()
         headers = {"x-steelyard-cache": "off", **({"x-steelyard-drop-params": "true"} if drop else {})}
-        status, answered, body = await self._post(*_addressed(ingress, provider, ask, stream), headers)
+        status, answered, body = await self._post(*_addressed(ingress, _model(provider, older), ask, stream), headers)
         sent = self._script.sent[-1] if self._script.sent else None
         is_stream = answered.get("content-type", "").startswith("text/event-stream")
         try:
@@ -146,9 +156,12 @@ class World:
         return start["status"], answered, b"".join(one.get("body", b"") for one in said[1:])
 
 
-def _addressed(ingress: str, provider: str, ask: Json, stream: bool) -> tuple[str, str, bytes]:
+def _model(provider: str, older: bool) -> str:
+    return f"{provider}/{OLDER.get(provider, UPSTREAM[provider]) if older else UPSTREAM[provider]}"
+
+
+def _addressed(ingress: str, model: str, ask: Json, stream: bool) -> tuple[str, str, bytes]:
     """Path, query and body of the request."""
-    model = f"{provider}/{UPSTREAM[provider]}"
     if ingress == "gemini":
         verb = "streamGenerateContent" if stream else "generateContent"
         return f"/v1beta/models/{model}:{verb}", "alt=sse" if stream else "", json.dumps(ask).encode()
@@ -185,7 +198,11 @@ def _settings(folder: Path) -> Settings:
             dialect=found[name].dialect,
             base_url=f"http://{name}.invalid",
             api_key=None,
-            models=(ModelSettings(name=UPSTREAM[name], upstream=UPSTREAM[name], price=_FREE),),
+            models=tuple(
+                ModelSettings(name=model, upstream=model, price=_FREE)
+                for model in (UPSTREAM[name], OLDER.get(name))
+                if model is not None
+            ),
             # What is judged is translation: requests for responses are not passed on in their own form; and the models
             # stand for those that give several answers to one call, too.
             profile=replace(found[name].profile, responses=False, single_choice=""),

@@ -18,7 +18,7 @@ from providers.chat import ChatRequest, Json, ResponseFormat
 from providers.dialect import Amends, Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic import models
-from providers.dialects.anthropic.options import options
+from providers.dialects.anthropic.options import options, samples
 from providers.dialects.anthropic.shapes import binds
 from providers.dialects.anthropic.turns import Lost, messages
 
@@ -67,10 +67,20 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     body = _translated(request, target, lost)
     dropped = request.named(lost)
     if dropped and not drop:
-        raise Inexpressible(dropped, "anthropic")
+        raise Inexpressible(dropped, "anthropic", _why(lost, target))
     wanted = _json_wanted(request)
     amends = None if wanted is None else _ANY if wanted.any_json else _OBJECT
     return Call(PATH, _encoder.encode(body), dropped=dropped, amends=amends)
+
+
+def _why(lost: Lost, target: Target) -> str:
+    """What is to be known of sampling, where that is lost: other models of the same provider take it."""
+    sampling = {"temperature", "top_p", "top_k"}.intersection(lost)
+    if sampling and not samples(target):
+        return "This model takes no sampling parameters but their defaults."
+    if "top_p" in sampling:
+        return "This model takes a temperature or a top_p, and not both."
+    return ""
 
 
 def _json_wanted(request: ChatRequest) -> ResponseFormat | None:

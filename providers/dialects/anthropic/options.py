@@ -3,7 +3,8 @@
 What has no honest equivalent here, and why:
 - `temperature` above 1: the scale ends at 1; clamping would be another request.
 - `temperature`, `top_p`, `top_k` when the profile speaks API version 2026-10-21 or later, which removed them for every
-  model. Under 2023-06-01 they are sent: older models take them, newer ones refuse them, and that is theirs to say.
+  model, and of models that refuse them under 2023-06-01 too (`models`). Of both at once, where a model takes one of
+  them, `top_p`. A `temperature` or `top_p` of 1 changes nothing about what is drawn, and is left out there.
 - `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
   penalty of 0 asks for nothing and is left out.
 - `reasoning_effort: minimal`: the scale starts at `low`.
@@ -13,8 +14,8 @@ What has no honest equivalent here, and why:
 
 Thinking: a word becomes `output_config.effort` beside adaptive thinking, because without it several models would not
 think at all; a budget in tokens becomes manual thinking, which needs at least 1,024 and less than `max_tokens`. Models
-before Claude 4.6 know only budgets, which Google's table has for words (`efforts`); newer ones say themselves that they
-know only words.
+before Claude 4.6 know only budgets, which Google's table has for words (`efforts`); those from 4.7 on know only words,
+and a budget alone is the longest thinking that stays within it, by the same table. Beside a word it is lost.
 
 Of tools of which only some may be called, those alone are declared: the API has no such choice, and a tool that is not
 declared is not called.
@@ -38,7 +39,7 @@ from providers.dialect import Target
 from providers.dialects.anthropic import models
 from providers.dialects.anthropic.shapes import closed
 from providers.dialects.anthropic.turns import Lost
-from providers.dialects.efforts import BUDGETS
+from providers.dialects.efforts import BUDGETS, word_within
 from providers.searching import WebSearch
 
 #: The API requires a bound. 4,096 is the smallest maximum among the models it has served with tools (Claude 3), so that
@@ -60,10 +61,12 @@ def options(said: Conversation, target: Target, lost: Lost) -> Json:
     if effort is not None and effort.budget is None and not models.adapts(target.upstream):
         effort, measure = _in_tokens(effort), "reasoning_effort"
     bound = _max_tokens(said, effort, target.max_output)
+    if effort is not None and effort.budget is not None and not models.budgets(target.upstream):
+        effort = _in_words(effort, effort.budget, lost)
     body: Json = {"max_tokens": bound}
     if said.stop:
         body["stop_sequences"] = said.stop
-    _sampling(said, target.profile.anthropic_version < _WITHOUT_SAMPLING, body, lost)
+    _sampling(said, target, body, lost)
     _tools(said, body)
     if said.search is not None:
         _search(said.search, said.tools, body, lost)
@@ -89,6 +92,14 @@ def _in_tokens(effort: Effort) -> Effort:
     return replace(effort, level=None, budget=BUDGETS[effort.level])
 
 
+def _in_words(effort: Effort, budget: int, lost: Lost) -> Effort | None:
+    """A budget as the word for the longest thinking within it; beside a word, or too small for one, it is lost."""
+    if effort.level is None and budget >= _MIN_BUDGET:
+        return replace(effort, level=word_within(budget), budget=None)
+    lost.append("effort.budget")
+    return replace(effort, budget=None) if effort.level is not None else None
+
+
 def _max_tokens(said: Conversation, effort: Effort | None, max_output: int | None) -> int:
     if said.max_tokens is not None:
         return said.max_tokens
@@ -98,15 +109,22 @@ def _max_tokens(said: Conversation, effort: Effort | None, max_output: int | Non
     return DEFAULT_MAX_TOKENS + (budget or 0)
 
 
-def _sampling(said: Conversation, supported: bool, body: Json, lost: Lost) -> None:
-    for name, value, top in (
-        ("temperature", said.temperature, 1.0),
-        ("top_p", said.top_p, None),
-        ("top_k", said.top_k, None),
-    ):
-        if value is None:
-            continue
-        if supported and (top is None or value <= top):
+def samples(target: Target) -> bool:
+    """Whether it takes `temperature`, `top_p` and `top_k`, by its API's version and its name."""
+    return target.profile.anthropic_version < _WITHOUT_SAMPLING and models.samples(target.upstream)
+
+
+def _sampling(said: Conversation, target: Target, body: Json, lost: Lost) -> None:
+    taken = samples(target)
+    asked = {"temperature": said.temperature, "top_p": said.top_p, "top_k": said.top_k}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    is_one_too_many = {"temperature", "top_p"} <= asked.keys() and not models.samples_doubly(target.upstream)
+    if not taken or is_one_too_many:
+        asked = {name: value for name, value in asked.items() if name == "top_k" or value != 1}
+    for name, value in asked.items():
+        too_hot = name == "temperature" and value > 1
+        second = name == "top_p" and is_one_too_many and "temperature" in body
+        if taken and not too_hot and not second:
             body[name] = value
         else:
             lost.append(name)

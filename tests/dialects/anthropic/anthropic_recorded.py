@@ -31,6 +31,8 @@ from providers.sse import Parser
 WIRE = Path(__file__).parent / "wire"
 MODEL = "claude-sonnet-5"
 TARGET = Target("anthropic", MODEL, Profile())
+#: The recorded requests of what newer models refuse.
+_OLDER = {"sampling": "anthropic.claude-sonnet-4-20250514-v1:0", "budget": "claude-sonnet-4-6"}
 #: Parameters of API version 2023-06-01 that 2026-10-21, and with it this SDK, removed.
 UNDECLARED = ("temperature", "top_p", "top_k")
 
@@ -65,13 +67,11 @@ CONVERSATIONS: dict[str, Conversation] = {
             _user(Text("How are you?")),
         ],
         max_tokens=256,
-        temperature=0.5,
-        top_p=0.9,
-        top_k=40,
         stop=["END", "STOP"],
         user="user-7",
         service_tier="default",
     ),
+    "sampling": Conversation([_user(Text("Hello, Claude"))], max_tokens=256, temperature=0.5, top_p=0.9, top_k=40),
     "tools": Conversation(
         [
             _user(Text("Weather in Paris and Rome?")),
@@ -123,6 +123,11 @@ CONVERSATIONS: dict[str, Conversation] = {
     "budget": Conversation([_user(Text("Prove it."))], max_tokens=4096, effort=Effort(budget=2048, show=False)),
     "no_thinking": Conversation([_user(Text("Quick."))], max_tokens=4096, effort=Effort(enabled=False)),
 }
+
+
+def target(case: str) -> Target:
+    """The model that a recorded request was made to."""
+    return Target("anthropic", _OLDER.get(case, MODEL), Profile())
 
 
 def recorded(name: str) -> bytes:

@@ -185,7 +185,7 @@ def test_max_tokens_is_the_callers_then_the_models_then_a_constant(
         (_hi(response_format=ResponseFormat("json_schema")), ("response_format.json_schema",)),
         (_hi(effort=Effort("minimal")), ("reasoning_effort",)),
         (_hi(effort=Effort(budget=1023), max_tokens=2048), ("effort.budget",)),
-        (_hi(effort=Effort(budget=2048), max_tokens=2048), ("effort.budget",)),
+        (_hi(effort=Effort("low", 2048), max_tokens=4096), ("effort.budget",)),
         (_hi(store=True, extra={"logit_bias": Raw(b"{}")}), ("store", "logit_bias")),
         (_hi(seed=1, n=3, temperature=2), ("temperature", "seed", "n")),
     ],
@@ -224,11 +224,12 @@ def test_what_asks_for_nothing_is_left_out() -> None:
 
 
 def test_the_api_version_decides_on_sampling() -> None:
-    newer = replace(TARGET, profile=Profile(anthropic_version="2026-10-21"))
+    older = replace(TARGET, upstream="claude-sonnet-4-0")
+    newer = replace(older, profile=Profile(anthropic_version="2026-10-21"))
     said = _hi(temperature=0.0, top_p=0.5, top_k=1)
     assert _lost(said, newer) == ("temperature", "top_p", "top_k")
-    assert sent(said)["temperature"] == 0
-    assert sent(_hi(), newer) == sent(_hi())
+    assert sent(said, older)["temperature"] == 0
+    assert sent(_hi(), newer) == sent(_hi(), older)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,8 @@ def test_the_api_version_decides_on_sampling() -> None:
         (Effort(), {"type": "adaptive"}, None),
         (Effort("max"), {"type": "adaptive"}, {"effort": "max"}),
         (Effort("low", enabled=False), {"type": "disabled"}, {"effort": "low"}),
-        (Effort("low", 1024), {"type": "enabled", "budget_tokens": 1024}, {"effort": "low"}),
+        (Effort(budget=1024), {"type": "adaptive"}, {"effort": "low"}),
+        (Effort(budget=24575, show=True), {"type": "adaptive", "display": "summarized"}, {"effort": "medium"}),
         (Effort(show=True), {"type": "adaptive", "display": "summarized"}, None),
         (Effort(enabled=False, show=True), {"type": "disabled"}, None),
     ],
@@ -245,6 +247,14 @@ def test_the_api_version_decides_on_sampling() -> None:
 def test_effort_becomes_thinking(effort: Effort, thinking: Any, config: Any) -> None:
     body = sent(_hi(effort=effort, max_tokens=2048))
     assert (body.get("thinking"), body.get("output_config")) == (thinking, config)
+
+
+def test_a_model_that_takes_both_is_given_a_word_and_a_budget() -> None:
+    to = Target("anthropic", "claude-opus-4-6", Profile())
+    body = sent(_hi(effort=Effort("low", 1024), max_tokens=2048), to)
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 1024}
+    assert body["output_config"] == {"effort": "low"}
+    assert _lost(_hi(effort=Effort(budget=2048), max_tokens=2048), to) == ("effort.budget",)
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-4-20250514", "claude-3-7-sonnet-20250219"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from anthropic_recorded import CONVERSATIONS, MODEL, recorded, sent
+from anthropic_recorded import CONVERSATIONS, MODEL, recorded, sent, target
 
 from providers.chat import (
     Conversation,
@@ -167,7 +167,7 @@ def test_unfolding_and_encoding_give_the_body_back(case: str) -> None:
     body = recorded(f"request_{case}.json")
     said = ANTHROPIC.parse(body).conversation()
     assert said.extra == {}
-    assert sent(said) == json.loads(body)
+    assert sent(said, target(case)) == json.loads(body)
 
 
 def test_a_request_is_unfolded_once() -> None:

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from anthropic.types import Message
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from anthropic_recorded import CONVERSATIONS, UNDECLARED, chunks, foreign, names, recorded, sdk, sent
+from anthropic_recorded import CONVERSATIONS, UNDECLARED, chunks, foreign, names, recorded, sdk, sent, target
 from pydantic import TypeAdapter
 from typing_extensions import is_typeddict
 
@@ -55,12 +55,12 @@ def test_we_send_what_the_sdk_sends(case: str) -> None:
     extra = {name: value for name, value in body.items() if name in UNDECLARED}
     sdk(recorded("answer_text.json"), seen=asked).messages.create(**declared, extra_body=extra)
     assert asked[0].url.path == "/v1/messages"
-    assert sent(CONVERSATIONS[case]) == json.loads(asked[0].content) == body
+    assert sent(CONVERSATIONS[case], target(case)) == json.loads(asked[0].content) == body
 
 
 @pytest.mark.parametrize("case", CONVERSATIONS)
 def test_the_sdk_declares_every_field_we_send(case: str) -> None:
-    body = {name: value for name, value in sent(CONVERSATIONS[case]).items() if name not in UNDECLARED}
+    body = {name: value for name, value in sent(CONVERSATIONS[case], target(case)).items() if name not in UNDECLARED}
     assert _declared(body, MessageCreateParamsNonStreaming)
     assert not _declared({**body, "unheard_of": 1}, MessageCreateParamsNonStreaming)
 
@@ -75,7 +75,7 @@ def test_the_api_version_of_the_sdk_has_a_name_we_send_too() -> None:
 
 @pytest.mark.parametrize("case", [case for case in CONVERSATIONS if case not in ("conversation",)])
 def test_the_simulator_understands_what_we_send(case: str) -> None:
-    body = json.dumps(sent(CONVERSATIONS[case])).encode()
+    body = json.dumps(sent(CONVERSATIONS[case], target(case))).encode()
     ask = anthropic_ask.messages(body, {b"anthropic-version": b"2023-06-01"}, count=False)
     assert ask.max_tokens == CONVERSATIONS[case].max_tokens
 
