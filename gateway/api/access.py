@@ -7,8 +7,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
+from gateway.api.crossing import require_own_page
 from gateway.api.ingress import api_key, key_in
-from gateway.governance.keys import Principal, require_admin
+from gateway.governance.keys import ANONYMOUS, Principal, require_admin
 from gateway.parts import Parts
 
 #: How handlers ask for the parts.
@@ -24,13 +25,18 @@ def parts(state: State) -> Parts:
 
 
 def principal_of(connection: Connection) -> Principal:
-    """Who asks. Raises `Unauthorized`."""
+    """Who asks. Raises `Unauthorized`, and `Forbidden` where a web page of another site may have asked."""
     gateway: Parts = connection.app.state["parts"]
     scope = connection.scope
-    key = api_key(dict(scope["headers"]))
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    key = api_key(headers)
     if key is None and scope["path"].startswith(_KEY_IN_QUERY):
         key = key_in(scope["query_string"])
-    return gateway.principals.find(key)
+    principal = gateway.principals.find(key)
+    # Nothing but a POST is sent without asking first and does anything.
+    if principal.name == ANONYMOUS and scope["type"] == "http" and scope["method"] == "POST":
+        require_own_page(headers)
+    return principal
 
 
 def caller(connection: Connection, _handler: BaseRouteHandler) -> None:

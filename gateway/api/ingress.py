@@ -16,13 +16,14 @@ from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
 from gateway.api import native, preferences, wire
+from gateway.api.crossing import require_own_page
 from gateway.api.faults import ErrorShape, defect, retry_after
 from gateway.asking import Ask
 from gateway.caching import Kept
 from gateway.comparing import Comparing
 from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod, of_invalid
 from gateway.exchange import Exchange, Preferences
-from gateway.governance.keys import Principal, Principals
+from gateway.governance.keys import ANONYMOUS, Principal, Principals
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline, Streamed
 from gateway.responses import Responses
@@ -121,6 +122,8 @@ class Ingress:
             if key is None and surface.key_in_query:
                 key = key_in(scope["query_string"])
             principal = self._principals.find(key)
+            if principal.name == ANONYMOUS:
+                require_own_page(headers)
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
             opened = _open(surface, request_id, now, began, principal, wishes)

@@ -1,0 +1,37 @@
+"""Web pages of other sites, which must not spend the money of a gateway that asks nobody for a key.
+
+A browser sends a page's POST to any address it can reach, `localhost` included, without asking first, as long as the
+request is one that a form could make: by its content type, and without a header of the page's own. The page does not
+see the answer, but it has been paid for. Anything else the browser asks about beforehand (a preflight, `OPTIONS`), which
+no address of the gateway grants: what arrives as JSON, or with a key, was sent by no foreign page. So the one kind alone
+is refused, and pages whose own server, or a development proxy, hands on JSON with their `Origin` are served as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.errors import Forbidden
+
+#: What a page may send anywhere without asking first ("CORS-safelisted request-header", https://fetch.spec.whatwg.org);
+#: a body without a type is one of them.
+_UNASKED = frozenset({b"", b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data"})
+#: Headers that hold a key, which no page may send without asking first.
+_KEYS = (b"authorization", b"x-api-key", b"x-goog-api-key")
+
+
+def require_own_page(headers: Mapping[bytes, bytes]) -> None:
+    """Raise `Forbidden` for what a page of another site may have sent, of a caller who needed no key."""
+    origin = headers.get(b"origin")
+    if origin is None or headers.get(b"content-type", b"").partition(b";")[0].strip().lower() not in _UNASKED:
+        return
+    if any(name in headers for name in _KEYS):
+        return
+    # A sandboxed page's origin is `null`, which is nobody's.
+    if origin.partition(b"://")[2].lower() == headers.get(b"host", b"").lower() != b"":
+        return
+    raise Forbidden(
+        f"A web page of {origin.decode('latin-1')[:200]!r} asked without a key, as any page could, at your expense. Send "
+        "'content-type: application/json' from a server of yours, or set a key (STEELYARD_API_KEYS) and send it.",
+        code="cross_site_request",
+    )
