@@ -15,7 +15,7 @@ from gateway.amended import Amended
 from gateway.calls import Answer, Chat, Opened
 from gateway.catalog import COMPLETIONS, Deployment
 from providers import client
-from providers.chat import ChatRequest, Usage, total
+from providers.chat import ChatReply, ChatRequest, Usage, total
 from providers.dialect import Call, Inexpressible
 from providers.dialects import OPENAI
 from providers.dialects.completions import joined
@@ -65,12 +65,11 @@ class Completion(Chat):
             reply = OPENAI.decode_completion(received.body)
             finish = reply.choices[0].finish_reason
             return Answer(received.body, reply.usage, finish, call.dropped, received.headers, reply)
-        dialect = deployment.dialect
         if not self.others:
             return await super().whole(transport, deployment, call, deadline, created=created)
         calls = self._calls(deployment)
         received = await _together(transport, deployment, calls, deadline)
-        replies = [self.decoded(dialect, one, told.body) for one, told in zip(calls, received, strict=True)]
+        replies = self._all_decoded(deployment, calls, [told.body for told in received])
         for one, reply in zip(calls, replies, strict=True):
             # More than asked for would be taken for the next prompt's.
             reply.choices = reply.choices[: one.choices]
@@ -78,6 +77,18 @@ class Completion(Chat):
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
         return Answer(self.form.render(reply), reply.usage, finish, call.dropped, received[-1].headers, reply)
+
+    def _all_decoded(self, deployment: Deployment, calls: list[Call], bodies: list[bytes]) -> list[ChatReply]:
+        """The answers, in order. Raises the `Fault` of the first that is none, with what all the others cost."""
+        replies: list[ChatReply] = []
+        for at, (call, body) in enumerate(zip(calls, bodies, strict=True)):
+            try:
+                replies.append(self.decoded(deployment.dialect, call, body))
+            except Fault as fault:
+                others = _usages(deployment, [*bodies[:at], *bodies[at + 1 :]])
+                fault.spent = total([*others, fault.spent or Usage()])
+                raise
+        return replies
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""

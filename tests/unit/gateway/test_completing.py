@@ -52,6 +52,20 @@ async def test_so_is_it_when_nobody_answers_all() -> None:
 
 
 @paused
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_so_are_the_others_when_one_is_no_answer(place: int) -> None:
+    world = World([deployment("a/m"), deployment("b/m", priority=1)], policy=RetryPolicy(rounds=0))
+    answers = [reply(), reply(), reply()]
+    answers[place] = Answer(b"rubbish")
+    world.upstreams.on("a", *answers)
+    world.upstreams.on("b", reply())
+    await world.pipeline.reply(ask(world))
+    closed = world.only()
+    assert [one.usage for one in closed.attempts] == [Usage(20, 10), Usage(30, 15)]
+    assert world.booked == [pytest.approx(5 * COST)]
+
+
+@paused
 async def test_streams_follow_one_another_and_each_is_closed_before_the_next() -> None:
     world = World()
     open_at_once: list[int] = []
