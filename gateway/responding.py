@@ -9,6 +9,7 @@ from msgspec import field
 
 from gateway.calls import Answer, Chat, Opened, paid
 from gateway.catalog import Deployment
+from gateway.metering import estimated
 from providers import client
 from providers.chat import Json
 from providers.dialect import Amends, Call
@@ -47,6 +48,9 @@ class Responding(Chat):
             return await super().whole(transport, deployment, call, deadline, created=created)
         received = await client.send(transport, deployment.endpoint, NATIVE, call, deadline=deadline)
         told, reply = decode(received.body)
+        if told.get("usage") is None:
+            # Some servers do not count; the estimate is better than a price of nothing.
+            reply.usage = estimated(self.request.input_tokens, reply)
         if (check := self.check(call)) is not None:
             with paid(reply.usage):
                 judge(told, check)

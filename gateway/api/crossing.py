@@ -2,9 +2,9 @@
 
 A browser sends a page's POST to any address it can reach, `localhost` included, without asking first, as long as the
 request is one that a form could make: by its content type, and without a header of the page's own. The page does not
-see the answer, but it has been paid for. Anything else the browser asks about beforehand (a preflight, `OPTIONS`), which
-no address of the gateway grants: what arrives as JSON, or with a key, was sent by no foreign page. So the one kind alone
-is refused, and pages whose own server, or a development proxy, hands on JSON with their `Origin` are served as ever.
+see the answer, but it has been paid for. Anything else the browser asks about beforehand (a preflight, `OPTIONS`), and
+no address of the gateway grants it: what arrives as JSON, or with a key, was sent by no foreign page. So the one kind
+alone is refused, and pages whose own server, or a development proxy, hands on JSON with their `Origin` are served.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def require_own_page(headers: Mapping[bytes, bytes]) -> None:
     if origin.partition(b"://")[2].lower() == headers.get(b"host", b"").lower() != b"":
         return
     raise Forbidden(
-        f"A web page of {origin.decode('latin-1')[:200]!r} asked without a key, as any page could, at your expense. Send "
-        "'content-type: application/json' from a server of yours, or set a key (STEELYARD_API_KEYS) and send it.",
+        f"A web page of {origin.decode('latin-1')[:200]!r} asked without a key, as any page could at your expense. "
+        "Send 'content-type: application/json' from a server of yours, or set a key (STEELYARD_API_KEYS) and send it.",
         code="cross_site_request",
     )

@@ -178,11 +178,26 @@ def test_a_caller_who_hangs_up_ends_the_call_and_keeps_nothing(played: Scripted)
     assert "error" in played.get(f"/v1/responses/{heard.events[0]['response']['id']}")
 
 
-def test_a_stream_that_nobody_counted_is_billed_by_estimate(played: Scripted) -> None:
-    played.script = lambda _name, _body: streaming(response(message("Eight words, or so."), usage=None))
-    row = played.record(played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": True}))
+@both_ways
+def test_what_nobody_counted_is_billed_by_estimate(played: Scripted, streamed: bool) -> None:
+    told = response(message("Eight words, or so."), usage=None)
+    played.script = lambda _name, _body: streaming(told) if streamed else whole(told)
+    row = played.record(played.post("/v1/responses", {"model": MODEL, "input": "Hi", "stream": streamed}))
     assert (row["outcome"], row["output_tokens"]) == ("ok", 5)
-    assert row["cost_usd"] > 0
+    assert row["input_tokens"] > 0
+    assert row["cost_usd"] == pytest.approx(row["input_tokens"] * PRICE.input + 5 * PRICE.output)
+
+
+def test_thoughts_calls_and_refusals_are_estimated_too(played: Scripted) -> None:
+    thought = {"type": "reasoning", "id": "rs_a", "summary": [{"type": "summary_text", "text": "x" * 40}]}
+    plain = {"type": "reasoning", "id": "rs_b", "content": [{"type": "reasoning_text", "text": "x" * 40}]}
+    call = {"type": "function_call", "id": "fc_a", "call_id": "c", "name": "f", "arguments": '{"a":"xx"}' * 4}
+    custom = {"type": "custom_tool_call", "id": "ct_a", "call_id": "d", "name": "g", "input": "x" * 40}
+    refusal = {**message(""), "content": [{"type": "refusal", "refusal": "x" * 40}]}
+    told = response(thought, plain, call, custom, refusal)
+    del told["usage"]
+    played.script = lambda _name, _body: whole(told)
+    assert played.record(played.post("/v1/responses", {"model": MODEL, "input": "Hi"}))["output_tokens"] == 50
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,8 @@ class _Item(Struct):
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    #: Of a call of a `custom` tool a text.
+    input: Any = None
     phase: str | None = None
     content: list[dict[str, Any]] | None = None
     summary: list[dict[str, Any]] | None = None
@@ -220,17 +222,19 @@ def judge(told: Json, check: Check) -> None:
 
 
 def _parts(response: Response) -> list[Part]:
-    """What was said, as far as a judge reads it."""
+    """What was said, as far as a judge reads it, or an estimate of its tokens counts it."""
     parts: list[Part] = []
     for item in response.output or ():
         if item.type == "reasoning":
-            parts.append(Reasoning("".join(str(one.get("text", "")) for one in item.summary or ())))
+            thoughts = [*(item.summary or ()), *(item.content or ())]
+            parts.append(Reasoning("".join(str(one.get("text", "")) for one in thoughts)))
         elif item.type == "message":
             for part in item.content or ():
                 refusal = part.get("refusal")
                 parts.append(Text(str(part.get("text", ""))) if refusal is None else RefusalText(str(refusal)))
         else:
-            parts.append(ToolCall(item.call_id or item.id or "", item.name or item.type, item.arguments or ""))
+            given = item.arguments or (item.input if isinstance(item.input, str) else "")
+            parts.append(ToolCall(item.call_id or item.id or "", item.name or item.type, given))
     return parts
 
 
