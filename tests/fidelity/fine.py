@@ -409,9 +409,10 @@ CALLING = [
         gaps={
             "ask:anthropic": Gap("Anthropic's tools take JSON objects.", ("custom",)),
             "ask:gemini": Gap("Gemini's functions take JSON objects.", ("custom",)),
-            "anthropic": Gap("Anthropic's tools take JSON objects.", ("custom",)),
-            "gemini": Gap("Gemini's functions take JSON objects.", ("custom",)),
+            "anthropic": Gap("Anthropic's tools take JSON objects.", ("custom",), but=("responses",)),
+            "gemini": Gap("Gemini's functions take JSON objects.", ("custom",), but=("responses",)),
         },
+        notes=dict.fromkeys(("anthropic", "gemini"), "a function of one text, `input`, stands for it"),
     ),
     Feature(
         "a call without arguments",

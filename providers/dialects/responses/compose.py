@@ -42,6 +42,7 @@ from providers.chat import (
     UsageReport,
 )
 from providers.dialects.openai.reply import rendered_signature
+from providers.dialects.responses import custom
 from providers.dialects.responses.items import seal
 from providers.errors import Garbled
 
@@ -67,6 +68,7 @@ _KINDS = {
 #: Where a part stands → how its own events are called.
 PARTS = {"content": "response.content_part", "summary": "response.reasoning_summary_part"}
 
+_CUSTOM, _INPUT = "custom_tool_call", "response.custom_tool_call_input"
 _COMPLETED = frozenset({None, "stop", "tool_calls"})
 _INCOMPLETE = {"length": "max_output_tokens"}
 
@@ -85,8 +87,9 @@ class _Open(Struct):
 class Composer:
     """Writes the items of one answer; only its first choice, since this API has no others."""
 
-    def __init__(self, identity: str) -> None:
-        """Ids of items are made of `identity` and their place."""
+    def __init__(self, identity: str, customs: frozenset[str]) -> None:
+        """Ids of items are made of `identity` and their place; tools of the names `customs` take free text."""
+        self._customs = customs
         self.output: list[Json] = []
         self.usage: Usage | None = None
         self.finish: str | None = None
@@ -193,13 +196,14 @@ class Composer:
         writing = self._open
         if chunk.index > self._calls:
             self._calls = chunk.index
+            takes_text = chunk.name in self._customs
             item: Json = {
-                "id": self._id("fc"),
-                "type": "function_call",
+                "id": self._id("ctc" if takes_text else "fc"),
+                "type": _CUSTOM if takes_text else "function_call",
                 "status": "in_progress",
                 "call_id": chunk.id or "",
                 "name": chunk.name or "",
-                "arguments": "",
+                "input" if takes_text else "arguments": "",
                 **rendered_signature(chunk.signature),
             }
             events, writing = self._begun(item)
@@ -208,6 +212,8 @@ class Composer:
             raise Garbled("The provider's stream goes on with a tool call after it began another.")
         if chunk.arguments:
             writing.pieces.append(chunk.arguments)
+            if writing.item["type"] == _CUSTOM:
+                return events
             place = {"item_id": writing.item["id"], "output_index": writing.index}
             events.append({"type": "response.function_call_arguments.delta", **place, "delta": chunk.arguments})
         return events
@@ -267,6 +273,11 @@ class Composer:
             item["arguments"] = "".join(writing.pieces) or ("{}" if done else "")
             told = {"name": item.get("name"), "arguments": item["arguments"]}
             events.append({"type": "response.function_call_arguments.done", **place, **told})
+        elif item.get("type") == _CUSTOM and writing.call >= 0:
+            # Of one that was cut off, what was written is not known to be the tool's text.
+            item["input"] = given = custom.text("".join(writing.pieces)) if done else ""
+            events += [{"type": f"{_INPUT}.delta", **place, "delta": given}] if given else []
+            events.append({"type": f"{_INPUT}.done", **place, "input": given})
         else:
             events += _part_done(writing)
         if "status" in item or not done:

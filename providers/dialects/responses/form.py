@@ -14,6 +14,7 @@ from msgspec import Raw
 from providers.amending import Check
 from providers.chat import ChatChunk, ChatReply, ChatRequest, Cited, Json
 from providers.dialects.openai.shapes import ABSENT
+from providers.dialects.responses import custom
 from providers.dialects.responses.compose import Composer, Events, status_of, told_usage
 from providers.dialects.responses.native import Adopting
 from providers.dialects.responses.parse import Asked
@@ -66,9 +67,13 @@ class Form:
         """The response's id."""
         return f"resp_{self.identity}"
 
+    def composer(self) -> Composer:
+        """What writes the items of this response."""
+        return Composer(self.identity, custom.names(self._asked.request.tools))
+
     def render(self, reply: ChatReply) -> bytes:
         """A complete answer."""
-        composer = Composer(self.identity)
+        composer = self.composer()
         choice = reply.choices[0] if reply.choices else None
         for at, part in enumerate(choice.parts if choice else ()):
             composer.part(part, at)
@@ -160,7 +165,7 @@ class _Stream(Writing):
         """Nothing said yet."""
         super().__init__()
         self._form = form
-        self.composer = Composer(form.identity)
+        self.composer = form.composer()
 
     def encode(self, chunk: ChatChunk) -> bytes:
         """The events one chunk stands for. The first chunk opens the response."""

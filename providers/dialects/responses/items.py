@@ -22,8 +22,10 @@ from providers.chat import Turn
 from providers.dialect import InvalidRequest
 from providers.dialects import wire
 from providers.dialects.openai.unfold import call_signature, data_url, document
+from providers.dialects.responses import custom
 from providers.dialects.responses.shapes import (
     ITEMS,
+    CustomCall,
     FunctionCall,
     FunctionOutput,
     Item,
@@ -42,7 +44,14 @@ _LONGEST_ID = 200
 #: How sealed thoughts begin, so that ours are told from anybody else's.
 SEAL = "steelyard."
 #: How ids of given items begin.
-_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "reasoning": "rs",
+}
 
 
 class Sealed(Struct, array_like=True):
@@ -130,12 +139,12 @@ def read(raw: Raw, path: str) -> Item | None:
     try:
         kind = kind_decoder.decode(raw).type or "message"
         decoder = ITEMS.get(kind)
-        item: Item | None = decoder.decode(raw) if decoder else None
+        item: Item | CustomCall | None = decoder.decode(raw) if decoder else None
     except msgspec.ValidationError as exc:
         raise _placed(wire.invalid(exc), path) from exc
     except UnicodeDecodeError as exc:
         raise InvalidRequest(f"The request body is not valid JSON: {exc}.", code="invalid_json") from exc
-    return item
+    return custom.call(item) if isinstance(item, CustomCall) else item
 
 
 def _placed(error: InvalidRequest, path: str) -> InvalidRequest:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from providers.dialects.openai.leftover import Kinds, names, walk
+from providers.dialects.responses.custom import CALLED
 from providers.dialects.responses.shapes import SEARCHES, Json
 from providers.dialects.wire import read_request
 from providers.searching import PLACE
@@ -67,6 +68,11 @@ _ITEMS = [
                 caller=Kinds("type", {"direct": names("type")}),
                 output=_OUTPUT,
             ),
+            "custom_tool_call": names(
+                *("type", "id", "status", "call_id", "name", "input"),
+                extra_content=names(google=names("thought_signature")),
+            ),
+            "custom_tool_call_output": names("type", "id", "status", "call_id", "name", output=_OUTPUT),
             "reasoning": names("type", "id", "status", "summary", "content", "encrypted_content"),
             "image_generation_call": names(
                 *("type", "id", "status", "result", "output_format"),
@@ -95,6 +101,7 @@ _SHAPE = names(
             "type",
             {
                 "function": names("type", "name", "description", "parameters", "strict"),
+                "custom": names("type", "name", "description", format=Kinds("type", {"text": names("type")})),
                 **dict.fromkeys(
                     SEARCHES,
                     names(
@@ -109,8 +116,8 @@ _SHAPE = names(
     tool_choice=Kinds(
         "type",
         {
-            "function": names("type", "name"),
-            "allowed_tools": names("type", "mode", tools=[Kinds("type", {"function": names("type", "name")})]),
+            **dict.fromkeys(CALLED, names("type", "name")),
+            "allowed_tools": names("type", "mode", tools=[Kinds("type", dict.fromkeys(CALLED, names("type", "name")))]),
         },
     ),
     text=names(format=_FORMATS),

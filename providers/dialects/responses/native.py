@@ -30,6 +30,7 @@ from providers.chat import Json
 from providers.dialect import Call, Inexpressible, Target
 from providers.dialects.openai.shapes import NULL
 from providers.dialects.proofs import is_labelled
+from providers.dialects.responses import custom
 from providers.dialects.responses.items import SEAL, in_place
 from providers.dialects.responses.parse import Asked
 from providers.dialects.wire import fields
@@ -128,6 +129,8 @@ class Adopting:
         """Name the response by `identity`; it is this provider's."""
         given = asked.request
         self.identity = identity
+        #: Tools that take free text: somebody without them may have to go on.
+        self.customs = custom.names(given.tools)
         self._provider = provider
         self._told: Json = {
             "id": f"resp_{identity}",

@@ -25,7 +25,7 @@ from providers.dialects import wire
 from providers.dialects.openai.parse import SAFETY
 from providers.dialects.openai.shapes import ABSENT, NULL
 from providers.dialects.openai.unfold import KINDS, mode_of
-from providers.dialects.responses import items
+from providers.dialects.responses import custom, items
 from providers.dialects.responses.leftover import LOGPROBS, leftover
 from providers.dialects.responses.shapes import (
     SEARCHES,
@@ -101,7 +101,7 @@ def parse(body: bytes) -> Asked:
     for at, tool in enumerate(request.tools or ()):
         _check_tool(tool, at)
     choice = request.tool_choice
-    if isinstance(choice, Choice) and choice.type == "function" and choice.name is None:
+    if isinstance(choice, Choice) and choice.type in custom.CALLED and choice.name is None:
         raise _missing("tool_choice.name")
     _check_format(request.text.format if request.text else None)
     said = request.input
@@ -118,7 +118,7 @@ def _missing(path: str) -> InvalidRequest:
 
 
 def _check_tool(tool: Tool, at: int) -> None:
-    if tool.type != "function":
+    if tool.type not in custom.CALLED:
         return
     if tool.name is None:
         raise _missing(f"tools[{at}].name")
@@ -194,7 +194,7 @@ def _made(
 
 def _needs(request: Request) -> set[str]:
     needs: set[str] = set()
-    if any(tool.type == "function" for tool in request.tools or ()):
+    if any(tool.type in custom.CALLED for tool in request.tools or ()):
         needs.add("tools")
     if request.text and request.text.format and request.text.format.type == "json_schema":
         needs.add("json_schema")
@@ -214,7 +214,7 @@ def _unfold(asked: Asked, said: list[Item], calls: Mapping[str, str], unsaid: Se
     wants_logprobs = LOGPROBS in (request.include or ()) or bool(request.top_logprobs)
     return Conversation(
         turns=turns,
-        tools=[_tool(tool) for tool in request.tools or () if tool.type == "function"],
+        tools=[_tool(tool) for tool in request.tools or () if tool.type in custom.CALLED],
         search=_search(request.tools or (), extra),
         tool_choice=_choice(request.tool_choice, extra),
         parallel_tool_calls=request.parallel_tool_calls,
@@ -266,6 +266,8 @@ def _search(tools: Sequence[Tool], extra: dict[str, Raw]) -> WebSearch | None:
 
 
 def _tool(tool: Tool) -> ChatTool:
+    if tool.type == "custom":
+        return custom.function(tool)
     parameters = None if bytes(tool.parameters) == NULL else _object.decode(tool.parameters)
     return ChatTool(tool.name or "", tool.description, parameters, tool.strict)
 
@@ -278,7 +280,7 @@ def _choice(choice: str | Choice | None, extra: dict[str, Raw]) -> ToolChoice | 
     if choice.type == "allowed_tools":
         # Those of another kind are in `extra`.
         return ToolChoice(choice.mode, allowed=[tool.name for tool in choice.tools if tool.name is not None])
-    return ToolChoice("named", choice.name) if choice.type == "function" else None
+    return ToolChoice("named", choice.name) if choice.type in custom.CALLED else None
 
 
 def _format(wanted: Format | None) -> ResponseFormat | None:

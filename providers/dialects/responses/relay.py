@@ -156,7 +156,7 @@ class Relay(Writing):
     def _go_on(self) -> Composer:
         """What writes the rest."""
         if self._composer is None:
-            composer = self._composer = Composer(self._adopting.identity)
+            composer = self._composer = Composer(self._adopting.identity, self._adopting.customs)
             item = self._open_item()
             composer.output = [self._items[place] for place in sorted(self._items) if self._items[place] is not item]
             if item is not None:

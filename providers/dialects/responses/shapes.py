@@ -51,6 +51,15 @@ class FunctionCall(Struct):
     extra_content: ExtraContent | None = None
 
 
+class CustomCall(Struct):
+    """A call of a tool that takes free text."""
+
+    call_id: str
+    name: str
+    input: str
+    extra_content: ExtraContent | None = None
+
+
 class FunctionOutput(Struct):
     """What the caller's tool answered."""
 
@@ -106,7 +115,7 @@ class Filters(Struct):
 
 
 class Tool(Struct):
-    """A function the model may call, or a built-in tool."""
+    """A function the model may call, a tool that takes free text, or a built-in one."""
 
     type: str
     name: str | None = None
@@ -186,6 +195,8 @@ ITEMS: dict[str, msgspec.json.Decoder[Any]] = {
     "message": msgspec.json.Decoder(Message),
     "function_call": msgspec.json.Decoder(FunctionCall),
     "function_call_output": msgspec.json.Decoder(FunctionOutput),
+    "custom_tool_call": msgspec.json.Decoder(CustomCall),
+    "custom_tool_call_output": msgspec.json.Decoder(FunctionOutput),
     "reasoning": msgspec.json.Decoder(Thought),
     "image_generation_call": msgspec.json.Decoder(Picture),
     "item_reference": msgspec.json.Decoder(Reference),
