@@ -93,8 +93,7 @@ def test_the_result_goes_back_as_a_functions(played: Scripted, provider: str, st
         assert "7 rows" in sent
         # Chat completions have arguments as text in text.
         assert QUERY.replace('"', '\\"') in sent.replace('\\\\\\"', '\\"')
-    listed = heard.json["previous_response_id"] if stored else None
-    assert listed == (first["id"] if stored else None)
+        assert heard.json["previous_response_id"] == (first["id"] if stored else None)
 
 
 def test_what_is_no_such_object_is_told_as_it_was_written(played: Scripted) -> None:
