@@ -117,7 +117,7 @@ _JSON = "one JSON "
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
 #: Named by family and generation, which the captures are: `claude-opus-4-7`; a date may stand for the second number.
-_CLAUDE = re.compile(r"claude-[a-z]+-(\d)(?:-(\d)\b)?")
+_CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d)(?:-(\d)\b)?")
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -188,8 +188,20 @@ def _check_model(request: CountRequest) -> None:
         for name, default in (("temperature", 1), ("top_p", 1), ("top_k", None)):
             if getattr(request, name) not in (None, default):
                 raise invalid(f"`{name}` is deprecated for this model.")
-    elif generation >= (4, 1) and request.temperature is not None and request.top_p is not None:
+    if thinking and thinking.type in ("enabled", "adaptive"):
+        _check_thinking_alone(request)
+    if (4, 1) <= generation < (4, 7) and request.temperature is not None and request.top_p is not None:
         raise invalid("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+
+
+def _check_thinking_alone(request: MessagesRequest) -> None:
+    """Refuse sampling that no Claude takes while it thinks."""
+    if request.temperature not in (None, 1):
+        raise invalid("`temperature` may only be set to 1 when thinking is enabled.")
+    if request.top_p is not None and request.top_p < 0.95:
+        raise invalid("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")
+    if request.top_k is not None:
+        raise invalid("`top_k` must be unset when thinking is enabled.")
 
 
 def _check_new_version(request: CountRequest) -> None:

@@ -18,7 +18,7 @@ from providers.chat import ChatRequest, Json, ResponseFormat
 from providers.dialect import Amends, Call, Fit, Inexpressible, Limits, Target
 from providers.dialects import limits, proofs, wire
 from providers.dialects.anthropic import models
-from providers.dialects.anthropic.options import options, samples
+from providers.dialects.anthropic.options import options, samples, thinks
 from providers.dialects.anthropic.shapes import binds
 from providers.dialects.anthropic.turns import Lost, messages
 
@@ -67,19 +67,21 @@ def encode(request: ChatRequest, target: Target, *, drop: bool) -> Call:
     body = _translated(request, target, lost)
     dropped = request.named(lost)
     if dropped and not drop:
-        raise Inexpressible(dropped, "anthropic", _why(lost, target))
+        raise Inexpressible(dropped, "anthropic", _why(lost, target, thinking=thinks(body)))
     wanted = _json_wanted(request)
     amends = None if wanted is None else _ANY if wanted.any_json else _OBJECT
     return Call(PATH, _encoder.encode(body), dropped=dropped, amends=amends)
 
 
-def _why(lost: Lost, target: Target) -> str:
+def _why(lost: Lost, target: Target, *, thinking: bool) -> str:
     """What is to be known of sampling, where that is lost: other models of the same provider take it."""
     sampling = {"temperature", "top_p", "top_k"}.intersection(lost)
     if sampling and not samples(target):
         return "This model takes no sampling parameters but their defaults."
+    if sampling and thinking:
+        return "This model takes no such sampling while it thinks."
     if "top_p" in sampling:
-        return "This model takes a temperature or a top_p, and not both."
+        return "This model takes a temperature or a top_p, not both."
     return ""
 
 

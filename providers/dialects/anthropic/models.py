@@ -14,8 +14,8 @@ _SYSTEM_FIRST = re.compile(_BEFORE + r"(?:sonnet|haiku)-4|opus-4(?:-[0-7]\b|-\d{
 
 #: Claude 2 to 4.6.
 _SAMPLED = re.compile(_BEFORE + r"(?:opus|sonnet|haiku)-4(?:-[0-6]\b|-\d{8}|@|$))")
-#: A name of Anthropic's own, with a family and a generation; any other may be another's model behind the same API.
-_NAMED = re.compile(r"claude-[a-z]+-\d")
+#: A name of Anthropic's own, with a generation; any other may be another's model behind the same API.
+_NAMED = re.compile(r"claude-(?:[a-z]+-)?\d")
 
 
 def prefills(model: str) -> bool:
@@ -55,6 +55,14 @@ def samples_doubly(model: str) -> bool:
     Newer ones refuse both with a 400: `temperature` and `top_p` cannot both be specified for this model.
     """
     return _NAMED.search(model) is None or _SHAPELESS.search(model) is not None
+
+
+def samples_thinking(model: str) -> bool:
+    """Whether it takes any `temperature`, `top_p` and `top_k` while it thinks ("Extended thinking": no Claude does).
+
+    They refuse with a 400 a temperature but 1, a `top_p` below 0.95 and any `top_k`.
+    """
+    return _NAMED.search(model) is None
 
 
 def budgets(model: str) -> bool:

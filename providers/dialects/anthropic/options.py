@@ -4,7 +4,8 @@ What has no honest equivalent here, and why:
 - `temperature` above 1: the scale ends at 1; clamping would be another request.
 - `temperature`, `top_p`, `top_k` when the profile speaks API version 2026-10-21 or later, which removed them for every
   model, and of models that refuse them under 2023-06-01 too (`models`). Of both at once, where a model takes one of
-  them, `top_p`. A `temperature` or `top_p` of 1 changes nothing about what is drawn, and is left out there.
+  them, `top_p`. A `temperature` or `top_p` of 1 changes nothing about what is drawn, and is left out there. Beside
+  thinking no Claude takes a `temperature` but 1, a `top_p` below 0.95 or a `top_k`.
 - `seed`, `frequency_penalty`, `presence_penalty`, `logprobs`, `top_logprobs`, `n` above 1: there are no such fields. A
   penalty of 0 asks for nothing and is left out.
 - `reasoning_effort: minimal`: the scale starts at `low`.
@@ -48,6 +49,9 @@ DEFAULT_MAX_TOKENS = 4096
 #: The first API version without `temperature`, `top_p` and `top_k`. Versions are dates, so they compare as text.
 _WITHOUT_SAMPLING = "2026-10-21"
 _MIN_BUDGET = 1024
+_THINKS = ("enabled", "adaptive")
+#: Of a Claude that thinks ("Extended thinking").
+_LEAST_TOP_P = 0.95
 _LEVELS = ("low", "medium", "high", "xhigh", "max")
 _TIERS = {"auto": "auto", "default": "standard_only"}
 #: The version that every model with a search takes; the later one runs code to sift what it found.
@@ -66,11 +70,11 @@ def options(said: Conversation, target: Target, lost: Lost) -> Json:
     body: Json = {"max_tokens": bound}
     if said.stop:
         body["stop_sequences"] = said.stop
-    _sampling(said, target, body, lost)
     _tools(said, body)
     if said.search is not None:
         _search(said.search, said.tools, body, lost)
     output_config = _thinking(effort, measure, bound, body, lost) if effort else {}
+    _sampling(said, target, body, lost)
     if shape := _format(said.response_format, lost):
         output_config["format"] = shape
     if output_config:
@@ -114,6 +118,11 @@ def samples(target: Target) -> bool:
     return target.profile.anthropic_version < _WITHOUT_SAMPLING and models.samples(target.upstream)
 
 
+def thinks(body: Json) -> bool:
+    """Whether this body asks the model to think."""
+    return body.get("thinking", {}).get("type") in _THINKS
+
+
 def _sampling(said: Conversation, target: Target, body: Json, lost: Lost) -> None:
     taken = samples(target)
     asked = {"temperature": said.temperature, "top_p": said.top_p, "top_k": said.top_k}
@@ -121,13 +130,19 @@ def _sampling(said: Conversation, target: Target, body: Json, lost: Lost) -> Non
     is_one_too_many = {"temperature", "top_p"} <= asked.keys() and not models.samples_doubly(target.upstream)
     if not taken or is_one_too_many:
         asked = {name: value for name, value in asked.items() if name == "top_k" or value != 1}
+    alone = thinks(body) and not models.samples_thinking(target.upstream)
     for name, value in asked.items():
         too_hot = name == "temperature" and value > 1
         second = name == "top_p" and is_one_too_many and "temperature" in body
-        if taken and not too_hot and not second:
+        if taken and not too_hot and not second and (not alone or _beside_thinking(name, value)):
             body[name] = value
         else:
             lost.append(name)
+
+
+def _beside_thinking(name: str, value: float) -> bool:
+    """Whether a Claude that thinks takes this."""
+    return (name == "temperature" and value == 1) or (name == "top_p" and value >= _LEAST_TOP_P)
 
 
 def _missing(said: Conversation, lost: Lost) -> None:

@@ -38,6 +38,7 @@ _MODELS = {
     "kimi-k2": (),
     "sim-claude-large": (),
 }
+_THOUGHT = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
 _EFFORTS = [None, Effort("low"), Effort("high"), Effort(budget=2048), Effort(enabled=False)]
 
 
@@ -87,9 +88,29 @@ def test_defaults_ask_for_nothing_and_stay_out_of_the_way(model: str) -> None:
     assert {name: json.loads(half.body).get(name) for name in _ALL[:2]} == {"temperature": None, "top_p": 0.5}
 
 
+def test_the_reason_is_the_one_there_is() -> None:
+    said = _said(effort=Effort(enabled=False), temperature=0.5, top_p=0.5)
+    with pytest.raises(Inexpressible) as caught:
+        ANTHROPIC.encode(foreign(said), _target("claude-haiku-4-5"), drop=False)
+    assert (caught.value.fields, "not both" in caught.value.why) == (("top_p",), True)
+
+
 def test_a_temperature_too_hot_leaves_the_other_to_be_had() -> None:
     call = ANTHROPIC.encode(foreign(_said(temperature=1.5, top_p=0.5)), _target("claude-haiku-4-5"), drop=True)
     assert (call.dropped, json.loads(call.body)["top_p"]) == (("temperature",), 0.5)
+
+
+@pytest.mark.parametrize("model", ["claude-3-7-sonnet-20250219", "claude-haiku-4-5", "claude-opus-4-6"])
+def test_no_claude_samples_otherwise_while_it_thinks(model: str) -> None:
+    said = _said(effort=Effort(budget=2048), temperature=0.5, top_k=3)
+    with pytest.raises(Inexpressible) as caught:
+        ANTHROPIC.encode(foreign(said), _target(model), drop=False)
+    assert (caught.value.fields, "while it thinks" in caught.value.why) == (("temperature", "top_k"), True)
+    narrow, wide = (_said(effort=Effort(budget=2048), top_p=top_p) for top_p in (0.5, 0.95))
+    assert ANTHROPIC.encode(foreign(narrow), _target(model), drop=True).dropped == ("top_p",)
+    assert json.loads(ANTHROPIC.encode(foreign(wide), _target(model), drop=False).body)["top_p"] == 0.95
+    others = ANTHROPIC.encode(foreign(said), _target("kimi-k2"), drop=False)
+    assert json.loads(others.body)["temperature"] == 0.5
 
 
 def test_a_budget_beside_a_word_is_lost_where_only_words_are_known() -> None:
@@ -108,12 +129,15 @@ def test_a_budget_beside_a_word_is_lost_where_only_words_are_known() -> None:
         ("claude-opus-5-5", {"top_k": 3}, "`top_k` is deprecated"),
         ("claude-opus-4-8", {"thinking": {"type": "enabled", "budget_tokens": 2000}}, "thinking.type.adaptive"),
         ("claude-haiku-4-5-20251001", {"temperature": 0.5, "top_p": 0.9}, "cannot both be specified"),
+        ("claude-haiku-4-5", {"temperature": 0.5, **_THOUGHT}, "may only be set to 1"),
+        ("claude-3-7-sonnet-20250219", {"top_k": 3, **_THOUGHT}, "must be unset"),
+        ("claude-opus-4-6", {"top_p": 0.5, **_THOUGHT}, "greater than or equal to 0.95"),
     ],
 )
 def test_the_simulator_refuses_what_the_api_refuses(model: str, fields: Any, words: str) -> None:
     asked = {"model": model, "max_tokens": 4000, "messages": [{"role": "user", "content": "Hi"}], **fields}
     assert words in _complaint(json.dumps(asked).encode())
-    assert _complaint(json.dumps({**asked, "model": "claude-sonnet-4-0"}).encode()) == ""
+    assert _complaint(json.dumps({**asked, "model": "kimi-k2"}).encode()) == ""
     # In its own words a request stays the caller's, byte for byte.
     request = ANTHROPIC.parse(json.dumps(asked).encode())
     assert ANTHROPIC.encode(request, _target(model), drop=False).body == request.body
