@@ -17,7 +17,7 @@ from gateway.catalog import Deployment
 from gateway.errors import BadRequest
 
 #: USD: sums of floats may be that far off, and no price is that small.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 class Unstarted(Struct, frozen=True):
@@ -53,7 +53,7 @@ class Cap(Struct):
 
     def has_room(self, key: str) -> bool:
         """As `fits`, and nobody is refused by asking."""
-        return self.taken + self.expected.get(key, 0.0) <= self.limit + _ROUNDING
+        return self.taken + self.expected.get(key, 0.0) <= self.limit + ROUNDING
 
     def take(self, key: str) -> None:
         """It is asked now."""

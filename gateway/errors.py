@@ -10,11 +10,15 @@ GatewayError                    status  type                    source
 ├── DeadlineExceeded            408     timeout_error           gateway
 ├── Conflict                    409     invalid_request_error   caller
 ├── TooLarge                    413     invalid_request_error   caller
+├── Invalid                     422     invalid_request_error   caller, with all that is wrong
 ├── ProviderRejected            400     invalid_request_error   provider
 ├── AnswerMisshapen             502     api_error               provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
 ├── AlreadyReplaying            429     rate_limit_error        gateway
 ├── NoneAnswered                by what they did                provider, of a comparison
+├── ToolFailed                  502     api_error               provider, an MCP server
+├── ToolTimedOut                504     timeout_error           provider, an MCP server
+├── McpUnavailable              503     overloaded_error        provider, an MCP server
 ├── Busy                        503     overloaded_error        gateway
 └── ProvidersFailed             by what they did                provider
 """
@@ -64,6 +68,8 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         #: What each provider answered, for the caller to see: `{provider, outcome, seconds}`.
         self.attempts: list[dict[str, Any]] = []
+        #: All that is wrong with what was sent, where more than one thing can be: `{path, message}`.
+        self.problems: list[dict[str, str]] = []
 
 
 class BadRequest(GatewayError):
@@ -126,6 +132,24 @@ class Busy(GatewayError):
     status, type, code, source = 503, "overloaded_error", "service_unavailable", "gateway"
 
 
+class McpUnavailable(GatewayError):
+    """The MCP server cannot be had right now."""
+
+    status, type, code, source = 503, "overloaded_error", "mcp_server_unavailable", "provider"
+
+
+class ToolTimedOut(GatewayError):
+    """The tool of an MCP server took too long."""
+
+    status, type, code, source = 504, "timeout_error", "tool_timeout", "provider"
+
+
+class ToolFailed(GatewayError):
+    """The MCP server answered with an error of the protocol instead of running the tool."""
+
+    status, type, code, source = 502, "api_error", "tool_failed", "provider"
+
+
 class AlreadyReplaying(GatewayError):
     """A replay is being worked out; one runs at a time. Ask again when it has ended."""
 
@@ -174,6 +198,19 @@ class NoneAnswered(GatewayError):
             self.status, self.type, self.code = alike.pop()
         self.attempts = [attempt for error in errors for attempt in error.attempts]
         self.retry_after = min((error.retry_after for error in errors if error.retry_after is not None), default=None)
+
+
+class Invalid(GatewayError):
+    """What was sent has the right form, and problems within."""
+
+    status, type, code, source = 422, "invalid_request_error", "invalid", "caller"
+
+    def __init__(self, message: str, problems: Sequence[tuple[str, str]], *, param: str, code: str) -> None:
+        """Say how many there are; `problems` are their places (JSONPath) and what to do."""
+        first = "; ".join(f"{path}: {said}" for path, said in problems[:3])
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        super().__init__(f"{message} {first}{more}", param=param, code=code)
+        self.problems = [{"path": path, "message": said} for path, said in problems]
 
 
 class ProviderRejected(GatewayError):

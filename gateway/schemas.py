@@ -12,10 +12,12 @@ back) are refused with the schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import jsonschema_rs
 import msgspec
+from msgspec import Struct
 
 from providers.chat import Json
 from providers.errors import Misshapen
@@ -29,32 +31,68 @@ class BadSchema(ValueError):
     """The schema is not one; says where and why."""
 
 
+class SchemaError(Struct, frozen=True):
+    """Where and how a value does not follow its schema.
+
+    `path` are the steps to the place; `unknown` names fields that no schema allows there, and `known` those it does.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    unknown: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+
+
+class Validator:
+    """A schema made ready. Raises `BadSchema`."""
+
+    def __init__(self, schema: Json) -> None:
+        """Of this schema."""
+        self._schema = schema
+        try:
+            self._validator = jsonschema_rs.validator_for(
+                schema, offline=True, pattern_options=jsonschema_rs.RegexOptions()
+            )
+        except (ValueError, jsonschema_rs.ReferencingError) as exc:
+            # The first line says what; the others print the schema.
+            raise BadSchema(str(exc).partition("\n")[0][:_LONGEST_REASON]) from exc
+
+    def errors(self, value: Json) -> Iterator[SchemaError]:
+        """All that is wrong with a value, one after the other."""
+        for error in self._validator.iter_errors(value):
+            unknown = tuple(getattr(error.kind, "unexpected", ()))
+            known = tuple(self._fields(error.schema_path[:-1])) if unknown else ()
+            yield SchemaError(tuple(error.instance_path), error.message[:_LONGEST_REASON], unknown, known)
+
+    def _fields(self, steps: Sequence[str | int]) -> Iterable[str]:
+        """The fields that the part of the schema at these steps names."""
+        here: Any = self._schema
+        for step in steps:
+            here = here[step]
+        return here.get("properties", {})
+
+
 def checking(schema: Json, field: str | None = None) -> Callable[[str], None]:
     """A judge of answers, which raises `Misshapen` of the `field` that asked for it. Raises `BadSchema`."""
-    try:
-        validator = jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
-    except (ValueError, jsonschema_rs.ReferencingError) as exc:
-        # The first line says what; the others print the schema.
-        raise BadSchema(str(exc).partition("\n")[0][:_LONGEST_REASON]) from exc
+    validator = Validator(schema)
 
     def check(text: str) -> None:
         try:
             value = _json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as exc:
             raise Misshapen(f"The answer is not valid JSON: {exc}.", code=MISMATCH, param=field) from exc
-        error = next(iter(validator.iter_errors(value)), None)
+        error = next(validator.errors(value), None)
         if error is not None:
-            reason = error.message[:_LONGEST_REASON]
-            told = f"The answer does not follow the schema at '{_path(error)}': {reason}."
+            told = f"The answer does not follow the schema at '{json_path(error.path)}': {error.message}."
             raise Misshapen(told, code=MISMATCH, param=field)
 
     return check
 
 
+def json_path(steps: Iterable[str | int]) -> str:
+    """A place in a JSON tree, as JSONPath."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
 #: The machine code of a mismatch, for callers.
 MISMATCH = "schema_mismatch"
-
-
-def _path(error: jsonschema_rs.ValidationError) -> str:
-    """Where in the answer, as JSONPath."""
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from gateway.store.engine import Database
 from gateway.store.partitions import is_schema
-from gateway.store.tables import Money, MoneySum, UtcDateTime, metadata
+from gateway.store.tables import Money, MoneySum, UtcDateTime
+from gateway.store.workflow_tables import metadata  # the one of `tables`, with the workflows' tables in it
 
 
 def _spelled(kind: str, value: Any, _context: Any) -> str | Literal[False]:

@@ -28,6 +28,7 @@ class Principal(Struct, frozen=True):
 
 
 ANONYMOUS = "anonymous"
+ADMIN = "admin"
 
 
 class Principals:
@@ -47,7 +48,7 @@ class Principals:
         self._keyed = blake2b(key=salt, digest_size=32)
         self._known = {self._digest(key): principal for principal, key in keys}
         if admin_key is not None:
-            self._known[self._digest(admin_key)] = Principal("admin", admin=True)
+            self._known[self._digest(admin_key)] = Principal(ADMIN, admin=True)
         # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
         self._anonymous = Principal(ANONYMOUS, admin=not self._known)
         self._open = open_to_all or not self._known

@@ -3,6 +3,7 @@
     record ─► rows ─► writing ◄─ request_log ─► spill      the log's path: memory → database, else disk → database
                      └──► tally                            what the rows add to the sums, in their transaction
     tables ◄─ exchanges, totals, sessions, snapshots, …    the queries, over engine.Database
+    workflow_tables ◄─ workflows/                          the same for workflows and their executions
     retention ─► partitions                                what leaves the log, and room for what comes
     migrate ─► migrations/ ─► tables                       the schema's history
 

@@ -22,7 +22,7 @@ from store_faults import Proxy, Upstream
 
 from gateway.store import migrate
 from gateway.store.engine import Database, parse_url
-from gateway.store.tables import metadata
+from gateway.store.workflow_tables import metadata  # the one of `tables`, with the workflows' tables in it
 
 with warnings.catch_warnings():
     # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR

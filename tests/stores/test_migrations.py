@@ -22,7 +22,7 @@ from gateway.store.engine import Database
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
 from gateway.store.exchanges import Filters
 from gateway.store.partitions import WEEK, is_schema
-from gateway.store.tables import metadata
+from gateway.store.workflow_tables import metadata  # the one of `tables`, with the workflows' tables in it
 from gateway.store.writing import Lane
 
 _START = "import asyncio, sys; from gateway.store import migrate; asyncio.run(migrate.upgrade(sys.argv[1]))"

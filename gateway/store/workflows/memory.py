@@ -1,0 +1,51 @@
+"""The engine's `Memory` over a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.store.engine import Database
+from gateway.store.workflows import attempts, steps
+from gateway.store.workflows.locked import Fence
+from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+
+
+class WorkflowStore:
+    """What an attempt reads and writes, as `gateway.workflows.memo.Memory` says.
+
+    `owner` is the process that runs the attempts: one that another process has taken over, under the same number, is
+    superseded too.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float], owner: str | None = None) -> None:
+        """Over a database that need not be there yet; `clock` tells Unix seconds."""
+        self._database = database
+        self._clock = clock
+        self._owner = owner
+
+    async def begin(self, execution_id: str, attempt: int) -> Execution | None:
+        """See `Memory`."""
+        return await attempts.begin(self._database, self._fence(execution_id, attempt), now=self._clock())
+
+    async def steps(self, execution_id: str) -> list[StepExecution]:
+        """See `Memory`."""
+        return await steps.all_of(self._database, execution_id)
+
+    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+        """See `Memory`."""
+        fence, now = self._fence(step.execution_id, attempt), self._clock()
+        return await steps.put(self._database, fence, step, event, now=now, spent=spent)
+
+    async def end(
+        self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
+    ) -> bool:
+        """See `Memory`."""
+        fence, now = self._fence(execution_id, attempt), self._clock()
+        return await attempts.end(self._database, fence, status, outputs=outputs, error=error, now=now)
+
+    async def cancelled(self, execution_id: str, attempt: int) -> tuple[bool, frozenset[str]]:
+        """See `Memory`."""
+        return await steps.cancelled(self._database, self._fence(execution_id, attempt))
+
+    def _fence(self, execution_id: str, attempt: int) -> Fence:
+        return Fence(execution_id, attempt, self._owner)

@@ -1,0 +1,198 @@
+"""Step executions: the memo of an execution's nodes, written by its attempt and read by everybody.
+
+Law: the first success wins, and nothing changes it but a new attempt that is to run the node anew. A step, its event,
+the sums and the progress of its execution are one transaction. A request to stop a step is never lost to what the
+step's own attempt writes at the same time.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import BigInteger, ColumnElement, Integer, String, bindparam, exists, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
+
+from gateway.store.engine import Database
+from gateway.store.tables import Money
+from gateway.store.text import scrubbed
+from gateway.store.workflow_tables import executions, step_executions
+from gateway.store.workflows.locked import DONE, Fence, inserting, note, recount
+from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
+from gateway.workflows.kept import WHOLE, Spent, StepExecution, Superseded
+
+_E, _S = executions.c, step_executions.c
+#: What is the row's own from the first on, whatever is put later.
+_OWN = ("id", "execution_id", "node_id", "item", "slug", "cancel_requested")
+#: Made once, as each step of each execution runs them; see `locked`.
+_HOLD = (
+    update(executions)
+    .where(
+        _E.id == bindparam("of_execution", type_=String()),
+        _E.attempt == bindparam("of_attempt"),
+        _E.status == "running",
+        or_(bindparam("of_owner", type_=String()).is_(None), _E.owner == bindparam("of_owner", type_=String())),
+    )
+    .values(
+        last_seq=_E.last_seq + 1,
+        cost_usd=_E.cost_usd + bindparam("more_usd", type_=Money()),
+        input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
+        output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
+        cached_steps=_E.cached_steps + bindparam("more_cached", type_=Integer()),
+    )
+    .returning(_E.id, _E.slug, _E.last_seq)
+)
+
+
+class _Known(Exception):
+    """The step had succeeded already: take back what was written of it."""
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """What a listing is narrowed to; None means any, and so do no `statuses`. `key_name` began their executions."""
+
+    status: str | None = None
+    statuses: tuple[str, ...] = ()
+    slug: str | None = None
+    execution_id: str | None = None
+    key_name: str | None = None
+
+
+async def put(
+    database: Database,
+    fence: Fence,
+    step: StepExecution,
+    event: str,
+    *,
+    now: float,
+    spent: Spent | None = None,
+) -> bool:
+    """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
+
+    `spent` is added to the sums of the execution; `step.spent` is kept as it is.
+
+    Raises:
+        Superseded: another attempt, or another process, has taken over; nothing was changed.
+        StoreUnavailable: the database is away; nothing was changed, unless the connection broke on the last word.
+    """
+    spent = spent or Spent()
+    sums = {
+        "more_usd": money(spent.cost_usd),
+        "more_input": spent.input_tokens,
+        "more_output": spent.output_tokens,
+        "more_cached": spent.cached_steps,
+    }
+    try:
+        async with database.write() as connection:
+            held = (await connection.execute(_HOLD, sums | fence.parameters())).mappings().one_or_none()
+            if held is None:
+                raise Superseded
+            row = {**step_values(step), "attempt": fence.attempt, "slug": held["slug"]}
+            identity = (await connection.execute(_upsert(database.dialect), row)).scalar_one_or_none()
+            if identity is None:
+                raise _Known
+            # Within an attempt no node's state goes back; the next one begins those anew that had failed.
+            if step.item == WHOLE and (step.status in DONE or fence.attempt > 1):
+                await recount(connection, step.execution_id)
+            data = told(replace(step, id=identity, attempt=fence.attempt))
+            await note(connection, held, event, now=now, node_id=step.node_id, data=data)
+    except _Known:
+        return False
+    return True
+
+
+async def all_of(database: Database, execution_id: str) -> list[StepExecution]:
+    """All steps of an execution, by node and item.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = select(*STEP).where(_S.execution_id == scrubbed(execution_id)).order_by(_S.node_id, _S.item)
+    async with database.read() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    return [step_of(row) for row in rows]
+
+
+async def get(database: Database, identity: str) -> StepExecution | None:
+    """The step execution of that id.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        row = (await connection.execute(select(*STEP).where(_S.id == scrubbed(identity)))).mappings().one_or_none()
+    return None if row is None else step_of(row)
+
+
+async def listed(
+    database: Database, filters: Filters, *, after: str | None = None, limit: int = 50
+) -> list[StepExecution]:
+    """Steps, newest first, from behind the id `after` on.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    for column, wanted in (
+        (_S.status, filters.status),
+        (_S.slug, filters.slug),
+        (_S.execution_id, filters.execution_id),
+    ):
+        if wanted is not None:
+            conditions.append(column == scrubbed(wanted))
+    if filters.statuses:
+        conditions.append(_S.status.in_(filters.statuses))
+    if filters.key_name is not None:
+        conditions.append(of_key(filters.key_name))
+    if after is not None:
+        conditions.append(_S.id < scrubbed(after))
+    query = select(*STEP).where(*conditions).order_by(_S.id.desc()).limit(limit)
+    async with database.read() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    return [step_of(row) for row in rows]
+
+
+def of_key(name: str) -> ColumnElement[bool]:
+    """Whether that API key began a step's execution."""
+    return exists().where(_E.id == _S.execution_id, _E.key_name == scrubbed(name))
+
+
+async def expired(database: Database, *, now: float, limit: int = 100) -> list[StepExecution]:
+    """Steps that wait for a person who can no longer decide, those first that have been so the longest.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = select(*STEP).where(_S.status == "waiting", _S.expires_at <= moment(now)).order_by(_S.expires_at, _S.id)
+    async with database.read() as connection:
+        rows = (await connection.execute(query.limit(limit))).mappings().all()
+    return [step_of(row) for row in rows]
+
+
+async def cancelled(database: Database, fence: Fence) -> tuple[bool, frozenset[str]]:
+    """Whether the execution was asked to stop, and the ids of its steps that were.
+
+    Raises:
+        Superseded: another attempt, or another process, has taken over.
+        StoreUnavailable: the database is away.
+    """
+    whole = select(_E.cancel_requested, _E.steps_cancelled).where(*fence.open())
+    steps = select(_S.id).where(_S.execution_id == scrubbed(fence.execution_id), _S.cancel_requested)
+    async with database.read() as connection:
+        row = (await connection.execute(whole)).one_or_none()
+        if row is None:
+            raise Superseded
+        found = (await connection.execute(steps)).scalars().all() if row.steps_cancelled else ()
+    return row.cancel_requested, frozenset(found)
+
+
+@cache
+def _upsert(dialect: str) -> ReturningInsert[str]:
+    """Keep a row unless its step has succeeded; its id, None: it has."""
+    query = inserting(dialect, step_executions)
+    values = {column.name: query.excluded[column.name] for column in _S if column.name not in _OWN}
+    same = ["execution_id", "node_id", "item"]
+    return query.on_conflict_do_update(index_elements=same, set_=values, where=_S.status != "succeeded").returning(
+        _S.id
+    )

@@ -1,0 +1,43 @@
+"""An execution as it is when nothing of it is kept yet: whoever asks for it, a caller or the clock."""
+
+from __future__ import annotations
+
+from gateway.workflows.kept import Execution, Json
+from gateway.workflows.library import Library, check_inputs
+
+
+async def drafted(
+    library: Library,
+    slug: str,
+    inputs: Json,
+    key_name: str,
+    *,
+    identity: str,
+    now: float,
+    version: int | None = None,
+    idempotency_key: str | None = None,
+    budget_usd: float | None = None,
+    deadline: float | None = None,
+) -> Execution:
+    """An execution of the newest version, unless one is named. `deadline` in seconds.
+
+    Raises `NotFound`, and `Invalid` for inputs that do not follow the schema.
+    """
+    found = await library.get(slug, version)
+    definition = found.definition
+    check_inputs(definition, inputs)
+    seconds = deadline or definition.deadline
+    return Execution(
+        id=identity,
+        slug=slug,
+        version=found.kept.version,
+        status="pending",
+        attempt=1,
+        inputs=inputs,
+        key_name=key_name,
+        created_at=now,
+        nodes=len(definition.nodes),
+        idempotency_key=idempotency_key,
+        budget_usd=budget_usd or definition.budget_usd,
+        deadline_at=None if seconds is None else now + seconds,
+    )

@@ -1,0 +1,106 @@
+"""The way in to workflows, opened by whoever comes first: until then a gateway without any pays nothing for them.
+
+Jinja and the durable engine are 20 MB of a process and a third of a second of its start. So what needs them is loaded
+when the first definition is there, or is saved, here or by another process, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
+
+from gateway.mcp.servers import Servers
+from gateway.pipeline import Pipeline
+from gateway.records import Records, StoreUnavailable
+from gateway.settings.tree import Settings
+from gateway.store.workflows import definitions
+from providers.transport import Transport
+
+if TYPE_CHECKING:
+    from gateway.workflows.service import Service
+
+#: Seconds between two looks for workflows. Doubled, what another process runs, and leaves, is taken over later by as
+#: much, when it was the first there is; halved, a gateway without any asks its database more often for nothing.
+_AGAIN = 5.0
+
+
+class Workflows:
+    """Workflows of one process, loaded or not."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        transport: Transport,
+        mcp: Servers,
+        records: Records,
+        *,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        """Nothing is loaded yet."""
+        self._settings, self._pipeline, self._transport = settings, pipeline, transport
+        self._mcp = mcp
+        self._records = records
+        self._wall, self._monotonic, self._rng = wall, monotonic, rng
+        self._service: Service | None = None
+        self._opening = asyncio.Lock()
+
+    async def open_if_needed(self) -> None:
+        """Open as soon as there are workflows, of whichever process; a database that is away is asked again."""
+        await self._records.migrated.wait()
+        while self._service is None:
+            try:
+                needed = await definitions.exist(self._records.database)
+            except StoreUnavailable:
+                needed = False
+            if needed:
+                await self.open()
+            else:
+                await asyncio.sleep(_AGAIN)
+
+    async def open(self) -> Service:
+        """The service, started."""
+        async with self._opening:
+            if self._service is None:
+                module = await asyncio.to_thread(import_module, "gateway.workflows.service")
+                means = module.Means(self._settings, self._pipeline, self._transport, self._mcp)
+                service: Service = module.Service(means, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                await service.start()
+                self._service = service
+            return self._service
+
+    def go_on_by(
+        self, settings: Settings, pipeline: Pipeline, transport: Transport, records: Records, mcp: Servers
+    ) -> set[asyncio.Task[Any]]:
+        """From now on by these means, which a reload of the settings has made; the steps that still use the old."""
+        self._settings, self._pipeline, self._transport, self._records = settings, pipeline, transport, records
+        self._mcp = mcp
+        if self._service is None:
+            return set()
+        old = self._service.means
+        self._service.means = type(old)(settings, pipeline, transport, mcp)
+        return old.users
+
+    async def health(self) -> dict[str, Any] | None:
+        """How executions go; None while nothing is loaded."""
+        if self._service is None:
+            return None
+        try:
+            going = await self._service.going()
+        except StoreUnavailable as exc:
+            return {"status": "degraded", "error": str(exc)}
+        # Where executions wait and nobody is there to run them, something is missing.
+        stuck = going.pending and not going.executors
+        return {"status": "degraded" if stuck else "healthy", **to_builtins(going)}
+
+    async def stop(self) -> None:
+        """Run nothing more."""
+        if self._service is not None:
+            await self._service.stop()

@@ -1,0 +1,208 @@
+"""The only door to DBOS, the durable engine: it queues attempts, runs each once at a time, and again after a crash.
+
+One workflow of the engine is one attempt of one execution, by the id `<execution>:<attempt>`, so that submitting twice
+is submitting once. Each node is one of its steps, whose number is reserved before anything runs, in the plan's order:
+the engine numbers steps by the order of calls, and of a graph whose nodes run side by side it would otherwise give one
+node's result to another after a crash. What a node came to is kept in our own tables (`memo`); the engine keeps that it
+ran.
+
+Choices that matter:
+- the executor's id is unique, since the default would run again what another process is running;
+- the application's version is fixed, since the default is a hash of the code, and a deploy would strand what runs;
+- inputs are portable JSON, since with pickles who can write to the database can run code;
+- takeover rests on one private call, `_recover_pending_workflows`: it is wrapped here and held by a test.
+
+There is one engine in a process, as DBOS has one global instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import Context
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, SetWorkflowID
+
+from gateway.workflows.attempt import Around, Body
+
+_NAME, _WORKFLOW = "steelyard", "attempt"
+#: One queue for all: fairness between workflows is their `parallel`, not their place in a queue.
+_QUEUE = "steelyard"
+#: Of what is kept in the engine's tables. Attempts of another version are not run: raise it when they could not be.
+_VERSION = "1"
+#: Seconds between two looks for queued attempts. Doubled, an execution starts half a second later; halved, an idle
+#: gateway asks its database eight times a second.
+_POLL = 0.25
+#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
+_LEAVE_WITHIN = 5.0
+_LIVE = ("PENDING",)
+_log = logging.getLogger("steelyard.workflows")
+
+
+class Runner(Protocol):
+    """Runs an attempt to its end."""
+
+    async def __call__(self, execution_id: str, attempt: int, around: Around) -> None:
+        """Run it; each node's body through `around`."""
+        ...
+
+
+class _Current:
+    """Whom the engine's one workflow function calls; none while it stops."""
+
+    runner: Runner | None = None
+    attempts: ClassVar[set[asyncio.Task[Any]]] = set()
+
+
+@DBOS.workflow(name=_WORKFLOW)
+async def _attempt(execution_id: str, attempt: int, keys: list[str]) -> None:
+    reserved = {key: DBOS.reserve_step() for key in keys}
+
+    async def around(key: str, body: Body) -> None:
+        await reserved[key].run_async({"name": f"node:{key}"}, body)
+
+    runner, task = _Current.runner, asyncio.current_task()
+    if runner is None or task is None:
+        # Fetched while the engine stops. Cancelled, it stays in the engine's eyes what others may adopt.
+        raise asyncio.CancelledError
+    _Current.attempts.add(task)
+    try:
+        await runner(execution_id, attempt, around)
+    finally:
+        _Current.attempts.discard(task)
+
+
+class Engine:
+    """The engine of this process."""
+
+    def __init__(self, database_url: str, *, executor_id: str, concurrency: int, runner: Runner) -> None:
+        """Over this database (SQLAlchemy's synchronous address), so many attempts at a time."""
+        self._url = database_url
+        self._executor_id = executor_id
+        self._concurrency = concurrency
+        self._runner = runner
+
+    async def launch(self) -> None:
+        """Begin to run what is queued, on this loop. Raises what the database raises when it is away."""
+        config = DBOSConfig(
+            name=_NAME,
+            system_database_url=self._url,
+            executor_id=self._executor_id,
+            application_version=_VERSION,
+            serializer=DBOSPortableJSONSerializer(),
+            enable_otlp=False,
+            log_level="ERROR",
+            max_executor_threads=4,
+            sys_db_pool_size=4,
+        )
+        if self._url.startswith("sqlite"):
+            await asyncio.to_thread(_write_ahead, self._url)
+        _Current.runner = self._runner
+        engine = DBOS(config=config)
+        try:
+            DBOS.launch()
+            _keep_threads_of_our_own(engine)
+            await DBOS.register_queue_async(
+                _QUEUE,
+                worker_concurrency=self._concurrency,
+                polling_interval_sec=_POLL,
+                on_conflict="always_update",
+            )
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def submit(self, execution_id: str, attempt: int, keys: Sequence[str]) -> None:
+        """Queue an attempt; `keys` are its nodes in the plan's order. A second time does nothing."""
+
+        async def enqueue() -> None:
+            with SetWorkflowID(f"{execution_id}:{attempt}"):
+                await DBOS.enqueue_workflow_async(_QUEUE, _attempt, execution_id, attempt, list(keys))
+
+        # A step that begins another workflow is no parent of it in the engine's eyes: who asks is left behind.
+        await asyncio.create_task(enqueue(), context=Context())
+
+    async def owners(self) -> set[str]:
+        """The executors that attempts under way belong to, this one and dead ones included."""
+        found = await DBOS.list_workflows_async(status=list(_LIVE), load_input=False, load_output=False)
+        return {str(one.executor_id) for one in found}
+
+    async def live(self, attempts: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Which of these attempts the engine has queued or runs."""
+        names = {f"{execution}:{attempt}": (execution, attempt) for execution, attempt in attempts}
+        found = await DBOS.list_workflows_async(
+            workflow_ids=list(names), status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
+        )
+        return {names[one.workflow_id] for one in found}
+
+    async def adopt(self, dead: Sequence[str]) -> None:
+        """Queue anew what these executors were running."""
+        # Its public name is an endpoint of DBOS's own server, which we do not run.
+        await asyncio.to_thread(DBOS._recover_pending_workflows, list(dead))  # pyright: ignore[reportPrivateUsage]
+
+    async def stop(self) -> None:
+        """Run nothing more; what is under way is given up, and left to whoever adopts it."""
+        _Current.runner = None
+        loop = asyncio.get_running_loop()
+        attempts = [one for one in _Current.attempts if one.get_loop() is loop]
+        for attempt in attempts:
+            attempt.cancel()
+        if attempts:
+            # Before the engine ends: what they still ask of it would find nobody.
+            await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
+        await asyncio.to_thread(DBOS.destroy)
+
+
+class Client:
+    """Queues attempts from a process that runs none."""
+
+    def __init__(self, database_url: str) -> None:
+        """Over the same database; nothing is opened yet."""
+        # Where it is launched its configuration says so.
+        logging.getLogger("dbos").setLevel(logging.ERROR)
+        self._client = DBOSClient(
+            system_database_url=database_url,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=_NAME,
+            system_database_pool_size=2,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    async def submit(self, execution_id: str, attempt: int, keys: Sequence[str]) -> None:
+        """Queue an attempt. A second time does nothing. Raises what the database raises when it is away, or new."""
+        options = EnqueueOptions(
+            workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=f"{execution_id}:{attempt}", app_version=_VERSION
+        )
+        await self._client.enqueue_async(options, execution_id, attempt, list(keys))
+
+    async def stop(self) -> None:
+        """Close its connections."""
+        await asyncio.to_thread(self._client.destroy)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads for everything in this process, in the shape in which the engine would share its own."""
+
+    executor: ThreadPoolExecutor
+
+
+def _keep_threads_of_our_own(engine: DBOS) -> None:
+    """The engine gives its few threads to the whole loop, and takes them away when it stops: files then stay open."""
+    threads = _Threads(thread_name_prefix="steelyard")
+    threads.executor = engine._executor  # pyright: ignore[reportPrivateUsage] - no setting keeps it from that
+    engine._shared_executor_field = threads  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+
+def _write_ahead(url: str) -> None:
+    """A file that is written ahead is 1.7 times faster here; DBOS leaves the mode as it finds it."""
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,239 @@
+"""One step: is it known already? If not, tried until it succeeds, fails for good, waits, or is cancelled.
+
+Law: a step that has succeeded is neither called nor paid again, and what it came to is kept before anything follows
+from it. What a failed try has cost is kept as well. A cancelled try is kept as cancelled only when somebody cancelled
+this very step; when the whole attempt is given up, the step is found as it was and begun again by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from gateway.errors import GatewayError
+from gateway.records import StoreUnavailable
+from gateway.workflows.bind import Scope, bound
+from gateway.workflows.budget import Purse
+from gateway.workflows.graph import branches
+from gateway.workflows.kept import WHOLE, Execution, Failure, Spent, StepExecution, Superseded
+from gateway.workflows.memo import Memory
+from gateway.workflows.plan import FAILED
+from gateway.workflows.retrying import again, pause
+from gateway.workflows.running import Bodies, Context, Result, StepFailed
+from gateway.workflows.spec import Approval, Node
+from gateway.workflows.templates import BadTemplate
+
+_log = logging.getLogger("steelyard.workflows")
+
+
+class Limits(Struct, frozen=True):
+    """What holds for a node that says nothing: seconds for a try, further tries, and steps at a time."""
+
+    timeout: float
+    retries: int
+    parallel: int
+
+
+class Running(Struct):
+    """An attempt under way: its execution, its steps by node and item, its money, and which steps are to stop."""
+
+    execution: Execution
+    steps: dict[tuple[str, int], StepExecution]
+    purse: Purse | None = None
+    #: When to look for wishes to cancel, on the loop's clock.
+    look_at: float = 0.0
+    #: Steps that somebody cancelled, by id, and the tasks that run them.
+    cancelled: set[str] = field(default_factory=set[str])
+    tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, "asyncio.Task[Any]"])
+
+
+class _Course(Struct, frozen=True):
+    """How a step is found when it is begun: tries that are over, and whether it had waited."""
+
+    before: int
+    woken: bool
+
+    def stays(self, item: StepExecution, attempt: int) -> bool:
+        """Whether the failure of an item is final: it was tried as often as it may, or somebody has cancelled it.
+
+        A new attempt asks it again, unless it only goes on with what the node waited for.
+        """
+        return item.status in FAILED and (self.woken or item.attempt == attempt)
+
+
+class Performer:
+    """Performs steps."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        bodies: Bodies,
+        limits: Limits,
+        *,
+        wall: Callable[[], float],
+        rng: random.Random,
+        new_id: Callable[[], str],
+    ) -> None:
+        """`bodies` by kind; `new_id` names a step execution."""
+        self._memory = memory
+        self._bodies = bodies
+        self._limits = limits
+        self._wall = wall
+        self._rng = rng
+        self._new_id = new_id
+
+    async def perform(self, run: Running, key: str, node: Node, known: Scope, item: int = WHOLE) -> StepExecution:
+        """The step as it is in the end: succeeded, failed, waiting or cancelled. Raises `Superseded`."""
+        step = self._begun(run, key, node, item)
+        if step.status == "succeeded" or (step.status == "waiting" and isinstance(node, Approval)):
+            return step
+        course = _Course(
+            # A kill cut it off: the call goes by the name it had, so that nobody takes it for another.
+            before=step.tries - (step.status == "running" and step.error is None and step.tries > 0),
+            woken=step.status == "waiting",
+        )
+        step.attempt = run.execution.attempt
+        task = asyncio.current_task()
+        assert task is not None
+        run.tasks[step.id] = task
+        try:
+            await self._until_done(run, step, node, known, course)
+        except asyncio.CancelledError:
+            if step.id not in run.cancelled:
+                raise
+            task.uncancel()
+            failure = Failure("cancelled", "The step was cancelled.", node_id=key)
+            await self.fail(run, step, node, failure, status="cancelled")
+        finally:
+            del run.tasks[step.id]
+        return step
+
+    async def skip(self, run: Running, key: str, node: Node) -> None:
+        """Keep that no way led there."""
+        step = self._begun(run, key, node, WHOLE)
+        step.status, step.attempt = "skipped", run.execution.attempt
+        await self._keep(run, step, "step.skipped", Spent())
+
+    async def succeed(self, run: Running, step: StepExecution, result: Result) -> None:
+        """Keep what it came to."""
+        step.status, step.completed_at = "succeeded", self._wall()
+        step.output, step.branch = result.output, result.branch
+        step.provider, step.model = result.provider, result.model
+        step.request_ids = [*step.request_ids, *result.request_ids]
+        step.data |= result.data
+        await self._keep(run, step, "step.succeeded", result.spent)
+
+    async def fail(
+        self,
+        run: Running,
+        step: StepExecution,
+        node: Node,
+        failure: Failure,
+        *,
+        spent: Spent | None = None,
+        status: Literal["failed", "cancelled"] = "failed",
+    ) -> None:
+        """Keep that it failed for good, and that its items under way were given up; a `default` may stand in."""
+        step.error = replace(failure, node_id=step.node_id)
+        if node.on_error == "default":
+            branch = node.default if branches(node) else None
+            output = node.default if branch is None else {"branch": branch}
+            await self.succeed(run, step, Result(output, branch, spent or Spent()))
+            return
+        step.status, step.completed_at = status, self._wall()
+        await self._keep(run, step, f"step.{status}", spent or Spent())
+        if step.item == WHOLE:
+            await self._give_up_items(run, step)
+
+    async def _give_up_items(self, run: Running, whole: StepExecution) -> None:
+        items = [one for one in run.steps.values() if one.node_id == whole.node_id and one.item != WHOLE]
+        for one in items:
+            if one.status == "running":
+                one.status, one.completed_at = "cancelled", whole.completed_at
+                await self._keep(run, one, "step.cancelled", Spent())
+
+    def _begun(self, run: Running, key: str, node: Node, item: int) -> StepExecution:
+        step = run.steps.get((key, item))
+        if step is None:
+            step = StepExecution(self._new_id(), run.execution.id, key, str(node.__struct_config__.tag), item)
+            run.steps[key, item] = step
+        return step
+
+    async def _until_done(self, run: Running, step: StepExecution, node: Node, known: Scope, course: _Course) -> None:
+        step.tries = course.before
+        while True:
+            step.tries += 1
+            step.status, step.error, step.started_at = "running", None, self._wall()
+            if not await self._keep(run, step, "step.started", Spent()):
+                return
+            try:
+                result = await self._try(run, step, node, known, course)
+                if not result.waiting:
+                    await self.succeed(run, step, result)
+                    return
+                step.status, step.data = "waiting", result.data
+                await self._keep(run, step, "step.waiting", result.spent)
+                return
+            except StepFailed as exc:
+                fault = exc
+                step.data |= fault.data
+            if not self._again(node, fault, step.tries - course.before):
+                await self.fail(run, step, node, fault.failure, spent=fault.spent)
+                return
+            step.error = fault.failure
+            await self._keep(run, step, "step.retrying", fault.spent)
+            await asyncio.sleep(pause(step.tries - course.before, self._rng))
+
+    async def _try(self, run: Running, step: StepExecution, node: Node, known: Scope, course: _Course) -> Result:
+        seconds = self._limits.timeout if node.timeout is None else node.timeout
+
+        async def inner(within: Node, scope: Scope, item: int) -> StepExecution:
+            one = run.steps.get((step.node_id, item))
+            if one is not None and step.tries == course.before + 1 and course.stays(one, run.execution.attempt):
+                return one
+            return await self.perform(run, step.node_id, within, scope, item)
+
+        try:
+            async with asyncio.timeout(seconds):
+                context = Context(run.execution, step, run.purse, inner)
+                return await self._bodies[step.kind](context, bound(node, known), known)
+        except TimeoutError as exc:
+            raise StepFailed(Failure("timeout", f"It took longer than {seconds:g} s."), transient=True) from exc
+        except BadTemplate as exc:
+            raise StepFailed(Failure("template_error", str(exc)), transient=False) from exc
+        except GatewayError as exc:
+            raise StepFailed(Failure(exc.type, exc.message, exc.code, exc.status), transient=False) from exc
+        except StoreUnavailable as exc:
+            raise StepFailed(Failure("api_error", str(exc), "store_unavailable"), transient=True) from exc
+        except (StepFailed, Superseded):
+            raise
+        except Exception as exc:
+            # A defect that one node meets must not leave an execution that nobody runs.
+            _log.exception("a step has a defect", extra={"execution_id": step.execution_id, "node": step.node_id})
+            failure = Failure("api_error", "The gateway has a defect here; its log says which.", "internal_error")
+            raise StepFailed(failure, transient=False) from exc
+
+    def _again(self, node: Node, fault: StepFailed, tries: int) -> bool:
+        try:
+            return again(node, fault.failure, tries, transient=fault.transient, default=self._limits.retries)
+        except BadTemplate:
+            # What cannot be told is no reason to pay again; the failure itself says more than its rule.
+            return False
+
+    async def _keep(self, run: Running, step: StepExecution, event: str, spent: Spent) -> bool:
+        """False: it had succeeded already, and is now as it was kept then."""
+        for name in Spent.__struct_fields__:
+            setattr(step.spent, name, getattr(step.spent, name) + getattr(spent, name))
+        if await self._memory.put(run.execution.attempt, step, event, spent=spent):
+            return True
+        for one in await self._memory.steps(step.execution_id):
+            if (one.node_id, one.item) == (step.node_id, step.item):
+                for name in StepExecution.__struct_fields__:
+                    setattr(step, name, getattr(one, name))
+        return False

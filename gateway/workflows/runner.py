@@ -1,0 +1,108 @@
+"""What the engine calls: an attempt, found by its number, run to its end, and what follows from that.
+
+Law: an attempt ends, whatever befalls it, unless another process has taken over. A database that is away ends nothing.
+What was done meanwhile is kept as soon as it is back, since the engine would otherwise take the attempt for failed,
+which it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from gateway.records import StoreUnavailable
+from gateway.workflows.attempt import Around, Attempt
+from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
+from gateway.workflows.memo import Memory
+from gateway.workflows.performing import Limits, Performer
+from gateway.workflows.spec import Definition
+
+_T = TypeVar("_T")
+_log = logging.getLogger("steelyard.workflows")
+#: Seconds between two tries to reach a database that is away.
+_AGAIN = 1.0
+_DEFECT = Failure("api_error", "The gateway has a defect here; its log says which.", "internal_error")
+
+
+class Patient:
+    """A memory that waits for its database."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Of this one."""
+        self._memory = memory
+
+    async def begin(self, execution_id: str, attempt: int) -> Execution | None:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.begin(execution_id, attempt))
+
+    async def steps(self, execution_id: str) -> list[StepExecution]:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.steps(execution_id))
+
+    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent))
+
+    async def end(
+        self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
+    ) -> bool:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.end(execution_id, attempt, status, outputs=outputs, error=error))
+
+    async def cancelled(self, execution_id: str, attempt: int) -> tuple[bool, frozenset[str]]:
+        """See `Memory`: a wish that cannot be read is none yet."""
+        try:
+            return await self._memory.cancelled(execution_id, attempt)
+        except StoreUnavailable:
+            return False, frozenset()
+
+
+async def _patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
+    while True:
+        try:
+            return await ask()
+        except StoreUnavailable as exc:
+            _log.warning("an execution waits for the database", extra={"error": str(exc)})
+            await asyncio.sleep(_AGAIN)
+
+
+class Runner:
+    """Runs attempts."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        definition: Callable[[str, int], Awaitable[Definition]],
+        performer: Callable[[Memory], Performer],
+        *,
+        limits: Limits,
+        wall: Callable[[], float],
+        ended: Callable[[Execution], Awaitable[None]],
+    ) -> None:
+        """`ended` is told when an attempt is over, however it ended."""
+        self._memory = Patient(memory)
+        self._definition = definition
+        self._performer = performer(self._memory)
+        self._limits = limits
+        self._wall = wall
+        self._ended = ended
+
+    async def __call__(self, execution_id: str, attempt: int, around: Around) -> None:
+        """Run it, unless it was superseded or the execution has ended."""
+        execution = await self._memory.begin(execution_id, attempt)
+        if execution is None:
+            return
+        definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
+        run = Attempt(self._memory, self._performer, definition, parallel=self._limits.parallel, wall=self._wall)
+        try:
+            await run.run(execution, around)
+        except Superseded:
+            _log.info("another process has taken over", extra={"execution_id": execution_id, "attempt": attempt})
+            return
+        except Exception:  # noqa: BLE001 - whatever a defect raises
+            # The engine would take the attempt for over, and the execution would run for ever.
+            _log.exception("an attempt has a defect", extra={"execution_id": execution_id, "attempt": attempt})
+            await self._memory.end(execution_id, attempt, "failed", outputs=None, error=_DEFECT)
+        await _patiently(lambda: self._ended(execution))

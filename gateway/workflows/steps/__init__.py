@@ -1,0 +1,1 @@
+"""The kinds of nodes, a file each. `running` says what a body is."""

@@ -1,0 +1,175 @@
+"""A prompt: one request through the pipeline that serves HTTP, hence with its routing, cache, cost and record.
+
+The surface is `workflow`, the principal the key that started the execution, and the record's tags name execution and
+node. An `output_schema` is asked for in the provider's own way where it has one, and every answer is validated: one
+that does not follow it is a transient fault, for the next try may.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import msgspec
+
+from gateway.asking import Ask, Wanted
+from gateway.calls import Chat
+from gateway.capping import Cap
+from gateway.catalog import Asked
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Preferences
+from gateway.identity import new_id
+from gateway.pipeline import Pipeline
+from gateway.workflows.bind import Scope
+from gateway.workflows.kept import Failure, Spent
+from gateway.workflows.running import Context, Result, StepFailed
+from gateway.workflows.spec import Json, Prompt
+from providers.chat import ChatReply, Text, ToolCall
+from providers.dialects import OPENAI
+
+SURFACE = "workflow"
+#: Machine codes of failures that the same question meets again, whatever their status.
+_FINAL = frozenset({"insufficient_quota", "context_length_exceeded", "max_cost_exceeded"})
+#: How many providers a race asks at once, as at `/api/llm/orchestrate`.
+_RACERS = 2
+_COPIED = ("temperature", "top_p", "max_tokens", "stop", "seed", "reasoning_effort", "tools", "tool_choice")
+_json = msgspec.json.Decoder()
+
+
+class Prompts:
+    """Asks models."""
+
+    def __init__(
+        self,
+        pipeline: Callable[[], Pipeline],
+        *,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        """By this pipeline, which may be another one after a reload."""
+        self._pipeline = pipeline
+        self._wall = wall
+        self._monotonic = monotonic
+        self._rng = rng
+
+    async def __call__(self, context: Context, node: Prompt, known: Scope) -> Result:
+        """Ask. Raises `StepFailed`."""
+        with context.purse.opened() if context.purse else nullcontext() as cap:
+            exchange = self._exchange(context, node, cap)
+            try:
+                reply = await self._ask(exchange, node)
+            except GatewayError as exc:
+                raise StepFailed(_failure(exc, context), transient=_transient(exc), spent=_spent(exchange)) from exc
+            finally:
+                if context.purse is not None:
+                    context.purse.settle(exchange.cost)
+        return _result(exchange, node, reply)
+
+    async def _ask(self, exchange: Exchange, node: Prompt) -> ChatReply:
+        body = msgspec.json.encode(question(node))
+        request = OPENAI.parse(body)
+        asked = Asked(request.needs, request.input_tokens, request.max_tokens or 0, exchange.preferences.providers)
+        wanted = Wanted(Chat(request, OPENAI, drop=False), asked, request.max_tokens)
+        ask = Ask(exchange, wanted, body, "native", deterministic=request.temperature == 0)
+        kept = await self._pipeline().reply(ask)
+        return OPENAI.decode(kept.pieces[0])
+
+    def _exchange(self, context: Context, node: Prompt, cap: Cap | None) -> Exchange:
+        now, step = self._wall(), context.step
+        exchange = Exchange(
+            id=new_id("req", now, self._rng),
+            created=now,
+            began=self._monotonic(),
+            surface=SURFACE,
+            dialect=OPENAI.name,
+            principal=context.execution.key_name,
+            requested_model=node.model,
+            stream=False,
+            preferences=_preferences(node),
+            tags={"execution_id": step.execution_id, "workflow": context.execution.slug, "node": step.node_id},
+        )
+        exchange.cap = cap
+        return exchange
+
+
+def question(node: Prompt) -> Json:
+    """The request in OpenAI's vocabulary. The node's templates are filled in."""
+    messages = node.messages if node.messages is not None else [{"role": "user", "content": node.prompt}]
+    if node.system is not None:
+        messages = [{"role": "system", "content": node.system}, *messages]
+    body: dict[str, Any] = {"model": node.model, "messages": messages}
+    body |= {name: value for name in _COPIED if (value := getattr(node, name)) is not None}
+    if node.output_schema is not None:
+        form = {"name": "output", "schema": node.output_schema, "strict": False}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    return body
+
+
+def _preferences(node: Prompt) -> Preferences:
+    wishes = Preferences(
+        strategy=node.strategy,
+        providers=tuple(node.providers),
+        ordered=node.mode == "fallback",
+        race=(len(node.providers) or _RACERS) if node.mode == "race" else 0,
+        cache="on" if node.cache else "off",
+        validate=node.output_schema is not None,
+        timeout=node.timeout,
+    )
+    if isinstance(node.objective, dict):
+        wishes.objective = "custom"
+        wishes.weights = dict.fromkeys(("latency", "cost", "errors", "quality"), 0.0) | node.objective
+    else:
+        wishes.objective = node.objective
+    return wishes
+
+
+def _result(exchange: Exchange, node: Prompt, reply: ChatReply) -> Result:
+    choice = reply.choices[0]
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    output: Json = {
+        "text": text,
+        "provider": exchange.provider,
+        "model": exchange.model,
+        "finish_reason": choice.finish_reason,
+    }
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    if calls:
+        output["tool_calls"] = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls]
+    if node.output_schema is not None:
+        try:
+            output = _json.decode(text)
+        except msgspec.DecodeError as exc:
+            # A call of a tool, say, which no schema binds.
+            failure = Failure("api_error", "The answer is no output that follows the schema.", "invalid_output")
+            raise StepFailed(failure, transient=True, spent=_spent(exchange)) from exc
+    return Result(
+        output,
+        spent=_spent(exchange),
+        provider=exchange.provider,
+        model=exchange.model,
+        request_ids=[exchange.id],
+    )
+
+
+def _spent(exchange: Exchange) -> Spent:
+    usage = exchange.usage
+    # Of those who ask the same at once one pays, and has the tokens on its bill.
+    if exchange.cache == "hit" or (exchange.cache == "coalesced" and not exchange.cost):
+        return Spent(cached_steps=1)
+    return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
+
+
+def _failure(exc: GatewayError, context: Context) -> Failure:
+    purse = context.purse
+    if exc.code == "max_cost_exceeded" and purse is not None:
+        left = f"{purse.spent:.4g} are spent, {purse.held:.4g} held"
+        said = f"The budget of {purse.limit:g} USD would be exceeded: {left}."
+        return Failure("budget_exceeded", said, "budget_exceeded", exc.status)
+    return Failure(exc.type, exc.message, exc.code, exc.status)
+
+
+def _transient(exc: GatewayError) -> bool:
+    return exc.code not in _FINAL and (exc.status >= 500 or exc.status in {408, 429})
