@@ -26,9 +26,11 @@ from litestar.types import Receive, Scope, Send
 from gateway.api import access, errors, gemini, openapi
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
+from gateway.api.executions import Executing, Executions
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
+from gateway.api.mcp import McpServers, McpTools
 from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
 from gateway.api.passing import BESIDE_CHAT
@@ -36,8 +38,12 @@ from gateway.api.records import Database
 from gateway.api.replay import Replay
 from gateway.api.responses import INPUT_TOKENS, RESPONSES
 from gateway.api.routing import Catalog, Dwa
+from gateway.api.schedules import Schedules
 from gateway.api.sessions import Sessions
+from gateway.api.step_executions import StepExecutions
 from gateway.api.stored import StoredResponses
+from gateway.api.watching import watch
+from gateway.api.workflows import Workflows
 from gateway.errors import GatewayError
 from gateway.parts import Parts
 from gateway.records import StoreUnavailable
@@ -113,6 +119,7 @@ def create_app(
         shared_dir=shared_dir,
         version=VERSION,
         metrics=predecessor.parts.metrics if predecessor else None,
+        workflows=predecessor.parts.workflows if predecessor else None,
     )
     ingress = Ingress(
         parts.pipeline,
@@ -153,6 +160,14 @@ def _litestar(parts: Parts) -> Litestar:
             StoredResponses,
             Database,
             Feedback,
+            Workflows,
+            Executing,
+            Executions,
+            StepExecutions,
+            watch,
+            Schedules,
+            McpServers,
+            McpTools,
             document,
         ],
         state=State({"parts": parts}),

@@ -10,7 +10,9 @@ from cache import CacheStats, Store
 from dwa import Balancer
 from gateway.catalog import Catalog
 from gateway.fleet import Fleet
+from gateway.mcp.servers import Servers
 from gateway.records import Records
+from gateway.workflows.door import Workflows
 
 #: States of a deployment in which the DWA sends it nothing.
 _OUT = ("open", "half_open", "rate_limited")
@@ -19,13 +21,24 @@ _OUT = ("open", "half_open", "rate_limited")
 class Health:
     """Asks every service when asked."""
 
-    def __init__(self, catalog: Catalog, balancer: Balancer, store: Store, records: Records, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        balancer: Balancer,
+        store: Store,
+        records: Records,
+        fleet: Fleet,
+        workflows: Workflows,
+        mcp: Servers,
+    ) -> None:
         """Look after these."""
         self._catalog = catalog
         self._balancer = balancer
         self._store = store
         self._records = records
         self._fleet = fleet
+        self._workflows = workflows
+        self._mcp = mcp
 
     async def services(self) -> tuple[str, dict[str, Any]]:
         """The status in one word, and each service's own."""
@@ -34,7 +47,10 @@ class Health:
             "cache": await self._cache(),
             "dwa": self._dwa(),
             "log": self._log(),
+            "mcp": self._of_mcp(),
         }
+        if (workflows := await self._workflows.health()) is not None:
+            services["workflows"] = workflows
         states = {service["status"] for service in services.values()}
         if services["dwa"]["status"] == "unhealthy":
             return "unhealthy", services
@@ -63,3 +79,9 @@ class Health:
     def _log(self) -> dict[str, Any]:
         stats = self._records.log.stats()
         return {"status": "healthy" if stats.database == "up" else "degraded", **to_builtins(stats)}
+
+    def _of_mcp(self) -> dict[str, Any]:
+        told = {one.spec.name: one.status() for one in self._mcp.all()}
+        failed = {name: one.reason or "" for name, one in told.items() if one.status == "failed"}
+        running = [name for name, one in told.items() if one.status == "running"]
+        return {"status": "degraded" if failed else "healthy", "running": running, "failed": failed}

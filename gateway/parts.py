@@ -27,6 +27,8 @@ from gateway.governance.keys import Principal, Principals
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
+from gateway.mcp.server import Seams
+from gateway.mcp.servers import Servers
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
@@ -40,6 +42,7 @@ from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.slack import Slack
 from gateway.snapshots import Snapshots
+from gateway.workflows.door import Workflows
 from providers.dialects import DIALECTS
 from providers.transport import Transport
 
@@ -62,10 +65,12 @@ class Parts:
         shared_dir: str | None,
         version: str,
         metrics: Metrics | None = None,
+        workflows: Workflows | None = None,
     ) -> None:
         """Wire the parts; nothing is opened before `start`.
 
-        `metrics` are those of a predecessor that still refreshes their gauges, until `take_over`.
+        `metrics` are those of a predecessor that still refreshes their gauges, and `workflows` those it still runs,
+        until `take_over`: there is one engine in a process.
         """
         self.settings = settings
         self.version = version
@@ -75,15 +80,7 @@ class Parts:
         self.balancer = Balancer(clock=monotonic, rng=rng)
         self.metrics = metrics or Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
-        self.principals = Principals(
-            [
-                (Principal(key.name, strategy=key.strategy, objective=key.objective), key.key.reveal())
-                for key in settings.keys
-            ],
-            settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
-            open_to_all=settings.auth.allow_anonymous,
-            salt=salt,
-        )
+        self.principals = _principals(settings, salt)
         self.store, leases = _store(settings, shared_dir, monotonic, wall)
         board = _board(settings, shared_dir, monotonic, wall)
         everyone = [one.candidate for one in self.catalog.deployments]
@@ -103,9 +100,16 @@ class Parts:
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.pipeline = self._pipeline()
+        self.mcp = Servers(settings, self._mcp_seams())
+        self.workflows = workflows or self._workflows()
+        self._runs_workflows = workflows is None
+        #: Steps that a successor goes on with, and which still ask by the means of this one.
+        self._users = set[asyncio.Task[Any]]()
         if metrics is None:
             self.metrics.before_scrape(self._refresh_gauges)
-        self.health = Health(self.catalog, self.balancer, self.store, self.records, self.fleet)
+        self.health = Health(
+            self.catalog, self.balancer, self.store, self.records, self.fleet, self.workflows, self.mcp
+        )
         self.started_at = monotonic()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -126,6 +130,8 @@ class Parts:
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
+        if self._runs_workflows:
+            self._spawn(self.workflows.open_if_needed())
         if self.judge is not None:
             for _ in range(CONCURRENCY):
                 self._spawn(self.judge.work())
@@ -141,10 +147,18 @@ class Parts:
             self._recalling.cancel()  # a database that comes late has nothing newer to tell
         self.balancer.restore(predecessor.balancer.snapshot(), 0.0)
         self.metrics.begin_gauges_anew(self._refresh_gauges)
+        self.mcp.take_over(predecessor.mcp)
+        predecessor._runs_workflows, self._runs_workflows = False, True
+        predecessor._users = self.workflows.go_on_by(
+            self.settings, self.pipeline, self.transport, self.records, self.mcp
+        )
+        self._spawn(self.workflows.open_if_needed())
 
     async def stop(self) -> None:
         """Flush and close, in the order in which the parts need each other; one that fails keeps none from closing."""
         self.ready = False
+        if self._users:
+            await asyncio.wait(set(self._users), timeout=self.settings.server.shutdown_grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -154,6 +168,9 @@ class Parts:
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self.snapshots.save)
+            stack.push_async_callback(self.mcp.stop)
+            if self._runs_workflows:
+                stack.push_async_callback(self.workflows.stop)
 
     def _pipeline(self) -> Pipeline:
         # The log first: whether it took the record is part of the answer.
@@ -181,6 +198,22 @@ class Parts:
             monotonic=self.monotonic,
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
         )
+
+    def _workflows(self) -> Workflows:
+        return Workflows(
+            self.settings,
+            self.pipeline,
+            self.transport,
+            self.mcp,
+            self.records,
+            wall=self.wall,
+            monotonic=self.monotonic,
+            rng=self.rng,
+        )
+
+    def _mcp_seams(self) -> Seams:
+        tls = self.settings.tls
+        return Seams(self.wall, self.monotonic, self.rng, self.version, tls.verify, tls.ca_file)
 
     def _judge(self) -> Judge | None:
         wanted = self.settings.judge
@@ -231,6 +264,18 @@ def _ended(task: asyncio.Task[None]) -> None:
     """A background task that dies is a defect that nobody would notice."""
     if not task.cancelled() and (defect := task.exception()) is not None:
         _log.error("a background task ended", exc_info=defect)
+
+
+def _principals(settings: Settings, salt: bytes) -> Principals:
+    return Principals(
+        [
+            (Principal(key.name, strategy=key.strategy, objective=key.objective), key.key.reveal())
+            for key in settings.keys
+        ],
+        settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
+        open_to_all=settings.auth.allow_anonymous,
+        salt=salt,
+    )
 
 
 def _board(

@@ -12,6 +12,7 @@ connection instead of one per answer.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import signal
 import socket
@@ -26,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway import logs
 from gateway.accepting import Acceptor
@@ -45,6 +47,9 @@ _MOST_NAMES = 256
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 #: Statuses whose answers have no body, and need not say so.
 _BODILESS = (204, 304)
+#: Its lines below a warning tell whole addresses and headers.
+_SOCKETS = logging.getLogger("uvicorn.error.sockets")
+_SOCKETS.setLevel(logging.WARNING)
 #: The file, in the folder that workers share, of how many connections each has.
 COUNTS = "connections"
 
@@ -167,6 +172,10 @@ class Connected(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a request, or let it wait for the one before it. As uvicorn's, but for the class of the cycle."""
         parser: Any = self.parser
+        if parser.should_upgrade() and self._should_upgrade():
+            # Of `handle_websocket_upgrade`, which reads the method here.
+            self.scope["method"] = parser.get_method().decode("ascii")
+            return
         app = cast("Any", self.app)
         before = cast("RequestResponseCycle | None", self.cycle)
         scope = self.scope
@@ -218,6 +227,23 @@ class Connected(HttpToolsProtocol):
             self._watch = self.loop.call_later(left, self._look)
         else:
             self.timeout_keep_alive_handler()
+
+
+class Followed(WebSocketsSansIOProtocol):
+    """A caller's WebSocket. Its address and headers, in which a key may be, are not logged."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """As uvicorn's."""
+        super().__init__(*arguments, **named)
+        self.logger = self.conn.logger = _SOCKETS
+        self.conn.debug = False
+
+    async def send(self, message: Any) -> None:
+        """One message of the application's."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # Refused in whole. uvicorn takes that for a handshake that was forgotten, and logs an error.
+            self.handshake_complete = True
 
 
 class Server(uvicorn.Server):
@@ -325,7 +351,7 @@ def _config(factory: Callable[[], Any], settings: Settings) -> uvicorn.Config:
         port=server.port,
         loop="uvloop",
         http=Connected,
-        ws="none",
+        ws=Followed,
         log_config=None,
         access_log=False,
         server_header=False,

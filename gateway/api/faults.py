@@ -65,6 +65,8 @@ def openai_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     }
     if error.attempts:
         told["attempts"] = error.attempts
+    if error.problems:
+        told["problems"] = error.problems
     return {"error": told, "request_id": request_id}
 
 

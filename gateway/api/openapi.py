@@ -21,7 +21,22 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gateway.api.answers import catalog, dwa, feedback, health, models, records, replay, responses, sessions
+from gateway.api import openapi_workflows
+from gateway.api.answers import (
+    catalog,
+    dwa,
+    executions,
+    feedback,
+    health,
+    mcp,
+    models,
+    records,
+    replay,
+    responses,
+    schedules,
+    sessions,
+    workflows,
+)
 from gateway.api.answers.beside import ENDPOINTS
 from gateway.api.answers.formats import (
     CHAT_COMPLETION,
@@ -174,14 +189,53 @@ _FURTHER = {
         "429": "A replay is being worked out already; see `Retry-After`.",
         "503": "The database is not available right now.",
     },
+    "/api/schedules": {
+        "404": "There is no such workflow.",
+        "422": "The line, the time zone or the inputs mean nothing; `error.problems` lists all that is wrong.",
+        "503": "The database is not available right now.",
+    },
+    "/api/schedules/{schedule_id}/run-now": {
+        "404": "There is no such schedule, or it is not yours.",
+        "422": "The workflow takes these inputs no more; `error.problems` lists all that is wrong.",
+        "503": "The database is not available right now.",
+    },
     "/api/feedback": {
         "404": "There is no such request, or it is not yours.",
         "409": "No deployment answered the request.",
         "503": "The database is not available right now.",
     },
+    "/api/mcp-tools/{server}/{tool}": {
+        "404": "There is no such server or tool.",
+        "422": "The input does not follow the tool's schema; `error.details` lists every problem.",
+        "502": "The server answered with an error of the protocol instead of running the tool.",
+        "503": "The server is not there right now; see `Retry-After`.",
+        "504": "The tool took longer than the server's `timeout`.",
+    },
 }
+#: And a GET.
+_FURTHER_GET = {
+    "/api/mcp-servers/{server}/tools": {
+        "404": "There is no such server.",
+        "503": "The server is not there right now; see `Retry-After`.",
+    },
+}
+_VERBS = ("get", "post", "put", "patch", "delete")
 _PUBLIC = ("/health", "/openapi.json")
-_ANSWERS = (catalog, dwa, feedback, health, models, records, replay, responses, sessions)
+_ANSWERS = (
+    catalog,
+    dwa,
+    executions,
+    feedback,
+    health,
+    mcp,
+    models,
+    records,
+    replay,
+    responses,
+    schedules,
+    sessions,
+    workflows,
+)
 
 
 def describe(document: OpenAPI) -> None:
@@ -197,11 +251,14 @@ def describe(document: OpenAPI) -> None:
     known["GoogleError"] = _GOOGLE_ERROR
     paths = document.paths if document.paths is not None else {}
     for path, item in paths.items():
-        for operation in (item.get, item.post, item.delete):
+        for verb in _VERBS:
+            operation: Operation | None = getattr(item, verb)
             if operation is not None:
-                further = _FURTHER.get(path, {}) if operation is item.post else {}
+                told = {"post": _FURTHER, "get": _FURTHER_GET}.get(verb, {})
+                further = told.get(path, {}) | openapi_workflows.further(verb, path)
                 error = "GoogleError" if path.startswith("/v1beta/") else "GatewayError"
                 _tell_errors(operation, error, public=path.startswith(_PUBLIC), further=further)
+    openapi_workflows.describe(paths, known)
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, kinds=_WHOLE)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")

@@ -24,6 +24,8 @@ from providers import PROVIDERS, Provider
 PREFIX = "STEELYARD_"
 CONFIG = "STEELYARD_CONFIG"
 API_KEYS = "STEELYARD_API_KEYS"
+#: Of commands that call a running gateway. No settings, but no mistakes either.
+CALLERS = ("STEELYARD_URL", "STEELYARD_KEY")
 
 
 class Option(Struct, frozen=True):
@@ -61,7 +63,7 @@ class Variables:
             Problem(f"{name} ({layer_name})", f"there is no such variable. {suggestion(name, sorted(known))}")
             for layer, layer_name in self._layers
             for name in layer
-            if name.startswith(PREFIX) and name not in known
+            if name.startswith(PREFIX) and name not in known and name not in CALLERS
         ]
 
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from msgspec import UNSET, Struct
 
 from gateway.catalogue import Catalogue, load_catalogue
+from gateway.governance.keys import ANONYMOUS
 from gateway.settings.build import Builder, Where
 from gateway.settings.environment import CONFIG, Variables, known_variables, overlay
+from gateway.settings.mcp import McpServer, read_mcp
 from gateway.settings.problems import Problem, SettingsError
 from gateway.settings.resolve import resolve_provider
 from gateway.settings.routes import check_whole, resolve_routes
 from gateway.settings.shared import Sections
 from gateway.settings.sources import read_dotenv, read_yaml
-from gateway.settings.tree import ProviderSettings, Settings
+from gateway.settings.tree import McpSettings, ProviderSettings, Settings
 from gateway.settings.written import Document
 
 DEFAULT_CONFIG = Path("steelyard.yaml")
@@ -91,22 +93,33 @@ def load_with_origins(
         problems += found
     builder = Builder(str(path or DEFAULT_CONFIG), variables.value)
     document = builder.build(Document, overlay(written, variables, overrides or {}))
-    settings = _resolve(Document() if document is UNSET else document, load_catalogue(), builder)
+    document = Document() if document is UNSET else document
+    servers: dict[str, McpServer] = {}
+    if document.mcp.settings_file is not None:
+        servers, found = read_mcp(document.mcp.settings_file, variables.value, _tenants(document))
+        problems += found
+    settings = _resolve(document, servers, load_catalogue(), builder)
     if problems := [*problems, *builder.problems]:
         raise SettingsError(tuple(problems))
     return Loaded(settings, builder.origin, path)
 
 
-def _resolve(document: Document, catalogue: Catalogue, builder: Builder) -> Settings:
+def _tenants(document: Document) -> list[str]:
+    """The names by which callers are known."""
+    return [*(key.name for key in document.keys), ANONYMOUS]
+
+
+def _resolve(document: Document, servers: dict[str, McpServer], catalogue: Catalogue, builder: Builder) -> Settings:
     providers: dict[str, ProviderSettings] = {
         name: resolve_provider(name, entry, document.timeout, document.server, catalogue, builder)
         for name, entry in document.providers.items()
         if entry.enabled
     }
     settings = Settings(
-        **{name: getattr(document, name) for name in Sections.__struct_fields__},
+        **{name: getattr(document, name) for name in Sections.__struct_fields__ if name != "mcp"},
         providers=providers,
         routes=resolve_routes(document, providers, builder),
+        mcp=McpSettings(settings_file=document.mcp.settings_file, servers=servers),
     )
     check_whole(settings, builder)
     return settings

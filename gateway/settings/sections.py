@@ -239,6 +239,67 @@ class Responses(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class Workflows(Struct, frozen=True, kw_only=True):
+    """Executions of workflows, and who runs them."""
+
+    run: Annotated[
+        bool,
+        option("STEELYARD_WORKFLOWS_RUN", "Run executions in the serving processes; `steelyard worker` always does."),
+    ] = True
+    concurrency: Annotated[
+        Count, option("STEELYARD_WORKFLOWS_CONCURRENCY", "Executions that one process runs at a time.")
+    ] = 16
+    http_hosts: Annotated[
+        str,
+        option(
+            "STEELYARD_WORKFLOWS_HTTP_HOSTS",
+            "Hosts that nodes of the kind `http` may reach, with commas: names, or patterns such as `*.example.org`.",
+        ),
+    ] = ""
+    lease: Annotated[
+        Seconds,
+        option("WORKER_LEASE_SECONDS", "Silence after which a process is taken for dead, and others run what it ran."),
+    ] = 30.0
+    retention_days: Annotated[
+        Count | None,
+        option("STEELYARD_WORKFLOWS_RETENTION_DAYS", "Days for which ended executions are kept. Unset: for ever."),
+    ] = None
+    misfire_grace: Annotated[
+        Seconds,
+        option(
+            "SCHEDULER_MISFIRE_GRACE_TIME",
+            "How late a schedule's time may be held; later it counts as missed. For schedules that say nothing.",
+        ),
+    ] = 300.0
+    timezone: Annotated[str, option("TZ", "Time zone of schedules that name none, such as `Europe/Berlin`.")] = "UTC"
+
+
+class Steps(Struct, frozen=True, kw_only=True):
+    """What holds for the steps of workflows that say nothing."""
+
+    timeout: Annotated[Seconds, option("STEP_EXECUTION_TIMEOUT", "For one try of a step.")] = 5400.0
+    retries: Annotated[
+        Annotated[int, Meta(ge=0, le=100)],
+        option("STEP_EXECUTION_RETRY_COUNT", "Further tries of a step after a transient fault."),
+    ] = 3
+    parallel: Annotated[
+        Annotated[int, Meta(ge=1, le=100)],
+        option("STEP_EXECUTION_PARALLEL_LIMIT", "Steps of one execution that run at a time."),
+    ] = 5
+
+
+class Mcp(Struct, frozen=True, kw_only=True):
+    """MCP servers, whose tools callers and workflows may use."""
+
+    settings_file: Annotated[
+        Path | None,
+        option(
+            "MCP_SETTINGS_FILE",
+            "JSON file of MCP servers, `mcp_settings.json` by custom; `${VAR}` in it is a variable. Unset: no servers.",
+        ),
+    ] = None
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What the process itself writes to standard error."""
 

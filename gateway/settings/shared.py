@@ -14,6 +14,7 @@ from gateway.settings.sections import (
     Dwa,
     Judge,
     Log,
+    Mcp,
     Metrics,
     NonNegative,
     RedisSettings,
@@ -22,9 +23,11 @@ from gateway.settings.sections import (
     Responses,
     Seconds,
     Server,
+    Steps,
     Strategy,
     Timeouts,
     Tls,
+    Workflows,
 )
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -102,6 +105,9 @@ class Sections(Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     request_log: RequestLog = RequestLog()
     responses: Responses = Responses()
+    workflows: Workflows = Workflows()
+    steps: Steps = Steps()
+    mcp: Mcp = Mcp()
     log: Log = Log()
     metrics: Metrics = Metrics()
     keys: tuple[Key, ...] = ()

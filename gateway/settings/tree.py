@@ -10,8 +10,9 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from gateway.catalogue import Capability
+from gateway.settings.mcp import McpServer
 from gateway.settings.secrets import Secret
-from gateway.settings.sections import Timeouts
+from gateway.settings.sections import Mcp, Timeouts
 from gateway.settings.shared import Route, Sections
 from providers import DialectName
 from providers.dialect import Profile
@@ -71,11 +72,18 @@ class RouteSettings(Route, frozen=True, kw_only=True):
     name: str
 
 
+class McpSettings(Mcp, frozen=True, kw_only=True):
+    """The file of MCP servers, and those it names."""
+
+    servers: dict[str, McpServer] = field(default_factory=dict[str, McpServer])
+
+
 class Settings(Sections, frozen=True, kw_only=True):
     """All of it. Without providers, the gateway starts its own simulator."""
 
     providers: dict[str, ProviderSettings] = field(default_factory=dict[str, ProviderSettings])
     routes: dict[str, RouteSettings] = field(default_factory=dict[str, RouteSettings])
+    mcp: McpSettings = field(default_factory=McpSettings)
 
     @property
     def anonymous(self) -> bool:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -70,7 +70,7 @@ class Program:
         self.said = folder / "said.log"
         if config is not None:
             (folder / "steelyard.yaml").write_text(json.dumps(config))  # JSON is YAML
-        self._command = [sys.executable, "-m", "gateway", "serve", "--port", str(self.port), *arguments]
+        self._command = self._worded(arguments)
         self._environ = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
             "PYTHONPATH": str(ROOT),
@@ -81,6 +81,9 @@ class Program:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def _worded(self, arguments: Sequence[str]) -> list[str]:
+        return [sys.executable, "-m", "gateway", "serve", "--port", str(self.port), *arguments]
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start, and wait for nothing."""

@@ -68,13 +68,37 @@ class LogHealth(Struct):
     last_error: str | None
 
 
-class Services(Struct):
-    """Each service's own condition."""
+class McpHealth(Struct):
+    """MCP servers of the process that answers: those that run, and those that failed, with why. Others rest."""
+
+    status: Condition
+    running: list[str]
+    failed: dict[str, str]
+
+
+class WorkflowHealth(Struct):
+    """Workflows: processes that run executions, and executions that wait for one, run, or wait for somebody else.
+
+    Degraded when the database is away, as `error` says, or nobody is there to run what waits.
+    """
+
+    status: Condition
+    executors: int = 0
+    pending: int = 0
+    running: int = 0
+    waiting: int = 0
+    error: str | None = None
+
+
+class Services(Struct, omit_defaults=True):
+    """Each service's own condition; `workflows` is left out of a process that has none to do with."""
 
     database: DatabaseHealth
     cache: CacheHealth
     dwa: DwaHealth
     log: LogHealth
+    mcp: McpHealth
+    workflows: WorkflowHealth | None = None
 
 
 class HealthReport(Struct):

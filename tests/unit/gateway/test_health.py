@@ -14,10 +14,15 @@ from paused_time import paused
 from cache import CacheStats, Store
 from dwa import Balancer, Shape
 from gateway.catalog import Catalog
+from gateway.errors import McpUnavailable
 from gateway.fleet import Fleet
 from gateway.health import Health
+from gateway.mcp.server import Seams, Server
+from gateway.mcp.servers import Servers
 from gateway.records import Records
+from gateway.settings.mcp import McpServer
 from gateway.store.request_log import LogStats
+from gateway.workflows.door import Workflows
 
 ONE, TWO, OTHER = deployment("a/m"), deployment("a/n"), deployment("b/m")
 UP = LogStats(0, 100, 0, 0, 0, 0, 0, 0, "up", None)
@@ -33,6 +38,10 @@ class Services:
         self.log = self
         self.shared, self.reachable = False, True
         self.peers: dict[str, float] = {}
+        self.tools: list[Any] = []
+
+    def all(self) -> list[Any]:
+        return self.tools
 
     async def ping(self) -> bool:
         return self.works
@@ -55,6 +64,11 @@ class Cache:
         return CacheStats("redis", hits=3, last_error=None if self._services.works else "refused")
 
 
+class Unopened:
+    async def health(self) -> None:
+        return None
+
+
 class Scene:
     def __init__(self) -> None:
         self.services = Services()
@@ -65,6 +79,8 @@ class Scene:
             cast("Store", Cache(self.services)),
             cast("Records", self.services),
             cast("Fleet", self.services),
+            cast("Workflows", Unopened()),
+            cast("Servers", self.services),
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:
@@ -87,7 +103,7 @@ class Scene:
 async def test_all_is_well_before_the_first_request() -> None:
     verdict, services = await Scene().look()
     assert verdict == "healthy"
-    assert set(services) == {"database", "cache", "dwa", "log"}
+    assert set(services) == {"database", "cache", "dwa", "log", "mcp"}
     assert {one["status"] for one in services.values()} == {"healthy"}
     assert services["dwa"]["active_providers"] == ["a", "b"]
     assert services["dwa"]["excluded"] == []
@@ -188,3 +204,18 @@ async def test_it_heals_by_itself() -> None:
     scene.services.works = True
     await asyncio.sleep(600.0)
     assert (await scene.look())[0] == "healthy"
+
+
+async def test_an_mcp_server_that_failed_is_something_that_is_away():
+    scene = Scene()
+    seams = Seams(lambda: 0.0, asyncio.get_running_loop().time, random.Random(1), "0.0.0")
+    at_rest, gone = (Server(McpServer(name=name, command="/nowhere/at-all"), seams) for name in ("rests", "gone"))
+    scene.services.tools = [at_rest, gone]
+    verdict, services = await scene.look()
+    assert (verdict, services["mcp"]) == ("healthy", {"status": "healthy", "running": [], "failed": {}})
+    with pytest.raises(McpUnavailable):
+        await gone.tools()
+    verdict, services = await scene.look()
+    assert (verdict, services["mcp"]["status"]) == ("degraded", "degraded")
+    assert services["mcp"]["failed"] == {"gone": "There is no such program: /nowhere/at-all"}
+    await gone.stop()

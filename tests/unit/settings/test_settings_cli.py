@@ -31,6 +31,11 @@ def test_check_says_what_is_configured(run):
     assert "1 keys" in result.stdout
 
 
+def test_variables_of_commands_that_call_a_gateway_are_no_mistakes(run):
+    assert run("check", STEELYARD_URL="http://elsewhere", STEELYARD_KEY="secret").exit_code == 0
+    assert run("check", STEELYARD_URI="http://elsewhere").exit_code == 1
+
+
 def test_check_lists_every_problem_and_exits_with_1(run):
     result = run("check", STEELYARD_PORT="x", LOG_LEVEL="y")
     assert result.exit_code == 1

@@ -54,10 +54,12 @@ def test_the_example_with_every_line_turned_on_changes_nothing_but_the_address_o
 
 
 @pytest.mark.parametrize("option", options(), ids=lambda option: option.env)
-def test_each_variable_sets_its_own_field(option):
+def test_each_variable_sets_its_own_field(option, tmp_path: Path):
     section, name = option.where
+    servers = tmp_path / "mcp_settings.json"
+    servers.write_text("{}")
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
-    samples["ca_file"] = certifi.where()
+    samples |= {"ca_file": certifi.where(), "timezone": "Europe/Berlin", "settings_file": str(servers)}
     text = samples.get(name) or _other(option)
     value = getattr(getattr(load({option.env: text}), section), name)
     assert value != option.default

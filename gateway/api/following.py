@@ -1,0 +1,65 @@
+"""Following an execution: its events as server-sent events, or over a WebSocket.
+
+An event's id is its `seq`, so whoever reconnects with the last one it has seen misses none and sees none twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+import msgspec
+from litestar.response import Stream
+
+from gateway.api.answers import executions
+from gateway.errors import BadRequest
+from gateway.workflows.kept import Event
+
+#: Seconds of silence after which a comment is sent. Proxies close what is silent for a minute, some for half of one.
+_PING_EVERY = 15.0
+MEDIA = "text/event-stream"
+#: As the desk watches: what came, again and again, until the end.
+Watched = AsyncGenerator[list[Event]]
+
+
+def stream(watched: Watched) -> Stream:
+    """An answer that lasts until the execution has ended; proxies must neither keep nor collect it."""
+    return Stream(
+        _pieces(watched),
+        media_type=MEDIA,
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        status_code=200,
+    )
+
+
+def wanted(headers: Mapping[str, str]) -> bool:
+    """Whether a caller asks for a stream of events."""
+    return MEDIA in headers.get("accept", "")
+
+
+def seen(headers: Mapping[str, str], after: int = 0) -> int:
+    """The last event a caller has seen, by `Last-Event-ID` if it says so. Raises `BadRequest`."""
+    last = headers.get("last-event-id")
+    if last is None:
+        return after
+    if not (last.isascii() and last.isdigit() and len(last) < 19):
+        raise BadRequest("'Last-Event-ID' is the 'id' of an event: a number.", param="Last-Event-ID")
+    return int(last)
+
+
+def text(event: Event) -> bytes:
+    """An event as JSON."""
+    return msgspec.json.encode(executions.event(event))
+
+
+async def _pieces(watched: Watched) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    said = clock()
+    async for events in watched:
+        for event in events:
+            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), text(event))
+        if events:
+            said = clock()
+        elif clock() - said > _PING_EVERY:
+            said = clock()
+            yield b": waiting\n\n"

@@ -1,0 +1,106 @@
+"""`WS /ws/workflow/{execution_id}`: the events of an execution, one JSON text each, then a close with 1000.
+
+`?after=<seq>` leaves out what the caller has seen. The key comes in the `Authorization` header; browsers, which cannot
+set one, offer two subprotocols, `steelyard` and `steelyard-key.<key>`, of which the first is chosen. A key in the URL,
+which is logged by everything on the way, is not taken. Who may not follow is answered over HTTP, before anything opens.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import WebSocket, websocket
+from litestar.datastructures import State
+from litestar.exceptions import WebSocketDisconnect
+from litestar.params import FromPath
+
+from gateway.api import following
+from gateway.api.access import parts, principal_of
+from gateway.api.faults import openai_body
+from gateway.errors import BadRequest, Busy, Forbidden, GatewayError
+from gateway.governance.keys import Principal
+from gateway.identity import new_id
+from gateway.parts import Parts
+from gateway.records import StoreUnavailable
+
+_log = logging.getLogger("steelyard.api")
+_Socket = WebSocket[object, object, State]
+_PROTOCOL = "steelyard"
+_KEY_PROTOCOL = "steelyard-key."
+#: RFC 6455: the end, and a failure that may be over when asked again.
+_DONE, _TRY_AGAIN = 1000, 1013
+
+
+@websocket("/ws/workflow/{execution_id:str}")
+async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
+    """Follow an execution to its end."""
+    gateway = parts(socket.app.state)
+    try:
+        _must_be_of_here(socket)
+        by, after = _caller(socket, gateway), _after(socket)
+        desk = (await gateway.workflows.open()).desk
+        await desk.get(execution_id, by)
+    except GatewayError as exc:
+        await _refuse(socket, gateway, exc)
+        return
+    except StoreUnavailable as exc:
+        _log.warning("the database is away", extra={"path": socket.url.path, "error": str(exc)})
+        await _refuse(socket, gateway, Busy("The database is not available right now.", retry_after=5.0))
+        return
+    await socket.accept(subprotocols=_PROTOCOL if _PROTOCOL in _offered(socket) else None)
+    code = _DONE
+    try:
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(_until_gone(socket))
+            async for events in desk.watch(execution_id, by, after=after):
+                if gone.done():
+                    return
+                for event in events:
+                    await socket.send_text(following.text(event).decode())
+            gone.cancel()
+    except* (WebSocketDisconnect, GatewayError, StoreUnavailable):
+        code = _TRY_AGAIN
+    with suppress(WebSocketDisconnect, RuntimeError):  # it has gone already
+        await socket.close(code)
+
+
+async def _until_gone(socket: _Socket) -> None:
+    """Read and forget what comes, until the caller has gone."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def _offered(socket: _Socket) -> list[str]:
+    return [one.strip() for one in socket.headers.get("sec-websocket-protocol", "").split(",")]
+
+
+def _caller(socket: _Socket, gateway: Parts) -> Principal:
+    """Who asks. Raises `Unauthorized`."""
+    keys = [one.removeprefix(_KEY_PROTOCOL) for one in _offered(socket) if one.startswith(_KEY_PROTOCOL)]
+    return gateway.principals.find(keys[0]) if keys else principal_of(socket)
+
+
+def _must_be_of_here(socket: _Socket) -> None:
+    """Raise `Forbidden` for another site's page: browsers let any page open any socket, with a gateway open to all."""
+    origin = socket.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
+        raise Forbidden("Pages of other sites may not follow executions.")
+
+
+def _after(socket: _Socket) -> int:
+    after = socket.query_params.get("after", "0")
+    if not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise BadRequest("'after' is the 'seq' of an event: a number.", param="after")
+    return int(after)
+
+
+async def _refuse(socket: _Socket, gateway: Parts, error: GatewayError) -> None:
+    """Answer over HTTP instead of opening."""
+    gateway.metrics.turned_away("api", str(error.status)).inc()
+    body = msgspec.json.encode(openai_body(error, new_id("req", gateway.wall(), gateway.rng)))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    start = {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
+    for message in (start, {"type": "websocket.http.response.body", "body": body}):
+        await socket.send(message)  # pyright: ignore[reportArgumentType] - an extension that Litestar has no types for
