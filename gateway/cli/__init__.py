@@ -14,6 +14,8 @@ from gateway.cli.providers import providers
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
 from gateway.cli.version import version
+from gateway.cli.worker import worker
+from gateway.cli.workflows import workflows
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +24,5 @@ def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 
 
-for command in (serve, simulate, config, providers, dwa, database, version):
+for command in (serve, worker, simulate, config, providers, dwa, workflows, database, version):
     main.add_command(command)

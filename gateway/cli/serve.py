@@ -46,13 +46,17 @@ _FIXED = ("host", "port", "workers")
 @click.option("--host", help="Address to listen on. [STEELYARD_HOST, 127.0.0.1]")
 @click.option("--port", help="Port to listen on. [STEELYARD_PORT, 8000]")
 @click.option("--workers", help="Processes. [STEELYARD_WORKERS, 1]")
+@click.option(
+    "--no-worker", is_flag=True, help="Leave executions of workflows to `steelyard worker`. [STEELYARD_WORKFLOWS_RUN]"
+)
 @config_option
-def serve(host: str | None, port: str | None, workers: str | None, config: Path | None) -> None:
+def serve(host: str | None, port: str | None, workers: str | None, no_worker: bool, config: Path | None) -> None:
     """Serve the gateway.
 
     Without any provider configured it starts the bundled simulator, and marks every answer as simulated.
     """
-    flags = {"server.host": host, "server.port": port, "server.workers": workers}
+    runs = "false" if no_worker else None
+    flags = {"server.host": host, "server.port": port, "server.workers": workers, "workflows.run": runs}
     written = Written(config, {name: value for name, value in flags.items() if value is not None})
     settings = load_settings(config, written.flags)
     logs.configure(settings.log.level)
