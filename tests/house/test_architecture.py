@@ -12,14 +12,22 @@ from pathlib import Path
 
 import pytest
 
+
+def _declared(project: Path) -> set[str]:
+    """The distributions that a pyproject.toml names."""
+    names = tomllib.loads(project.read_text())["project"]["dependencies"]
+    return {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in names}
+
+
 ROOT = Path(__file__).parents[2]
-HOUSE = ("gateway", "dwa", "providers", "cache", "migrations")
+HOUSE = ("gateway", "dwa", "providers", "cache", "migrations", "client")
 MAY_IMPORT = {
     "gateway": {"dwa", "providers", "cache", "migrations"},
     "dwa": set[str](),
     "providers": set[str](),
     "cache": set[str](),
     "migrations": {"gateway"},
+    "client": set[str](),
 }
 #: Third party → its doors: a file, or a folder with a slash at its end.
 DOORS = {
@@ -27,6 +35,11 @@ DOORS = {
     "aiohappyeyeballs": ("providers/http/dialing.py",),
     "redis": ("cache/redis.py",),
     "jsonschema_rs": ("gateway/schemas.py",),
+    "jinja2": ("gateway/workflows/templates/",),
+    "croniter": ("gateway/workflows/ticks.py",),
+    "mcp": ("gateway/mcp/connection.py",),
+    "httpx2": ("gateway/mcp/connection.py", "client/steelyard_client/client.py"),
+    "dbos": ("gateway/workflows/engine.py",),
     "litestar": ("gateway/app.py", "gateway/api/"),
     "sqlalchemy": ("gateway/store/", "migrations/"),
     "asyncpg": ("gateway/store/",),
@@ -40,10 +53,9 @@ DOORS = {
 }
 #: Import name → the distributions it comes from, and those that are installed with the package.
 SOURCES = packages_distributions()
-DECLARED = {
-    re.split(r"[^\w.-]", one)[0].lower().replace("_", "-")
-    for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-}
+DECLARED = _declared(ROOT / "pyproject.toml")
+#: The client is installed alone: it may import what it names itself, and its own package.
+CLIENTS = _declared(ROOT / "client" / "pyproject.toml")
 #: Inside the gateway: who may not import whom.
 LAYERS = {
     "gateway/api/": ("gateway.store", "providers.transport", "gateway.cli"),
@@ -65,6 +77,7 @@ def relative(path: Path) -> str:
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "client" else parts  # a folder; the package is in it
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -108,9 +121,11 @@ def test_imports_point_inward(path: Path) -> None:
 @every_module
 def test_what_is_imported_comes_with_the_package(path: Path) -> None:
     """Tests have more at hand: aiohttp, say, which a fresh installation has not."""
-    for name in {name.partition(".")[0] for name in imports(parsed(path))} - {*HOUSE, *sys.stdlib_module_names}:
+    alone = relative(path).startswith("client/")
+    own, named = ({"steelyard_client"}, CLIENTS) if alone else ({*HOUSE}, DECLARED)
+    for name in {name.partition(".")[0] for name in imports(parsed(path))} - {*own, *sys.stdlib_module_names}:
         sources = {one.lower().replace("_", "-") for one in SOURCES.get(name, ())}
-        assert sources & DECLARED, f"{relative(path)} imports {name}, which pyproject.toml does not name"
+        assert sources & named, f"{relative(path)} imports {name}, which pyproject.toml does not name"
 
 
 @every_module
