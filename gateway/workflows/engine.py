@@ -103,6 +103,8 @@ class Engine:
         )
         if self._url.startswith("sqlite"):
             await asyncio.to_thread(_write_ahead, self._url)
+        if _Current.runner is not None:
+            raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
         engine = DBOS(config=config)
         try:
@@ -192,12 +194,17 @@ class _Threads(ThreadPoolExecutor):
 
     executor: ThreadPoolExecutor
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Not when a loop ends that was given them: there may be others, and idle ones end with the process."""
+
+
+_THREADS = _Threads(thread_name_prefix="steelyard")
+
 
 def _keep_threads_of_our_own(engine: DBOS) -> None:
     """The engine gives its few threads to the whole loop, and takes them away when it stops: files then stay open."""
-    threads = _Threads(thread_name_prefix="steelyard")
-    threads.executor = engine._executor  # pyright: ignore[reportPrivateUsage] - no setting keeps it from that
-    engine._shared_executor_field = threads  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    _THREADS.executor = engine._executor  # pyright: ignore[reportPrivateUsage] - no setting keeps it from that
+    engine._shared_executor_field = _THREADS  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 
 
 def _write_ahead(url: str) -> None:

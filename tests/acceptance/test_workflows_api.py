@@ -30,9 +30,9 @@ def _calm(flows: Flows) -> Generator[None]:
 
 def test_the_example_of_the_design_runs_to_its_end(flows: Flows) -> None:
     flows.save(REVIEW)
-    done = flows.run("plan-review", {"topic": "tea"})
+    done = flows.run("plan-review", {"topic": "oolong"})  # of which no other test has cached the answers
     assert done["status"] == "completed", done
-    draft = "<Write a plan for tea>"
+    draft = "<Write a plan for oolong>"
     judged = f"Judge it. Risks: <Name the risks of: {draft}> Costs: <Estimate the cost of: {draft}>"
     assert done["outputs"] == {"verdict": f"<{judged}>"}
     assert (done["progress_percent"], done["completed_nodes"], done["total_nodes"]) == (100.0, 4, 4)
