@@ -53,16 +53,18 @@ class Workflows:
         self._opening = asyncio.Lock()
 
     async def open_if_needed(self) -> None:
-        """Open as soon as there are workflows, of whichever process; a database that is away is asked again."""
+        """Open when there are workflows at the start; a database that is away is asked again.
+
+        Looked for once: a look that waits for a silent database is one more connection to take leave of at a stop. What
+        another process saves later is opened here by the first request for workflows.
+        """
         await self._records.migrated.wait()
         while self._service is None:
             try:
-                needed = await definitions.exist(self._records.database)
+                if await definitions.exist(self._records.database):
+                    await self.open()
+                return
             except StoreUnavailable:
-                needed = False
-            if needed:
-                await self.open()
-            else:
                 await asyncio.sleep(_AGAIN)
 
     async def open(self) -> Service:
