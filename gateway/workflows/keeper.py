@@ -2,7 +2,8 @@
 
     beat       this process lives
     adopt      what processes ran that are silent for a lease is queued anew
-    sweep      attempts that nobody has begun are queued again, since a process may die between its two writes
+    sweep      attempts that nobody has begun are queued again, and who waits for what has ended is told, since a
+               process may die between its two writes
     expire     deadlines and approvals that have passed
     forget     executions that ended long ago
 
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, forgetting, steps, stopping
+from gateway.store.workflows import attempts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
 
@@ -96,6 +97,8 @@ class Keeper:
         self._patience = _STALE
         if queued:
             _log.info("attempts were queued again", extra={"attempts": queued})
+        for execution_id in await attempts.unaware(self._database):
+            await self._desk.wake(execution_id)
 
     async def _expire(self) -> None:
         now = self._wall()

@@ -12,7 +12,8 @@ from gateway.errors import Conflict, Invalid, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, steps
+from gateway.store.workflows import attempts, deciding, executions, executors, steps
+from gateway.store.workflows.locked import Fence
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
@@ -270,6 +271,41 @@ async def test_a_keeper_queues_what_nobody_has_begun(office: Office) -> None:
     office.now += 2.0
     await office.keeper._sweep()
     assert office.queue == [(begun.id, 1)]
+
+
+async def ended_unheard(office: Office, execution_id: str) -> None:
+    """Its process dies between the end of an attempt and telling whom it concerns."""
+    assert await attempts.next_attempt(office.database, execution_id, ["waiting"], now=office.now) == 2
+    fence = Fence(execution_id, 2, "dead")
+    assert await attempts.begin(office.database, fence, now=office.now)
+    assert await attempts.end(office.database, fence, "completed", outputs={"x": 1}, now=office.now)
+
+
+async def test_a_keeper_tells_who_waits_for_what_has_ended_unheard(office: Office) -> None:
+    dad = await family(office)
+    await office.keeper._sweep()
+    assert office.queue == []
+    await ended_unheard(office, (await office.child(dad)).id)
+    await office.keeper._sweep()
+    await office.keeper._sweep()
+    assert office.queue == [(dad.id, 2)]
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+
+
+async def test_a_keeper_does_not_wake_for_an_item_that_was_given_up(office: Office) -> None:
+    await office.save("kid", {"gate": GATE})
+    inner = {"type": "workflow", "slug": "kid"}
+    await office.save("dad", {"m": {"type": "map", "over": "[1]", "node": inner}, "gate": GATE})
+    dad = await office.begun("dad")
+    (item,) = [one for one in await steps.all_of(office.database, dad.id) if one.item == 0]
+    (whole,) = [one for one in await steps.all_of(office.database, dad.id) if (one.node_id, one.item) == ("m", -1)]
+    verdict = deciding.Verdict(status="failed", error=Failure("api_error", "no"))
+    assert await deciding.decide(office.database, dad.id, whole.node_id, verdict, now=office.now)
+    assert await attempts.begin(office.database, Fence(dad.id, 2, "me"), now=office.now)
+    assert await attempts.end(office.database, Fence(dad.id, 2, "me"), "waiting", now=office.now)
+    await ended_unheard(office, item.data["execution_id"])
+    assert await attempts.unaware(office.database) == []
 
 
 async def test_a_keeper_adopts_the_dead_once_and_nobody_who_lives(office: Office) -> None:
