@@ -23,7 +23,9 @@ _DATE, _MERGE, _TRUTH = _TAG + "timestamp", _TAG + "merge", _TAG + "bool"
 _TAGS = (*(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")), None)
 _NUMBERS = {
     _TAG + "int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
-    _TAG + "float": re.compile(r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?|[-+]?\.inf|\.nan)$", re.IGNORECASE),
+    _TAG + "float": re.compile(
+        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?|[-+]?\.inf|\.nan)$", re.IGNORECASE
+    ),
 }
 #: Levels of a tree. Each takes some ten of the thousand frames that Python has.
 _DEEPEST = 50

@@ -184,8 +184,8 @@ class Desk:
         """
         execution = await self.get(execution_id, by)
         found = await self._library.get(execution.slug, version or execution.version)
-        if inputs is not None:
-            check_inputs(found.definition, inputs)
+        # Of another version the old ones may be none.
+        check_inputs(found.definition, execution.inputs if inputs is None else inputs)
         nodes = found.definition.nodes
         if from_step is not None and from_step not in nodes:
             raise NotFound(f"There is no step '{from_step:.80}'; there are {', '.join(nodes)}.")

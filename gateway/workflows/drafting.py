@@ -81,7 +81,7 @@ class Drafts:
                 cost += exchange.cost
             names.append(exchange.id)
             try:
-                definition = await asyncio.to_thread(lambda: understood(_tree(said)))
+                definition = await asyncio.to_thread(understood, _tree(said))
             except Invalid as exc:
                 problems = exc.problems
             else:

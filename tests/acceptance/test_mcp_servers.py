@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from gateway.errors import Forbidden, Invalid, McpUnavailable, NotFound, ToolTimedOut
+from gateway.governance.keys import ADMIN
 from gateway.mcp.servers import Servers
 from gateway.mcp.words import Status
 from gateway.settings.secrets import MASK
@@ -34,7 +35,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 def status(servers: Servers) -> Status:
-    return servers.all()[0].status()
+    return servers.of(ADMIN)[0].status()
 
 
 async def number(servers: Servers) -> int:

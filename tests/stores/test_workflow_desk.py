@@ -229,6 +229,17 @@ async def test_running_again_with_a_newer_version_that_lacks_a_node(office: Offi
     assert office.asked == ["s/a", "s/gone", "s/late"]
 
 
+async def test_running_again_with_a_version_that_takes_other_inputs(office: Office) -> None:
+    await office.save("s", {"a": ASK})
+    done = await office.begun("s")
+    await office.save("s", {"a": ASK}, input_schema={"required": ["topic"]})
+    with pytest.raises(Invalid):
+        await office.desk.retry(done.id, ME, from_step=None, inputs=None, version=2)
+    assert (await office.get(done.id)).version == 1
+    await office.desk.retry(done.id, ME, from_step=None, inputs={"topic": "tea"}, version=2)
+    assert (await office.get(done.id)).version == 2
+
+
 async def test_resuming_pays_nothing_again_and_says_how_many_calls_that_saves(office: Office) -> None:
     await office.save("s", {"a": ASK, "b": ASK}, {"source": "a", "target": "b"})
     office.refuse = {"s/b"}
