@@ -44,6 +44,8 @@ class Office:
         self.asked: list[str] = []
         self.refuse: set[str] = set()
         self.adopted: list[str] = []
+        self.dropped: list[float] = []
+        self.keep_days: int | None = 7
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
         self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
@@ -67,7 +69,14 @@ class Office:
 
     def keeper_of(self, who: str) -> Keeper:
         return Keeper(
-            self.database, self.desk, executor_id=who, lease=30.0, keep_days=7, adopt=self._adopt, wall=self.wall
+            self.database,
+            self.desk,
+            executor_id=who,
+            lease=30.0,
+            keep_days=self.keep_days,
+            adopt=self._adopt,
+            drop=self._drop,
+            wall=self.wall,
         )
 
     def wall(self) -> float:
@@ -106,6 +115,9 @@ class Office:
 
     async def _adopt(self, dead: list[str]) -> None:
         self.adopted += dead
+
+    async def _drop(self, before: float) -> None:
+        self.dropped.append(before)
 
     async def _ask(self, context: Context, _node: Any, _known: Scope) -> Result:
         key = f"{context.execution.slug}/{context.step.node_id}"
@@ -343,3 +355,15 @@ async def test_a_keeper_forgets_what_ended_long_ago(office: Office) -> None:
     await office.keeper._forget()
     assert await executions.get(office.database, old.id) is None
     assert await executions.get(office.database, young.id) is not None
+
+
+async def test_a_keeper_that_forgets_nothing_still_drops_what_only_the_engine_keeps(office: Office) -> None:
+    await office.save("s", {"a": ASK})
+    old = await office.begun("s")
+    office.keep_days = None
+    keeper = office.keeper_of("me")
+    for hours in (0.5, 0.5, 1.0):
+        await keeper._forget()
+        office.now += hours * 3_600.0
+    assert office.dropped == [DAY - 3_600.0, DAY]
+    assert await executions.get(office.database, old.id) is not None
