@@ -248,7 +248,7 @@ def test_the_operations_are_documented_with_their_errors(world: World) -> None:
 
 
 def test_a_workflow_teaches_what_it_thinks_of_its_answers(world: World) -> None:
-    nodes = {
+    nodes: Any = {
         "ideas": {
             "type": "map",
             "over": "['tea', 'ink']",
@@ -256,7 +256,7 @@ def test_a_workflow_teaches_what_it_thinks_of_its_answers(world: World) -> None:
         },
         "vote": {"type": "vote", "of": "ideas", "score": [1, 0.5], "comment": "as {{ input.whom }} says"},
     }
-    spelled = {"slug": "graded", "name": "Graded", "nodes": nodes, "edges": [{"source": "ideas", "target": "vote"}]}
+    spelled: Any = {"slug": "graded", "name": "Graded", "nodes": nodes, "edges": [{"source": "ideas", "target": "vote"}]}
     spelled["input_schema"] = {"type": "object", "properties": {"whom": {"type": "string"}}}
     assert world.post("/api/workflows", spelled, key=ADMIN_KEY).status == 201
     done = world.post("/api/workflows/graded/execute?wait=60", {"inputs": {"whom": "Ann"}}, key=ALICE_KEY).json
