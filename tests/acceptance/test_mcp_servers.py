@@ -169,6 +169,13 @@ async def test_rubbish_on_standard_output_is_passed_over(make: Make, caplog: pyt
     assert "rubbish" not in caplog.text
 
 
+async def test_of_a_flood_on_standard_error_a_part_is_logged(make: Make, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, logger="steelyard.mcp"):
+        outcome = await make(mine=stdio("loud")).call("alice", "mine", "add", {"a": 1, "b": 1})
+    assert outcome.text == "2"
+    assert 100 <= caplog.text.count("an MCP server says") < 10_000
+
+
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
