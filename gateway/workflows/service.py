@@ -119,6 +119,8 @@ class Service:
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:
             try:
+                # Its launch holds the whole process while a database is silent; ours can be asked without that.
+                await self.database.ping()
                 await engine.launch()
             except Exception as exc:  # noqa: BLE001 - whatever its driver raises for a database that is away
                 _log.warning("executions wait for the engine's database", extra={"error": str(exc)[:300]})
