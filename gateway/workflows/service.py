@@ -93,6 +93,7 @@ class Service:
             lease=settings.workflows.lease,
             keep_days=settings.workflows.retention_days,
             adopt=engine.adopt,
+            drop=engine.forget,
             wall=self._wall,
         )
         self._spawn(self._keeper.beat())
