@@ -48,6 +48,8 @@ class Running(Struct):
     purse: Purse | None = None
     #: When to look for wishes to cancel, on the loop's clock.
     look_at: float = 0.0
+    #: Set when somebody has told of such a wish.
+    wished: asyncio.Event = field(default_factory=asyncio.Event)
     #: Steps that somebody cancelled, by id, and the tasks that run them.
     cancelled: set[str] = field(default_factory=set[str])
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, "asyncio.Task[Any]"])

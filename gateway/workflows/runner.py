@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.records import StoreUnavailable
-from gateway.workflows.attempt import Around, Attempt
+from gateway.workflows.attempt import LOOK_EVERY, Around, Attempt
+from gateway.workflows.ears import Ears
 from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
@@ -80,14 +81,18 @@ class Runner:
         limits: Limits,
         wall: Callable[[], float],
         ended: Callable[[Execution], Awaitable[None]],
+        ears: Ears | None = None,
+        look_every: Callable[[], float] = lambda: LOOK_EVERY,
     ) -> None:
-        """`ended` is told when an attempt is over, however it ended."""
+        """`ended` is told when an attempt is over, however it ended; `ears` and `look_every` are the attempts'."""
         self._memory = Patient(memory)
         self._definition = definition
         self._performer = performer(self._memory)
         self._limits = limits
         self._wall = wall
         self._ended = ended
+        self._ears = ears or Ears()
+        self._look_every = look_every
 
     async def __call__(self, execution_id: str, attempt: int, around: Around) -> None:
         """Run it, unless it was superseded or the execution has ended."""
@@ -95,7 +100,15 @@ class Runner:
         if execution is None:
             return
         definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
-        run = Attempt(self._memory, self._performer, definition, parallel=self._limits.parallel, wall=self._wall)
+        run = Attempt(
+            self._memory,
+            self._performer,
+            definition,
+            parallel=self._limits.parallel,
+            wall=self._wall,
+            ears=self._ears,
+            look_every=self._look_every,
+        )
         try:
             await run.run(execution, around)
         except Superseded:

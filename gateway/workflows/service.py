@@ -20,6 +20,7 @@ from gateway.settings.tree import Settings
 from gateway.store.beside import engine_url
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
 from gateway.workflows.drafting import Drafts
@@ -79,7 +80,8 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
         self.library = Library(database, wall=wall)
-        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng)
+        self.bell = Bell(database, rng=rng)
+        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng, ears=self.bell.ears)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
@@ -93,6 +95,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin to run executions where the settings say so; a database that is away is tried again."""
+        self._spawn(self.bell.run())
         if not self.means.settings.workflows.run:
             self._queueing = Client(self._url)
             return
@@ -165,7 +168,16 @@ class Service:
             return (await self.library.get(slug, version)).definition
 
         store = WorkflowStore(self.database, self._wall, me)
-        return Runner(store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended)
+        return Runner(
+            store,
+            definition,
+            performer,
+            limits=limits,
+            wall=self._wall,
+            ended=self.desk.ended,
+            ears=self.bell.ears,
+            look_every=self.bell.patience,
+        )
 
     def _bodies(self) -> Bodies:
         return {
