@@ -192,11 +192,11 @@ class Database:
         Raises:
             StoreUnavailable: away, or hanging.
         """
-        _, options = self._engine.sync_engine.dialect.create_connect_args(self.url)
+        _, where = self._engine.sync_engine.dialect.create_connect_args(self.url)
+        clocks = {"timeout": self.pool.connect_timeout, "command_timeout": self.pool.statement_timeout}
+        connect: Any = getattr(asyncpg, "connect")  # noqa: B009 - it ships no types, and has no known one
         async with self._translated():
-            options |= {"timeout": self.pool.connect_timeout, "command_timeout": self.pool.statement_timeout}
-            connection: Any = await asyncpg.connect(**options)  # pyright: ignore[reportUnknownMemberType] - no stubs
-            return connection
+            return await connect(**where, **clocks)
 
     async def ping(self, within: float = 2.0) -> None:
         """Return when the database answers.

@@ -19,7 +19,7 @@ from gateway.identity import new_id
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, deciding, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Rerun
-from gateway.store.workflows.executions import Filters, Page
+from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
 from gateway.workflows.beginning import drafted
 from gateway.workflows.ears import Ears
@@ -32,6 +32,8 @@ from gateway.workflows.spec import Definition, SubWorkflow
 _T = TypeVar("_T")
 #: Told of an attempt that is to be run: execution, its number, its nodes in the plan's order.
 Queue = Callable[[str, int, list[str]], Awaitable[None]]
+#: Queues an attempt in the transaction of a connection; whether it could.
+Enlist = Callable[[Any, str, int, list[str]], Awaitable[bool]]
 ENDED = ("completed", "failed", "cancelled")
 #: Seconds without events after which whoever watches is given none, and may say that it is still there. Proxies close
 #: what is silent for a minute, some for half of one.
@@ -52,10 +54,12 @@ class Desk:
         wall: Callable[[], float],
         rng: random.Random,
         ears: Ears | None = None,
+        enlist: Enlist | None = None,
     ) -> None:
         """Over this database; `queue` is told of attempts that are to be run, `ears` hear of what befalls executions.
 
-        Without them nobody is told of anything: only what was there before is ever seen.
+        Without ears nobody is told of anything: only what was there before is ever seen. `enlist` queues the first
+        attempt of an execution in the transaction that keeps it, so that there is not one without the other.
         """
         self._database = database
         self._library = library
@@ -63,6 +67,7 @@ class Desk:
         self._wall = wall
         self._rng = rng
         self._ears = ears or Ears()
+        self._enlist = enlist
         self._looks = set[asyncio.Task[Any]]()
 
     async def begin(
@@ -94,12 +99,18 @@ class Desk:
             budget_usd=budget_usd,
             deadline=deadline,
         )
-        submitted = await executions.submit(self._database, execution)
-        if submitted.created:
-            await self._run(submitted.execution)
-        else:
+        submitted = await self._submit(execution)
+        if not submitted.created:
             _must_be_the_same(submitted.execution, slug, inputs)
         return submitted.execution
+
+    async def within(self, execution: Execution) -> Within | None:
+        """What queues it in the transaction that keeps it; None where nothing can: `enqueue` it afterwards."""
+        enlist = self._enlist
+        if enlist is None:
+            return None
+        keys = await self._keys(execution)
+        return lambda connection: enlist(connection, execution.id, execution.attempt, keys)
 
     async def enqueue(self, execution: Execution) -> None:
         """Have an execution run that somebody else has kept."""
@@ -118,10 +129,7 @@ class Desk:
         check_inputs(found.definition, node.inputs)
         now = await executions.get(self._database, parent.id) or parent
         born = children.born(identity, now, step, found, node.inputs, now=self._wall())
-        submitted = await executions.submit(self._database, born)
-        if submitted.created:
-            await self._run(submitted.execution)
-        return submitted.execution
+        return (await self._submit(born)).execution
 
     async def go_on(self, child: Execution) -> Execution:
         """See `steps.subworkflow.Children`."""
@@ -360,9 +368,18 @@ class Desk:
         if found is not None:
             await self._run(found)
 
+    async def _submit(self, execution: Execution) -> Submitted:
+        submitted = await executions.submit(self._database, execution, await self.within(execution))
+        if submitted.created and not submitted.within:
+            await self._run(submitted.execution)
+        return submitted
+
     async def _run(self, execution: Execution) -> None:
+        await self._queue(execution.id, execution.attempt, await self._keys(execution))
+
+    async def _keys(self, execution: Execution) -> list[str]:
         definition = (await self._library.get(execution.slug, execution.version)).definition
-        await self._queue(execution.id, execution.attempt, list(Plan(definition).order))
+        return list(Plan(definition).order)
 
 
 def _must_be_the_same(known: Execution, slug: str, inputs: Json) -> None:

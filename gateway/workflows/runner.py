@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from gateway.records import StoreUnavailable
@@ -45,6 +46,15 @@ class Patient:
     async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
         """See `Memory`."""
         return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent))
+
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`: not waited for, as what the step has come to is kept at once, or as soon as it can be."""
+        with suppress(StoreUnavailable):
+            await self._memory.set_aside(step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.aside(step))
 
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None

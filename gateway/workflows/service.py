@@ -81,11 +81,21 @@ class Service:
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
         self.library = Library(database, wall=wall)
         self.bell = Bell(database, rng=rng)
-        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng, ears=self.bell.ears)
+        self._url = engine_url(url)
+        #: Nothing is opened by it before it queues.
+        self._client = Client(self._url)
+        self.desk = Desk(
+            database,
+            self.library,
+            self._queue,
+            wall=wall,
+            rng=rng,
+            ears=self.bell.ears,
+            enlist=self._client.enlist if database.dialect == "postgresql" else None,
+        )
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
-        self._url = engine_url(url)
         self._engine: Engine | None = None
         self._queueing: Engine | Client | None = None
         self._keeper: Keeper | None = None
@@ -97,7 +107,7 @@ class Service:
         """Begin to run executions where the settings say so; a database that is away is tried again."""
         self._spawn(self.bell.run())
         if not self.means.settings.workflows.run:
-            self._queueing = Client(self._url)
+            self._queueing = self._client
             return
         me = f"{socket.gethostname()}:{os.getpid()}:{self._rng.getrandbits(32):08x}"
         settings = self.means.settings
@@ -124,9 +134,11 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._queueing is not None:
-            await self._queueing.stop()
-            self._queueing = None
+        queueing, self._queueing = self._queueing, None
+        if queueing is not None:
+            await queueing.stop()
+        if queueing is not self._client:
+            await self._client.stop()
         if self._keeper is not None:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
