@@ -7,7 +7,7 @@ which is logged by everything on the way, is not taken. Who may not follow is an
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from urllib.parse import urlsplit
 
 import msgspec
@@ -53,17 +53,23 @@ async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
     code = _DONE
     try:
         async with asyncio.TaskGroup() as group:
+            telling = group.create_task(_tell(socket, desk.watch(execution_id, by, after=after)))
             gone = group.create_task(_until_gone(socket))
-            async for events in desk.watch(execution_id, by, after=after):
-                if gone.done():
-                    return
-                for event in events:
-                    await socket.send_text(following.text(event).decode())
+            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
+            telling.cancel()
             gone.cancel()
     except* (WebSocketDisconnect, GatewayError, StoreUnavailable):
         code = _TRY_AGAIN
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone already
         await socket.close(code)
+
+
+async def _tell(socket: _Socket, watched: following.Watched) -> None:
+    """Every event, to the end."""
+    async with aclosing(watched):
+        async for events in watched:
+            for event in events:
+                await socket.send_text(following.text(event).decode())
 
 
 async def _until_gone(socket: _Socket) -> None:

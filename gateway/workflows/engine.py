@@ -179,7 +179,7 @@ class Engine:
 
 
 class Client:
-    """Queues attempts from a process that runs none."""
+    """Queues attempts: from a process that runs none, and within transactions of ours."""
 
     def __init__(self, database_url: str) -> None:
         """Over the same database; nothing is opened yet."""
@@ -196,10 +196,30 @@ class Client:
 
     async def submit(self, execution_id: str, attempt: int, keys: Sequence[str]) -> None:
         """Queue an attempt. A second time does nothing. Raises what the database raises when it is away, or new."""
-        options = EnqueueOptions(
+        await self._client.enqueue_async(self._options(execution_id, attempt), execution_id, attempt, list(keys))
+
+    def _options(self, execution_id: str, attempt: int) -> EnqueueOptions:
+        return EnqueueOptions(
             workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=f"{execution_id}:{attempt}", app_version=_VERSION
         )
-        await self._client.enqueue_async(options, execution_id, attempt, list(keys))
+
+    async def enlist(self, connection: Any, execution_id: str, attempt: int, keys: Sequence[str]) -> bool:
+        """Queue an attempt in the transaction of this connection to the same PostgreSQL; False: the engine could not.
+
+        Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
+        """
+        options = self._options(execution_id, attempt)
+        try:
+            # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
+            # not be there yet, until the first process that runs executions has made them.
+            async with connection.begin_nested():
+                await connection.run_sync(
+                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+                )
+        except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
+            _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
+            return False
+        return True
 
     async def stop(self) -> None:
         """Close its connections."""

@@ -31,7 +31,7 @@ _E, _S = executions.c, step_executions.c
 _AGAIN: dict[str, Any] = {"status": "pending", "error": None, "completed_at": None, "seconds": None}
 _ANEW: dict[str, Any] = {
     **_AGAIN,
-    **dict.fromkeys(("output", "branch", "provider", "model", "started_at", "expires_at")),
+    **dict.fromkeys(("output", "branch", "provider", "model", "started_at", "expires_at", "aside")),
     "data": {},
 }
 
