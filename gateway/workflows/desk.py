@@ -101,7 +101,7 @@ class Desk:
         )
         submitted = await self._submit(execution)
         if not submitted.created:
-            _must_be_the_same(submitted.execution, slug, inputs)
+            _must_be_the_same(submitted.execution, slug, inputs, version)
         return submitted.execution
 
     async def within(self, execution: Execution) -> Within | None:
@@ -388,11 +388,11 @@ def _theirs(found: Execution | None, execution_id: str, by: Principal) -> Execut
     return found
 
 
-def _must_be_the_same(known: Execution, slug: str, inputs: Json) -> None:
+def _must_be_the_same(known: Execution, slug: str, inputs: Json, version: int | None) -> None:
     """Raise `Conflict` unless that is what the idempotency key has begun."""
-    if (known.slug, known.inputs) != (slug, inputs):
+    if (known.slug, known.inputs, known.version) != (slug, inputs, version or known.version):
         raise Conflict(
-            f"This idempotency key has begun {known.id}, of '{known.slug}' or with other inputs. Use a new one.",
+            f"This idempotency key has begun {known.id}: '{known.slug}', its version or inputs differ. Use a new one.",
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
