@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gateway import logs
 from gateway.errors import GatewayError
 from gateway.identity import new_id
 from gateway.store.beside import engine_url
@@ -230,4 +231,6 @@ class Service:
         return new_id(prefix, self._wall(), self._rng)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(logs.of_task)
+        self._tasks.append(task)

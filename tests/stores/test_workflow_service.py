@@ -17,13 +17,17 @@ from gateway.workflows.means import Means
 from gateway.workflows.service import Service
 
 
-async def test_no_engine_is_launched_while_the_database_is_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
     settings = load({"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'some.db'}"})
     elsewhere: Any = cast("Any", None)
     means = Means(settings, elsewhere, elsewhere, elsewhere, elsewhere)
-    service = Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
+    return Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
+
+
+async def test_no_engine_is_launched_while_the_database_is_silent(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     course: list[str] = []
     launched = asyncio.Event()
 
@@ -47,3 +51,13 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
     await launched.wait()
     await service.stop()
     assert course == ["ping", "ping", "ping", "launch", "stop"]
+
+
+async def test_work_that_dies_is_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    async def dies() -> None:
+        raise ZeroDivisionError("a defect")
+
+    service._spawn(dies())
+    await asyncio.wait(service._tasks)
+    await service.stop()
+    assert "a background task ended" in caplog.text
