@@ -200,7 +200,7 @@ class Parts:
         return Workflows(self._means(), self.records, wall=self.wall, monotonic=self.monotonic, rng=self.rng)
 
     def _means(self) -> Means:
-        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback)
+        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback, self.principals)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls

@@ -189,7 +189,13 @@ class Service:
     def _bodies(self, memory: Memory) -> Bodies:
         return {
             "prompt": self._lent(
-                Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                Prompts(
+                    lambda: self.means.pipeline,
+                    lambda name: self.means.principals.named(name),
+                    wall=self._wall,
+                    monotonic=self._monotonic,
+                    rng=self._rng,
+                )
             ),
             "http": self._lent(Requests(lambda: self.means.transport, self._hosts)),
             "tool": self._lent(Tools(lambda: self.means.mcp)),
