@@ -1,10 +1,23 @@
-"""Where the durable engine keeps its own tables, beside ours."""
+"""What lies beside the gateway's database: the durable engine's own tables, and the name that sets its files apart."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from sqlalchemy import make_url
+
+
+def name_of(database_url: str) -> str:
+    """A short name of the database, the same in every process that has this address for it.
+
+    Two databases must not tidy up each other's files in one folder. Whoever asks, and by which driver, is no part of it.
+    """
+    url = make_url(database_url)
+    where = [url.get_backend_name(), url.host or url.query.get("host"), url.port, url.database]
+    if database_url.startswith("sqlite"):
+        where = ["sqlite", str(Path(database_url.partition(":///")[2]).resolve())]
+    return hashlib.sha256("\n".join(map(str, where)).encode()).hexdigest()[:12]
 
 
 def engine_url(database_url: str) -> str:

@@ -21,6 +21,7 @@ from gateway.store.workflows import attempts, deciding, events, executions, step
 from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page
 from gateway.workflows import children
+from gateway.workflows.archive import Archive
 from gateway.workflows.beginning import drafted
 from gateway.workflows.graph import APPROVED, REJECTED
 from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecution
@@ -46,14 +47,16 @@ class Desk:
         database: Database,
         library: Library,
         queue: Queue,
+        archive: Archive,
         *,
         wall: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """Over this database; `queue` is told of attempts that are to be run."""
+        """Over this database; `queue` is told of attempts that are to be run, `archive` takes files of decisions."""
         self._database = database
         self._library = library
         self._queue = queue
+        self._archive = archive
         self._wall = wall
         self._rng = rng
         self._looks = set[asyncio.Task[Any]]()
@@ -220,9 +223,9 @@ class Desk:
         check_form(waiting[0].data.get("form_schema"), data)
         output = {"decision": decision, "data": data, "decided_by": by.name, "decided_at": self._wall()}
         branch = APPROVED if decision == "approve" else REJECTED
-        return await self.decide(
-            execution, waiting[0].node_id, deciding.Verdict(status="succeeded", output=output, branch=branch)
-        )
+        made, told = await self._archive.decided(waiting[0], output)
+        verdict = deciding.Verdict(status="succeeded", output=output, branch=branch, data=told, made=made)
+        return await self.decide(execution, waiting[0].node_id, verdict)
 
     async def decide(self, execution: Execution, node_id: str, verdict: deciding.Verdict) -> StepExecution:
         """End a step that waits. Raises `Conflict` when it does no more."""

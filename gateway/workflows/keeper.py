@@ -4,7 +4,8 @@
     adopt      what processes ran that are silent for a lease is queued anew
     sweep      attempts that nobody has begun are queued again, since a process may die between its two writes
     expire     deadlines and approvals that have passed
-    forget     executions that ended long ago
+    forget     executions that ended long ago, with their files
+    tidy       files that no execution knows: their step did not succeed, or a process died before it could delete them
 
 The clock of the beats is the database's, so that machines need not agree on the time. Road not taken: beating from a
 thread. A loop that does nothing for a lease serves nobody either, and what it still writes after a takeover is refused.
@@ -17,13 +18,14 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from contextlib import suppress
 
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, forgetting, steps, stopping
+from gateway.store.workflows import artifacts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
+from gateway.workflows.files import Files
 
 _log = logging.getLogger("steelyard.workflows")
 #: Beats in a lease. Doubled, the database hears twice as often; halved, one lost beat is half of a lease.
@@ -35,6 +37,9 @@ _LOOK_EVERY = 5.0
 _STALE = 30.0
 #: Seconds between two looks at what is too old.
 _FORGET_EVERY = 3_600.0
+#: Seconds after which a file that no execution knows is suspected, and between two looks for such: whoever is about
+#: to keep it does so within a second, unless the database is away, and while it is nobody looks.
+_TIDY_EVERY = 3_600.0
 _DAY = 86_400.0
 
 
@@ -45,6 +50,7 @@ class Keeper:
         self,
         database: Database,
         desk: Desk,
+        files: Files,
         *,
         executor_id: str,
         lease: float,
@@ -55,12 +61,14 @@ class Keeper:
         """`lease` in seconds; `adopt` is told of processes that are dead."""
         self._database = database
         self._desk = desk
+        self._files = files
         self._me = executor_id
         self._lease = lease
         self._keep_days = keep_days
         self._adopt = adopt
         self._wall = wall
-        self._forgot_at = 0.0
+        self._forgot_at = self._tidied_at = 0.0
+        self._suspected = set[str]()
         # At first none: what was begun while nobody ran anything has waited long enough.
         self._patience = 0.0
 
@@ -73,7 +81,7 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._tidy):
                 await self._guarded(work)
             await asyncio.sleep(min(self._lease / _BEATS, _LOOK_EVERY))
 
@@ -122,7 +130,29 @@ class Keeper:
             found = await forgetting.forget(self._database, now - self._keep_days * _DAY)
             forgotten = found.executions
             for path in found.paths:
-                await asyncio.to_thread(Path(path).unlink, missing_ok=True)
+                await self._delete(path)
+
+    async def _tidy(self) -> None:
+        """Delete what nobody knew at two looks: what is to be known by then is, however long the database was away."""
+        now = self._wall()
+        if now < self._tidied_at + _TIDY_EVERY:
+            return
+        self._tidied_at = now
+        unknown = set[str]()
+        with suppress(OSError):  # of the folder, which the next who writes into it will complain of
+            async for paths in self._files.old(now - _TIDY_EVERY):
+                named = {path: path.rpartition("/")[2] for path in paths}
+                known = await artifacts.known(self._database, named.values())
+                unknown |= {path for path, name in named.items() if name not in known}
+        for path in unknown & self._suspected:
+            await self._delete(path)
+        self._suspected = unknown
+
+    async def _delete(self, path: str) -> None:
+        try:
+            await self._files.delete(path)
+        except OSError as exc:
+            _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is looked for again; a defect in one chore must not end the others."""

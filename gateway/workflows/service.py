@@ -17,13 +17,16 @@ from gateway.identity import new_id
 from gateway.mcp.servers import Servers
 from gateway.pipeline import Pipeline
 from gateway.settings.tree import Settings
-from gateway.store.beside import engine_url
+from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
+from gateway.workflows.downloads import Downloads
 from gateway.workflows.drafting import Drafts
 from gateway.workflows.engine import Client, Engine
+from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
 from gateway.workflows.library import Library
@@ -79,7 +82,12 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
         self.library = Library(database, wall=wall)
-        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng)
+        kept = settings.artifacts
+        self._files = Folder(kept.dir, name_of(url))
+        bounds = Bounds(inline=kept.inline_max, most=kept.max_size)
+        self._archive = Archive(self._files, bounds, wall=wall, new_id=lambda: self._named("artifact"))
+        self.desk = Desk(database, self.library, self._queue, self._archive, wall=wall, rng=rng)
+        self.downloads = Downloads(database, self.desk, self._files)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
@@ -103,6 +111,7 @@ class Service:
         self._keeper = Keeper(
             self.database,
             self.desk,
+            self._files,
             executor_id=me,
             lease=settings.workflows.lease,
             keep_days=settings.workflows.retention_days,
@@ -158,7 +167,13 @@ class Service:
 
         def performer(memory: Memory) -> Performer:
             return Performer(
-                memory, self._bodies(), limits, wall=self._wall, rng=self._rng, new_id=lambda: self._named("stepexec")
+                memory,
+                self._bodies(),
+                limits,
+                self._archive,
+                wall=self._wall,
+                rng=self._rng,
+                new_id=lambda: self._named("stepexec"),
             )
 
         async def definition(slug: str, version: int) -> Definition:
@@ -172,7 +187,7 @@ class Service:
             "prompt": self._lent(
                 Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
             ),
-            "http": self._lent(Requests(lambda: self.means.transport, self._hosts)),
+            "http": self._lent(Requests(lambda: self.means.transport, self._hosts, self._archive)),
             "tool": self._lent(Tools(lambda: self.means.mcp)),
             "condition": condition,
             "switch": switch,

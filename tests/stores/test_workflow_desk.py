@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from gateway.identity import new_id
 from gateway.store.engine import Database
 from gateway.store.workflows import executions, executors, steps
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
+from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Execution, Failure, Spent
 from gateway.workflows.library import Library
@@ -36,8 +39,9 @@ LIMITS = Limits(timeout=60.0, retries=0, parallel=5)
 class Office:
     """One process without an engine: attempts are queued in a list, and run when the test says so."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
+        self.files = Folder(folder, "tests")
         self.now = DAY
         self.queue: list[tuple[str, int]] = []
         self.asked: list[str] = []
@@ -45,7 +49,9 @@ class Office:
         self.adopted: list[str] = []
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
-        self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
+        name_file = lambda: new_id("artifact", self.now, rng)  # noqa: E731 - as below
+        self.archive = Archive(self.files, Bounds(inline=200, most=10_000), wall=self.wall, new_id=name_file)
+        self.desk = Desk(database, self.library, self._queue, self.archive, wall=self.wall, rng=rng)
         bodies = {
             "prompt": self._ask,
             "map": map_items,
@@ -55,7 +61,7 @@ class Office:
 
         def performer(memory: Memory) -> Performer:
             name = lambda: new_id("stepexec", self.now, rng)  # noqa: E731 - said where it is needed
-            return Performer(memory, bodies, LIMITS, wall=self.wall, rng=rng, new_id=name)
+            return Performer(memory, bodies, LIMITS, self.archive, wall=self.wall, rng=rng, new_id=name)
 
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
@@ -66,7 +72,14 @@ class Office:
 
     def keeper_of(self, who: str) -> Keeper:
         return Keeper(
-            self.database, self.desk, executor_id=who, lease=30.0, keep_days=7, adopt=self._adopt, wall=self.wall
+            self.database,
+            self.desk,
+            self.files,
+            executor_id=who,
+            lease=30.0,
+            keep_days=7,
+            adopt=self._adopt,
+            wall=self.wall,
         )
 
     def wall(self) -> float:
@@ -115,8 +128,8 @@ class Office:
 
 
 @pytest.fixture
-def office(database: Database) -> Office:
-    return Office(database)
+def office(database: Database, tmp_path: Path) -> Office:
+    return Office(database, tmp_path / "artifacts")
 
 
 GATE: dict[str, Any] = {"type": "approval", "message": "Go on?", "expires_after": 60.0}

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from workflow_scene import execution
+from workflow_scene import Drawer, archive_of, execution
 
 from gateway.workflows.kept import StepExecution
 from gateway.workflows.running import Context, Inner, Result, StepFailed
@@ -25,6 +25,7 @@ class Upstream:
         self.asked: list[tuple[str, str, dict[str, str], bytes | None]] = []
         self.body, self.status, self.headers = body, status, headers or {}
         self.fault: Fault | None = None
+        self.drawer = Drawer()
 
     def open(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, _clocks: Any, *, deadline: Any
@@ -39,15 +40,23 @@ class Upstream:
 
     async def __aexit__(self, *_: object) -> None: ...
 
+    #: As of a transport's, of which this is the answer, too.
+    max_body = 1_000
+
     async def read(self) -> bytes:
         return self.body
+
+    async def more(self) -> bytes:
+        piece, self.body = self.body[:400], self.body[400:]
+        return piece
 
 
 def send(upstream: Upstream, hosts: Sequence[str] = ("api.example.org",), **node: Any) -> Result:
     step = StepExecution("stepexec_1", "wfexec_1", "a", "http", tries=2)
     context = Context(execution(), step, None, cast("Inner", None))
     made = msgspec.convert({"type": "http", "url": "https://api.example.org/x", **node}, Http)
-    return asyncio.run(Requests(lambda: cast("Transport", upstream), lambda: hosts)(context, made, {}))
+    archive = archive_of(upstream.drawer)
+    return asyncio.run(Requests(lambda: cast("Transport", upstream), lambda: hosts, archive)(context, made, {}))
 
 
 def refused(url: str, *hosts: str) -> str | None:
