@@ -24,9 +24,9 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
+from gateway.api.artifacts import Artifacts
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
-from gateway.api.artifacts import Artifacts
 from gateway.api.executions import Executing, Executions
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 def name_of(database_url: str) -> str:
     """A short name of the database, the same in every process that has this address for it.
 
-    Two databases must not tidy up each other's files in one folder. Whoever asks, and by which driver, is no part of it.
+    Two databases must not tidy up each other's files in one folder. Who asks, and by which driver, is no part of it.
     """
     url = make_url(database_url)
     where = [url.get_backend_name(), url.host or url.query.get("host"), url.port, url.database]

@@ -46,8 +46,9 @@ class Lost(Exception):
     def __init__(self, step: StepExecution, why: str) -> None:
         """Of this step."""
         super().__init__(why)
-        again = f"POST /api/executions/{step.execution_id}/retry with \"from_step\": \"{step.node_id}\" makes it anew."
-        said = f"The output of '{step.node_id}' cannot be read back: {why}. Processes that run executions need one folder for artifacts. {again}"
+        again = f'POST /api/executions/{step.execution_id}/retry with "from_step": "{step.node_id}" makes it anew.'
+        shared = "Processes that run executions need one folder for artifacts."
+        said = f"The output of '{step.node_id}' cannot be read back: {why}. {shared} {again}"
         self.failure = Failure("api_error", said, "artifact_lost", node_id=step.node_id)
 
 
@@ -61,9 +62,7 @@ class Bounds(Struct, frozen=True):
 class Archive:
     """Writes and reads the files of steps."""
 
-    def __init__(
-        self, files: Files, bounds: Bounds, *, wall: Callable[[], float], new_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, files: Files, bounds: Bounds, *, wall: Callable[[], float], new_id: Callable[[], str]) -> None:
         """In this store; `new_id` names an artifact."""
         self._files = files
         self._bounds = bounds

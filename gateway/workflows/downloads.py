@@ -41,7 +41,9 @@ class Downloads:
         await self._desk.get(execution_id, by)
         found = await artifacts.get(self._database, artifact_id)
         if found is None or found.execution_id != execution_id:
-            raise NotFound(f"There is no artifact '{artifact_id:.80}' here. GET /api/executions/…/artifacts lists them.")
+            raise NotFound(
+                f"There is no artifact '{artifact_id:.80}' here. GET /api/executions/…/artifacts lists them."
+            )
         return found
 
     async def check(self, artifact: Artifact) -> None:

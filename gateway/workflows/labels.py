@@ -15,7 +15,9 @@ BYTES = "application/octet-stream"
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 #: As RFC 9110 has it, parameters as tokens: what is quoted is not needed to say what a file is.
-MEDIA_TYPE = r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:; ?[A-Za-z0-9_-]{1,32}=[A-Za-z0-9_.:+-]{1,64}){0,4}$"
+MEDIA_TYPE = (
+    r"^[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:; ?[A-Za-z0-9_-]{1,32}=[A-Za-z0-9_.:+-]{1,64}){0,4}$"
+)
 _MEDIA_TYPE = re.compile(MEDIA_TYPE.removeprefix("^").removesuffix("$"))
 #: What no file system, or not every one, lets into a name.
 _SEPARATORS = frozenset('/\\:*?"<>|')
@@ -23,11 +25,13 @@ _SEPARATORS = frozenset('/\\:*?"<>|')
 _LONGEST = 200
 #: An ending that is kept when a name is cut.
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,10}$")
-_TEXTUAL = re.compile(r"text/.*|.*[/+](?:json|xml|yaml)|application/(?:x-ndjson|x-yaml|javascript|x-www-form-urlencoded)")
+_TEXTUAL = re.compile(
+    r"text/.*|.*[/+](?:json|xml|yaml)|application/(?:x-ndjson|x-yaml|javascript|x-www-form-urlencoded)"
+)
 
 
 def safe_name(wanted: str, otherwise: str) -> str:
-    """The name as every file system takes it, none of whose directories it can leave; `otherwise` if nothing is left."""
+    """The name as every file system takes it, without a way to another folder; `otherwise` if nothing is left."""
     letters = unicodedata.normalize("NFC", wanted)
     kept = "".join("_" if one in _SEPARATORS or unicodedata.category(one)[0] == "C" else one for one in letters)
     kept = " ".join(kept.split()).strip(". ")

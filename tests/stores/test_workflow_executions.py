@@ -293,8 +293,8 @@ async def test_artifacts_are_kept_with_the_success_of_their_step_or_not_at_all(d
     assert await steps.put(database, fence, done(), "step.succeeded", now=DAY + 6, made=[artifact(1)])
     # The same step once more, as after a commit that nobody heard of, and by a process that was thawed too late.
     assert not await steps.put(database, fence, done(), "step.succeeded", now=DAY + 7, made=[artifact(2)])
+    other = Fence(fence.execution_id, fence.attempt + 1)
     with pytest.raises(Superseded):
-        other = Fence(fence.execution_id, fence.attempt + 1)
         await steps.put(database, other, done("b"), "step.succeeded", now=DAY + 7, made=[artifact(3)])
     assert await artifacts.listed(database, "wfexec_0001") == [artifact(1)]
 

@@ -228,3 +228,65 @@ def test_headers_that_say_where_a_request_ends_and_to_whom_it_goes_are_not_the_c
         send(upstream, headers={name: "evil.org"})
     assert caught.value.failure.code == "invalid_header"
     assert upstream.asked == []
+
+
+# ------------------------------------------------------------------------------------------------------------- bodies
+
+PNG = bytes(range(256)) * 8
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "shown"),
+    [
+        (b'{"a": 1}', "application/json", {"a": 1}),
+        (b"<a/>", "image/svg+xml", "<a/>"),
+        ("é".encode(), "", "é"),
+        (b"", "image/png", ""),
+        (b"x" * 1_000, "text/plain", "x" * 1_000),
+    ],
+)
+def test_text_stands_in_the_output(body: bytes, told: str, shown: Any) -> None:
+    upstream = Upstream(body, headers={"content-type": told} if told else {})
+    result = send(upstream)
+    assert result.output["body"] == shown
+    assert (result.made, upstream.drawer.files) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "url", "name", "kind"),
+    [
+        (PNG, "image/png", "https://api.example.org/a/cat%20one.png?size=1", "cat one.png", "image/png"),
+        (PNG, "", "https://api.example.org/", "a.bin", "application/octet-stream"),
+        (PNG, "image/png\tx", "https://api.example.org/", "a.bin", "application/octet-stream"),
+        (b"plain", "application/pdf", "https://api.example.org/", "a.pdf", "application/pdf"),
+        (b"x" * 1_001, "text/csv", "https://api.example.org/t.csv", "t.csv", "text/csv"),
+    ],
+)
+def test_what_is_no_text_or_too_large_becomes_a_file(body: bytes, told: str, url: str, name: str, kind: str) -> None:
+    upstream = Upstream(body, headers={"content-type": told} if told else {})
+    result = send(upstream, url=url)
+    (made,) = result.made
+    assert result.output["body"] == made.reference
+    assert (made.name, made.media_type, made.size, made.node_id) == (name, kind, len(body), "a")
+    assert upstream.drawer.files == {made.path: body}
+
+
+def test_a_node_may_name_the_file_of_its_body() -> None:
+    upstream = Upstream(PNG, headers={"content-type": "image/png"})
+    (made,) = send(upstream, artifact={"name": "a/cat", "media_type": "image/x-cat"}).made
+    assert (made.name, made.media_type) == ("a_cat", "image/x-cat")
+
+
+def test_a_body_that_no_file_may_hold_fails_for_good() -> None:
+    upstream = Upstream(b"\xff" * 10_001, headers={"content-type": "image/png"})
+    with pytest.raises(StepFailed) as caught:
+        send(upstream)
+    assert (caught.value.failure.code, caught.value.transient) == ("artifact_too_large", False)
+    assert upstream.drawer.files == {}
+
+
+def test_a_refusal_is_no_file_whatever_it_is() -> None:
+    upstream = Upstream(PNG, status=500, headers={"content-type": "image/png"})
+    with pytest.raises(StepFailed) as caught:
+        send(upstream)
+    assert (caught.value.failure.status, upstream.drawer.files) == (500, {})

@@ -209,9 +209,7 @@ class Drawer:
 def archive_of(files: Files, *, inline: int = 1_000, most: int = 10_000) -> Archive:
     """An archive on no clock, whose artifacts are `artifact_1` …"""
     number = count(1)
-    return Archive(
-        files, Bounds(inline=inline, most=most), wall=lambda: 1.0, new_id=lambda: f"artifact_{next(number)}"
-    )
+    return Archive(files, Bounds(inline=inline, most=most), wall=lambda: 1.0, new_id=lambda: f"artifact_{next(number)}")
 
 
 Play = Callable[[Context, Any], Awaitable[Json]]
