@@ -65,4 +65,6 @@ class Artifacts(Controller):
             return empty
         await downloads.check(found)
         content = downloads.pieces(found, which.start, which.length)
+        # As a header, too: Litestar gives a text a charset of its own.
+        told["content-type"] = found.media_type
         return Stream(content, media_type=found.media_type, headers=told, status_code=which.status)

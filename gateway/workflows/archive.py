@@ -193,11 +193,8 @@ class _Measured:
 
 def _content(node: Node, output: Json) -> tuple[bytes, str]:
     """What a node's file holds: its text if that is what it is for, its answer's body, or else all of its output."""
-    part: Any = output
-    if _says_text(node) and isinstance(text := (members(output) or {}).get("text"), str):
-        part = text
-    elif isinstance(node, Http):
-        part = (members(output) or {}).get("body", output)
+    name = "body" if isinstance(node, Http) else "text" if _says_text(node) else None
+    part: Any = output if name is None else (members(output) or {}).get(name, output)
     if isinstance(part, str):
         return part.encode(errors="replace"), labels.TEXT
     return _encoded(part), labels.JSON
