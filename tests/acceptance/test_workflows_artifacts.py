@@ -115,7 +115,11 @@ def test_files_belong_to_the_key_of_their_execution(flows: Flows) -> None:
     done = flows.run("mine", {"topic": "secret"})
     other = flows.run("mine", {"topic": "other"})
     (one,) = listed(flows, done["execution_id"])
-    for path in (one["download"], one["download"].removesuffix("/content"), one["download"].rpartition("/artifacts")[0]):
+    for path in (
+        one["download"],
+        one["download"].removesuffix("/content"),
+        one["download"].rpartition("/artifacts")[0],
+    ):
         where = path if "artifacts" in path else f"{path}/artifacts"
         assert flows.call("GET", where, key=BOB_KEY).status == 404
         assert flows.call("GET", where, key=None).status == 401
