@@ -133,8 +133,8 @@ def test_files_belong_to_the_key_of_their_execution(flows: Flows) -> None:
 
 
 def test_listings_have_pages(flows: Flows) -> None:
-    node = {"type": "map", "over": "range", "node": {"type": "template", "template": "{{ item }}"}}
-    node = {**node, "over": "[1, 2, 3]", "node": {**node["node"], "artifact": "{{ item }}.txt"}, "parallel": 1}
+    inner = {"type": "template", "template": "{{ item }}", "artifact": "{{ item }}.txt"}
+    node = {"type": "map", "over": "[1, 2, 3]", "node": inner, "parallel": 1}
     flows.save({"slug": "pages", "name": "p", "nodes": {"a": node}})
     done = flows.run("pages")
     path = f"/api/executions/{done['execution_id']}/artifacts"
