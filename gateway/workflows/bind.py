@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gateway.workflows.plan import FAILED, State
 from gateway.workflows.reads import reads, strings
-from gateway.workflows.spec import Definition, Edge, Json, Node, Switch, keep_as, members
+from gateway.workflows.spec import Definition, Edge, Json, Node, Switch, Vote, keep_as, members
 from gateway.workflows.templates import BadTemplate, evaluate, fill, references
 
 Scope = dict[str, Any]
@@ -53,7 +53,7 @@ def bound(node: _AnyNode, known: Scope) -> _AnyNode:
 
 def still_read(definition: Definition, done: Collection[str]) -> set[str]:
     """The nodes whose outputs may yet be read, by whatever is not among those that are `done`."""
-    found = set[str]()
+    found = {one.of for key, one in definition.nodes.items() if key not in done and isinstance(one, Vote)}
     for read in reads(definition):
         if read.known_at in done and not read.inclusive:
             continue

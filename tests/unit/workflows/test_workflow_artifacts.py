@@ -13,6 +13,7 @@ from plan_world import Tree, definition
 from workflow_scene import Scene, Shelf, refusing
 
 from gateway.records import StoreUnavailable
+from gateway.workflows.bind import still_read
 from gateway.workflows.kept import Artifact, Execution, Spent, StepExecution
 from gateway.workflows.runner import Patient
 from gateway.workflows.running import Context
@@ -302,3 +303,26 @@ def test_a_file_that_was_asked_for_and_cannot_be_had_fails_its_step(full: bool) 
         return done
 
     assert run(once()).status == "failed"
+
+
+def test_what_may_yet_be_read() -> None:
+    def needed(*done: str, edges: tuple[Any, ...] = ("a>b", "b>c"), **more: Any) -> set[str]:
+        nodes: dict[str, Tree] = {
+            "a": ask("{{ input.x }}"),
+            "b": {"type": "map", "over": "nodes.a.output.list", "node": ask("{{ item }} {{ nodes.z.output.text }}")},
+            "c": {"type": "vote", "of": "b", "score": "{{ nodes.b.output['items'] | length }}"},
+            "z": ask("q"),
+        }
+        return still_read(definition(nodes, *edges, **more), set(done))
+
+    assert needed(outputs={"x": 1}) == {"a", "b", "z"}
+    assert needed("a", "b", outputs={"x": 1}) == {"b"}
+    assert needed("a", "b", "c", "z", outputs={"x": 1}) == set()
+    assert needed("a", "b", "c", "z", outputs={"x": "{{ nodes.a.output }}"}) == {"a"}
+    # Without outputs, what nothing follows comes out; and whatever is read by a name that is known only later may be any.
+    assert needed("a", "b", "c", "z") == {"c", "z"}
+    assert needed("a", "b", "c", "z", outputs={"x": "{{ nodes[input.k].output }}"}) == {"a", "b", "c", "z"}
+    held: Any = {"source": "a", "target": "b", "condition": "nodes.a.output.good"}
+    assert needed("a", "z", edges=(held,), outputs={"x": 1}) == {"a", "b"}
+    no_score: dict[str, Tree] = {"a": ask("q"), "c": {"type": "vote", "of": "a", "score": "1"}}
+    assert still_read(definition(no_score, "a>c", outputs={"x": 1}), {"a"}) == {"a"}
