@@ -319,10 +319,10 @@ def test_what_may_yet_be_read() -> None:
     assert needed("a", "b", outputs={"x": 1}) == {"b"}
     assert needed("a", "b", "c", "z", outputs={"x": 1}) == set()
     assert needed("a", "b", "c", "z", outputs={"x": "{{ nodes.a.output }}"}) == {"a"}
-    # Without outputs, what nothing follows comes out; and whatever is read by a name that is known only later may be any.
+    # Without outputs, what nothing follows comes out; what is read by a name that is known only later may be any.
     assert needed("a", "b", "c", "z") == {"c", "z"}
     assert needed("a", "b", "c", "z", outputs={"x": "{{ nodes[input.k].output }}"}) == {"a", "b", "c", "z"}
     held: Any = {"source": "a", "target": "b", "condition": "nodes.a.output.good"}
-    assert needed("a", "z", edges=(held,), outputs={"x": 1}) == {"a", "b"}
+    assert needed("a", "b", "c", "z", edges=(held,), outputs={"x": 1}) == {"a"}
     no_score: dict[str, Tree] = {"a": ask("q"), "c": {"type": "vote", "of": "a", "score": "1"}}
     assert still_read(definition(no_score, "a>c", outputs={"x": 1}), {"a"}) == {"a"}
