@@ -29,6 +29,8 @@ _PIECE = 256 * 1024
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: A folder that somebody removes while another writes into it, as it was empty, is made again so often.
 _TRIES = 5
+#: Paths that are told at once: whoever asks a database for them all names each in one statement, which has an end.
+_AT_A_TIME = 500
 
 
 class Files(Protocol):
@@ -100,12 +102,12 @@ class Folder:
         await asyncio.to_thread(_removed, self._place(path))
 
     async def old(self, before: float) -> AsyncIterator[list[str]]:
-        """See `Files`: those of this database, an execution at a time."""
+        """See `Files`: those of this database, of one execution at a time."""
         for folder in await asyncio.to_thread(_names, self._root / self._database):
             names = await asyncio.to_thread(_older, self._root / self._database / folder, before)
             found = [path for name in names if _PATH.fullmatch(path := f"{self._database}/{folder}/{name}")]
-            if found:
-                yield found
+            for place in range(0, len(found), _AT_A_TIME):
+                yield found[place : place + _AT_A_TIME]
 
     def _place(self, path: str) -> Path:
         if not _PATH.fullmatch(path):

@@ -434,3 +434,21 @@ async def test_large_outputs_are_told_by_reference_and_read_back_by_the_next_pro
     await office.desk.approve(waiting.id, None, "approve", None, ME)
     await office.run()
     assert (await office.get(waiting.id)).outputs == {"all": "x" * 300}
+
+
+async def test_a_process_with_another_folder_says_that_it_cannot_go_on(office: Office, tmp_path: Path) -> None:
+    large = {"type": "template", "template": "x" * 300}
+    edges = ({"source": "a", "target": "gate"}, {"source": "gate", "target": "b"})
+    await office.save("s", {"a": large, "gate": GATE, "b": ASK}, *edges, outputs={"all": "{{ nodes.a.output.text }}"})
+    waiting = await office.begun("s")
+    elsewhere = Office(office.database, tmp_path / "elsewhere")
+    await elsewhere.desk.approve(waiting.id, None, "approve", None, ME)
+    await elsewhere.run()
+    lost = await office.get(waiting.id)
+    assert lost.error is not None
+    assert (lost.status, lost.error.code, lost.error.node_id) == ("failed", "artifact_lost", "a")
+    assert "one folder" in lost.error.message
+    # Where the file is, it goes on.
+    await office.desk.resume(waiting.id, ME)
+    await office.run()
+    assert (await office.get(waiting.id)).outputs == {"all": "x" * 300}

@@ -239,6 +239,21 @@ async def test_an_output_that_looks_like_a_reference_is_none() -> None:
 
 
 @paused
+async def test_half_of_a_pair_of_letters_survives() -> None:
+    """Some models' JSON has it; UTF-8 cannot say it, JSON can."""
+    scene = scene_of({"big": ask("q", artifact="x.txt")})
+
+    async def odd(_context: Context, _node: Any) -> Any:
+        return {"text": "\ud800" * 2_000}
+
+    scene.asked.plays["big"] = odd
+    assert await scene.killed_at(1, kept=True)
+    done: Any = await scene.attempt()
+    assert done.outputs == {"big": {"text": "\ud800" * 2_000}}
+    assert ("x.txt", PLAIN, b"?" * 2_000) in files(scene)
+
+
+@paused
 async def test_a_commit_that_nobody_heard_of_is_found_with_its_files() -> None:
     class Unheard(Shelf):
         """Keeps the first success and says that it could not."""

@@ -161,3 +161,12 @@ async def test_what_is_old_is_told_half_files_too_and_nobody_elses(folder: Folde
     assert sorted(await everything_old(folder)) == ["db/e1/a", "db/e1/b", "db/e2/c", "db/e2/d.part"]
     await folder.delete("db/e2/d.part")
     assert not half.exists()
+
+
+async def test_many_old_files_are_told_some_at_a_time(folder: Folder, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "artifacts" / "db" / "e"
+    place.mkdir(parents=True)
+    for number in range(1_001):
+        (place / f"a{number}").touch()
+    told = [len(paths) async for paths in folder.old(2e10)]
+    assert told == [500, 500, 1]
