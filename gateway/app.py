@@ -25,6 +25,7 @@ from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
 from gateway.api.artifacts import Artifacts
+from gateway.api.asked import Asked
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
 from gateway.api.executions import Executing, Executions
@@ -180,6 +181,7 @@ def _litestar(parts: Parts) -> Litestar:
             HTTPException: errors.of_http,
             Exception: errors.of_defect,
         },
+        request_class=Asked,
         lifespan=[life],
         openapi_config=_openapi(),
         # Our own formatter and handlers are in place; Litestar's would replace them.

@@ -104,6 +104,9 @@ class Archive:
                 await self._spill(step, result, whole)
         except StepFailed as exc:
             raise StepFailed(exc.failure, transient=exc.transient, spent=result.spent) from exc
+        except RecursionError as exc:
+            failure = Failure("api_error", "What the step came to is nested too deeply to be kept.", "output_too_deep")
+            raise StepFailed(failure, transient=False, spent=result.spent) from exc
 
     async def decided(self, step: StepExecution, output: Json) -> tuple[tuple[Artifact, ...], dict[str, Json]]:
         """The file of a decision on that step, if it is to have one, and what the step's data says of it then.
@@ -135,7 +138,11 @@ class Archive:
             raise Lost(step, f"its file, {found.id}, is not there") from exc
         if hashlib.sha256(content).hexdigest() != found.sha256:
             raise Lost(step, f"its file, {found.id}, is not what was written")
-        step.output = json.loads(content)
+        try:
+            step.output = json.loads(content)
+        except RecursionError as exc:
+            # Who wrote it stood less deep in the stack.
+            raise Lost(step, f"its file, {found.id}, is nested too deeply") from exc
 
     async def _named(self, step: StepExecution, node: Node, wanted: KeepAs, output: Json) -> Artifact:
         content, media_type = _content(node, output)

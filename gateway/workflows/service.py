@@ -16,6 +16,7 @@ from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.archive import Archive, Bounds
+from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
 from gateway.workflows.downloads import Downloads
@@ -72,12 +73,24 @@ class Service:
         self._files = Folder(kept.dir, name_of(url))
         bounds = Bounds(inline=kept.inline_max, most=kept.max_size)
         self._archive = Archive(self._files, bounds, wall=wall, new_id=lambda: self._named("artifact"))
-        self.desk = Desk(database, self.library, self._queue, self._archive, wall=wall, rng=rng)
+        self.bell = Bell(database, rng=rng)
+        self._url = engine_url(url)
+        #: Nothing is opened by it before it queues.
+        self._client = Client(self._url)
+        self.desk = Desk(
+            database,
+            self.library,
+            self._queue,
+            self._archive,
+            wall=wall,
+            rng=rng,
+            ears=self.bell.ears,
+            enlist=self._client.enlist if database.dialect == "postgresql" else None,
+        )
         self.downloads = Downloads(database, self.desk, self._files)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
-        self._url = engine_url(url)
         self._engine: Engine | None = None
         self._queueing: Engine | Client | None = None
         self._keeper: Keeper | None = None
@@ -87,8 +100,9 @@ class Service:
 
     async def start(self) -> None:
         """Begin to run executions where the settings say so; a database that is away is tried again."""
+        self._spawn(self.bell.run())
         if not self.means.settings.workflows.run:
-            self._queueing = Client(self._url)
+            self._queueing = self._client
             return
         me = f"{socket.gethostname()}:{os.getpid()}:{self._rng.getrandbits(32):08x}"
         settings = self.means.settings
@@ -102,6 +116,7 @@ class Service:
             lease=settings.workflows.lease,
             keep_days=settings.workflows.retention_days,
             adopt=engine.adopt,
+            drop=engine.forget,
             wall=self._wall,
         )
         self._spawn(self._keeper.beat())
@@ -116,9 +131,11 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._queueing is not None:
-            await self._queueing.stop()
-            self._queueing = None
+        queueing, self._queueing = self._queueing, None
+        if queueing is not None:
+            await queueing.stop()
+        if queueing is not self._client:
+            await self._client.stop()
         if self._keeper is not None:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
@@ -166,7 +183,16 @@ class Service:
             return (await self.library.get(slug, version)).definition
 
         store = WorkflowStore(self.database, self._wall, me)
-        return Runner(store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended)
+        return Runner(
+            store,
+            definition,
+            performer,
+            limits=limits,
+            wall=self._wall,
+            ended=self.desk.ended,
+            ears=self.bell.ears,
+            look_every=self.bell.patience,
+        )
 
     def _bodies(self, memory: Memory) -> Bodies:
         return {

@@ -48,6 +48,14 @@ class WorkflowStore:
         """See `Memory`."""
         return await artifacts.get(self._database, identity)
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`."""
+        await steps.set_aside(self._database, step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await steps.aside(self._database, step)
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:

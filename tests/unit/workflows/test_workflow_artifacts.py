@@ -283,6 +283,22 @@ async def test_a_commit_that_nobody_heard_of_is_found_with_its_files() -> None:
     assert scene.asked.calls["big", -1] == 1
 
 
+@paused
+async def test_what_is_nested_beyond_all_reason_fails_its_step() -> None:
+    scene = scene_of({"a": ask("q")})
+
+    async def deep(_context: Context, _node: Any) -> Any:
+        output: list[Any] = []
+        for _ in range(10_000):
+            output = [output]
+        return output
+
+    scene.asked.plays["a"] = deep
+    done: Any = await scene.attempt()
+    assert (done.status, done.error.code) == ("failed", "output_too_deep")
+    assert scene.shelf.of("a").spent == Spent(0.25, 3, 4)
+
+
 # -------------------------------------------------------------------------------------------------------- no more room
 
 

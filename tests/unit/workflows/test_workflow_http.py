@@ -26,6 +26,8 @@ class Upstream:
         self.body, self.status, self.headers = body, status, headers or {}
         self.fault: Fault | None = None
         self.drawer = Drawer()
+        #: As of a transport's, of which this is the answer, too.
+        self.max_body = 1_000_000
 
     def open(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, _clocks: Any, *, deadline: Any
@@ -39,9 +41,6 @@ class Upstream:
         return self
 
     async def __aexit__(self, *_: object) -> None: ...
-
-    #: As of a transport's, of which this is the answer, too.
-    max_body = 1_000
 
     async def read(self) -> bytes:
         return self.body
@@ -171,6 +170,8 @@ def test_text_is_sent_as_it_is_and_headers_are_the_callers() -> None:
         ("application/json", b'{"a": 1}', {"a": 1}),
         ("application/problem+JSON; charset=utf-8", b"[1]", [1]),
         ("application/json", b"{broken", "{broken"),
+        ("application/json", b'"\xff"', '"\ufffd"'),
+        ("application/json", b"[" * 100_000, "[" * 100_000),
         ("text/plain", b'{"a": 1}', '{"a": 1}'),
         ("text/plain", b"\xff\x00", "\ufffd\x00"),
         ("", b"", ""),
@@ -247,6 +248,7 @@ PNG = bytes(range(256)) * 8
 )
 def test_text_stands_in_the_output(body: bytes, told: str, shown: Any) -> None:
     upstream = Upstream(body, headers={"content-type": told} if told else {})
+    upstream.max_body = 1_000
     result = send(upstream)
     assert result.output["body"] == shown
     assert (result.made, upstream.drawer.files) == ([], {})
@@ -264,6 +266,7 @@ def test_text_stands_in_the_output(body: bytes, told: str, shown: Any) -> None:
 )
 def test_what_is_no_text_or_too_large_becomes_a_file(body: bytes, told: str, url: str, name: str, kind: str) -> None:
     upstream = Upstream(body, headers={"content-type": told} if told else {})
+    upstream.max_body = 1_000
     result = send(upstream, url=url)
     (made,) = result.made
     assert result.output["body"] == made.reference
