@@ -105,7 +105,7 @@ class Attempt:
     async def _advance(self, run: Running, tasks: dict[asyncio.Task[None], str], around: Around) -> None:
         """Until nothing runs and nothing may."""
         while True:
-            known = bind.scope(self._inputs(run), _states(run))
+            known = bind.readable(self._definition, self._inputs(run), _states(run))
             try:
                 moves = self._plan.moves(self._occupied(run, tasks), partial(bind.holds, known=known))
             except BadTemplate:
