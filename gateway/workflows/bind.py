@@ -1,8 +1,9 @@
 """A node's fields with everything filled in from what is known. Pure: the same states give the same call.
 
-`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, failed and branches, or that a join of
-`any` did not wait for, it is null, so that such a join may write `{{ nodes.a.output or nodes.b.output }}`. `nodes.<key>.error` says why one
-failed (`type`, `message`, `code`, `status`), also where a default stands in; else it is null.
+`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, failed and branches, or that a join
+of `any` did not wait for, it is null, so that such a join may write `{{ nodes.a.output or nodes.b.output }}`.
+`nodes.<key>.error` says why one failed (`type`, `message`, `code`, `status`), also where a default stands in; else it
+is null.
 """
 
 from __future__ import annotations

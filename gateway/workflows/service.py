@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from gateway.errors import GatewayError
 from gateway.identity import new_id
+from gateway.inventory import objectives_of
 from gateway.mcp.servers import Servers
 from gateway.pipeline import Pipeline
 from gateway.settings.tree import Settings
@@ -78,7 +79,7 @@ class Service:
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
-        self.library = Library(database, wall=wall)
+        self.library = Library(database, wall=wall, objectives=lambda: objectives_of(self.means.settings))
         self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)

@@ -23,6 +23,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 Schema = dict[str, Json]
+#: Of an objective that a prompt makes up for itself.
+WEIGHTS = ("latency", "cost", "errors", "quality")
 #: More would be a program, not a workflow; each may moreover be a map over many items.
 MOST_NODES = 500
 MOST_ITEMS = 10_000

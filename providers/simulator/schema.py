@@ -1,8 +1,8 @@
 """JSON schema in, one value that satisfies it out.
 
 Law: `example` never loops and never raises on a schema that is a JSON object or boolean. Of an enum it takes the one
-value that the question names, as who sorts letters reads them; otherwise that value, and a whole number within bounds (a
-score), is drawn by lot, when there is one. Covered: type (one or a list, also Gemini's upper case), const, enum,
+value that the question names, as who sorts letters reads them; otherwise that value, and a whole number within bounds
+(a score), is drawn by lot, when there is one. Covered: type (one or a list, also Gemini's upper case), const, enum,
 default-free objects with required and optional properties, arrays (minItems, maxItems, prefixItems, uniqueItems),
 numbers (bounds, multipleOf), strings (length and the usual formats), $ref within the document, anyOf, oneOf, allOf,
 nullable. Limits: `pattern`, `not`, `if` and `dependentSchemas` are not read; two branches of `oneOf` that both hold are

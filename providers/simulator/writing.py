@@ -1,8 +1,8 @@
 """What a simulated model says: a pure function of the question and a seed.
 
     text    "[simulated] <model> read: <the last user message, shortened>." and then prose up to the wanted length
-    JSON    a value of the schema asked for (`schema.example`), in a code fence where it was asked for in words; which of
-            an enum's is read from the question if that names one, else drawn, as is a score: by prompt, hence always so
+    JSON    a value of the schema asked for (`schema.example`), in a code fence where it was asked for in words; of an
+            enum the value that the question names, else one that is drawn, as scores are: the same for the same prompt
     tools   a call of each tool that must be called, its arguments an example of the tool's schema
 
 A tool is called when `tool_choice` names or requires one, or when a directive asks; under `auto` the model answers in
