@@ -113,9 +113,9 @@ def _of_choosing(node: Prompt, where: tuple[str, ...]) -> Iterator[Problem]:
         known = f"There are {', '.join(WEIGHTS)}."
         for name in sorted(node.objective.keys() - set(WEIGHTS)):
             yield Problem(at(*where, "objective", name), f"There is no weight '{name:.60}'. {known}")
-        weights = {name: node.objective.get(name, 0.0) for name in WEIGHTS}
+        weigh = dict.fromkeys(WEIGHTS, 0.0) | node.objective
         try:
-            Objective("custom", **weights)
+            Objective("custom", weigh["latency"], weigh["cost"], weigh["errors"], weigh["quality"])
         except ValueError as exc:
             yield Problem(at(*where, "objective"), f"This objective cannot be used: {exc}.")
 
