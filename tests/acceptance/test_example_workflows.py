@@ -164,13 +164,16 @@ def test_a_translation_is_revised_when_it_is_not_faithful(world: World) -> None:
         assert said["translation"] == came["revise" if said["revised"] else "translate"]["text"]
         assert skipped(found) == (set() if said["revised"] else {"revise"})
         assert "Translate into Dutch" in came["translate"]["text"]
+        assert came["rate"] == {"votes": 1}
+    votes = [one for one in world.get("/api/feedback").json["items"] if one["metric"] == "faithful"]
+    assert {one["score"] for one in votes} >= {0, 1}
 
 
 def test_the_same_translation_is_not_paid_twice(world: World) -> None:
     first = run(world, "translate-and-verify", text="Once only.")
     again = run(world, "translate-and-verify", text="Once only.")
     assert (first["outputs"], 0) == (again["outputs"], again["cost_usd"])
-    assert again["cached_steps"] == sum(one["status"] == "succeeded" for one in again["node_states"]) - 2
+    assert again["cached_steps"] == len({"translate", "back", "compare", "revise"} - skipped(again))
 
 
 def test_research_names_the_documents_it_rests_on(world: World) -> None:
