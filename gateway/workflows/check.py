@@ -55,8 +55,11 @@ def _problems(definition: Definition, *, in_order: bool = True) -> Iterator[Prob
     """Without `in_order` edges are missing, and nothing can be said of what comes before what."""
     yield from _of_schema(definition.input_schema, ("input_schema",))
     graph = Graph(definition)
+    first: dict[Edge, int] = {}
     for place, edge in enumerate(definition.edges):
         yield from _of_edge(definition, place, edge)
+        if first.setdefault(edge, place) != place:
+            yield Problem(at("edges", place), "This edge is there twice.")
     for key, node in definition.nodes.items():
         yield from _of_node(node, ("nodes", key))
         if in_order and node.on_error == "branch" and not any(edge.on == "error" for edge in graph.out_of[key]):
@@ -95,8 +98,6 @@ def _of_edge(definition: Definition, place: int, edge: Edge) -> Iterator[Problem
             yield Problem(at("edges", place, end), _unknown("node", key, definition.nodes))
     if edge.source == edge.target:
         yield Problem(at("edges", place), "An edge leads to another node; to repeat one, use a 'loop'.")
-    if edge in definition.edges[:place]:
-        yield Problem(at("edges", place), "This edge is there twice.")
     source = definition.nodes.get(edge.source)
     if source is None:
         return

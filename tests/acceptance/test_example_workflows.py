@@ -165,7 +165,7 @@ def test_a_translation_is_revised_when_it_is_not_faithful(world: World) -> None:
         assert skipped(found) == (set() if said["revised"] else {"revise"})
         assert "Translate into Dutch" in came["translate"]["text"]
         assert came["rate"] == {"votes": 1}
-    votes = [one for one in world.get("/api/feedback").json["items"] if one["metric"] == "faithful"]
+    votes = [one for one in world.get("/api/feedback").json["feedback"] if one["metric"] == "faithful"]
     assert {one["score"] for one in votes} >= {0, 1}
 
 
