@@ -132,7 +132,7 @@ class Attempt:
     async def _advance(self, run: Running, tasks: dict[asyncio.Task[None], str], around: Around) -> None:
         """Until nothing runs and nothing may."""
         while True:
-            known = bind.scope(self._inputs(run), _states(run))
+            known = bind.readable(self._definition, self._inputs(run), _states(run))
             try:
                 moves = self._plan.moves(self._occupied(run, tasks), partial(bind.holds, known=known))
             except BadTemplate:
@@ -203,11 +203,10 @@ class Attempt:
         """The nodes' states as the plan is to see them."""
         states = _states(run)
         for step in _nodes(run):
-            if step.node_id in tasks.values():
-                states[step.node_id] = State("running")
-            elif self._begins_anew(step, run.execution.attempt):
+            if self._begins_anew(step, run.execution.attempt):
                 states[step.node_id] = State("pending")
-        return states
+        # Also those that the engine has not begun yet, of which nothing is kept.
+        return states | dict.fromkeys(tasks.values(), State("running"))
 
     def _begins_anew(self, step: StepExecution, attempt: int) -> bool:
         """What a crash interrupted; and in a new attempt what failed, or waits for what only its body can see."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.identity import new_id
+from gateway.inventory import objectives_of
 from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
@@ -68,7 +69,7 @@ class Service:
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
-        self.library = Library(database, wall=wall)
+        self.library = Library(database, wall=wall, objectives=lambda: objectives_of(self.means.settings))
         kept = settings.artifacts
         self._files = Folder(kept.dir, name_of(url))
         bounds = Bounds(inline=kept.inline_max, most=kept.max_size)

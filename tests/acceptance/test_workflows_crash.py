@@ -78,6 +78,19 @@ def test_what_had_succeeded_before_a_kill_is_not_asked_again(
         assert done["cost_usd"] == pytest.approx(4 * 15e-6)
 
 
+def test_the_next_start_on_its_machine_does_not_wait_for_a_dead_ones_lease(oracle: Oracle, tmp_path: Path) -> None:
+    with flows_in(tmp_path, oracle, WORKER_LEASE_SECONDS="3600") as flows:
+        flows.save(diamond("killed"))
+        oracle.hold("WAIT")
+        begun = flows.begin("killed")
+        flows.eventually(lambda: oracle.times("k-slow") == 1)
+        flows.program.kill()
+        oracle.go_on()
+        flows.program.start()
+        assert flows.until(begun)["status"] == "completed"
+        assert set(succeeded(flows, begun).values()) == {1}
+
+
 def test_items_of_a_map_that_had_succeeded_are_not_asked_again(
     oracle: Oracle, database: dict[str, str], tmp_path: Path
 ) -> None:

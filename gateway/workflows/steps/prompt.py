@@ -25,7 +25,7 @@ from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
 from gateway.workflows.kept import Failure, Spent
 from gateway.workflows.running import Context, Result, StepFailed
-from gateway.workflows.spec import Json, Prompt
+from gateway.workflows.spec import WEIGHTS, Json, Prompt
 from providers.chat import ChatReply, Text, ToolCall
 from providers.dialects import OPENAI
 
@@ -120,7 +120,7 @@ def _preferences(node: Prompt) -> Preferences:
     )
     if isinstance(node.objective, dict):
         wishes.objective = "custom"
-        wishes.weights = dict.fromkeys(("latency", "cost", "errors", "quality"), 0.0) | node.objective
+        wishes.weights = dict.fromkeys(WEIGHTS, 0.0) | node.objective
     else:
         wishes.objective = node.objective
     return wishes
