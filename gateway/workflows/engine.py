@@ -192,13 +192,15 @@ class Client:
         Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
         """
         options = self._options(execution_id, attempt)
+
+        def enqueue(sync: Any) -> None:
+            self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+
         try:
             # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
             # not be there yet, until the first process that runs executions has made them.
             async with connection.begin_nested():
-                await connection.run_sync(
-                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
-                )
+                await connection.run_sync(enqueue)
         except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
             _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
             return False

@@ -18,7 +18,7 @@ from gateway.store.workflows import executions, schedules
 from gateway.workflows.attempt import Around
 from gateway.workflows.desk import Desk
 from gateway.workflows.engine import Client, Engine
-from gateway.workflows.kept import Schedule
+from gateway.workflows.kept import Execution, Schedule
 from gateway.workflows.library import Library
 from gateway.workflows.scheduler import Scheduler
 
@@ -119,12 +119,12 @@ async def test_what_is_not_kept_is_not_queued(postgres_url: str, eventually: Eve
 async def test_a_schedule_and_its_execution_and_its_place_are_one(postgres_url: str, eventually: Eventually) -> None:
     async with an_engine(postgres_url) as ran, a_front(postgres_url) as front:
         seen = Schedule(
-            id="sch_1", slug="s", cron="* * * * *", timezone="UTC", misfire_grace_s=60.0, next_at=DAY, created_at=DAY,
-            created_by="app",
+            id="sch_1", slug="s", cron="* * * * *", timezone="UTC", inputs={}, misfire_grace_s=60.0, next_at=DAY,
+            created_at=DAY, created_by="app",
         )  # fmt: skip
         await schedules.put(front.database, seen)
 
-        async def dead(_execution: Any) -> None:
+        async def dead(execution: Execution) -> None:
             raise Crash
 
         front.desk.enqueue = dead
