@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, SetWorkflowID
 
+from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -39,8 +40,9 @@ _VERSION = "1"
 #: Seconds between two looks for queued attempts. Doubled, an execution starts half a second later; halved, an idle
 #: gateway asks its database eight times a second.
 _POLL = 0.25
-#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
-_LEAVE_WITHIN = 5.0
+#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen; and
+#: for the engine to end by itself, which takes longer only while its database is silent.
+_LEAVE_WITHIN = 3.0
 _LIVE = ("PENDING",)
 _log = logging.getLogger("steelyard.workflows")
 
@@ -87,6 +89,7 @@ class Engine:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._runner = runner
+        self._cut: Cut | None = None
 
     async def launch(self) -> None:
         """Begin to run what is queued, on this loop. Raises what the database raises when it is away."""
@@ -109,6 +112,8 @@ class Engine:
         engine = DBOS(config=config)
         try:
             DBOS.launch()
+            if not self._url.startswith("sqlite"):
+                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
             _keep_threads_of_our_own(engine)
             await DBOS.register_queue_async(
                 _QUEUE,
@@ -158,7 +163,11 @@ class Engine:
         if attempts:
             # Before the engine ends: what they still ask of it would find nobody.
             await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
-        await asyncio.to_thread(DBOS.destroy)
+        ending = asyncio.create_task(asyncio.to_thread(DBOS.destroy))
+        await asyncio.wait({ending}, timeout=_LEAVE_WITHIN)
+        if not ending.done() and self._cut is not None:
+            self._cut.make()
+        await ending
 
 
 class Client:
