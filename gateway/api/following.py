@@ -15,6 +15,8 @@ from gateway.api.answers import executions
 from gateway.errors import BadRequest
 from gateway.workflows.kept import Event
 
+#: The largest number that an event may be said to have: a digit less than the column takes.
+MOST_SEQ = 10**18 - 1
 MEDIA = "text/event-stream"
 #: As the desk watches: what came, again and again, until the end; nothing when all is silent for a while.
 Watched = AsyncGenerator[list[Event]]
@@ -40,9 +42,14 @@ def seen(headers: Mapping[str, str], after: int = 0) -> int:
     last = headers.get("last-event-id")
     if last is None:
         return after
-    if not (last.isascii() and last.isdigit() and len(last) < 19):
-        raise BadRequest("'Last-Event-ID' is the 'id' of an event: a number.", param="Last-Event-ID")
-    return int(last)
+    return number(last, "Last-Event-ID")
+
+
+def number(text: str, param: str) -> int:
+    """The number of an event, as a caller spells it. Raises `BadRequest`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_SEQ))):
+        raise BadRequest(f"'{param}' is the 'seq' of an event: a number.", param=param)
+    return int(text)
 
 
 def text(event: Event) -> bytes:

@@ -19,7 +19,7 @@ from litestar.params import FromPath
 from gateway.api import following
 from gateway.api.access import parts, principal_of
 from gateway.api.faults import openai_body
-from gateway.errors import BadRequest, Busy, Forbidden, GatewayError
+from gateway.errors import Busy, Forbidden, GatewayError
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.parts import Parts
@@ -96,10 +96,7 @@ def _must_be_of_here(socket: _Socket) -> None:
 
 
 def _after(socket: _Socket) -> int:
-    after = socket.query_params.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
-        raise BadRequest("'after' is the 'seq' of an event: a number.", param="after")
-    return int(after)
+    return following.number(socket.query_params.get("after", "0"), "after")
 
 
 async def _refuse(socket: _Socket, gateway: Parts, error: GatewayError) -> None:

@@ -174,8 +174,9 @@ class Desk:
         """Stop it and its children; one that has ended stays as it is."""
         found = await self.get(execution_id, by)
         stopped = await stopping.request_cancel(self._database, execution_id, now=self._wall())
-        for one in {*stopped.cancelled, *([] if found.parent_id is None else [found.parent_id])}:
-            await self._woken(one)
+        # One that runs tells it when it ends.
+        if found.parent_id is not None and found.id in stopped.cancelled:
+            await self.wake(found.parent_id)
         return await self.get(execution_id, by)
 
     async def resume(self, execution_id: str, by: Principal) -> tuple[Execution, int]:
@@ -198,8 +199,8 @@ class Desk:
         """
         execution = await self.get(execution_id, by)
         found = await self._library.get(execution.slug, version or execution.version)
-        if inputs is not None:
-            check_inputs(found.definition, inputs)
+        # Of another version the old ones may be none.
+        check_inputs(found.definition, execution.inputs if inputs is None else inputs)
         nodes = found.definition.nodes
         if from_step is not None and from_step not in nodes:
             raise NotFound(f"There is no step '{from_step:.80}'; there are {', '.join(nodes)}.")
@@ -323,9 +324,13 @@ class Desk:
         if now.status == "pending":
             await self._run(now)
         elif now.status in ENDED and now.parent_id is not None:
-            queued = await attempts.wake(self._database, now.parent_id, now=self._wall())
-            if queued is not None:
-                await self._run_id(queued.execution_id)
+            await self.wake(now.parent_id)
+
+    async def wake(self, execution_id: str) -> None:
+        """What an execution waits for may have come: have it look, if it waits."""
+        queued = await attempts.wake(self._database, execution_id, now=self._wall())
+        if queued is not None:
+            await self._run_id(execution_id)
 
     async def expire(self, step: StepExecution) -> None:
         """Nobody has decided in time."""
@@ -357,11 +362,6 @@ class Desk:
     def _deadline(self, definition: Definition) -> float | None:
         """Of an attempt that begins now."""
         return None if definition.deadline is None else self._wall() + definition.deadline
-
-    async def _woken(self, execution_id: str) -> None:
-        queued = await attempts.wake(self._database, execution_id, now=self._wall())
-        if queued is not None:
-            await self._run_id(execution_id)
 
     async def _run_id(self, execution_id: str) -> None:
         found = await executions.get(self._database, execution_id)

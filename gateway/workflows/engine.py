@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import Context
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -44,6 +45,9 @@ _POLL = 0.25
 #: for the engine to end by itself, which takes longer only while its database is silent.
 _LEAVE_WITHIN = 3.0
 _LIVE = ("PENDING",)
+_ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+#: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
+_DROPPED = 500
 _log = logging.getLogger("steelyard.workflows")
 
 
@@ -90,6 +94,7 @@ class Engine:
         self._concurrency = concurrency
         self._runner = runner
         self._cut: Cut | None = None
+        self._engine: DBOS
 
     async def launch(self) -> None:
         """Begin to run what is queued, on this loop. Raises what the database raises when it is away."""
@@ -109,7 +114,7 @@ class Engine:
         if _Current.runner is not None:
             raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
-        engine = DBOS(config=config)
+        engine = self._engine = DBOS(config=config)
         try:
             DBOS.launch()
             if not self._url.startswith("sqlite"):
@@ -152,6 +157,18 @@ class Engine:
         """Queue anew what these executors were running."""
         # Its public name is an endpoint of DBOS's own server, which we do not run.
         await asyncio.to_thread(DBOS._recover_pending_workflows, list(dead))  # pyright: ignore[reportPrivateUsage]
+
+    async def forget(self, before: float) -> None:
+        """Drop what the engine keeps of attempts that ended before that moment: what they came to is kept in ours."""
+        moment = datetime.fromtimestamp(before, UTC).isoformat()
+        found = True
+        while found:
+            found = await DBOS.list_workflows_async(
+                status=list(_ENDED), completed_before=moment, limit=_DROPPED, load_input=False, load_output=False
+            )
+            # Its public name is a method of its client, which would open connections of its own.
+            drop = self._engine._sys_db.delete_workflows  # pyright: ignore[reportPrivateUsage]
+            await asyncio.to_thread(drop, [one.workflow_id for one in found])
 
     async def stop(self) -> None:
         """Run nothing more; what is under way is given up, and left to whoever adopts it."""

@@ -109,17 +109,17 @@ class Runner:
         execution = await self._memory.begin(execution_id, attempt)
         if execution is None:
             return
-        definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
-        run = Attempt(
-            self._memory,
-            self._performer,
-            definition,
-            parallel=self._limits.parallel,
-            wall=self._wall,
-            ears=self._ears,
-            look_every=self._look_every,
-        )
         try:
+            definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
+            run = Attempt(
+                self._memory,
+                self._performer,
+                definition,
+                parallel=self._limits.parallel,
+                wall=self._wall,
+                ears=self._ears,
+                look_every=self._look_every,
+            )
             await run.run(execution, around)
         except Superseded:
             _log.info("another process has taken over", extra={"execution_id": execution_id, "attempt": attempt})

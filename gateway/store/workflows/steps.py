@@ -22,7 +22,7 @@ from gateway.store.engine import Database
 from gateway.store.tables import Money
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
-from gateway.store.workflows.locked import DONE, Fence, inserting, note, recount
+from gateway.store.workflows.locked import DONE, LIVE, Fence, inserting, note, recount
 from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
 from gateway.workflows.kept import WHOLE, Json, Spent, StepExecution, Superseded
 
@@ -188,10 +188,14 @@ def of_key(name: str) -> ColumnElement[bool]:
 async def expired(database: Database, *, now: float, limit: int = 100) -> list[StepExecution]:
     """Steps that wait for a person who can no longer decide, those first that have been so the longest.
 
+    Not those of executions that have ended without them: nobody will decide on these, and they would stand before all.
+
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = select(*STEP).where(_S.status == "waiting", _S.expires_at <= moment(now)).order_by(_S.expires_at, _S.id)
+    lives = exists().where(_E.id == _S.execution_id, _E.status.in_(LIVE))
+    query = select(*STEP).where(_S.status == "waiting", _S.expires_at <= moment(now), lives)
+    query = query.order_by(_S.expires_at, _S.id)
     async with database.read() as connection:
         rows = (await connection.execute(query.limit(limit))).mappings().all()
     return [step_of(row) for row in rows]
