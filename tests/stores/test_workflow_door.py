@@ -50,7 +50,7 @@ async def test_a_look_that_waits_for_a_silent_database_is_left_at_once(
     kept = Kept(proxied_url)
     none: Any = None
     records: Any = kept
-    ways = door.Workflows(none, none, none, none, records, wall=none, monotonic=none, rng=none)
+    ways = door.Workflows(none, records, wall=none, monotonic=none, rng=none)
     task = asyncio.create_task(ways.open_if_needed())
     async with asyncio.timeout(20):
         while looks < 3:  # noqa: ASYNC110 - nothing tells of it
