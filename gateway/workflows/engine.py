@@ -30,6 +30,7 @@ from typing import Any, ClassVar, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, SetWorkflowID
 
+from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -40,8 +41,9 @@ _VERSION = "1"
 #: Seconds between two looks for queued attempts. Doubled, an execution starts half a second later; halved, an idle
 #: gateway asks its database eight times a second.
 _POLL = 0.25
-#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
-_LEAVE_WITHIN = 5.0
+#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen; and
+#: for the engine to end by itself, which takes longer only while its database is silent.
+_LEAVE_WITHIN = 3.0
 _LIVE = ("PENDING",)
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
@@ -91,6 +93,7 @@ class Engine:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._runner = runner
+        self._cut: Cut | None = None
         self._engine: DBOS
 
     async def launch(self) -> None:
@@ -114,6 +117,8 @@ class Engine:
         engine = self._engine = DBOS(config=config)
         try:
             DBOS.launch()
+            if not self._url.startswith("sqlite"):
+                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
             _keep_threads_of_our_own(engine)
             await DBOS.register_queue_async(
                 _QUEUE,
@@ -175,7 +180,11 @@ class Engine:
         if attempts:
             # Before the engine ends: what they still ask of it would find nobody.
             await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
-        await asyncio.to_thread(DBOS.destroy)
+        ending = asyncio.create_task(asyncio.to_thread(DBOS.destroy))
+        await asyncio.wait({ending}, timeout=_LEAVE_WITHIN)
+        if not ending.done() and self._cut is not None:
+            self._cut.make()
+        await ending
 
 
 class Client:
@@ -209,13 +218,15 @@ class Client:
         Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
         """
         options = self._options(execution_id, attempt)
+
+        def enqueue(sync: Any) -> None:
+            self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+
         try:
             # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
             # not be there yet, until the first process that runs executions has made them.
             async with connection.begin_nested():
-                await connection.run_sync(
-                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
-                )
+                await connection.run_sync(enqueue)
         except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
             _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
             return False

@@ -37,6 +37,9 @@ _BEATS = 6
 _LOOK_EVERY = 5.0
 #: Seconds after which an attempt that nobody began is queued again.
 _STALE = 30.0
+#: Seconds within which the database hears that this process ends, or never. Doubled, a kind stop beside a silent one
+#: takes as much longer; halved, one that is only busy takes a lease to find out.
+_LEAVE_WITHIN = 2.0
 #: Seconds between two looks at what is too old.
 _FORGET_EVERY = 3_600.0
 #: Seconds after which a file that no execution knows is suspected, and between two looks for such: whoever is about
@@ -90,8 +93,9 @@ class Keeper:
             await asyncio.sleep(min(self._lease / _BEATS, _LOOK_EVERY))
 
     async def leave(self) -> None:
-        """Say that it ends: others take over at once."""
-        await self._guarded(lambda: executors.leave(self._database, self._me))
+        """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""
+        saying = asyncio.create_task(self._guarded(lambda: executors.leave(self._database, self._me)))
+        await asyncio.wait({saying}, timeout=_LEAVE_WITHIN)
 
     async def _say(self) -> None:
         await executors.beat(self._database, self._me, host=PLACE, pid=os.getpid())

@@ -49,6 +49,8 @@ from gateway.workflows.timetable import Timetable
 _log = logging.getLogger("steelyard.workflows")
 #: Seconds between two tries to reach the engine's database.
 _AGAIN = 2.0
+#: Seconds that what looks after executions has to end.
+_LEAVE_WITHIN = 2.0
 
 
 class Service:
@@ -131,12 +133,11 @@ class Service:
         """Run nothing more; others take over at once what was under way."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         queueing, self._queueing = self._queueing, None
-        if queueing is not None:
-            await queueing.stop()
-        if queueing is not self._client:
-            await self._client.stop()
+        ending = [asyncio.create_task(one.stop()) for one in {queueing, self._client} if one is not None]
+        # What waits for a silent database ends when its connection is cut, below.
+        await asyncio.wait([*self._tasks, *ending], timeout=_LEAVE_WITHIN)
+        await asyncio.gather(*ending)
         if self._keeper is not None:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
