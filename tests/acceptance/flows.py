@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -78,11 +80,30 @@ def prompts(slug: str, *texts: str, chain: bool = True, **more: Any) -> Json:
     return {"slug": slug, "name": slug, "nodes": nodes, "edges": edges, **more}
 
 
+@dataclass(eq=False)
+class Call:
+    """One question as the provider had it: `asker` is who put it, by the address it was given."""
+
+    question: str
+    asker: str
+    answered: bool = False
+
+
+class _Listening(ThreadingHTTPServer):
+    """Which says nothing of those who hang up, or are killed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class Oracle:
     """A provider that says `<question>`, and what it was asked how often."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
+        #: Everything it was asked, in the order in which it came.
+        self.calls: list[Call] = []
         self.answered: Counter[str] = Counter()
         self.at_once, self.most_at_once = 0, 0
         #: Of those who sent one, by question.
@@ -91,7 +112,7 @@ class Oracle:
         self._lock = threading.Lock()
         self._held: dict[str, threading.Event] = {}
         self._failing: set[str] = set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = _Listening(("127.0.0.1", 0), self._handler())
 
     def hold(self, word: str) -> None:
         """From now on questions with this word wait."""
@@ -113,30 +134,38 @@ class Oracle:
 
     @property
     def configuration(self) -> Json:
+        return self.configuration_of("v1")
+
+    def configuration_of(self, asker: str) -> Json:
+        """For a process whose questions are to be told from those of others."""
         models = [{"name": "sage", "price": {"input": 1, "output": 4}}]
-        url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        url = f"http://127.0.0.1:{self.server.server_port}/{asker}"
         return {
             "providers": {"oracle": {"dialect": "openai", "base_url": url, "models": models}},
             "keys": [{"name": "alice", "key": ALICE_KEY}, {"name": "bob", "key": BOB_KEY}],
             "auth": {"admin_key": ADMIN_KEY},
         }
 
-    def _answer(self, question: str) -> tuple[int, Json]:
+    def _answer(self, question: str, asker: str) -> tuple[int, Json]:
+        call = Call(question, asker)
         with self._lock:
+            self.calls.append(call)
             self.asked[question] += 1
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         for word, event in list(self._held.items()):
             if word in question:
                 event.wait(PATIENCE)
+        said = self.reply(question)
         with self._lock:
             self.at_once -= 1
             self.answered[question] += 1
+            call.answered = True
         if any(word in question for word in self._failing):
             return 400, {"error": {"message": "I will not say.", "type": "invalid_request_error", "code": "rude"}}
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": self.reply(question)},
+            "message": {"role": "assistant", "content": said},
             "finish_reason": "stop",
         }
         usage = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
@@ -154,7 +183,7 @@ class Oracle:
                 question = body["messages"][-1]["content"]
                 if "idempotency-key" in self.headers:
                     oracle.idempotency_keys.setdefault(question, []).append(self.headers["idempotency-key"])
-                status, said = oracle._answer(question)
+                status, said = oracle._answer(question, self.path.split("/")[1])
                 data = json.dumps(said).encode()
                 with suppress(OSError):  # whoever asked has gone
                     self.send_response(status)

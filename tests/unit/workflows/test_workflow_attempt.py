@@ -224,6 +224,15 @@ def test_no_more_run_at_a_time_than_allowed(gateways: int, definitions: int | No
 
 
 @paused
+async def test_what_the_engine_has_not_let_begin_yet_is_not_begun_twice() -> None:
+    scene = Scene(definition({"a": ask(), "b": ask(), "after": ask()}, "a>after"))
+    scene.asked.seconds = lambda node, _item: {"a": 1.0, "b": 1.1, "after": 1.0}[node]
+    scene.lag = 0.5
+    assert (await scene.attempt()).status == "completed"  # `b` ended while `after` was to begin
+    assert sorted(scene.began) == ["a", "after", "b"]
+
+
+@paused
 async def test_a_new_attempt_asks_what_failed_again_and_nothing_else() -> None:
     scene = Scene(definition({"a": ask(), "b": ask(), "c": ask()}, "a>b", "b>c"))
     scene.asked.plays["b"] = refusing(times=1)

@@ -214,6 +214,9 @@ class Scene:
         self.shelf = shelf or Shelf()
         self.asked = Asked(self.shelf)
         self.began: list[str] = []
+        #: How long the engine takes until it lets a node begin.
+        self.lag = 0.0
+        self._reserved: set[str] = set()
         self.limits = limits
         self.memory = memory(self.shelf)
         self._number = count(1)
@@ -245,13 +248,16 @@ class Scene:
     async def attempt(self) -> Execution:
         """The next attempt, or the same again after a kill; the execution as it is then."""
         begun = await self.memory.begin(self.shelf.execution.id, self.shelf.execution.attempt)
+        self._reserved = set(self.definition.nodes)
         if begun is not None:
             run = Attempt(self.memory, self.performer(), self.definition, parallel=self.limits.parallel, wall=self.wall)
             await run.run(begun, self.around)
         return self.shelf.execution
 
     async def around(self, key: str, body: Body) -> None:
+        self._reserved.remove(key)  # as the engine's number, for one use
         self.began.append(key)
+        await asyncio.sleep(self.lag)
         await body()
 
     async def killed_at(self, place: int, *, kept: bool) -> bool:
