@@ -26,6 +26,7 @@ from gateway.workflows.spec import (
     Schema,
     Switch,
     Template,
+    Vote,
     members,
 )
 from gateway.workflows.templates import METHODS, BadTemplate, Reference, references
@@ -56,7 +57,24 @@ def _problems(definition: Definition) -> Iterator[Problem]:
     for key, fork in graph.never().items():
         hint = f'it joins ways of \'{fork}\' that exclude each other; use "join": "any"'
         yield Problem(at("nodes", key, "join"), f"This node can never run: {hint}.")
+    yield from _of_votes(definition, graph)
     yield from _of_reads(definition, graph)
+
+
+def _of_votes(definition: Definition, graph: Graph) -> Iterator[Problem]:
+    ancestors = graph.ancestors()
+    for key, node in definition.nodes.items():
+        if not isinstance(node, Vote):
+            continue
+        rated = definition.nodes.get(node.of)
+        asked = rated.node if isinstance(rated, Map | Loop) else rated
+        if rated is None:
+            yield Problem(at("nodes", key, "of"), _unknown("node", node.of, definition.nodes))
+        elif not isinstance(asked, Prompt):
+            yield Problem(at("nodes", key, "of"), f"Node '{node.of}' asks no model: there is no answer to rate.")
+        elif node.of not in ancestors[key]:
+            message = f"Node '{node.of}' does not come before this: no edges lead from there to here."
+            yield Problem(at("nodes", key, "of"), message)
 
 
 def _of_edge(definition: Definition, place: int, edge: Edge) -> Iterator[Problem]:
@@ -186,6 +204,7 @@ _FIELDS: Mapping[object, tuple[str, ...]] = {
     "switch": ("branch",),
     "template": ("text",),
     "approval": ("decision", "data", "decided_by", "decided_at"),
+    "vote": ("votes",),
     "map": ("items", "failed"),
     "loop": ("output", "iterations", "done"),
 }

@@ -10,13 +10,8 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from msgspec import Struct, field
-
 from gateway.errors import GatewayError
 from gateway.identity import new_id
-from gateway.mcp.servers import Servers
-from gateway.pipeline import Pipeline
-from gateway.settings.tree import Settings
 from gateway.store.beside import engine_url
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
@@ -27,6 +22,7 @@ from gateway.workflows.engine import Client, Engine
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
 from gateway.workflows.library import Library
+from gateway.workflows.means import Means
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
 from gateway.workflows.reading import Going, Reading
@@ -41,23 +37,13 @@ from gateway.workflows.steps.plain import condition, switch, template
 from gateway.workflows.steps.prompt import Prompts
 from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
+from gateway.workflows.steps.vote import Voting
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
-from providers.transport import Transport
 
 _log = logging.getLogger("steelyard.workflows")
 #: Seconds between two tries to reach the engine's database.
 _AGAIN = 2.0
-
-
-class Means(Struct):
-    """What executions are run with; after a reload of the settings, other ones. `users` are steps under way by them."""
-
-    settings: Settings
-    pipeline: Pipeline
-    transport: Transport
-    mcp: Servers
-    users: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
 
 class Service:
@@ -158,7 +144,12 @@ class Service:
 
         def performer(memory: Memory) -> Performer:
             return Performer(
-                memory, self._bodies(), limits, wall=self._wall, rng=self._rng, new_id=lambda: self._named("stepexec")
+                memory,
+                self._bodies(memory),
+                limits,
+                wall=self._wall,
+                rng=self._rng,
+                new_id=lambda: self._named("stepexec"),
             )
 
         async def definition(slug: str, version: int) -> Definition:
@@ -167,7 +158,7 @@ class Service:
         store = WorkflowStore(self.database, self._wall, me)
         return Runner(store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended)
 
-    def _bodies(self) -> Bodies:
+    def _bodies(self, memory: Memory) -> Bodies:
         return {
             "prompt": self._lent(
                 Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
@@ -180,6 +171,7 @@ class Service:
             "map": map_items,
             "loop": repeat,
             "approval": Approvals(self._wall),
+            "vote": self._lent(Voting(lambda: self.means.feedback, memory.steps)),
             "workflow": SubWorkflows(self.desk),
         }
 

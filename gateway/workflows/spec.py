@@ -160,6 +160,21 @@ class Approval(Node, tag="approval"):
     """A decision that does not come by then is a failure, with code `approval_expired`."""
 
 
+class Vote(Node, tag="vote"):
+    """Rate answers, as `/api/feedback` does: the DWA learns who answers well. Its output is `{"votes"}`, their number.
+
+    `of` is a prompt that comes before, or a map or loop of prompts. `score` is from 0 to 1, or null for no vote; of a
+    map a list, with one for each of its `items`. Of a loop the last round is rated.
+    """
+
+    TEMPLATES = ("score", "comment")
+
+    of: str
+    score: Json
+    metric: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "workflow"
+    comment: str | None = None
+
+
 Inner = Prompt | Tool | Http | Template | SubWorkflow
 
 
@@ -192,7 +207,7 @@ class Loop(Node, tag="loop"):
     max_iterations: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
-AnyNode = Prompt | Tool | Http | Condition | Switch | Template | SubWorkflow | Approval | Map | Loop
+AnyNode = Prompt | Tool | Http | Condition | Switch | Template | SubWorkflow | Approval | Vote | Map | Loop
 KINDS: dict[str, type[Node]] = {
     "prompt": Prompt,
     "tool": Tool,
@@ -202,6 +217,7 @@ KINDS: dict[str, type[Node]] = {
     "template": Template,
     "workflow": SubWorkflow,
     "approval": Approval,
+    "vote": Vote,
     "map": Map,
     "loop": Loop,
 }

@@ -54,6 +54,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "template": {"template": "x"},
     "workflow": {"slug": "other"},
     "approval": {"message": "Go on?"},
+    "vote": {"of": "a", "score": 1},
     "map": {"over": "[1]", "node": {"type": "template", "template": "{{ item }}"}},
     "loop": {"until": "iteration > 1", "node": {"type": "template", "template": "{{ iteration }}"}},
 }
@@ -84,7 +85,8 @@ def test_every_kind_has_a_smallest_form() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_smallest_form_of_a_kind_passes(kind: str) -> None:
-    made = checked(tree({"n": {"type": kind, **SMALLEST[kind]}}))
+    before = {"a": {"type": "prompt", "prompt": "Hello"}} if kind == "vote" else {}
+    made = checked(tree({**before, "n": {"type": kind, **SMALLEST[kind]}}, *(f"{key}>n" for key in before)))
     assert type(made.nodes["n"]) is KINDS[kind]
 
 
