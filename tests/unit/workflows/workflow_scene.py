@@ -216,7 +216,9 @@ class Scene:
         self.began: list[str] = []
         #: How long the engine takes until it lets a node begin.
         self.lag = 0.0
-        self._reserved: set[str] = set()
+        #: Nodes of which the engine says that they have run.
+        self.remembered: set[str] = set()
+        self._running: set[str] = set()
         self.limits = limits
         self.memory = memory(self.shelf)
         self._number = count(1)
@@ -248,17 +250,21 @@ class Scene:
     async def attempt(self) -> Execution:
         """The next attempt, or the same again after a kill; the execution as it is then."""
         begun = await self.memory.begin(self.shelf.execution.id, self.shelf.execution.attempt)
-        self._reserved = set(self.definition.nodes)
         if begun is not None:
             run = Attempt(self.memory, self.performer(), self.definition, parallel=self.limits.parallel, wall=self.wall)
             await run.run(begun, self.around)
         return self.shelf.execution
 
     async def around(self, key: str, body: Body) -> None:
-        self._reserved.remove(key)  # as the engine's number, for one use
+        assert key not in self._running  # the engine's number is for one use
+        self._running.add(key)
         self.began.append(key)
-        await asyncio.sleep(self.lag)
-        await body()
+        try:
+            await asyncio.sleep(self.lag)
+            if key not in self.remembered:
+                await body()
+        finally:
+            self._running.remove(key)
 
     async def killed_at(self, place: int, *, kept: bool) -> bool:
         """An attempt that dies at this write of its own; False: it came to its end before."""
