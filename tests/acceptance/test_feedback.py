@@ -256,7 +256,12 @@ def test_a_workflow_teaches_what_it_thinks_of_its_answers(world: World) -> None:
         },
         "vote": {"type": "vote", "of": "ideas", "score": [1, 0.5], "comment": "as {{ input.whom }} says"},
     }
-    spelled: Any = {"slug": "graded", "name": "Graded", "nodes": nodes, "edges": [{"source": "ideas", "target": "vote"}]}
+    spelled: Any = {
+        "slug": "graded",
+        "name": "Graded",
+        "nodes": nodes,
+        "edges": [{"source": "ideas", "target": "vote"}],
+    }
     spelled["input_schema"] = {"type": "object", "properties": {"whom": {"type": "string"}}}
     assert world.post("/api/workflows", spelled, key=ADMIN_KEY).status == 201
     done = world.post("/api/workflows/graded/execute?wait=60", {"inputs": {"whom": "Ann"}}, key=ALICE_KEY).json

@@ -50,14 +50,14 @@ class Voting:
         return True
 
 
-def _rated(steps: Sequence[StepExecution], of: str, known: Scope) -> list[StepExecution | None]:
+def _rated(steps: Sequence[StepExecution], of: str, known: Scope) -> Sequence[StepExecution | None]:
     """The steps that a node's answers came from, in the order of its output; None where there is no answer to rate."""
     own = {one.item: one for one in steps if one.node_id == of}
     whole = own.pop(WHOLE, None)
     if whole is None or not _answered(whole):
         return []
     if whole.kind == "prompt":
-        return [*filter(_asked, [whole])]
+        return [whole] if _asked(whole) else []
     within = [own[item] for item in sorted(own)]
     if whole.kind == "loop":
         return [*filter(_asked, within)][-1:]
