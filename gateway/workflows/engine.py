@@ -165,8 +165,22 @@ class Engine:
             drop = self._engine._sys_db.delete_workflows  # pyright: ignore[reportPrivateUsage]
             await asyncio.to_thread(drop, [one.workflow_id for one in found])
 
+    async def hand_over(self) -> None:
+        """Give up what is under way, and queue it anew for others. Before `stop`, while the database answers.
+
+        What is fetched from the queue at this very moment is left to whoever adopts it.
+        """
+        for event in self._engine.background_thread_stop_events:
+            event.set()  # lest this process fetches what it gives away
+        await self._give_up()
+        await self.adopt([self._executor_id])
+
     async def stop(self) -> None:
         """Run nothing more; what is under way is given up, and left to whoever adopts it."""
+        await self._give_up()
+        await asyncio.to_thread(DBOS.destroy)
+
+    async def _give_up(self) -> None:
         _Current.runner = None
         loop = asyncio.get_running_loop()
         attempts = [one for one in _Current.attempts if one.get_loop() is loop]
@@ -175,7 +189,6 @@ class Engine:
         if attempts:
             # Before the engine ends: what they still ask of it would find nobody.
             await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
-        await asyncio.to_thread(DBOS.destroy)
 
 
 class Client:

@@ -122,6 +122,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         queueing, self._queueing = self._queueing, None
+        if isinstance(queueing, Engine):
+            await self._hand_over(queueing)
         if queueing is not None:
             await queueing.stop()
         if queueing is not self._client:
@@ -130,6 +132,15 @@ class Service:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
         await self.database.dispose()
+
+    async def _hand_over(self, engine: Engine) -> None:
+        """Let others have at once what runs here; without a database they find it when that is back."""
+        try:
+            # First, as the engine itself waits for its database for as long as it takes.
+            await self.database.ping()
+            await engine.hand_over()
+        except Exception as exc:  # noqa: BLE001 - whatever the engine's driver raises
+            _log.warning("what runs could not be handed over: it will be found", extra={"error": str(exc)[:300]})
 
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:
