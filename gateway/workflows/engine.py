@@ -42,6 +42,9 @@ _VERSION = "1"
 _POLL = 0.25
 #: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
 _LEAVE_WITHIN = 5.0
+#: Seconds for which a process may hold an execution of PostgreSQL's without a word. Doubled, what a frozen one held is
+#: taken over so much later; halved, a loop that stands still for five seconds loses a transaction, and writes it again.
+FROZEN = 10.0
 _LIVE = ("PENDING",)
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
@@ -105,6 +108,7 @@ class Engine:
             log_level="ERROR",
             max_executor_threads=4,
             sys_db_pool_size=4,
+            sys_db_idle_transaction_timeout_sec=FROZEN,
         )
         if self._url.startswith("sqlite"):
             await asyncio.to_thread(_write_ahead, self._url)

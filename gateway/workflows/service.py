@@ -19,7 +19,7 @@ from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
 from gateway.workflows.drafting import Drafts
-from gateway.workflows.engine import Client, Engine
+from gateway.workflows.engine import FROZEN, Client, Engine
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
 from gateway.workflows.library import Library
@@ -64,7 +64,8 @@ class Service:
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
-        self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
+        pool = PoolSettings(pool_recycle=settings.database.pool_recycle, idle_transaction_timeout=FROZEN)
+        self.database = database = Database(url, pool)
         self.library = Library(database, wall=wall)
         self.bell = Bell(database, rng=rng)
         self._url = engine_url(url)
