@@ -22,7 +22,7 @@ from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
 from gateway.workflows.downloads import Downloads
 from gateway.workflows.drafting import Drafts
-from gateway.workflows.engine import Client, Engine
+from gateway.workflows.engine import FROZEN, Client, Engine
 from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
@@ -70,7 +70,8 @@ class Service:
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
-        self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
+        pool = PoolSettings(pool_recycle=settings.database.pool_recycle, idle_transaction_timeout=FROZEN)
+        self.database = database = Database(url, pool)
         self.library = Library(database, wall=wall, objectives=lambda: objectives_of(self.means.settings))
         kept = settings.artifacts
         self._files = Folder(kept.dir, name_of(url))
@@ -134,6 +135,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         queueing, self._queueing = self._queueing, None
+        if isinstance(queueing, Engine):
+            await self._hand_over(queueing)
         ending = [asyncio.create_task(one.stop()) for one in {queueing, self._client} if one is not None]
         # What waits for a silent database ends when its connection is cut, below.
         await asyncio.wait([*self._tasks, *ending], timeout=_LEAVE_WITHIN)
@@ -142,6 +145,16 @@ class Service:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
         await self.database.dispose()
+
+    async def _hand_over(self, engine: Engine) -> None:
+        """Let others have at once what runs here; without a database they find it when that is back."""
+        try:
+            # First, as the engine itself waits for its database for as long as it takes.
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                await self.database.ping()
+                await engine.hand_over()
+        except Exception as exc:  # noqa: BLE001 - whatever the engine's driver raises
+            _log.warning("what runs could not be handed over: it will be found", extra={"error": str(exc)[:300]})
 
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:
