@@ -47,7 +47,6 @@ _LEAVE_WITHIN = 3.0
 #: Seconds for which a process may hold an execution of PostgreSQL's without a word. Doubled, what a frozen one held is
 #: taken over so much later; halved, a loop that stands still for five seconds loses a transaction, and writes it again.
 FROZEN = 10.0
-_LIVE = ("PENDING",)
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
 _DROPPED = 500
@@ -143,19 +142,6 @@ class Engine:
 
         # A step that begins another workflow is no parent of it in the engine's eyes: who asks is left behind.
         await asyncio.create_task(enqueue(), context=Context())
-
-    async def owners(self) -> set[str]:
-        """The executors that attempts under way belong to, this one and dead ones included."""
-        found = await DBOS.list_workflows_async(status=list(_LIVE), load_input=False, load_output=False)
-        return {str(one.executor_id) for one in found}
-
-    async def live(self, attempts: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Which of these attempts the engine has queued or runs."""
-        names = {f"{execution}:{attempt}": (execution, attempt) for execution, attempt in attempts}
-        found = await DBOS.list_workflows_async(
-            workflow_ids=list(names), status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
-        )
-        return {names[one.workflow_id] for one in found}
 
     async def adopt(self, dead: Sequence[str]) -> None:
         """Queue anew what these executors were running."""

@@ -129,7 +129,7 @@ class Keeper:
 
     async def _ended(self, execution_id: str) -> None:
         """Nobody ran it, so nobody else tells whom it belongs to."""
-        execution = await executions.get(self._database, execution_id)
+        execution = await executions.facts(self._database, execution_id)
         if execution is not None:
             await self._desk.ended(execution)
 

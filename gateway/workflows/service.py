@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gateway import logs
 from gateway.errors import GatewayError
 from gateway.identity import new_id
 from gateway.inventory import objectives_of
@@ -159,6 +160,8 @@ class Service:
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:
             try:
+                # Its launch holds the whole process while a database is silent; ours can be asked without that.
+                await self.database.ping()
                 await engine.launch()
             except Exception as exc:  # noqa: BLE001 - whatever its driver raises for a database that is away
                 _log.warning("executions wait for the engine's database", extra={"error": str(exc)[:300]})
@@ -212,7 +215,13 @@ class Service:
     def _bodies(self, memory: Memory) -> Bodies:
         return {
             "prompt": self._lent(
-                Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                Prompts(
+                    lambda: self.means.pipeline,
+                    lambda name: self.means.principals.named(name),
+                    wall=self._wall,
+                    monotonic=self._monotonic,
+                    rng=self._rng,
+                )
             ),
             "http": self._lent(Requests(lambda: self.means.transport, self._hosts, self._archive)),
             "tool": self._lent(Tools(lambda: self.means.mcp)),
@@ -254,4 +263,6 @@ class Service:
         return new_id(prefix, self._wall(), self._rng)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(logs.of_task)
+        self._tasks.append(task)

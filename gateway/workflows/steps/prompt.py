@@ -20,6 +20,7 @@ from gateway.capping import Cap
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
+from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
@@ -44,13 +45,15 @@ class Prompts:
     def __init__(
         self,
         pipeline: Callable[[], Pipeline],
+        caller: Callable[[str], Principal | None],
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """By this pipeline, which may be another one after a reload."""
+        """By this pipeline, which may be another one after a reload; `caller` knows what a key's owner wishes."""
         self._pipeline = pipeline
+        self._caller = caller
         self._wall = wall
         self._monotonic = monotonic
         self._rng = rng
@@ -87,6 +90,7 @@ class Prompts:
             surface=SURFACE,
             dialect=OPENAI.name,
             principal=context.execution.key_name,
+            caller=self._caller(context.execution.key_name),
             requested_model=node.model,
             stream=False,
             preferences=_preferences(node),
