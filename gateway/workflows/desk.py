@@ -21,6 +21,7 @@ from gateway.store.workflows import attempts, deciding, events, executions, step
 from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
+from gateway.workflows.archive import Archive
 from gateway.workflows.beginning import drafted
 from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
@@ -50,6 +51,7 @@ class Desk:
         database: Database,
         library: Library,
         queue: Queue,
+        archive: Archive,
         *,
         wall: Callable[[], float],
         rng: random.Random,
@@ -59,11 +61,13 @@ class Desk:
         """Over this database; `queue` is told of attempts that are to be run, `ears` hear of what befalls executions.
 
         Without ears nobody is told of anything: only what was there before is ever seen. `enlist` queues the first
-        attempt of an execution in the transaction that keeps it, so that there is not one without the other.
+        attempt of an execution in the transaction that keeps it, so that there is not one without the other. `archive`
+        takes the files of decisions.
         """
         self._database = database
         self._library = library
         self._queue = queue
+        self._archive = archive
         self._wall = wall
         self._rng = rng
         self._ears = ears or Ears()
@@ -237,9 +241,9 @@ class Desk:
         check_form(waiting[0].data.get("form_schema"), data)
         output = {"decision": decision, "data": data, "decided_by": by.name, "decided_at": self._wall()}
         branch = APPROVED if decision == "approve" else REJECTED
-        return await self.decide(
-            execution, waiting[0].node_id, deciding.Verdict(status="succeeded", output=output, branch=branch)
-        )
+        made, told = await self._archive.decided(waiting[0], output)
+        verdict = deciding.Verdict(status="succeeded", output=output, branch=branch, data=told, made=made)
+        return await self.decide(execution, waiting[0].node_id, verdict)
 
     async def decide(self, execution: Execution, node_id: str, verdict: deciding.Verdict) -> StepExecution:
         """End a step that waits. Raises `Conflict` when it does no more."""

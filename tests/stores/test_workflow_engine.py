@@ -192,6 +192,28 @@ async def test_what_has_ended_is_dropped_and_what_runs_is_not(
     await eventually(lambda: ran.ended == ["a"] * 6)
 
 
+async def test_what_is_handed_over_is_run_by_the_next_without_being_adopted(
+    name: str, start: Start, eventually: Eventually
+) -> None:
+    first = Ran("a", "b")
+    first.hold.clear()
+    engine = await start(f"one:{name}", first)
+    begun = [(f"{name}_{number}", 1) for number in range(4)]
+    for execution, attempt in [*begun, (f"{name}_4", 1)]:  # the last of them has no place yet
+        await engine.submit(execution, attempt, ["a", "b"])
+    await eventually(lambda: len(first.begun) == 8)
+    await engine.hand_over()
+    found = await DBOS.list_workflows_async(workflow_id_prefix=name, status=["PENDING", "ENQUEUED"])
+    assert sorted(one.workflow_id for one in found) == [f"{name}_{number}:1" for number in range(5)]
+    assert f"one:{name}" not in {one.executor_id for one in found}
+    second = Ran("a", "b")
+    await start(f"two:{name}", second)
+    await eventually(lambda: len(second.ended) == 10)
+    assert len(first.begun) == 8
+    assert first.ended == []
+    assert sorted(second.attempts) == [*begun, (f"{name}_4", 1)]
+
+
 async def test_an_engine_whose_database_is_away_says_so_and_can_be_launched_later(
     name: str, where: str, eventually: Eventually, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from store_faults import DAY
+from workflow_world import no_archive
 
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.governance.keys import Principal
@@ -40,7 +41,7 @@ class Office:
         self.queued: list[str] = []
         self.database = database
         self.library = Library(database, wall=clock)
-        self.desk = Desk(database, self.library, self._queue, wall=clock, rng=rng)
+        self.desk = Desk(database, self.library, self._queue, no_archive(), wall=clock, rng=rng)
         self.table = Timetable(database, self.library, self.desk, wall=clock, rng=rng)
         self.scheduler = Scheduler(database, self.library, self.desk, wall=clock)
 
