@@ -22,7 +22,7 @@ from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
 from gateway.workflows.archive import Archive
-from gateway.workflows.beginning import drafted
+from gateway.workflows.beginning import drafted, must_be_the_same
 from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
 from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecution
@@ -105,7 +105,7 @@ class Desk:
         )
         submitted = await self._submit(execution)
         if not submitted.created:
-            _must_be_the_same(submitted.execution, slug, inputs, version)
+            must_be_the_same(submitted.execution, slug, inputs, version)
         return submitted.execution
 
     async def within(self, execution: Execution) -> Within | None:
@@ -390,13 +390,3 @@ def _theirs(found: Execution | None, execution_id: str, by: Principal) -> Execut
     if found is None or not (by.admin or found.key_name == by.name):
         raise NotFound(f"There is no execution '{execution_id:.80}'. GET /api/executions lists them.")
     return found
-
-
-def _must_be_the_same(known: Execution, slug: str, inputs: Json, version: int | None) -> None:
-    """Raise `Conflict` unless that is what the idempotency key has begun."""
-    if (known.slug, known.inputs, known.version) != (slug, inputs, version or known.version):
-        raise Conflict(
-            f"This idempotency key has begun {known.id}: '{known.slug}', its version or inputs differ. Use a new one.",
-            param="Idempotency-Key",
-            code="idempotency_key_reused",
-        )

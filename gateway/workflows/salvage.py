@@ -33,11 +33,7 @@ class Salvage(Struct):
 
     def told(self, problems: Iterable[Problem]) -> list[Problem]:
         """Those of them that are there for certain."""
-        return [
-            one
-            for one in problems
-            if one.path not in self.doubtful and self.unread.isdisjoint(_places(one))
-        ]
+        return [one for one in problems if one.path not in self.doubtful and self.unread.isdisjoint(_places(one))]
 
 
 def salvaged(tree: Json, problems: Sequence[Problem]) -> Salvage | None:
