@@ -287,7 +287,7 @@ def test_a_long_document_has_all_its_chapters_in_their_order(world: World) -> No
     for number, (heading, text) in enumerate(zip(headings, written, strict=True), 1):
         first, _, rest = parts[number].partition("\n")
         assert (first, rest.strip()) == (f"{number}. {heading}", text.strip())
-        assert f"Write chapter {number} of '{said['title']}'" in text
+        assert f"Write chapter {number} of '{said['title']}', in about 300 words, for curious adults" in text
 
 
 def test_the_digest_has_a_paragraph_for_each_topic(world: World) -> None:

@@ -134,6 +134,7 @@ def told(said: dict[str, str]) -> None:
     [watched] = [out for block, out in said.items() if block.strip() == "steelyard workflows watch $ID"]
     assert "execution.completed" in watched
     assert watched.count("step.succeeded outline") == 1
+    assert watched.count("step.started chapters[") > 3  # it was at work when it was killed
     assert "calls are saved." in after("workflows resume $ID")
     assert "It was rejected: Too long." in after("workflows resume $ID")
     assert answer(after("execute?wait=60"))["outputs"]["verdict"].startswith("[simulated] ")
