@@ -261,6 +261,16 @@ def test_an_idempotency_key_begins_one_execution(flows: Flows) -> None:
     assert len(flows.call("GET", "/api/executions?slug=once").json["executions"]) == 1
 
 
+def test_an_idempotency_key_begins_one_version(flows: Flows) -> None:
+    flows.save(prompts("dated", "before"))
+    flows.save(prompts("dated", "after"))
+
+    def begun(body: Json) -> int:
+        return flows.call("POST", "/api/workflows/dated/execute", body, idempotency_key="dated-1").status
+
+    assert [begun(body) for body in ({"version": 1}, {"version": 1}, {}, {"version": 2})] == [202, 202, 202, 409]
+
+
 def test_another_key_sees_nothing_of_it(flows: Flows) -> None:
     flows.save(prompts("private", "private"))
     mine = flows.run("private")["execution_id"]

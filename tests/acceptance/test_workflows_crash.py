@@ -237,3 +237,18 @@ def test_what_was_asked_for_while_nobody_could_run_it_is_run_later(
         with flows_in(tmp_path / "runs", oracle, DATABASE_URL=url) as runs:
             assert runs.until(begun)["status"] == "completed"
         assert oracle.asked == {"later": 1}
+
+
+def test_a_replica_that_nobody_asks_helps_as_soon_as_there_are_workflows(
+    oracle: Oracle, postgres: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = postgres("idle")
+    with (
+        flows_in(tmp_path / "asks", oracle, DATABASE_URL=url, STEELYARD_WORKFLOWS_RUN="false") as asks,
+        flows_in(tmp_path / "idle", oracle, DATABASE_URL=url) as idle,
+    ):
+        assert idle.call("GET", "/api/health").json["services"].get("workflows") is None
+        asks.save(prompts("helped", "helped"))
+        assert asks.until(asks.begin("helped"))["status"] == "completed"
+        assert oracle.asked == {"helped": 1}
+        assert idle.call("GET", "/api/health").json["services"]["workflows"]["executors"] == 1

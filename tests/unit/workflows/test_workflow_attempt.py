@@ -15,7 +15,7 @@ from workflow_scene import Scene, refusing
 from gateway.workflows.attempt import Body
 from gateway.workflows.check import checked
 from gateway.workflows.graph import Graph
-from gateway.workflows.kept import Failure, Spent, Superseded
+from gateway.workflows.kept import Failure, Spent, Superseded, Tried
 from gateway.workflows.performing import Limits
 from gateway.workflows.spec import Definition
 from tests.unit.gateway.paused_time import paused, run
@@ -194,7 +194,9 @@ async def test_after_a_failure_nothing_begins_and_what_runs_ends_and_is_kept() -
     scene.asked.plays["bad"] = refusing("broken")
     scene.asked.seconds = lambda node, _item: {"bad": 1.0, "slow": 60.0}[node]
     ended = await scene.attempt()
-    assert (ended.status, ended.error) == ("failed", Failure("api_error", "Refused.", "broken", node_id="bad"))
+    attempts = [Tried(1, "broken", "Refused.")]
+    assert ended.status == "failed"
+    assert ended.error == Failure("api_error", "Refused.", "broken", node_id="bad", attempts=attempts)
     assert scene.shelf.of("slow").status == "succeeded"
     assert sorted(scene.began) == ["bad", "slow"]
 
@@ -222,6 +224,23 @@ def test_no_more_run_at_a_time_than_allowed(gateways: int, definitions: int | No
         assert scene.asked.most == most
 
     run(crowd())
+
+
+@paused
+async def test_what_the_engine_has_not_let_begin_yet_is_not_begun_twice() -> None:
+    scene = Scene(definition({"a": ask(), "b": ask(), "after": ask()}, "a>after"))
+    scene.asked.seconds = lambda node, _item: {"a": 1.0, "b": 1.1, "after": 1.0}[node]
+    scene.lag = 0.5
+    assert (await scene.attempt()).status == "completed"  # `b` ended while `after` was to begin
+    assert sorted(scene.began) == ["a", "after", "b"]
+
+
+@paused
+async def test_the_memo_and_not_the_engine_says_what_has_succeeded() -> None:
+    scene = Scene(definition({"a": ask(), "b": ask()}, "a>b"))
+    scene.remembered = {"a"}
+    assert (await scene.attempt()).status == "completed"
+    assert scene.asked.calls == {("a", -1): 1, ("b", -1): 1}
 
 
 @paused
