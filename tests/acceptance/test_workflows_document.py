@@ -135,7 +135,7 @@ def told(said: dict[str, str]) -> None:
     assert "execution.completed" in watched
     assert watched.count("step.succeeded outline") == 1
     assert watched.count("step.started chapters[") > 3  # it was at work when it was killed
-    assert "calls are saved." in after("workflows resume $ID")
+    assert "1 call is saved." in after("workflows resume $ID")
     assert "It was rejected: Too long." in after("workflows resume $ID")
     assert answer(after("execute?wait=60"))["outputs"]["verdict"].startswith("[simulated] ")
     assert "verdict:" in after("--input topic=")
