@@ -203,8 +203,8 @@ async def test_what_is_handed_over_is_run_by_the_next_without_being_adopted(
         await engine.submit(execution, attempt, ["a", "b"])
     await eventually(lambda: len(first.begun) == 8)
     await engine.hand_over()
-    assert await engine.live([*begun, (f"{name}_4", 1)]) == {*begun, (f"{name}_4", 1)}
-    assert f"one:{name}" not in await engine.owners()
+    assert sorted(await under_way(name, "ENQUEUED")) == [f"{name}_{number}:1" for number in range(5)]
+    assert await under_way(name) == {}
     second = Ran("a", "b")
     await start(f"two:{name}", second)
     await eventually(lambda: len(second.ended) == 10)
