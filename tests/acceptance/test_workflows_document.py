@@ -116,6 +116,7 @@ def test_a_stranger_who_follows_it_gets_what_it_says(program: Program, tmp_path:
             if AT_WORK in block and START not in block and "resume" not in block:
                 until(lambda: begun(terminal), within=PATIENCE)
     told(said)
+    assert (program.folder / "files" / "Bread.md").read_text().startswith("# simulated")
 
 
 def told(said: dict[str, str]) -> None:
@@ -141,6 +142,7 @@ def told(said: dict[str, str]) -> None:
     assert "verdict:" in after("--input topic=")
     assert len(answer(after("nightly-digest.yaml"))["next_times"]) == 6
     assert "average:" in after("run business-plan-review")
+    assert "# simulated" in after("/content")
 
 
 def answer(said: str) -> Any:
