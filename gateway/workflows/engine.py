@@ -30,6 +30,7 @@ from typing import Any, ClassVar, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, Queue, SetWorkflowID
 
+from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -40,12 +41,12 @@ _VERSION = "1"
 #: Seconds between two looks for queued attempts. Doubled, an execution starts half a second later; halved, an idle
 #: gateway asks its database eight times a second.
 _POLL = 0.25
-#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
-_LEAVE_WITHIN = 5.0
+#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen; and
+#: for the engine to end by itself, which takes longer only while its database is silent.
+_LEAVE_WITHIN = 3.0
 #: Seconds for which a process may hold an execution of PostgreSQL's without a word. Doubled, what a frozen one held is
 #: taken over so much later; halved, a loop that stands still for five seconds loses a transaction, and writes it again.
 FROZEN = 10.0
-_LIVE = ("PENDING",)
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
 _DROPPED = 500
@@ -94,6 +95,7 @@ class Engine:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._runner = runner
+        self._cut: Cut | None = None
         self._engine: DBOS
 
     async def launch(self) -> None:
@@ -118,6 +120,8 @@ class Engine:
         engine = self._engine = DBOS(config=config)
         try:
             DBOS.launch()
+            if not self._url.startswith("sqlite"):
+                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
             _keep_threads_of_our_own(engine)
             _keep_concurrency_of_our_own(engine, self._concurrency)
             await DBOS.register_queue_async(
@@ -139,19 +143,6 @@ class Engine:
 
         # A step that begins another workflow is no parent of it in the engine's eyes: who asks is left behind.
         await asyncio.create_task(enqueue(), context=Context())
-
-    async def owners(self) -> set[str]:
-        """The executors that attempts under way belong to, this one and dead ones included."""
-        found = await DBOS.list_workflows_async(status=list(_LIVE), load_input=False, load_output=False)
-        return {str(one.executor_id) for one in found}
-
-    async def live(self, attempts: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Which of these attempts the engine has queued or runs."""
-        names = {f"{execution}:{attempt}": (execution, attempt) for execution, attempt in attempts}
-        found = await DBOS.list_workflows_async(
-            workflow_ids=list(names), status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
-        )
-        return {names[one.workflow_id] for one in found}
 
     async def adopt(self, dead: Sequence[str]) -> None:
         """Queue anew what these executors were running."""
@@ -183,7 +174,11 @@ class Engine:
     async def stop(self) -> None:
         """Run nothing more; what is under way is given up, and left to whoever adopts it."""
         await self._give_up()
-        await asyncio.to_thread(DBOS.destroy)
+        ending = asyncio.create_task(asyncio.to_thread(DBOS.destroy))
+        await asyncio.wait({ending}, timeout=_LEAVE_WITHIN)
+        if not ending.done() and self._cut is not None:
+            self._cut.make()
+        await ending
 
     async def _give_up(self) -> None:
         _Current.runner = None
@@ -227,13 +222,15 @@ class Client:
         Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
         """
         options = self._options(execution_id, attempt)
+
+        def enqueue(sync: Any) -> None:
+            self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+
         try:
             # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
             # not be there yet, until the first process that runs executions has made them.
             async with connection.begin_nested():
-                await connection.run_sync(
-                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
-                )
+                await connection.run_sync(enqueue)
         except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
             _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
             return False

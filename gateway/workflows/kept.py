@@ -131,7 +131,10 @@ class Event(Struct, frozen=True):
 
 
 class Artifact(Struct, frozen=True):
-    """A file that a node has made; `path` is where the file store has it, `size` in bytes."""
+    """A file that a node has made, or one item of it, in that attempt of its execution.
+
+    `path` is where the file store has it, `size` in bytes.
+    """
 
     id: str
     execution_id: str
@@ -142,6 +145,13 @@ class Artifact(Struct, frozen=True):
     sha256: str
     path: str
     created_at: float
+    item: int = WHOLE
+    attempt: int = 1
+
+    @property
+    def reference(self) -> dict[str, Json]:
+        """What stands for its content where that does not."""
+        return {"artifact_id": self.id, "size": self.size, "media_type": self.media_type, "sha256": self.sha256}
 
 
 class Schedule(Struct, kw_only=True):

@@ -196,6 +196,15 @@ class Oracle:
                     self.end_headers()
                     self.wfile.write(data)
 
+            def do_GET(self) -> None:
+                """A picture, for requests that ask for one: `/picture/<size>`."""
+                data = bytes(range(256)) * (int(self.path.rpartition("/")[2]) // 256)
+                self.send_response(200)
+                self.send_header("content-type", "image/png")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 

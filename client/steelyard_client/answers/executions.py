@@ -185,6 +185,35 @@ class ExecutionAnswer:
 
 
 @dataclass(kw_only=True)
+class ArtifactAnswer:
+    """A file that a step has made, in that attempt of its execution. `size` in bytes, `sha256` in hexadecimal digits.
+
+    `item` is that of a map or the round of a loop, from 0; null for the node itself. `download` is where its bytes
+    are.
+    """
+
+    artifact_id: str
+    execution_id: str
+    node_id: str
+    item: int | None
+    attempt: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+    download: str
+
+
+@dataclass(kw_only=True)
+class ArtifactPage:
+    """Some files in the order in which they were made; `next_after` leads to the next page, and is null on the last."""
+
+    artifacts: list[ArtifactAnswer]
+    next_after: str | None
+
+
+@dataclass(kw_only=True)
 class EventAnswer:
     """Something that befell an execution; `seq` counts from 1 within it, without gaps."""
 

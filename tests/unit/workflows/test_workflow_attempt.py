@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from plan_world import Tree, definition
 from workflow_scene import Scene, refusing
 
+from gateway.workflows.attempt import Body
 from gateway.workflows.check import checked
 from gateway.workflows.graph import Graph
 from gateway.workflows.kept import Failure, Spent, Superseded, Tried
@@ -321,3 +322,48 @@ async def test_nodes_that_a_newer_definition_does_not_have_are_left_alone() -> N
     scene.definition = definition({"a": ask(), "new": ask()}, "a>new")
     assert (await scene.attempt()).status == "completed"
     assert dict(scene.asked.calls) == {("a", -1): 1, ("gone", -1): 1, ("new", -1): 1}
+
+
+FORK: tuple[str | Tree, ...] = (
+    {"source": "f", "target": "join", "branch": "true"},
+    {"source": "f", "target": "other", "branch": "false"},
+    "other>join",
+)
+
+
+@paused
+async def test_a_join_reads_null_of_the_way_that_was_not_taken() -> None:
+    nodes = {
+        "f": {"type": "condition", "if": "input.topic == 'tea'"},
+        "other": ask(),
+        "join": ask("{{ nodes.other.output or 'nothing' }}", join="any"),
+    }
+    scene = Scene(definition(nodes, *FORK))
+    assert (await scene.attempt()).status == "completed"
+    assert scene.shelf.of("other").status == "skipped"
+    assert scene.shelf.of("join").output == {"text": "nothing"}
+
+
+@paused
+async def test_a_join_reads_null_of_what_it_did_not_wait_for() -> None:
+    nodes = {"quick": ask("q"), "slow": ask(), "join": ask("{{ nodes.slow.output or nodes.quick.output }}", join="any")}
+    scene = Scene(definition(nodes, "quick>join", "slow>join"))
+    scene.asked.seconds = lambda node, _item: 60.0 if node == "slow" else 1.0
+    assert (await scene.attempt()).status == "completed"
+    assert scene.shelf.of("join").output == {"text": {"text": "q"}}
+
+
+@paused
+async def test_what_the_engine_is_slow_to_begin_is_not_begun_twice() -> None:
+    scene = Scene(
+        definition({"a": ask(), "quick": ask(), "tardy": ask(), "after": ask()}, "a>quick", "a>tardy", "quick>after")
+    )
+
+    async def around(key: str, body: Body) -> None:
+        scene.began.append(key)
+        await asyncio.sleep(30.0 if key == "tardy" else 0.0)
+        await body()
+
+    scene.around = around
+    assert (await scene.attempt()).status == "completed"
+    assert sorted(scene.began) == ["a", "after", "quick", "tardy"]
