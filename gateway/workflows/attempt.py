@@ -132,7 +132,7 @@ class Attempt:
     async def _advance(self, run: Running, tasks: dict[asyncio.Task[None], str], around: Around) -> None:
         """Until nothing runs and nothing may."""
         while True:
-            known = bind.scope(self._inputs(run), _states(run))
+            known = bind.readable(self._definition, self._inputs(run), _states(run))
             try:
                 moves = self._plan.moves(self._occupied(run, tasks), partial(bind.holds, known=known))
             except BadTemplate:
@@ -143,7 +143,7 @@ class Attempt:
             for key in moves.skipped:
                 await self._performer.skip(run, key, self._definition.nodes[key])
             for key in moves.ready[: self._parallel - len(tasks)]:
-                tasks[asyncio.create_task(around(key, self._body(run, key, known)))] = key
+                tasks[asyncio.create_task(self._one(run, key, known, around))] = key
             if not tasks:
                 return
             await self._wait(run, tasks)
@@ -151,11 +151,19 @@ class Attempt:
     def _inputs(self, run: Running) -> Json:
         return bind.completed(self._definition, run.execution.inputs)
 
-    def _body(self, run: Running, key: str, known: bind.Scope) -> Body:
+    async def _one(self, run: Running, key: str, known: bind.Scope, around: Around) -> None:
+        performed = False
+
         async def body() -> None:
+            nonlocal performed
+            performed = True
             await self._performer.perform(run, key, self._definition.nodes[key], known)
 
-        return body
+        await around(key, body)
+        if not performed:
+            # The engine remembers that it ran, and the memo does not: of the two files of SQLite a power cut can take
+            # back one alone, as a backup can. What is kept of a node is for the memo to say.
+            await body()
 
     async def _wait(self, run: Running, tasks: dict[asyncio.Task[None], str]) -> None:
         """For the first that ends, looking for wishes to cancel meanwhile."""
@@ -203,11 +211,10 @@ class Attempt:
         """The nodes' states as the plan is to see them."""
         states = _states(run)
         for step in _nodes(run):
-            if step.node_id in tasks.values():
-                states[step.node_id] = State("running")
-            elif self._begins_anew(step, run.execution.attempt):
+            if self._begins_anew(step, run.execution.attempt):
                 states[step.node_id] = State("pending")
-        return states
+        # Also those that the engine has not let begin yet, of which no step is known.
+        return states | dict.fromkeys(tasks.values(), State("running"))
 
     def _begins_anew(self, step: StepExecution, attempt: int) -> bool:
         """What a crash interrupted; and in a new attempt what failed, or waits for what only its body can see."""

@@ -1,8 +1,9 @@
 """A node's fields with everything filled in from what is known. Pure: the same states give the same call.
 
-`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, or failed and branches, it is
-null, so that a join of `any` may write `{{ nodes.a.output or nodes.b.output }}`. `nodes.<key>.error` says why one
-failed (`type`, `message`, `code`, `status`), also where a default stands in; else it is null.
+`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, failed and branches, or that a join
+of `any` did not wait for, it is null, so that such a join may write `{{ nodes.a.output or nodes.b.output }}`.
+`nodes.<key>.error` says why one failed (`type`, `message`, `code`, `status`), also where a default stands in; else it
+is null.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def scope(inputs: Json, states: Mapping[str, State], **more: Json) -> Scope:
     """What templates see; the inputs are `completed`."""
     known = {key: {"output": one.output, "error": one.error} for key, one in states.items() if one.status in _ENDED}
     return {"input": inputs, "nodes": known, **more}
+
+
+def readable(definition: Definition, inputs: Json, states: Mapping[str, State]) -> Scope:
+    """What a node that begins now sees: `scope`, and null of every node that it did not wait for.
+
+    Those are on ways that were not taken, though nobody has said so of them yet, or not taken so far (a join of `any`).
+    """
+    known = scope(inputs, states)
+    absent = {key: {"output": None, "error": None} for key in definition.nodes}
+    return {**known, "nodes": absent | known["nodes"]}
 
 
 def bound(node: _AnyNode, known: Scope) -> _AnyNode:

@@ -1,7 +1,7 @@
 """What must happen without anybody asking: a process says that it lives, and looks after what others have left.
 
     beat       this process lives
-    adopt      what processes ran that are silent for a lease is queued anew
+    adopt      what processes ran that are silent for a lease, or known to have ended, is queued anew
     sweep      attempts that nobody has begun are queued again, and who waits for what has ended is told, since a
                process may die between its two writes
     expire     deadlines and approvals that have passed
@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -28,6 +27,7 @@ from gateway.store.workflows import artifacts, attempts, executions, executors, 
 from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
 from gateway.workflows.files import Files
+from gateway.workflows.neighbours import PLACE, gone
 
 _log = logging.getLogger("steelyard.workflows")
 #: Beats in a lease. Doubled, the database hears twice as often; halved, one lost beat is half of a lease.
@@ -37,6 +37,9 @@ _BEATS = 6
 _LOOK_EVERY = 5.0
 #: Seconds after which an attempt that nobody began is queued again.
 _STALE = 30.0
+#: Seconds within which the database hears that this process ends, or never. Doubled, a kind stop beside a silent one
+#: takes as much longer; halved, one that is only busy takes a lease to find out.
+_LEAVE_WITHIN = 2.0
 #: Seconds between two looks at what is too old.
 _FORGET_EVERY = 3_600.0
 #: Seconds after which a file that no execution knows is suspected, and between two looks for such: whoever is about
@@ -96,13 +99,17 @@ class Keeper:
             await asyncio.sleep(_LOOK_EVERY)
 
     async def leave(self) -> None:
-        """Say that it ends: others take over at once."""
-        await self._guarded(lambda: executors.leave(self._database, self._me))
+        """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""
+        saying = asyncio.create_task(self._guarded(lambda: executors.leave(self._database, self._me)))
+        await asyncio.wait({saying}, timeout=_LEAVE_WITHIN)
 
     async def _say(self) -> None:
-        await executors.beat(self._database, self._me, host=socket.gethostname(), pid=os.getpid())
+        await executors.beat(self._database, self._me, host=PLACE, pid=os.getpid())
 
     async def _adopt_orphans(self) -> None:
+        for one in await executors.listed(self._database):
+            if gone(one.host, one.pid):
+                await executors.leave(self._database, one.id)
         dead = await executors.dead(self._database, self._lease, me=self._me)
         if dead:
             _log.warning("taking over what dead processes ran", extra={"executors": dead})
@@ -128,7 +135,7 @@ class Keeper:
 
     async def _ended(self, execution_id: str) -> None:
         """Nobody ran it, so nobody else tells whom it belongs to."""
-        execution = await executions.get(self._database, execution_id)
+        execution = await executions.facts(self._database, execution_id)
         if execution is not None:
             await self._desk.ended(execution)
 

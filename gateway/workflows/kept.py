@@ -30,14 +30,35 @@ class Spent(Struct):
     cached_steps: int = 0
 
 
+class Tried(Struct, frozen=True):
+    """One call of a step that failed, or one try of a step that calls no provider: what came of it.
+
+    `tried` is the number of the step's try, of which a prompt may call several providers; `request_id` names their
+    record.
+    """
+
+    tried: int
+    outcome: str
+    message: str | None = None
+    status: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    seconds: float | None = None
+    request_id: str | None = None
+
+
 class Failure(Struct, frozen=True):
-    """Why a step or an execution failed. `node_id` is None where no node did; `status` that of an answer, if any."""
+    """Why a step or an execution failed. `node_id` is None where no node did; `status` that of an answer, if any.
+
+    `attempts` are those of the step, in their order.
+    """
 
     type: str
     message: str
     code: str | None = None
     status: int | None = None
     node_id: str | None = None
+    attempts: list[Tried] = []
 
 
 class StepExecution(Struct):

@@ -24,7 +24,7 @@ from gateway.workflows.aside import Aside
 from gateway.workflows.bind import Scope, bound
 from gateway.workflows.budget import Purse
 from gateway.workflows.graph import branches
-from gateway.workflows.kept import WHOLE, Artifact, Execution, Failure, Spent, StepExecution, Superseded
+from gateway.workflows.kept import WHOLE, Artifact, Execution, Failure, Spent, StepExecution, Superseded, Tried
 from gateway.workflows.memo import Memory
 from gateway.workflows.plan import FAILED
 from gateway.workflows.retrying import again, pause
@@ -33,6 +33,11 @@ from gateway.workflows.spec import Approval, Node, keep_as
 from gateway.workflows.templates import BadTemplate
 
 _log = logging.getLogger("steelyard.workflows")
+
+
+#: Attempts that a failed step tells of. They are kept with the step, with its event and with its execution; of all that
+#: a hundred tries with failover have done, the last ones say why.
+_TOLD = 50
 
 
 class Limits(Struct, frozen=True):
@@ -182,6 +187,7 @@ class Performer:
 
     async def _until_done(self, run: Running, step: StepExecution, node: Node, known: Scope, course: _Course) -> None:
         step.tries = course.before
+        tried: list[Tried] = []
         while True:
             step.tries += 1
             step.status, step.error, step.started_at = "running", None, self._wall()
@@ -199,10 +205,12 @@ class Performer:
             except StepFailed as exc:
                 fault = exc
                 step.data |= fault.data
+            failure = _with_attempts(fault.failure, step.tries)
+            tried += failure.attempts
             if not self._again(node, fault, step.tries - course.before):
-                await self.fail(run, step, node, fault.failure, spent=fault.spent)
+                await self.fail(run, step, node, replace(failure, attempts=tried[-_TOLD:]), spent=fault.spent)
                 return
-            step.error = fault.failure
+            step.error = failure
             await self._keep(run, step, "step.retrying", fault.spent)
             await asyncio.sleep(pause(step.tries - course.before, self._rng))
 
@@ -272,3 +280,10 @@ class Performer:
                     setattr(step, name, getattr(one, name))
         await self.restore(step)
         return False
+
+
+def _with_attempts(failure: Failure, tried: int) -> Failure:
+    """A failure of this try; one that called no provider is its own only attempt."""
+    if failure.attempts:
+        return failure
+    return replace(failure, attempts=[Tried(tried, failure.code or failure.type, failure.message, failure.status)])

@@ -30,6 +30,8 @@ Version = Annotated[int, Meta(ge=1, le=MOST_VERSIONS)]
 Budget = Annotated[float, Meta(gt=0, lt=100_000_000)]
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 Schema = dict[str, Json]
+#: Of an objective that a prompt makes up for itself.
+WEIGHTS = ("latency", "cost", "errors", "quality")
 #: More would be a program, not a workflow; each may moreover be a map over many items.
 MOST_NODES = 500
 MOST_ITEMS = 10_000

@@ -289,6 +289,28 @@ async def test_an_execution_is_not_there_for_another_key(office: Office) -> None
                 await office.desk.get(mine.id, other)
 
 
+async def test_whoever_only_follows_reads_neither_inputs_nor_outputs(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.save("s", {"a": ASK})
+    done = await office.begun("s")
+
+    async def whole(*_: object) -> None:
+        raise AssertionError("megabytes, for each event of each who follows")
+
+    monkeypatch.setattr(executions, "get", whole)
+    seen = [event.type async for found in office.desk.watch(done.id, ME) for event in found]
+    assert seen[-1] == "execution.completed"
+    assert len(await office.desk.events(done.id, ME, after=0, limit=100)) == len(seen)
+    (step,) = await office.desk.steps(done.id, ME)
+    assert (await office.desk.step(step.id, ME)).status == "succeeded"
+    other = Principal(name="other", admin=False)
+    with pytest.raises(NotFound):
+        await office.desk.steps(done.id, other)
+    with pytest.raises(NotFound):
+        [found async for found in office.desk.watch(done.id, other)]
+
+
 async def test_inputs_that_do_not_follow_the_schema_begin_nothing(office: Office) -> None:
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
     await office.save("s", {"a": ASK}, input_schema=schema)

@@ -286,14 +286,15 @@ async def test_a_defect_with_one_schedule_keeps_no_other_from_being_held(office:
     assert len(await office.begun()) == 1
 
 
-async def test_a_database_that_is_away_is_looked_for_again(
-    office: Office, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", [StoreUnavailable("away"), ZeroDivisionError("a defect")], ids=repr)
+async def test_a_look_that_fails_is_not_the_last(
+    office: Office, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: Exception
 ) -> None:
     looks: list[float] = []
 
     async def away(_database: Database, **_facts: Any) -> list[Schedule]:
         looks.append(clock.now)
-        raise StoreUnavailable("away")
+        raise what
 
     async def no_time(_seconds: float) -> None:
         if len(looks) == 3:

@@ -8,14 +8,36 @@ from typing import Any, Literal
 
 
 @dataclass(kw_only=True)
+class TriedAnswer:
+    """One call of a step that failed, or one try of a step that calls no provider: what came of it.
+
+    `tried` is the number of the step's try, of which a prompt may call several providers; `request_id` names their
+    record.
+    """
+
+    tried: int
+    outcome: str
+    message: str | None
+    status: int | None
+    provider: str | None
+    model: str | None
+    seconds: float | None
+    request_id: str | None
+
+
+@dataclass(kw_only=True)
 class FailureAnswer:
-    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any."""
+    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any.
+
+    `attempts` are those of the step, in their order, at most the last 50.
+    """
 
     type: str
     message: str
     code: str | None
     status: int | None
     node_id: str | None
+    attempts: list[TriedAnswer]
 
 
 @dataclass(kw_only=True)

@@ -290,6 +290,11 @@ class Scene:
         self.shelf = shelf or Shelf()
         self.asked = Asked(self.shelf)
         self.began: list[str] = []
+        #: How long the engine takes until it lets a node begin.
+        self.lag = 0.0
+        #: Nodes of which the engine says that they have run.
+        self.remembered: set[str] = set()
+        self._running: set[str] = set()
         self.limits = limits
         self.memory = memory(self.shelf)
         self._number = count(1)
@@ -328,8 +333,15 @@ class Scene:
         return self.shelf.execution
 
     async def around(self, key: str, body: Body) -> None:
+        assert key not in self._running  # the engine's number is for one use
+        self._running.add(key)
         self.began.append(key)
-        await body()
+        try:
+            await asyncio.sleep(self.lag)
+            if key not in self.remembered:
+                await body()
+        finally:
+            self._running.remove(key)
 
     async def killed_at(self, place: int, *, kept: bool) -> bool:
         """An attempt that dies at this write of its own; False: it came to its end before."""
