@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.workflows.plan import FAILED, State
 from gateway.workflows.reads import reads, strings
 from gateway.workflows.spec import Definition, Edge, Json, Node, Switch, Vote, keep_as, members
-from gateway.workflows.templates import BadTemplate, evaluate, fill, references
+from gateway.workflows.templates import BadTemplate, evaluate, fill, references, written
 
 Scope = dict[str, Any]
 _ENDED = ("succeeded", "skipped", *FAILED)
@@ -54,7 +54,10 @@ def readable(definition: Definition, inputs: Json, states: Mapping[str, State]) 
 
 def bound(node: _AnyNode, known: Scope) -> _AnyNode:
     """The node with its templates filled in. Raises `BadTemplate`."""
-    filled: dict[str, Any] = {name: fill(getattr(node, name), known) for name in node.TEMPLATES}
+    filled: dict[str, Any] = {
+        name: fill(getattr(node, name), known) for name in node.TEMPLATES if name not in node.TEXTS
+    }
+    filled |= {name: written(text, known) for name in node.TEXTS if (text := getattr(node, name)) is not None}
     kept = keep_as(node)
     if kept is not None:
         name = fill(kept.name, known)

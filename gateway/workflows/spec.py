@@ -61,6 +61,8 @@ class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", o
         artifact: keep what it comes to as a file: a name, which is a template, or name and media type.
     """
 
+    TEXTS: ClassVar[tuple[str, ...]] = ()
+    """Of `TEMPLATES` those that are texts, whatever they are filled in with."""
     TEMPLATES: ClassVar[tuple[str, ...]] = ()
     EXPRESSIONS: ClassVar[tuple[str, ...]] = ()
 
@@ -82,6 +84,7 @@ class Prompt(Node, tag="prompt"):
     itself.
     """
 
+    TEXTS = ("prompt", "system")
     TEMPLATES = ("prompt", "system", "messages")
 
     prompt: str | None = None
@@ -117,6 +120,7 @@ class Tool(Node, tag="tool"):
 class Http(Node, tag="http"):
     """Send a request. Its output is `{"status", "headers", "body"}`, the body parsed where it is JSON."""
 
+    TEXTS = ("url",)
     TEMPLATES = ("url", "headers", "query", "body")
 
     url: str
@@ -171,6 +175,7 @@ class Approval(Node, tag="approval"):
     Edges with `branch: "rejected"` are followed after a no; those without a branch, or with `approved`, after a yes.
     """
 
+    TEXTS = ("message",)
     TEMPLATES = ("message", "payload")
 
     message: str
@@ -188,6 +193,7 @@ class Vote(Node, tag="vote"):
     map a list, with one for each of its `items`. Of a loop the last round is rated.
     """
 
+    TEXTS = ("comment",)
     TEMPLATES = ("score", "comment")
 
     of: str

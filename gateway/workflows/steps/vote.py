@@ -33,7 +33,7 @@ class Voting:
         execution = context.execution
         rated = _rated(await self._steps(execution.id), node.of, known)
         scores = _scores(node, rated)
-        comment = None if node.comment is None else str(node.comment)[:MAX_COMMENT]
+        comment = None if node.comment is None else node.comment[:MAX_COMMENT]
         votes = 0
         for step, score in zip(rated, scores, strict=True):
             if step is not None and score is not None:

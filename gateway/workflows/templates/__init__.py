@@ -30,7 +30,7 @@ from gateway.workflows.templates.sandbox import METHODS, environment, no_json
 _T = TypeVar("_T")
 
 
-__all__ = ["METHODS", "BadTemplate", "Reference", "evaluate", "fill", "references"]
+__all__ = ["METHODS", "BadTemplate", "Reference", "evaluate", "fill", "references", "written"]
 
 
 class BadTemplate(ValueError):
@@ -67,6 +67,13 @@ def fill(tree: Json, scope: Mapping[str, Json]) -> Json:
     if (listed := elements(tree)) is not None:
         return [fill(value, scope) for value in listed]
     return tree
+
+
+def written(text: str, scope: Mapping[str, Json]) -> str:
+    """A template filled in as a text, whatever it is made of alone. Raises `BadTemplate`."""
+    if "{" not in text:
+        return text
+    return _guarded(lambda: str(_plain(work.joined(_template(text).generate(**scope)))))
 
 
 def references(text: str, *, expression: bool) -> list[Reference]:
@@ -112,7 +119,7 @@ def _fill(text: str, scope: Mapping[str, Json]) -> Json:
     alone = _guarded(lambda: _alone(text))
     if alone is not None:
         return _guarded(lambda: _plain(alone(**scope)))
-    return _guarded(lambda: _plain(work.joined(_template(text).generate(**scope))))
+    return written(text, scope)
 
 
 #: Texts are those of definitions only, never what a model has written: a thousand are those of some dozen workflows.

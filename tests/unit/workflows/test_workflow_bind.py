@@ -114,3 +114,12 @@ def test_an_output_that_is_wrong_for_another_reason_is_an_error() -> None:
     made = definition(plain("a"), outputs={"a": "{{ nodes.a.output.gone }}"})
     with pytest.raises(BadTemplate, match="no 'gone' here"):
         outputs(made, {}, {"a": done({"text": "t"})})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(5, "5"), (None, ""), (True, "true"), ({"a": [1]}, '{"a":[1]}'), ("as it is", "as it is")]
+)
+def test_what_is_asked_is_a_text_whatever_it_is_made_of(value: Any, text: str) -> None:
+    known = scope({"x": value}, {})
+    assert bound(Prompt(prompt="{{ input.x }}", system="<{{ input.x }}>"), known).prompt == text
+    assert bound(Prompt(prompt="{{ input.x }}", system="<{{ input.x }}>"), known).system == f"<{text}>"

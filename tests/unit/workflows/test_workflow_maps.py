@@ -56,7 +56,7 @@ def test_no_more_items_at_a_time_than_the_map_allows(parallel: int) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "items", "failed"),
-    [("null", [{"text": 3}, None, {"text": 2}], 1), ("drop", [{"text": 3}, {"text": 2}], 1)],
+    [("null", [{"text": "3"}, None, {"text": "2"}], 1), ("drop", [{"text": "3"}, {"text": "2"}], 1)],
 )
 def test_an_item_that_fails_is_null_or_dropped(policy: str, items: list[Any], failed: int) -> None:
     async def partly() -> None:
@@ -125,7 +125,7 @@ async def test_a_loop_ends_when_it_is_content() -> None:
 async def test_a_loop_that_is_never_content_says_so() -> None:
     scene = one(type="loop", node=ask("{{ iteration }}"), until="false", max_iterations=4)
     await scene.attempt()
-    assert scene.shelf.of("a").output == {"output": {"text": 4}, "iterations": 4, "done": False}
+    assert scene.shelf.of("a").output == {"output": {"text": "4"}, "iterations": 4, "done": False}
 
 
 @paused

@@ -98,7 +98,7 @@ async def test_one_item_of_a_map_can_be_cancelled_alone() -> None:
     await asyncio.sleep(5.0)
     scene.shelf.stop_steps.add(scene.shelf.of("each", 1).id)
     assert (await running).status == "completed"
-    assert scene.shelf.of("each").output == {"items": [{"text": 1}, None, {"text": 3}], "failed": 1}
+    assert scene.shelf.of("each").output == {"items": [{"text": "1"}, None, {"text": "3"}], "failed": 1}
     assert scene.shelf.of("each", 1).status == "cancelled"
 
 

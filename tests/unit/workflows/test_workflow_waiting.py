@@ -158,7 +158,7 @@ async def test_a_child_is_begun_once_and_waited_for() -> None:
     woken(scene)
     ended = await scene.attempt()
     assert ended.status == "completed"
-    assert scene.shelf.of("after").output == {"text": 42}
+    assert scene.shelf.of("after").output == {"text": "42"}
     assert ended.spent == Spent(1.75, 13, 24, 1)
     assert len(nursery.born) == 1
 
