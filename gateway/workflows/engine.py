@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -162,12 +163,12 @@ class Engine:
             await asyncio.to_thread(drop, [one.workflow_id for one in found])
 
     async def hand_over(self) -> None:
-        """Give up what is under way, and queue it anew for others. Before `stop`, while the database answers.
-
-        What is fetched from the queue at this very moment is left to whoever adopts it.
-        """
+        """Give up what is under way, and queue it anew for others. Before `stop`, while the database answers."""
         for event in self._engine.background_thread_stop_events:
-            event.set()  # lest this process fetches what it gives away
+            event.set()
+        # Lest this process fetches what it gives away.
+        for thread in [one for one in threading.enumerate() if one.name == f"queue-worker-{_QUEUE}"]:
+            await asyncio.to_thread(thread.join, _LEAVE_WITHIN)
         await self._give_up()
         await self.adopt([self._executor_id])
 
