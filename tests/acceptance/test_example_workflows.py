@@ -282,7 +282,7 @@ def test_a_long_document_has_all_its_chapters_in_their_order(world: World) -> No
     assert said["chapters"] == len(headings) >= 3
     assert len(set(headings)) == len(headings)
     [file] = world.get(f"/api/executions/{found['execution_id']}/artifacts").json["artifacts"]
-    assert (file["name"], file["media_type"]) == ("Bread.md", "text/markdown")
+    assert (file["name"], file["media_type"]) == ("Bread.md", "text/markdown; charset=utf-8")
     parts = re.split(r"(?m)^## ", said["document"])
     assert parts[0].strip() == f"# {said['title']}"
     written = [one["output"]["text"] for one in items_of(world, found, "chapters")]

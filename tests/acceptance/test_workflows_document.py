@@ -139,7 +139,7 @@ def told(said: dict[str, str]) -> None:
     assert "1 call is saved." in after("workflows resume $ID")
     assert "It was rejected: Too long." in after("workflows resume $ID")
     assert answer(after("execute?wait=60"))["outputs"]["verdict"].startswith("[simulated] ")
-    assert "verdict:" in after("--input topic=")
+    assert "verdict:" in after('--input topic="')
     assert len(answer(after("nightly-digest.yaml"))["next_times"]) == 6
     assert "average:" in after("run business-plan-review")
     assert "# simulated" in after("/content")
