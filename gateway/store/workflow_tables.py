@@ -101,6 +101,7 @@ executions = Table(
     _text("parent_node", null=True),
     _int("depth"),
     Column("budget_usd", Money()),
+    Column("deadline_s", _DOUBLE),
     _time("deadline_at", null=True),
     Column("cost_usd", Money(), nullable=False),
     _count("input_tokens"),

@@ -86,6 +86,8 @@ class Execution(Struct):
     parent_node: str | None = None
     depth: int = 0
     budget_usd: float | None = None
+    #: Seconds that whoever began it, or ran it again, gave it; None: as many as the definition says.
+    deadline_s: float | None = None
     deadline_at: float | None = None
     spent: Spent = field(default_factory=Spent)
     started_at: float | None = None

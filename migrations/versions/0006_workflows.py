@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("parent_node", sa.String()),
         sa.Column("depth", sa.Integer(), nullable=False),
         sa.Column("budget_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite")),
+        sa.Column("deadline_s", _DOUBLE),
         sa.Column("deadline_at", sa.DateTime(timezone=True)),
         sa.Column("cost_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),

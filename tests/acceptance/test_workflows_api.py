@@ -389,9 +389,17 @@ def test_a_deadline_ends_what_is_too_slow(flows: Flows) -> None:
     flows.oracle.hold("WAIT")
     done = flows.until(flows.begin("late", deadline=1.0))
     assert (done["status"], done["error"]["code"]) == ("failed", "deadline_exceeded")
+    path = f"/api/executions/{done['execution_id']}/resume"
+    assert flows.call("POST", path).status == 202
+    # It has as long again, and no longer.
+    again = flows.until(done["execution_id"])
+    assert (again["status"], again["error"]["code"], again["attempt"]) == ("failed", "deadline_exceeded", 2)
+    assert again["deadline_at"] > done["deadline_at"]
     flows.oracle.go_on()
-    assert flows.call("POST", f"/api/executions/{done['execution_id']}/resume").status == 202
-    # A deadline that came with the request has passed, and is not kept: it would fail at once.
+    assert flows.call("POST", path, {"deadline": 0}).status == 400
+    assert flows.call("POST", path, {"deadline": 600}).status == 202
+    assert flows.until(done["execution_id"])["status"] == "completed"
+    assert flows.call("POST", path.replace("resume", "retry"), {"deadline": 500}).status == 202
     assert flows.until(done["execution_id"])["status"] == "completed"
 
 

@@ -193,6 +193,82 @@ async def test_a_parent_is_told_that_its_child_was_late(office: Office) -> None:
     assert (ended.error.code, ended.error.node_id) == ("deadline_exceeded", "sub")
 
 
+async def failed_of(office: Office, **more: Any) -> Execution:
+    await office.save("s", {"a": ASK, "b": ASK}, {"source": "a", "target": "b"}, deadline=100.0)
+    office.refuse = {"s/b"}
+    failed = await office.begun("s", **more)
+    assert failed.status == "failed"
+    office.now += 50.0
+    return failed
+
+
+async def test_whoever_runs_it_again_has_as_long_as_before_or_as_they_say(office: Office) -> None:
+    for given, more, again, seconds in (
+        ({}, {}, {}, 100.0),
+        ({"deadline": 30.0}, {}, {}, 30.0),
+        ({"deadline": 30.0}, {"deadline": 7.0}, {}, 7.0),
+        ({"deadline": 30.0}, {}, {"deadline": 7.0}, 7.0),
+    ):
+        failed = await failed_of(office, **given)
+        assert failed.deadline_at == office.now - 50.0 + (given or {"deadline": 100.0})["deadline"]
+        resumed, _ = await office.desk.resume(failed.id, ME, **more)
+        assert resumed.deadline_at == office.now + (more or given or {"deadline": 100.0})["deadline"]
+        await office.run()
+        office.now += 5.0
+        anew, _ = await office.desk.retry(failed.id, ME, from_step=None, inputs=None, version=None, **again)
+        assert anew.deadline_at == office.now + seconds
+        await office.run()
+
+
+async def test_a_family_that_was_late_goes_on_together(office: Office) -> None:
+    dad = await family(office, {}, {"deadline": 50.0})
+    kid = await office.child(dad)
+    office.now += 51.0
+    await office.keeper._expire()
+    await office.run()
+    assert (await office.get(dad.id)).status == (await office.get(kid.id)).status == "failed"
+    await office.desk.resume(dad.id, ME)
+    await office.run()
+    kid = await office.get(kid.id)
+    assert (kid.status, kid.attempt, kid.deadline_at) == ("waiting", 2, office.now + 50.0)
+    await office.desk.approve(kid.id, None, "approve", None, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+    assert office.asked == ["kid/a", "dad/after"]
+
+
+async def test_a_child_that_still_waits_has_as_long_as_its_parent_that_goes_on(office: Office) -> None:
+    await office.save("kid", {"a": ASK, "gate": GATE | {"expires_after": 86_400.0}})
+    await office.save("dad", {"sub": SUB, "other": ASK}, deadline=50.0)
+    office.refuse = {"dad/other"}
+    dad = await office.begun("dad")
+    kid = await office.child(dad)
+    assert (dad.status, kid.status, kid.deadline_at) == ("failed", "waiting", DAY + 50.0)
+    office.now += 20.0
+    office.refuse = set()
+    await office.desk.resume(dad.id, ME)
+    assert (await office.get(kid.id)).deadline_at == office.now + 50.0
+    await office.desk.cancel(dad.id, ME)
+    await office.desk.resume(dad.id, ME, deadline=5.0)
+    await office.run()
+    kid = await office.get(kid.id)
+    assert (kid.status, kid.deadline_at) == ("waiting", office.now + 5.0)
+
+
+async def test_a_parent_that_was_cancelled_goes_on_with_its_child(office: Office) -> None:
+    dad = await family(office)
+    kid = await office.child(dad)
+    await office.desk.cancel(dad.id, ME)
+    await office.run()
+    await office.desk.resume(dad.id, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "waiting"
+    await office.desk.approve(kid.id, None, "approve", None, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+    assert office.asked == ["kid/a", "dad/after"]
+
+
 async def test_cancelling_a_step_that_waits_for_a_child_cancels_the_child(office: Office) -> None:
     dad = await family(office)
     kid = await office.child(dad)

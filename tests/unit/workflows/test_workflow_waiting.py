@@ -125,7 +125,7 @@ class Nursery:
             self.born[identity] = execution(id=identity, slug=node.slug, inputs=node.inputs, parent_id=parent.id)
         return msgspec.convert(msgspec.to_builtins(self.born[identity]), Execution)
 
-    async def go_on(self, child: Execution) -> Execution:
+    async def go_on(self, child: Execution, parent: Execution) -> Execution:
         self.resumed.append(child.id)
         now = self.born[child.id]
         now.attempt, now.status, now.error = now.attempt + 1, "pending", None
