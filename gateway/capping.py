@@ -55,6 +55,9 @@ class Cap(Struct):
         """As `fits`, and nobody is refused by asking."""
         return self.taken + self.expected.get(key, 0.0) <= self.limit + ROUNDING
 
+    async def reserve(self, keys: Sequence[str]) -> None:
+        """The first of these is asked next, and perhaps the others beside it: make room where others share it."""
+
     def take(self, key: str) -> None:
         """It is asked now."""
         self.refused.pop(key, None)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from gateway.workflows import bind
-from gateway.workflows.budget import Purse
+from gateway.workflows.budget import Purses, purse_of
 from gateway.workflows.kept import WHOLE, Execution, Failure, StepExecution
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Performer, Running
@@ -54,8 +54,10 @@ class Attempt:
         *,
         parallel: int,
         wall: Callable[[], float],
+        purses: Purses = purse_of,
     ) -> None:
-        """`parallel` steps at a time, unless the definition says otherwise."""
+        """`parallel` steps at a time, unless the definition says otherwise; `purses` opens that of the execution."""
+        self._purses = purses
         self._memory = memory
         self._performer = performer
         self._definition = definition
@@ -74,8 +76,7 @@ class Attempt:
         # A newer version of the definition may be without nodes that an older one had.
         nodes = self._definition.nodes
         run = Running(execution, {(one.node_id, one.item): one for one in kept if one.node_id in nodes})
-        if execution.budget_usd is not None:
-            run.purse = Purse(execution.budget_usd, execution.spent.cost_usd)
+        run.purse = await self._purses(execution, self._definition)
         run.look_at = asyncio.get_running_loop().time() + LOOK_EVERY
         tasks: dict[asyncio.Task[None], str] = {}
         status, failure, outputs = "cancelled", None, None

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from gateway.records import StoreUnavailable
 from gateway.workflows.attempt import Around, Attempt
+from gateway.workflows.budget import Purse, Purses, purse_of
 from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
@@ -80,8 +81,10 @@ class Runner:
         limits: Limits,
         wall: Callable[[], float],
         ended: Callable[[Execution], Awaitable[None]],
+        purses: Purses = purse_of,
     ) -> None:
-        """`ended` is told when an attempt is over, however it ended."""
+        """`ended` is told when an attempt is over, however it ended; `purses` opens an execution's purse."""
+        self._purses = purses
         self._memory = Patient(memory)
         self._definition = definition
         self._performer = performer(self._memory)
@@ -95,7 +98,14 @@ class Runner:
         if execution is None:
             return
         definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
-        run = Attempt(self._memory, self._performer, definition, parallel=self._limits.parallel, wall=self._wall)
+        run = Attempt(
+            self._memory,
+            self._performer,
+            definition,
+            parallel=self._limits.parallel,
+            wall=self._wall,
+            purses=self._purse,
+        )
         try:
             await run.run(execution, around)
         except Superseded:
@@ -106,3 +116,6 @@ class Runner:
             _log.exception("an attempt has a defect", extra={"execution_id": execution_id, "attempt": attempt})
             await self._memory.end(execution_id, attempt, "failed", outputs=None, error=_DEFECT)
         await _patiently(lambda: self._ended(execution))
+
+    async def _purse(self, execution: Execution, definition: Definition) -> Purse | None:
+        return await _patiently(lambda: self._purses(execution, definition))

@@ -26,6 +26,7 @@ from gateway.workflows.drafting import Drafts
 from gateway.workflows.engine import Client, Engine
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
+from gateway.workflows.ledger import Ledgers
 from gateway.workflows.library import Library
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
@@ -165,7 +166,10 @@ class Service:
             return (await self.library.get(slug, version)).definition
 
         store = WorkflowStore(self.database, self._wall, me)
-        return Runner(store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended)
+        purses = Ledgers(self.database, lambda: self._named("hold"))
+        return Runner(
+            store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended, purses=purses
+        )
 
     def _bodies(self) -> Bodies:
         return {

@@ -31,6 +31,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_artifacts_execution_id_id", "artifacts", ["execution_id", "id"])
     op.create_table(
+        "budget_holds",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("budget_id", sa.String(), nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", "budget_id", name="pk_budget_holds"),
+    )
+    op.create_index("ix_budget_holds_budget_id", "budget_holds", ["budget_id"])
+    op.create_index("ix_budget_holds_execution_id", "budget_holds", ["execution_id"])
+    op.create_table(
+        "budgets",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("limit_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.Column("spent_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name="pk_budgets"),
+    )
+    op.create_table(
         "execution_events",
         sa.Column("execution_id", sa.String(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
@@ -170,6 +187,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "artifacts",
+        "budget_holds",
+        "budgets",
         "execution_events",
         "executions",
         "executors",

@@ -16,13 +16,13 @@ import msgspec
 
 from gateway.asking import Ask, Wanted
 from gateway.calls import Chat
-from gateway.capping import Cap
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
+from gateway.workflows.budget import PurseCap
 from gateway.workflows.kept import Failure, Spent
 from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import Json, Prompt
@@ -57,15 +57,15 @@ class Prompts:
 
     async def __call__(self, context: Context, node: Prompt, known: Scope) -> Result:
         """Ask. Raises `StepFailed`."""
-        with context.purse.opened() if context.purse else nullcontext() as cap:
+        async with context.purse.opened() if context.purse else nullcontext() as cap:
             exchange = self._exchange(context, node, cap)
             try:
                 reply = await self._ask(exchange, node)
             except GatewayError as exc:
                 raise StepFailed(_failure(exc, context), transient=_transient(exc), spent=_spent(exchange)) from exc
             finally:
-                if context.purse is not None:
-                    context.purse.settle(exchange.cost)
+                if cap is not None:
+                    cap.cost = exchange.cost
         return _result(exchange, node, reply)
 
     async def _ask(self, exchange: Exchange, node: Prompt) -> ChatReply:
@@ -77,7 +77,7 @@ class Prompts:
         kept = await self._pipeline().reply(ask)
         return OPENAI.decode(kept.pieces[0])
 
-    def _exchange(self, context: Context, node: Prompt, cap: Cap | None) -> Exchange:
+    def _exchange(self, context: Context, node: Prompt, cap: PurseCap | None) -> Exchange:
         now, step = self._wall(), context.step
         exchange = Exchange(
             id=new_id("req", now, self._rng),

@@ -54,7 +54,7 @@ class SubWorkflows:
         counted = msgspec.convert(step.data.get("counted") or {}, Spent)
         spent = _new(child, counted)
         if context.purse is not None:
-            context.purse.settle(spent.cost_usd)
+            context.purse.count(spent.cost_usd)
         data: dict[str, Json] = {"execution_id": child.id, "counted": msgspec.to_builtins(child.spent)}
         if child.status == "completed":
             return Result(child.outputs, spent=spent, data=data)

@@ -216,8 +216,8 @@ async def test_a_prompt_that_would_exceed_the_budget_is_not_sent() -> None:
     assert (purse.spent, purse.held) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("many", [2, 5, 20])
-def test_prompts_side_by_side_are_expected_to_fit_together(many: int) -> None:
+@pytest.mark.parametrize(("many", "times"), [(2, 3.5), (5, 3.5), (20, 3.5), (5, 1.0), (20, 1.0), (20, 0.2)])
+def test_prompts_side_by_side_are_expected_to_fit_together(many: int, times: float) -> None:
     async def ask() -> None:
         world = World([deployment("a/m")])
         purse = Purse(limit=1.0)
@@ -231,15 +231,21 @@ def test_prompts_side_by_side_are_expected_to_fit_together(many: int) -> None:
 
         world.upstreams.on("a", slow)
         await asked(world, node(cache=False), purse=purse)
-        one = most
-        purse = Purse(limit=3.5 * one, spent=0.0)
+        one, paid = most, purse.spent
+        # By then the answer's length is known, and with it the cost.
+        purse = Purse(limit=times * one, spent=0.0)
         most = 0.0
         ended = await asyncio.gather(
             *(asked(world, node(prompt=f"q{n}", cache=False), purse=purse) for n in range(many)), return_exceptions=True
         )
         assert most <= purse.limit + 1e-12
-        assert any(isinstance(one, Result) for one in ended)
-        assert any(isinstance(one, StepFailed) for one in ended) or many == 2
+        done = [one for one in ended if isinstance(one, Result)]
+        failed = [one for one in ended if isinstance(one, StepFailed)]
+        assert len(done) + len(failed) == many
+        # Who does not fit now waits for those under way, and fails only when there is no money left.
+        assert bool(done) == (times >= 1.0)
+        assert not failed or purse.spent + paid > purse.limit - one
+        assert all(each.failure.code == "budget_exceeded" for each in failed)
         assert purse.held == pytest.approx(0.0, abs=1e-12)
         assert purse.spent == pytest.approx(sum(one.spent.cost_usd for one in ended if isinstance(one, Result)))
 
