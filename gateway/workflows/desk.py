@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from gateway.errors import BadRequest, Conflict, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.metrics import Metrics
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, deciding, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Rerun
@@ -25,6 +26,7 @@ from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecutio
 from gateway.workflows.library import Library, check_form, check_inputs
 from gateway.workflows.plan import Plan
 from gateway.workflows.spec import SubWorkflow
+from gateway.workflows.tallying import Tally
 
 _T = TypeVar("_T")
 #: Told of an attempt that is to be run: execution, its number, its nodes in the plan's order.
@@ -47,8 +49,10 @@ class Desk:
         *,
         wall: Callable[[], float],
         rng: random.Random,
+        tally: Tally | None = None,
     ) -> None:
-        """Over this database; `queue` is told of attempts that are to be run."""
+        """Over this database; `queue` is told of attempts that are to be run, `tally` of what ends here."""
+        self._tally = tally or Tally(Metrics(), wall=wall)
         self._database = database
         self._library = library
         self._queue = queue
@@ -157,6 +161,7 @@ class Desk:
         """Stop it and its children; one that has ended stays as it is."""
         found = await self.get(execution_id, by)
         stopped = await stopping.request_cancel(self._database, execution_id, now=self._wall())
+        self._tally.cancelled(len(stopped.cancelled))
         for one in {*stopped.cancelled, *([] if found.parent_id is None else [found.parent_id])}:
             await self._woken(one)
         return await self.get(execution_id, by)

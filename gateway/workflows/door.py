@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from gateway.mcp.servers import Servers
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.records import Records, StoreUnavailable
 from gateway.settings.tree import Settings
@@ -43,8 +44,10 @@ class Workflows:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
+        metrics: Metrics | None = None,
     ) -> None:
         """Nothing is loaded yet."""
+        self._metrics = metrics
         self._settings, self._pipeline, self._transport = settings, pipeline, transport
         self._mcp = mcp
         self._records = records
@@ -73,7 +76,9 @@ class Workflows:
             if self._service is None:
                 module = await asyncio.to_thread(import_module, "gateway.workflows.service")
                 means = module.Means(self._settings, self._pipeline, self._transport, self._mcp)
-                service: Service = module.Service(means, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                service: Service = module.Service(
+                    means, wall=self._wall, monotonic=self._monotonic, rng=self._rng, metrics=self._metrics
+                )
                 await service.start()
                 self._service = service
             return self._service

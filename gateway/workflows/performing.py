@@ -25,7 +25,7 @@ from gateway.workflows.kept import WHOLE, Execution, Failure, Spent, StepExecuti
 from gateway.workflows.memo import Memory
 from gateway.workflows.plan import FAILED
 from gateway.workflows.retrying import again, pause
-from gateway.workflows.running import Bodies, Context, Result, StepFailed
+from gateway.workflows.running import Bodies, Context, Progress, Result, StepFailed
 from gateway.workflows.spec import Approval, Node
 from gateway.workflows.templates import BadTemplate
 
@@ -38,6 +38,8 @@ class Limits(Struct, frozen=True):
     timeout: float
     retries: int
     parallel: int
+    #: Least seconds between two events that tell how far a step is.
+    progress: float = 2.0
 
 
 class Running(Struct):
@@ -123,6 +125,7 @@ class Performer:
     async def succeed(self, run: Running, step: StepExecution, result: Result) -> None:
         """Keep what it came to."""
         step.status, step.completed_at = "succeeded", self._wall()
+        step.data.pop("progress", None)
         step.output, step.branch = result.output, result.branch
         step.provider, step.model = result.provider, result.model
         step.request_ids = [*step.request_ids, *result.request_ids]
@@ -147,6 +150,7 @@ class Performer:
             await self.succeed(run, step, Result(output, branch, spent or Spent()))
             return
         step.status, step.completed_at = status, self._wall()
+        step.data.pop("progress", None)
         await self._keep(run, step, f"step.{status}", spent or Spent())
         if step.item == WHOLE:
             await self._give_up_items(run, step)
@@ -201,7 +205,7 @@ class Performer:
 
         try:
             async with asyncio.timeout(seconds):
-                context = Context(run.execution, step, run.purse, inner)
+                context = Context(run.execution, step, run.purse, inner, self._progress(run, step))
                 return await self._bodies[step.kind](context, bound(node, known), known)
         except TimeoutError as exc:
             raise StepFailed(Failure("timeout", f"It took longer than {seconds:g} s."), transient=True) from exc
@@ -218,6 +222,19 @@ class Performer:
             _log.exception("a step has a defect", extra={"execution_id": step.execution_id, "node": step.node_id})
             failure = Failure("api_error", "The gateway has a defect here; its log says which.", "internal_error")
             raise StepFailed(failure, transient=False) from exc
+
+    def _progress(self, run: Running, step: StepExecution) -> Progress:
+        loop = asyncio.get_running_loop()
+        told_at = loop.time()
+
+        async def tell(done: int, of: int) -> None:
+            nonlocal told_at
+            if done < of and loop.time() - told_at >= self._limits.progress:
+                told_at = loop.time()
+                step.data["progress"] = {"done": done, "of": of}
+                await self._keep(run, step, "step.progress", Spent())
+
+        return tell
 
     def _again(self, node: Node, fault: StepFailed, tries: int) -> bool:
         try:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from gateway.errors import GatewayError
 from gateway.identity import new_id
 from gateway.mcp.servers import Servers
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.settings.tree import Settings
 from gateway.store.beside import engine_url
@@ -42,6 +43,7 @@ from gateway.workflows.steps.plain import condition, switch, template
 from gateway.workflows.steps.prompt import Prompts
 from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
+from gateway.workflows.tallying import Counted, Tally
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
 from providers.transport import Transport
@@ -71,8 +73,10 @@ class Service:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
+        metrics: Metrics | None = None,
     ) -> None:
         """Nothing runs before `start`."""
+        self._tally = Tally(metrics or Metrics(), wall=wall)
         settings = means.settings
         self.means = means
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
@@ -80,7 +84,7 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
         self.library = Library(database, wall=wall)
-        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng)
+        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng, tally=self._tally)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
@@ -109,6 +113,8 @@ class Service:
             keep_days=settings.workflows.retention_days,
             adopt=engine.adopt,
             wall=self._wall,
+            interval=settings.workflows.monitoring,
+            tally=self._tally,
         )
         self._spawn(self._keeper.beat())
         self._spawn(self._launch(engine, self._keeper))
@@ -141,7 +147,7 @@ class Service:
                 break
         self._queueing = engine
         self.running.set()
-        self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall).run())
+        self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall, tally=self._tally).run())
         await keeper.look_after()
 
     async def _queue(self, execution_id: str, attempt: int, keys: list[str]) -> None:
@@ -155,7 +161,7 @@ class Service:
 
     def _runner(self, me: str) -> Runner:
         steps = self.means.settings.steps
-        limits = Limits(timeout=steps.timeout, retries=steps.retries, parallel=steps.parallel)
+        limits = Limits(timeout=steps.timeout, retries=steps.retries, parallel=steps.parallel, progress=steps.progress)
 
         def performer(memory: Memory) -> Performer:
             return Performer(
@@ -165,7 +171,7 @@ class Service:
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
 
-        store = WorkflowStore(self.database, self._wall, me)
+        store = Counted(WorkflowStore(self.database, self._wall, me, tracking=steps.tracking), self._tally)
         purses = Ledgers(self.database, lambda: self._named("hold"))
         return Runner(
             store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended, purses=purses

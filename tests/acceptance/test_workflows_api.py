@@ -513,6 +513,30 @@ def test_health_tells_of_workflows(flows: Flows) -> None:
     assert told["running"] >= 1
 
 
+def test_metrics_tell_of_workflows(flows: Flows) -> None:
+    def told() -> dict[str, float]:
+        text = flows.call("GET", "/metrics", key=ADMIN_KEY).body.decode()
+        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("steelyard_workflow_")]
+        return {name: float(value) for name, _, value in lines}
+
+    before = told()
+    flows.save(prompts("metered", "meter one", "meter two"))
+    flows.run("metered")
+    now = told()
+    for name, more in (
+        ('executions_total{status="completed"}', 1.0),
+        ('execution_duration_seconds_count{status="completed"}', 1.0),
+        ('steps_total{kind="prompt",outcome="succeeded"}', 2.0),
+        ('step_duration_seconds_count{kind="prompt"}', 2.0),
+    ):
+        name = f"steelyard_workflow_{name}"
+        assert now[name] - before.get(name, 0.0) == more, name
+    flows.save(prompts("queued", "WAIT"))
+    flows.oracle.hold("WAIT")
+    flows.begin("queued")
+    flows.eventually(lambda: told().get('steelyard_workflow_live_executions{status="running"}', 0.0) >= 1.0)
+
+
 def test_a_gateway_without_workflows_says_nothing_of_them(tmp_path: Path) -> None:
     with an_oracle() as oracle, flows_in(tmp_path, oracle) as flows:
         assert "workflows" not in flows.call("GET", "/api/health").json["services"]

@@ -11,7 +11,7 @@ from workflow_office import ASK, ME, Office
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.governance.keys import Principal
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, steps
+from gateway.store.workflows import events, executions, executors, steps
 from gateway.workflows.kept import Execution, Spent
 
 
@@ -273,3 +273,24 @@ async def test_a_keeper_forgets_what_ended_long_ago(office: Office) -> None:
     await office.keeper._forget()
     assert await executions.get(office.database, old.id) is None
     assert await executions.get(office.database, young.id) is not None
+
+
+@pytest.mark.parametrize("tracking", [True, False])
+async def test_events_of_tries_and_items_are_kept_as_the_settings_say(database: Database, tracking: bool) -> None:
+    office = Office(database, tracking=tracking)
+    node = {"type": "map", "over": "[1, 2]", "node": ASK, "parallel": 1}
+    await office.save("s", {"m": node, "b": ASK}, {"source": "m", "target": "b"})
+    ended = await office.begun("s")
+    told = await events.after(database, ended.id)
+    assert [one.seq for one in told] == list(range(1, len(told) + 1))
+    items = [one.type for one in told if "item" in one.data]
+    assert items == (["step.started", "step.succeeded"] * 2 if tracking else [])
+    assert [(one.node_id, one.type) for one in told if one.node_id and "item" not in one.data] == [
+        ("m", "step.started"), ("m", "step.succeeded"), ("b", "step.started"), ("b", "step.succeeded"),
+    ]  # fmt: skip
+    # The memo is kept either way: what has succeeded is not paid again.
+    kept = await steps.all_of(database, ended.id)
+    assert [(one.node_id, one.item, one.status) for one in kept] == [
+        ("b", -1, "succeeded"), ("m", -1, "succeeded"), ("m", 0, "succeeded"), ("m", 1, "succeeded"),
+    ]  # fmt: skip
+    assert ended.spent == Spent(3.0, 6, 9)

@@ -36,7 +36,7 @@ LIMITS = Limits(timeout=60.0, retries=0, parallel=5)
 class Office:
     """One process without an engine: attempts are queued in a list, and run when the test says so."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, tracking: bool = True) -> None:
         self.database = database
         self.now = DAY
         self.queue: list[tuple[str, int]] = []
@@ -60,7 +60,7 @@ class Office:
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
 
-        store = WorkflowStore(database, self.wall, "me")
+        store = WorkflowStore(database, self.wall, "me", tracking=tracking)
         purses = Ledgers(database, lambda: new_id("hold", self.now, rng))
         self.runner = Runner(
             store, definition, performer, limits=LIMITS, wall=self.wall, ended=self.desk.ended, purses=purses

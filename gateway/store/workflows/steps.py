@@ -35,7 +35,7 @@ _HOLD = (
         or_(bindparam("of_owner", type_=String()).is_(None), _E.owner == bindparam("of_owner", type_=String())),
     )
     .values(
-        last_seq=_E.last_seq + 1,
+        last_seq=_E.last_seq + bindparam("more_events", type_=BigInteger()),
         cost_usd=_E.cost_usd + bindparam("more_usd", type_=Money()),
         input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
         output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
@@ -63,14 +63,14 @@ async def put(
     database: Database,
     fence: Fence,
     step: StepExecution,
-    event: str,
+    event: str | None,
     *,
     now: float,
     spent: Spent | None = None,
 ) -> bool:
     """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
 
-    `spent` is added to the sums of the execution; `step.spent` is kept as it is.
+    Without an event nobody is told. `spent` is added to the sums of the execution; `step.spent` is kept as it is.
 
     Raises:
         Superseded: another attempt, or another process, has taken over; nothing was changed.
@@ -78,6 +78,7 @@ async def put(
     """
     spent = spent or Spent()
     sums = {
+        "more_events": int(event is not None),
         "more_usd": money(spent.cost_usd),
         "more_input": spent.input_tokens,
         "more_output": spent.output_tokens,
@@ -95,8 +96,9 @@ async def put(
             # Within an attempt no node's state goes back; the next one begins those anew that had failed.
             if step.item == WHOLE and (step.status in DONE or fence.attempt > 1):
                 await recount(connection, step.execution_id)
-            data = told(replace(step, id=identity, attempt=fence.attempt))
-            await note(connection, held, event, now=now, node_id=step.node_id, data=data)
+            if event is not None:
+                data = told(replace(step, id=identity, attempt=fence.attempt))
+                await note(connection, held, event, now=now, node_id=step.node_id, data=data)
     except _Known:
         return False
     return True

@@ -118,6 +118,7 @@ def told(step: StepExecution) -> dict[str, Any]:
         "error": failure_values(step.error),
         "provider": step.provider,
         "model": step.model,
+        "progress": step.data.get("progress"),
         "cost_usd": step.spent.cost_usd or None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
