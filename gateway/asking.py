@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,7 +17,11 @@ from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
 from gateway.governance.keys import Principal
+from gateway.settings.names import suggestion
 from providers.chat import Json
+
+#: What an objective of one's own gives a weight to.
+WEIGHTS = ("latency", "cost", "errors", "quality")
 
 
 class Defaults(Struct, frozen=True):
@@ -86,6 +90,14 @@ class Prepared(Struct, frozen=True):
     plan: Plan
     deadline: float
     shared_deadline: float
+
+
+class Amiss(Struct, frozen=True):
+    """What a request would be refused for: where, and why; `passing`: another configuration may have it."""
+
+    where: tuple[str | int, ...]
+    message: str
+    passing: bool
 
 
 class Objectives(Protocol):
@@ -179,6 +191,33 @@ class Preparing:
             if wishes.session_id is not None:
                 sticky = f"{exchange.principal}:{wishes.session_id}"
         return Choosing(shape, strategy, chosen, sticky)
+
+    def amiss(
+        self, model: str, providers: Sequence[str], strategy: str | None, objective: str | dict[str, float] | None
+    ) -> Iterator[Amiss]:
+        """What such a request would be refused for now."""
+        catalog = self._catalog
+        if not catalog.known(model):
+            yield Amiss(("model",), catalog.unknown(model), passing=True)
+        for place, wanted in enumerate(providers):
+            if wanted not in catalog.providers and wanted not in catalog.by_key:
+                hint = suggestion(wanted, [*catalog.providers, *catalog.by_key])
+                yield Amiss(("providers", place), f"There is no provider '{wanted:.100}'. {hint}", passing=True)
+        if strategy is not None and strategy not in self._strategies:
+            hint = suggestion(strategy, sorted(self._strategies))
+            yield Amiss(("strategy",), f"There is no strategy '{strategy:.100}'. {hint}", passing=False)
+        if objective is not None:
+            yield from self._amiss_objective(objective)
+
+    def _amiss_objective(self, objective: str | dict[str, float]) -> Iterator[Amiss]:
+        weights = None if isinstance(objective, str) else dict.fromkeys(WEIGHTS, 0.0) | objective
+        for name in sorted(set(weights or {}) - set(WEIGHTS)):
+            hint = suggestion(name, WEIGHTS)
+            yield Amiss(("objective", name), f"Nothing is weighed by '{name:.100}'. {hint}", passing=False)
+        try:
+            self._objectives(objective if isinstance(objective, str) else "custom", weights)
+        except ValueError as exc:
+            yield Amiss(("objective",), f"It cannot be used: {exc}.", passing=weights is None)
 
     async def _recall(self, ask: Ask, talk: Talk, deadline: float) -> None:
         assert talk.recall is not None

@@ -12,7 +12,7 @@ Times are on the monotonic clock handed in, which is the event loop's own but no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ from msgspec import Struct
 from cache import Broadcast
 from dwa import Balancer, Ranking, Shape
 from gateway import continuing, settling
-from gateway.asking import Ask, Prepared, Preparing
+from gateway.asking import Amiss, Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Passed
 from gateway.catalog import Asked, Catalog, Resolution
@@ -157,6 +157,12 @@ class Pipeline:
         choosing = self._preparing.choosing(exchange, resolution, shape, objective, exchange.caller)
         candidates = [one.candidate for tier in resolution.tiers for one in tier]
         return resolution, self._balancer.preview(candidates, shape, choosing.objective)
+
+    def amiss(
+        self, model: str, providers: Sequence[str], strategy: str | None, objective: str | dict[str, float] | None
+    ) -> list[Amiss]:
+        """What a request with these would be refused for now."""
+        return list(self._preparing.amiss(model, providers, strategy, objective))
 
     def refuse(self, exchange: Exchange, exc: BaseException) -> None:
         """Close an exchange that ends before anybody is asked."""

@@ -19,6 +19,12 @@ from gateway.settings.tree import Settings
 
 #: Told of each call: server, tool, how it ended, and seconds.
 Counted = Callable[[str, str, str, float], None]
+
+
+def uncounted(server: str, tool: str, outcome: str, seconds: float) -> None:
+    """Count nothing."""
+
+
 _ENDINGS: dict[type[GatewayError], str] = {
     NotFound: "not_found",
     Invalid: "invalid",
@@ -34,7 +40,7 @@ _OTHER = "other"
 class Servers:
     """The servers of the settings."""
 
-    def __init__(self, settings: Settings, seams: Seams, *, counted: Counted = lambda *_: None) -> None:
+    def __init__(self, settings: Settings, seams: Seams, *, counted: Counted = uncounted) -> None:
         """Nothing runs yet; `counted` is told of calls of servers that there are."""
         self._counted = counted
         self._monotonic = seams.monotonic
@@ -78,6 +84,18 @@ class Servers:
             return _OTHER
         known.add(tool)
         return tool
+
+    def lacks(self, server: str, tool: str) -> tuple[str, str] | None:
+        """What there is not of these two, `server` or `tool`, and a sentence that says so.
+
+        Of a server that has not told its tools yet every tool may be there.
+        """
+        there = self._servers.get(server)
+        if there is None:
+            return "server", f"There is no MCP server '{server:.100}'. {suggestion(server, sorted(self._servers))}"
+        if there.known is None or tool in there.known:
+            return None
+        return "tool", f"'{server}' has no tool '{tool:.100}'. {suggestion(tool, sorted(there.known))}"
 
     def take_over(self, predecessor: Servers) -> None:
         """Go on with those that run already and whose settings are the same."""

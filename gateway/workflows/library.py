@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import schemas
 from gateway.errors import Conflict, Invalid, NotFound
@@ -14,8 +15,9 @@ from gateway.store.engine import Database
 from gateway.store.workflows import definitions
 from gateway.store.workflows.definitions import Kept, Version
 from gateway.workflows.check import checked
-from gateway.workflows.problems import BadDefinition, at
+from gateway.workflows.problems import BadDefinition, Problem, at
 from gateway.workflows.spec import Definition, Json, SubWorkflow
+from gateway.workflows.surroundings import Look, nowhere
 
 #: Definitions kept ready, by slug and version, which never change. At some 20 kB each, 5 MB.
 _READY = 256
@@ -26,13 +28,16 @@ class Found(Struct, frozen=True):
 
     kept: Kept
     definition: Definition
+    #: What this gateway cannot do of it now, told when it is saved.
+    warnings: list[Problem] = []
 
 
 class Library:
     """All definitions."""
 
-    def __init__(self, database: Database, *, wall: Callable[[], float]) -> None:
-        """Kept in this database."""
+    def __init__(self, database: Database, *, wall: Callable[[], float], look: Look = nowhere) -> None:
+        """Kept in this database; `look` sees whether this gateway has what a definition needs."""
+        self._look = look
         self._database = database
         self._wall = wall
         self._ready: dict[tuple[str, int], Definition] = {}
@@ -50,12 +55,17 @@ class Library:
         if definition.slug in _TAKEN:
             said = f"'{definition.slug}' is an address of its own; call it something else"
             raise Invalid("This slug is taken.", [(at("slug"), said)], param="slug", code=_BAD)
-        await self._know_children(definition)
+        around = self._look(definition)
+        problems = sorted([*around.problems, *await self._unknown_children(definition)])
+        if problems:
+            told = [(one.path, one.message) for one in problems]
+            raise Invalid("This definition cannot be kept.", told, param="nodes", code=_BAD)
         written = msgspec.to_builtins(definition)
         saved = await definitions.save(self._database, definition.slug, written, by=by, now=self._wall(), new=new)
         if saved is None:
             raise Conflict(f"There is a workflow '{definition.slug}'. PUT /api/workflows/{definition.slug} changes it.")
-        return await self.get(definition.slug, saved.version), saved.changed
+        found = await self.get(definition.slug, saved.version)
+        return replace(found, warnings=around.warnings), saved.changed
 
     async def get(self, slug: str, version: int | None = None) -> Found:
         """A definition, the newest unless a version is named. Raises `NotFound`."""
@@ -92,17 +102,17 @@ class Library:
                 f"{live} executions of '{slug}' have not ended. Cancel them, or add ?force=true to let them end."
             )
 
-    async def _know_children(self, definition: Definition) -> None:
+    async def _unknown_children(self, definition: Definition) -> list[Problem]:
         """The workflows it runs must be there, but for itself: a loop that the depth ends is allowed."""
-        problems: list[tuple[str, str]] = []
+        problems: list[Problem] = []
         for key, node in definition.nodes.items():
             inner = getattr(node, "node", node)
             if not isinstance(inner, SubWorkflow) or inner.slug == definition.slug:
                 continue
             if await definitions.load(self._database, inner.slug, inner.version) is None:
-                problems.append((at("nodes", key, "slug"), f"There is no workflow '{inner.slug}'; save it first."))
-        if problems:
-            raise Invalid("This definition cannot be kept.", problems, param="nodes", code=_BAD)
+                where = ("nodes", key, "slug") if inner is node else ("nodes", key, "node", "slug")
+                problems.append(Problem(at(*where), f"There is no workflow '{inner.slug}'; save it first."))
+        return problems
 
 
 _BAD = "invalid_definition"

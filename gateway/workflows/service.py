@@ -43,6 +43,7 @@ from gateway.workflows.steps.plain import condition, switch, template
 from gateway.workflows.steps.prompt import Prompts
 from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
+from gateway.workflows.surroundings import Around, around
 from gateway.workflows.tallying import Counted, Tally
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
@@ -83,7 +84,7 @@ class Service:
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
-        self.library = Library(database, wall=wall)
+        self.library = Library(database, wall=wall, look=self._look)
         self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng, tally=self._tally)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
@@ -122,6 +123,9 @@ class Service:
     async def going(self) -> Going:
         """How executions go. Raises `StoreUnavailable`."""
         return await self.reading.going(self.means.settings.workflows.lease)
+
+    def _look(self, definition: Definition) -> Around:
+        return around(definition, self.means.mcp, self.means.pipeline)
 
     async def stop(self) -> None:
         """Run nothing more; others take over at once what was under way."""

@@ -345,3 +345,12 @@ async def test_calls_are_counted_by_names_that_the_server_tells(tmp_path: Path, 
         ("mine", "add", "ok"),
     ]
     assert took[4] >= 1.0
+
+
+async def test_a_tool_is_known_to_be_missing_once_its_server_has_told_its_tools(make: Make):
+    servers = make(mine=stdio())
+    assert servers.lacks("mine", "ad") is None
+    assert servers.lacks("min", "add") == ("server", "There is no MCP server 'min'. Did you mean 'mine'?")
+    await servers.tools("alice", "mine")
+    assert servers.lacks("mine", "add") is None
+    assert servers.lacks("mine", "ad") == ("tool", "'mine' has no tool 'ad'. Did you mean 'add'?")

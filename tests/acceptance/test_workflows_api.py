@@ -513,6 +513,46 @@ def test_health_tells_of_workflows(flows: Flows) -> None:
     assert told["running"] >= 1
 
 
+def test_what_is_not_there_is_told_when_it_is_saved(flows: Flows) -> None:
+    ask = {"type": "prompt", "prompt": "q"}
+    nodes: Json = {
+        "tool": {"type": "tool", "server": "nobody", "tool": "x"},
+        "tools": {"type": "map", "over": "[1]", "node": {"type": "tool", "server": "nowhere", "tool": "x"}},
+        "how": ask | {"strategy": "load_balance"},
+        "by": ask | {"objective": {"latency": 1, "prize": 2}},
+        "less": ask | {"objective": {"latency": -1}},
+        "child": {"type": "loop", "node": {"type": "workflow", "slug": "no-such-one"}, "until": "true"},
+    }
+    tree = {"slug": "lacking", "name": "l", "nodes": nodes}
+    answer = flows.call("PUT", "/api/workflows/lacking", tree, key=ADMIN_KEY)
+    assert (answer.status, answer.json["error"]["code"]) == (422, "invalid_definition")
+    told = {one["path"]: one["message"] for one in answer.json["error"]["problems"]}
+    assert set(told) == {
+        "$.nodes.tool.server",
+        "$.nodes.tools.node.server",
+        "$.nodes.how.strategy",
+        "$.nodes.by.objective.prize",
+        "$.nodes.less.objective",
+        "$.nodes.child.node.slug",
+    }
+    assert told["$.nodes.tool.server"].startswith("There is no MCP server 'nobody'.")
+    assert "Did you mean 'load_balanced'?" in told["$.nodes.how.strategy"]
+    nodes = {
+        "who": ask | {"providers": ["oracle", "orakle"]},
+        "what": ask | {"model": "saga"},
+        "why": ask | {"objective": "cheepest"},
+        "well": ask | {"objective": "cheapest", "model": "oracle/sage", "strategy": "random"},
+        "own": ask | {"objective": {"latency": 1, "cost": 2}},
+    }
+    saved = flows.save({**tree, "nodes": nodes})
+    warned = {one["path"]: one["message"] for one in saved["warnings"]}
+    assert set(warned) == {"$.nodes.who.providers[1]", "$.nodes.what.model", "$.nodes.why.objective"}
+    assert "Did you mean 'oracle'?" in warned["$.nodes.who.providers[1]"]
+    assert saved["version"] == 1
+    assert flows.call("GET", "/api/workflows/lacking").json["warnings"] == []
+    assert flows.save(prompts("complete", "q"))["warnings"] == []
+
+
 def test_metrics_tell_of_workflows(flows: Flows) -> None:
     def told() -> dict[str, float]:
         text = flows.call("GET", "/metrics", key=ADMIN_KEY).body.decode()

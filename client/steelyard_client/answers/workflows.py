@@ -30,9 +30,18 @@ class WorkflowPage:
 
 
 @dataclass(kw_only=True)
+class Problem:
+    """One thing that must be mended; `path` as `$.nodes.draft.prompt`."""
+
+    path: str
+    message: str
+
+
+@dataclass(kw_only=True)
 class WorkflowAnswer:
     """One version of a workflow; `latest` is the newest there is, `changed` false where nothing had to be saved.
 
+    `warnings`: what this gateway does not have of it when it is saved, and may have after a reload of its settings.
     Values of headers in the definition are shown to administrators only.
     """
 
@@ -44,6 +53,7 @@ class WorkflowAnswer:
     created_at: datetime
     created_by: str
     changed: bool | None = None
+    warnings: list[Problem] | None = None
 
 
 @dataclass(kw_only=True)
@@ -130,14 +140,6 @@ class NodesAnswer:
 
     slug: str
     steps: list[NodeAnswer]
-
-
-@dataclass(kw_only=True)
-class Problem:
-    """One thing that must be mended; `path` as `$.nodes.draft.prompt`."""
-
-    path: str
-    message: str
 
 
 @dataclass(kw_only=True)

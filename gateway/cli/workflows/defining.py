@@ -97,6 +97,8 @@ def push(files: tuple[Path, ...], url: str, key: str | None, as_json: bool) -> N
         told.append(saved)
         if not as_json:
             click.echo(f"{saved['slug']}: version {saved['version']}{'' if saved['changed'] else ', as it was'}")
+            for one in saved["warnings"]:
+                click.echo(f"{file}: warning: {one['path']}: {one['message']}", err=True)
     if as_json:
         tell(told)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.asking import Ask, Wanted
+from gateway.asking import WEIGHTS, Ask, Wanted
 from gateway.calls import Chat
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
@@ -120,7 +120,7 @@ def _preferences(node: Prompt) -> Preferences:
     )
     if isinstance(node.objective, dict):
         wishes.objective = "custom"
-        wishes.weights = dict.fromkeys(("latency", "cost", "errors", "quality"), 0.0) | node.objective
+        wishes.weights = dict.fromkeys(WEIGHTS, 0.0) | node.objective
     else:
         wishes.objective = node.objective
     return wishes

@@ -21,8 +21,10 @@ from providers.errors import Overloaded
 ROOT = Path(__file__).parents[3]
 UNITS = ("_total", "_seconds", "_bytes", "_usd_total")
 #: Plain counts and shares of now.
-GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_bytes", "log_rows", "log_queue"}
-GAUGES |= {"mcp_server_state", "workflow_live_executions"}
+GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_bytes", "log_rows", "log_queue"} | {
+    "mcp_server_state",
+    "workflow_live_executions",
+}
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
