@@ -158,6 +158,11 @@ class Pipeline:
         candidates = [one.candidate for tier in resolution.tiers for one in tier]
         return resolution, self._balancer.preview(candidates, shape, choosing.objective)
 
+    def worth(self, exchange: Exchange) -> float:
+        """What the answer of an exchange would have cost, in USD, had it not been at hand."""
+        deployment = self._catalog.by_key.get(f"{exchange.provider}/{exchange.model}")
+        return 0.0 if deployment is None else deployment.price.of(exchange.usage)
+
     def amiss(
         self, model: str, providers: Sequence[str], strategy: str | None, objective: str | dict[str, float] | None
     ) -> list[Amiss]:

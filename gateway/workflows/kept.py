@@ -22,12 +22,16 @@ class Superseded(Exception):
 
 
 class Spent(Struct):
-    """What a step has cost: USD and tokens; `cached_steps` counts answers that came from the cache and cost nothing."""
+    """What a step has cost: USD and tokens; `cached_steps` counts answers that came from the cache and cost nothing.
+
+    `saved_usd` is what those would have cost, at the prices of whoever had given them.
+    """
 
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_steps: int = 0
+    saved_usd: float = 0.0
 
 
 class Failure(Struct, frozen=True):

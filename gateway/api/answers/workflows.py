@@ -105,12 +105,13 @@ class Seconds(Struct):
 
 
 class SpentAnswer(Struct):
-    """What was paid in USD, tokens, and how many answers came from the cache and cost nothing."""
+    """What was paid in USD, tokens, how many answers came from the cache and cost nothing, and what those had cost."""
 
     cost_usd: float
     input_tokens: int
     output_tokens: int
     cached_steps: int
+    saved_usd: float
 
 
 class NodeFiguresAnswer(Struct):

@@ -40,6 +40,7 @@ _HOLD = (
         input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
         output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
         cached_steps=_E.cached_steps + bindparam("more_cached", type_=Integer()),
+        saved_usd=_E.saved_usd + bindparam("more_saved", type_=Money()),
     )
     .returning(_E.id, _E.slug, _E.last_seq)
 )
@@ -83,6 +84,7 @@ async def put(
         "more_input": spent.input_tokens,
         "more_output": spent.output_tokens,
         "more_cached": spent.cached_steps,
+        "more_saved": money(spent.saved_usd),
     }
     try:
         async with database.write() as connection:

@@ -62,11 +62,13 @@ class Prompts:
             try:
                 reply = await self._ask(exchange, node)
             except GatewayError as exc:
-                raise StepFailed(_failure(exc, context), transient=_transient(exc), spent=_spent(exchange)) from exc
+                raise StepFailed(
+                    _failure(exc, context), transient=_transient(exc), spent=self._spent(exchange)
+                ) from exc
             finally:
                 if cap is not None:
                     cap.cost = exchange.cost
-        return _result(exchange, node, reply)
+        return self._result(exchange, node, reply)
 
     async def _ask(self, exchange: Exchange, node: Prompt) -> ChatReply:
         body = msgspec.json.encode(question(node))
@@ -93,6 +95,40 @@ class Prompts:
         )
         exchange.cap = cap
         return exchange
+
+    def _result(self, exchange: Exchange, node: Prompt, reply: ChatReply) -> Result:
+        choice = reply.choices[0]
+        text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+        output: Json = {
+            "text": text,
+            "provider": exchange.provider,
+            "model": exchange.model,
+            "finish_reason": choice.finish_reason,
+        }
+        calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+        if calls:
+            output["tool_calls"] = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls]
+        if node.output_schema is not None:
+            try:
+                output = _json.decode(text)
+            except msgspec.DecodeError as exc:
+                # A call of a tool, say, which no schema binds.
+                failure = Failure("api_error", "The answer is no output that follows the schema.", "invalid_output")
+                raise StepFailed(failure, transient=True, spent=self._spent(exchange)) from exc
+        return Result(
+            output,
+            spent=self._spent(exchange),
+            provider=exchange.provider,
+            model=exchange.model,
+            request_ids=[exchange.id],
+        )
+
+    def _spent(self, exchange: Exchange) -> Spent:
+        usage = exchange.usage
+        # Of those who ask the same at once one pays, and has the tokens on its bill.
+        if exchange.cache == "hit" or (exchange.cache == "coalesced" and not exchange.cost):
+            return Spent(cached_steps=1, saved_usd=self._pipeline().worth(exchange))
+        return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
 
 
 def question(node: Prompt) -> Json:
@@ -124,42 +160,6 @@ def _preferences(node: Prompt) -> Preferences:
     else:
         wishes.objective = node.objective
     return wishes
-
-
-def _result(exchange: Exchange, node: Prompt, reply: ChatReply) -> Result:
-    choice = reply.choices[0]
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    output: Json = {
-        "text": text,
-        "provider": exchange.provider,
-        "model": exchange.model,
-        "finish_reason": choice.finish_reason,
-    }
-    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
-    if calls:
-        output["tool_calls"] = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls]
-    if node.output_schema is not None:
-        try:
-            output = _json.decode(text)
-        except msgspec.DecodeError as exc:
-            # A call of a tool, say, which no schema binds.
-            failure = Failure("api_error", "The answer is no output that follows the schema.", "invalid_output")
-            raise StepFailed(failure, transient=True, spent=_spent(exchange)) from exc
-    return Result(
-        output,
-        spent=_spent(exchange),
-        provider=exchange.provider,
-        model=exchange.model,
-        request_ids=[exchange.id],
-    )
-
-
-def _spent(exchange: Exchange) -> Spent:
-    usage = exchange.usage
-    # Of those who ask the same at once one pays, and has the tokens on its bill.
-    if exchange.cache == "hit" or (exchange.cache == "coalesced" and not exchange.cost):
-        return Spent(cached_steps=1)
-    return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
 
 
 def _failure(exc: GatewayError, context: Context) -> Failure:

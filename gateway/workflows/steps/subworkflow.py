@@ -73,4 +73,5 @@ def _new(child: Execution, known: Spent) -> Spent:
         child.spent.input_tokens - known.input_tokens,
         child.spent.output_tokens - known.output_tokens,
         child.spent.cached_steps - known.cached_steps,
+        child.spent.saved_usd - known.saved_usd,
     )

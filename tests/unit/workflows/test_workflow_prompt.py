@@ -99,10 +99,11 @@ async def test_an_answer_from_the_cache_costs_nothing() -> None:
     first = await asked(world, node(temperature=0.0))
     again = await asked(world, node(temperature=0.0))
     assert again.output == first.output
-    assert again.spent == Spent(0.0, 0, 0, 1)
+    assert again.spent == Spent(0.0, 0, 0, 1, first.spent.cost_usd)
+    assert again.spent.saved_usd == pytest.approx(COST)
     assert len(world.upstreams.asked) == 1
     fresh = await asked(world, node(temperature=0.0, cache=False))
-    assert fresh.spent.cached_steps == 0
+    assert (fresh.spent.cached_steps, fresh.spent.saved_usd) == (0, 0.0)
     assert len(world.upstreams.asked) == 2
 
 
@@ -119,6 +120,7 @@ async def test_of_two_that_ask_the_same_at_once_one_pays() -> None:
     assert sorted(one.spent.input_tokens for one in both) == [0, 10]
     assert sum(one.spent.cost_usd for one in both) == pytest.approx(COST)
     assert sum(one.spent.cached_steps for one in both) == 1
+    assert sum(one.spent.saved_usd for one in both) == pytest.approx(COST)
 
 
 @paused
