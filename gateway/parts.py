@@ -23,7 +23,7 @@ from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
-from gateway.governance.keys import Principal, Principals
+from gateway.governance.keys import ADMIN, Principal, Principals
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
@@ -44,6 +44,7 @@ from gateway.sinks import Sinks
 from gateway.slack import Slack
 from gateway.snapshots import Snapshots
 from gateway.workflows.door import Workflows
+from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
 from providers.transport import Transport
 
@@ -150,9 +151,7 @@ class Parts:
         self.metrics.begin_gauges_anew(self._refresh_gauges)
         self.mcp.take_over(predecessor.mcp)
         predecessor._runs_workflows, self._runs_workflows = False, True
-        predecessor._users = self.workflows.go_on_by(
-            self.settings, self.pipeline, self.transport, self.records, self.mcp
-        )
+        predecessor._users = self.workflows.go_on_by(self._means(), self.records)
         self._spawn(self.workflows.open_if_needed())
 
     async def stop(self) -> None:
@@ -202,16 +201,16 @@ class Parts:
 
     def _workflows(self) -> Workflows:
         return Workflows(
-            self.settings,
-            self.pipeline,
-            self.transport,
-            self.mcp,
+            self._means(),
             self.records,
             wall=self.wall,
             monotonic=self.monotonic,
             rng=self.rng,
             metrics=self.metrics,
         )
+
+    def _means(self) -> Means:
+        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback)
 
     def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
         self.metrics.mcp_calls(server, tool, outcome).inc()
@@ -264,7 +263,7 @@ class Parts:
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
         self.metrics.log_queue().set(log.queue)
-        for server in self.mcp.all():
+        for server in self.mcp.of(ADMIN):
             is_now = server.status().status
             for state in CONDITIONS:
                 self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))

@@ -45,8 +45,8 @@ async def retried(
 ) -> Rerun:
     """Run a step and all behind it anew, or everything. Raises `NotFound` for the step, `Invalid` for the inputs."""
     found = await library.get(execution.slug, version or execution.version)
-    if inputs is not None:
-        check_inputs(found.definition, inputs)
+    # Of another version the old ones may be none.
+    check_inputs(found.definition, execution.inputs if inputs is None else inputs)
     nodes = found.definition.nodes
     if from_step is not None and from_step not in nodes:
         raise NotFound(f"There is no step '{from_step:.80}'; there are {', '.join(nodes)}.")

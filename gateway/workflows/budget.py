@@ -84,7 +84,7 @@ class Purse:
         self.count(cap.cost)
 
     def count(self, cost: float) -> None:
-        """So much was spent by an execution within this one."""
+        """So much was spent elsewhere: by an execution within this one, or before a kill."""
         self.spent += cost
 
     async def _room(self, cap: PurseCap, least: float, most: float) -> Room:

@@ -71,7 +71,7 @@ class SharedPurse(Purse):
         return self._others + super().held
 
     def count(self, cost: float) -> None:
-        """Nothing: an execution within this one has written down itself what it spent."""
+        """Nothing: an execution within this one has written down itself what it spent, and so has who was killed."""
 
     async def settle(self, cap: PurseCap) -> None:
         """See `Purse`; to its end, though the prompt is given up meanwhile."""

@@ -86,8 +86,9 @@ class Scheduler:
         last, passed, following = await asyncio.to_thread(_passed, seen, now)
         execution = await self._begun(seen, last) if now - last <= seen.misfire_grace_s else None
         missed = passed if execution is None else passed - 1
+        within = None if execution is None else await self._desk.within(execution)
         held = await schedules.advance(
-            self._database, seen, next_at=following, now=now, execution=execution, missed=missed
+            self._database, seen, next_at=following, now=now, execution=execution, missed=missed, within=within
         )
         if held:
             self._tally.times(held=int(execution is not None), missed=missed)

@@ -103,6 +103,14 @@ class Counted:
             self._tally.step(step, event)
         return kept
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`."""
+        await self._memory.set_aside(step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await self._memory.aside(step)
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:

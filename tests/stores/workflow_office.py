@@ -43,6 +43,8 @@ class Office:
         self.asked: list[str] = []
         self.refuse: set[str] = set()
         self.adopted: list[str] = []
+        self.dropped: list[float] = []
+        self.keep_days: int | None = 7
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
         self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
@@ -69,7 +71,14 @@ class Office:
 
     def keeper_of(self, who: str) -> Keeper:
         return Keeper(
-            self.database, self.desk, executor_id=who, lease=30.0, keep_days=7, adopt=self._adopt, wall=self.wall
+            self.database,
+            self.desk,
+            executor_id=who,
+            lease=30.0,
+            keep_days=self.keep_days,
+            adopt=self._adopt,
+            drop=self._drop,
+            wall=self.wall,
         )
 
     def wall(self) -> float:
@@ -117,6 +126,9 @@ class Office:
 
     async def _queue(self, execution_id: str, attempt: int, _keys: list[str]) -> None:
         self.queue.append((execution_id, attempt))
+
+    async def _drop(self, before: float) -> None:
+        self.dropped.append(before)
 
     async def _adopt(self, dead: list[str]) -> None:
         self.adopted += dead

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
 
+from gateway.store.engine import tell
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import execution_events, executions, step_executions
 from gateway.store.workflows.translating import moment
@@ -82,7 +83,7 @@ async def note(
     node_id: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Write the event that goes with a change."""
+    """Write the event that goes with a change; who waits for it is woken after the commit."""
     values: dict[str, Any] = {
         "execution_id": changed["id"],
         "seq": changed["last_seq"],
@@ -92,6 +93,7 @@ async def note(
         "data": data or {},
     }
     await connection.execute(_NOTE, values)
+    tell(connection, (changed["id"], kind))
 
 
 async def recount(connection: AsyncConnection, execution_id: str) -> None:

@@ -43,6 +43,14 @@ class WorkflowStore:
         told = self._tracking or (step.item == WHOLE and event not in _DETAILS)
         return await steps.put(self._database, fence, step, event if told else None, now=now, spent=spent)
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`."""
+        await steps.set_aside(self._database, step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await steps.aside(self._database, step)
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:

@@ -165,6 +165,7 @@ def test_a_keeper_looks_as_often_as_the_settings_say(lease: float, interval: flo
             lease=lease,
             keep_days=None,
             adopt=nobody,
+            drop=nobody,
             wall=Scene.wall,
             interval=interval,
         )
