@@ -23,6 +23,7 @@ from gateway import continuing, settling
 from gateway.asking import Amiss, Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Passed
+from gateway.capping import TOO_DEAR
 from gateway.catalog import Asked, Catalog, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
@@ -197,6 +198,9 @@ class Pipeline:
             error = DeadlineExceeded()
             error.attempts = told(exchange)
             raise error from exc
+        if joined and isinstance(outcome, GatewayError) and outcome.code == TOO_DEAR:
+            # That was another's bound on costs.
+            return (await self._ask_whole(ask, prepared, prepared.deadline))[0]
         if joined:
             settling.follow(exchange, leader)
             settling.inherit(exchange, leader)

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.asking import WEIGHTS, Ask, Wanted
 from gateway.calls import Chat
+from gateway.capping import TOO_DEAR
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
@@ -31,7 +32,7 @@ from providers.dialects import OPENAI
 
 SURFACE = "workflow"
 #: Machine codes of failures that the same question meets again, whatever their status.
-_FINAL = frozenset({"insufficient_quota", "context_length_exceeded", "max_cost_exceeded"})
+_FINAL = frozenset({"insufficient_quota", "context_length_exceeded", TOO_DEAR})
 #: How many providers a race asks at once, as at `/api/llm/orchestrate`.
 _RACERS = 2
 _COPIED = ("temperature", "top_p", "max_tokens", "stop", "seed", "reasoning_effort", "tools", "tool_choice")
@@ -164,7 +165,7 @@ def _preferences(node: Prompt) -> Preferences:
 
 def _failure(exc: GatewayError, context: Context) -> Failure:
     purse = context.purse
-    if exc.code == "max_cost_exceeded" and purse is not None:
+    if exc.code == TOO_DEAR and purse is not None:
         left = f"{purse.spent:.4g} are spent, {purse.held:.4g} held"
         said = f"The budget of {purse.limit:g} USD would be exceeded: {left}."
         return Failure("budget_exceeded", said, "budget_exceeded", exc.status)

@@ -255,6 +255,18 @@ def test_prompts_side_by_side_are_expected_to_fit_together(many: int, times: flo
 
 
 @paused
+async def test_who_asks_the_same_as_one_that_has_no_money_asks_for_itself() -> None:
+    world = World()
+    world.upstreams.on("a", reply("hello"))
+    poor, rich = Purse(limit=1e-9), Purse(limit=1.0)
+    same = node(temperature=0.0)
+    ended = await asyncio.gather(*(asked(world, same, purse=one) for one in (poor, rich, None)), return_exceptions=True)
+    assert isinstance(ended[0], StepFailed)
+    assert [one.output["text"] for one in ended[1:] if isinstance(one, Result)] == ["hello", "hello"]
+    assert (poor.spent, rich.held) == (0.0, 0.0)
+
+
+@paused
 async def test_what_failed_gives_back_what_was_held_for_it() -> None:
     world = World(policy=RetryPolicy(rounds=0))
     world.upstreams.on("a", Overloaded("busy"))
