@@ -20,9 +20,6 @@ from gateway.governance.keys import Principal
 from gateway.settings.names import suggestion
 from providers.chat import Json
 
-#: What an objective of one's own gives a weight to.
-WEIGHTS = ("latency", "cost", "errors", "quality")
-
 
 class Defaults(Struct, frozen=True):
     """What applies when neither request, route nor key says otherwise; `timeout` in seconds."""
@@ -93,11 +90,10 @@ class Prepared(Struct, frozen=True):
 
 
 class Amiss(Struct, frozen=True):
-    """What a request would be refused for: where, and why; `passing`: another configuration may have it."""
+    """What a request would be refused for: where, and why."""
 
     where: tuple[str | int, ...]
     message: str
-    passing: bool
 
 
 class Objectives(Protocol):
@@ -192,32 +188,15 @@ class Preparing:
                 sticky = f"{exchange.principal}:{wishes.session_id}"
         return Choosing(shape, strategy, chosen, sticky)
 
-    def amiss(
-        self, model: str, providers: Sequence[str], strategy: str | None, objective: str | dict[str, float] | None
-    ) -> Iterator[Amiss]:
-        """What such a request would be refused for now."""
+    def amiss(self, model: str, providers: Sequence[str]) -> Iterator[Amiss]:
+        """What a request with these would be refused for now."""
         catalog = self._catalog
         if not catalog.known(model):
-            yield Amiss(("model",), catalog.unknown(model), passing=True)
+            yield Amiss(("model",), catalog.unknown(model))
         for place, wanted in enumerate(providers):
             if wanted not in catalog.providers and wanted not in catalog.by_key:
                 hint = suggestion(wanted, [*catalog.providers, *catalog.by_key])
-                yield Amiss(("providers", place), f"There is no provider '{wanted:.100}'. {hint}", passing=True)
-        if strategy is not None and strategy not in self._strategies:
-            hint = suggestion(strategy, sorted(self._strategies))
-            yield Amiss(("strategy",), f"There is no strategy '{strategy:.100}'. {hint}", passing=False)
-        if objective is not None:
-            yield from self._amiss_objective(objective)
-
-    def _amiss_objective(self, objective: str | dict[str, float]) -> Iterator[Amiss]:
-        weights = None if isinstance(objective, str) else dict.fromkeys(WEIGHTS, 0.0) | objective
-        for name in sorted(set(weights or {}) - set(WEIGHTS)):
-            hint = suggestion(name, WEIGHTS)
-            yield Amiss(("objective", name), f"Nothing is weighed by '{name:.100}'. {hint}", passing=False)
-        try:
-            self._objectives(objective if isinstance(objective, str) else "custom", weights)
-        except ValueError as exc:
-            yield Amiss(("objective",), f"It cannot be used: {exc}.", passing=weights is None)
+                yield Amiss(("providers", place), f"There is no provider '{wanted:.100}'. {hint}")
 
     async def _recall(self, ask: Ask, talk: Talk, deadline: float) -> None:
         assert talk.recall is not None

@@ -7,7 +7,6 @@ that answers, says so in `/api/health`, and mends itself.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -48,7 +47,6 @@ from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
 from providers.transport import Transport
 
-_log = logging.getLogger("steelyard")
 #: Seconds between two looks of a worker at its own gauges.
 _GAUGES_EVERY = 2.0
 
@@ -210,7 +208,7 @@ class Parts:
         )
 
     def _means(self) -> Means:
-        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback)
+        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback, self.principals)
 
     def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
         self.metrics.mcp_calls(server, tool, outcome).inc()
@@ -238,7 +236,7 @@ class Parts:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        task.add_done_callback(_ended)
+        task.add_done_callback(logs.of_task)
         self._tasks.append(task)
         return task
 
@@ -267,12 +265,6 @@ class Parts:
             is_now = server.status().status
             for state in CONDITIONS:
                 self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """A background task that dies is a defect that nobody would notice."""
-    if not task.cancelled() and (defect := task.exception()) is not None:
-        _log.error("a background task ended", exc_info=defect)
 
 
 def _principals(settings: Settings, salt: bytes) -> Principals:

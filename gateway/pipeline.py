@@ -164,11 +164,9 @@ class Pipeline:
         deployment = self._catalog.by_key.get(f"{exchange.provider}/{exchange.model}")
         return 0.0 if deployment is None else deployment.price.of(exchange.usage)
 
-    def amiss(
-        self, model: str, providers: Sequence[str], strategy: str | None, objective: str | dict[str, float] | None
-    ) -> list[Amiss]:
+    def amiss(self, model: str, providers: Sequence[str]) -> list[Amiss]:
         """What a request with these would be refused for now."""
-        return list(self._preparing.amiss(model, providers, strategy, objective))
+        return list(self._preparing.amiss(model, providers))
 
     def refuse(self, exchange: Exchange, exc: BaseException) -> None:
         """Close an exchange that ends before anybody is asked."""

@@ -83,7 +83,7 @@ async def _over(database: Database, kept: list[StepExecution]) -> dict[str, int]
         child_id = step.data.get("execution_id")
         if child_id is None or step.status == "succeeded":
             continue
-        child = await executions.get(database, child_id)
+        child = await executions.facts(database, child_id)
         if child is not None and child.status in _FAILED:
             found[step.id] = child.attempt
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -17,8 +17,8 @@ from gateway.store.workflows import definitions
 from gateway.store.workflows.definitions import Kept, Version
 from gateway.workflows.check import checked
 from gateway.workflows.problems import BadDefinition, Problem, at
-from gateway.workflows.spec import Definition, Json, SubWorkflow
-from gateway.workflows.surroundings import Look, nowhere
+from gateway.workflows.spec import Definition, Json, Prompt, SubWorkflow
+from gateway.workflows.surroundings import Look, inner_nodes, nowhere
 
 #: Definitions kept ready, by slug and version, which never change. At some 20 kB each, 5 MB.
 _READY = 256
@@ -36,11 +36,22 @@ class Found(Struct, frozen=True):
 class Library:
     """All definitions."""
 
-    def __init__(self, database: Database, *, wall: Callable[[], float], look: Look = nowhere) -> None:
-        """Kept in this database; `look` sees whether this gateway has what a definition needs."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        wall: Callable[[], float],
+        objectives: Callable[[], Collection[str]] | None = None,
+        look: Look = nowhere,
+    ) -> None:
+        """Kept in this database; `look` sees whether this gateway has what a definition needs.
+
+        Prompts may name these objectives, or any where nobody says which there are.
+        """
         self._look = look
         self._database = database
         self._wall = wall
+        self._objectives = objectives
         self._ready: dict[tuple[str, int], Definition] = {}
 
     async def save(self, tree: Json, *, by: str, slug: str | None = None, new: bool = False) -> tuple[Found, bool]:
@@ -58,9 +69,9 @@ class Library:
             said = f"'{definition.slug}' is an address of its own; call it something else"
             raise Invalid("This slug is taken.", [(at("slug"), said)], param="slug", code=_BAD)
         around = self._look(definition)
-        problems = sorted([*around.problems, *await self._unknown_children(definition)])
+        problems = [*around.problems, *self._unknown_objectives(definition), *await self._unknown_children(definition)]
         if problems:
-            told = [(one.path, one.message) for one in problems]
+            told = [(one.path, one.message) for one in sorted(problems)]
             raise Invalid("This definition cannot be kept.", told, param="nodes", code=_BAD)
         written = msgspec.to_builtins(definition)
         saved = await definitions.save(self._database, definition.slug, written, by=by, now=self._wall(), new=new)
@@ -104,16 +115,26 @@ class Library:
                 f"{live} executions of '{slug}' have not ended. Cancel them, or add ?force=true to let them end."
             )
 
+    def _unknown_objectives(self, definition: Definition) -> list[Problem]:
+        """Those that prompts name must be there; what they weigh themselves `check` has seen."""
+        if self._objectives is None:
+            return []
+        known = self._objectives()
+        there = f"There are {', '.join(known)}."
+        return [
+            Problem(at(*where, "objective"), f"There is no objective '{node.objective:.60}'. {there}")
+            for where, node in inner_nodes(definition)
+            if isinstance(node, Prompt) and isinstance(node.objective, str) and node.objective not in known
+        ]
+
     async def _unknown_children(self, definition: Definition) -> list[Problem]:
         """The workflows it runs must be there, but for itself: a loop that the depth ends is allowed."""
         problems: list[Problem] = []
-        for key, node in definition.nodes.items():
-            inner = getattr(node, "node", node)
-            if not isinstance(inner, SubWorkflow) or inner.slug == definition.slug:
+        for where, node in inner_nodes(definition):
+            if not isinstance(node, SubWorkflow) or node.slug == definition.slug:
                 continue
-            if await definitions.load(self._database, inner.slug, inner.version) is None:
-                where = ("nodes", key, "slug") if inner is node else ("nodes", key, "node", "slug")
-                problems.append(Problem(at(*where), f"There is no workflow '{inner.slug}'; save it first."))
+            if await definitions.load(self._database, node.slug, node.version) is None:
+                problems.append(Problem(at(*where, "slug"), f"There is no workflow '{node.slug}'; save it first."))
         return problems
 
 

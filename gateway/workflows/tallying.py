@@ -6,10 +6,10 @@ step had succeeded already, is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from gateway.metrics import Metrics
-from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
+from gateway.workflows.kept import Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
 from gateway.workflows.memo import Memory
 
 _ENDED = ("completed", "failed", "cancelled")
@@ -92,10 +92,18 @@ class Counted:
         """See `Memory`."""
         return await self._memory.steps(execution_id)
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+    ) -> bool:
         """See `Memory`."""
         try:
-            kept = await self._memory.put(attempt, step, event, spent=spent)
+            kept = await self._memory.put(attempt, step, event, spent=spent, made=made)
         except Superseded:
             self._running.pop(step.execution_id, None)
             raise
@@ -106,6 +114,10 @@ class Counted:
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
         """See `Memory`."""
         await self._memory.set_aside(step, answer)
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        """See `Memory`."""
+        return await self._memory.artifact(identity)
 
     async def aside(self, step: StepExecution) -> Json:
         """See `Memory`."""

@@ -108,6 +108,27 @@ def test_everything_that_is_wrong_is_told_at_once(flows: Flows) -> None:
     assert {"$.nodes.a.prompt", "$.edges[0].target"} <= problems.keys()
 
 
+def test_objectives_and_workflows_within_it_must_be_there(flows: Flows) -> None:
+    wrong: Json = {
+        "slug": "wrong",
+        "name": "Wrong",
+        "nodes": {
+            "a": {"type": "prompt", "prompt": "x", "objective": "nicest"},
+            "b": {"type": "map", "over": "[]", "node": {"type": "prompt", "prompt": "x", "objective": "kindest"}},
+        },
+    }
+    answer = flows.call("POST", "/api/workflows", wrong, key=ADMIN_KEY)
+    assert answer.status == 422
+    problems = {one["path"]: one["message"] for one in answer.json["error"]["problems"]}
+    assert problems.keys() == {"$.nodes.a.objective", "$.nodes.b.node.objective"}
+    assert "'nicest'. There are balanced, fastest, " in problems["$.nodes.a.objective"]
+    inner = {"type": "workflow", "slug": "nobody"}
+    wrong["nodes"] = {"a": inner, "b": {"type": "loop", "until": "true", "node": inner}}
+    answer = flows.call("POST", "/api/workflows", wrong, key=ADMIN_KEY)
+    paths = [one["path"] for one in answer.json["error"]["problems"]]
+    assert paths == ["$.nodes.a.slug", "$.nodes.b.node.slug"]
+
+
 def test_versions_never_change_and_executions_keep_theirs(flows: Flows) -> None:
     assert flows.call("POST", "/api/workflows", prompts("versions", "one"), key=ADMIN_KEY).status == 201
     again = flows.call("POST", "/api/workflows", prompts("versions", "one"), key=ADMIN_KEY)
@@ -238,6 +259,16 @@ def test_an_idempotency_key_begins_one_execution(flows: Flows) -> None:
     assert theirs["execution_id"] != first["execution_id"]
     flows.until(first["execution_id"])
     assert len(flows.call("GET", "/api/executions?slug=once").json["executions"]) == 1
+
+
+def test_an_idempotency_key_begins_one_version(flows: Flows) -> None:
+    flows.save(prompts("dated", "before"))
+    flows.save(prompts("dated", "after"))
+
+    def begun(body: Json) -> int:
+        return flows.call("POST", "/api/workflows/dated/execute", body, idempotency_key="dated-1").status
+
+    assert [begun(body) for body in ({"version": 1}, {"version": 1}, {}, {"version": 2})] == [202, 202, 202, 409]
 
 
 def test_another_key_sees_nothing_of_it(flows: Flows) -> None:
@@ -549,9 +580,7 @@ def test_what_is_not_there_is_told_when_it_is_saved(flows: Flows) -> None:
     nodes: Json = {
         "tool": {"type": "tool", "server": "nobody", "tool": "x"},
         "tools": {"type": "map", "over": "[1]", "node": {"type": "tool", "server": "nowhere", "tool": "x"}},
-        "how": ask | {"strategy": "load_balance"},
-        "by": ask | {"objective": {"latency": 1, "prize": 2}},
-        "less": ask | {"objective": {"latency": -1}},
+        "why": ask | {"objective": "cheepest"},
         "child": {"type": "loop", "node": {"type": "workflow", "slug": "no-such-one"}, "until": "true"},
     }
     tree = {"slug": "lacking", "name": "l", "nodes": nodes}
@@ -561,23 +590,18 @@ def test_what_is_not_there_is_told_when_it_is_saved(flows: Flows) -> None:
     assert set(told) == {
         "$.nodes.tool.server",
         "$.nodes.tools.node.server",
-        "$.nodes.how.strategy",
-        "$.nodes.by.objective.prize",
-        "$.nodes.less.objective",
+        "$.nodes.why.objective",
         "$.nodes.child.node.slug",
     }
     assert told["$.nodes.tool.server"].startswith("There is no MCP server 'nobody'.")
-    assert "Did you mean 'load_balanced'?" in told["$.nodes.how.strategy"]
     nodes = {
         "who": ask | {"providers": ["oracle", "orakle"]},
-        "what": ask | {"model": "saga"},
-        "why": ask | {"objective": "cheepest"},
+        "what": {"type": "map", "over": "[1]", "node": ask | {"model": "saga"}},
         "well": ask | {"objective": "cheapest", "model": "oracle/sage", "strategy": "random"},
-        "own": ask | {"objective": {"latency": 1, "cost": 2}},
     }
     saved = flows.save({**tree, "nodes": nodes})
     warned = {one["path"]: one["message"] for one in saved["warnings"]}
-    assert set(warned) == {"$.nodes.who.providers[1]", "$.nodes.what.model", "$.nodes.why.objective"}
+    assert set(warned) == {"$.nodes.who.providers[1]", "$.nodes.what.node.model"}
     assert "Did you mean 'oracle'?" in warned["$.nodes.who.providers[1]"]
     assert saved["version"] == 1
     assert flows.call("GET", "/api/workflows/lacking").json["warnings"] == []

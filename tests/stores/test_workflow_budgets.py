@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,8 +98,8 @@ class Shop(Office):
 
     expected, cost = 1.0, 1.0
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, folder: Path) -> None:
+        super().__init__(database, folder)
         self.paid = 0.0
         self.at_once = self.most_at_once = 0
 
@@ -121,8 +122,8 @@ class Shop(Office):
 
 
 @pytest.fixture
-def shop(database: Database) -> Shop:
-    return Shop(database)
+def shop(database: Database, tmp_path: Path) -> Shop:
+    return Shop(database, tmp_path / "artifacts")
 
 
 def many(items: int, node: Any) -> dict[str, Any]:

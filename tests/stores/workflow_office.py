@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 from store_faults import DAY
@@ -13,8 +14,10 @@ from gateway.identity import new_id
 from gateway.store.engine import Database
 from gateway.store.workflows import executions, steps
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
+from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Execution, Failure, Spent
 from gateway.workflows.ledger import Ledgers
@@ -26,6 +29,7 @@ from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import Definition
 from gateway.workflows.steps.approval import Approvals
 from gateway.workflows.steps.fanning import map_items
+from gateway.workflows.steps.plain import template
 from gateway.workflows.steps.subworkflow import SubWorkflows
 
 ME = Principal(name="app", admin=False)
@@ -36,8 +40,9 @@ LIMITS = Limits(timeout=60.0, retries=0, parallel=5)
 class Office:
     """One process without an engine: attempts are queued in a list, and run when the test says so."""
 
-    def __init__(self, database: Database, *, tracking: bool = True) -> None:
+    def __init__(self, database: Database, folder: Path, *, tracking: bool = True) -> None:
         self.database = database
+        self.folder, self.files = folder, Folder(folder, "tests")
         self.now = DAY
         self.queue: list[tuple[str, int]] = []
         self.asked: list[str] = []
@@ -47,17 +52,20 @@ class Office:
         self.keep_days: int | None = 7
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
-        self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
+        name_file = lambda: new_id("artifact", self.now, rng)  # noqa: E731 - as below
+        self.archive = Archive(self.files, Bounds(inline=200, most=10_000), wall=self.wall, new_id=name_file)
+        self.desk = Desk(database, self.library, self._queue, self.archive, wall=self.wall, rng=rng)
         bodies = {
             "prompt": self.ask,
             "map": map_items,
+            "template": template,
             "approval": Approvals(self.wall),
             "workflow": SubWorkflows(self.desk),
         }
 
         def performer(memory: Memory) -> Performer:
             name = lambda: new_id("stepexec", self.now, rng)  # noqa: E731 - said where it is needed
-            return Performer(memory, bodies, LIMITS, wall=self.wall, rng=rng, new_id=name)
+            return Performer(memory, bodies, LIMITS, self.archive, wall=self.wall, rng=rng, new_id=name)
 
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
@@ -73,6 +81,7 @@ class Office:
         return Keeper(
             self.database,
             self.desk,
+            self.files,
             executor_id=who,
             lease=30.0,
             keep_days=self.keep_days,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.store.engine import Database
-from gateway.store.workflows import attempts, steps
+from gateway.store.workflows import artifacts, attempts, steps
 from gateway.store.workflows.locked import Fence
-from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+from gateway.workflows.kept import WHOLE, Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
 
 #: Events of what goes on within a node.
 _DETAILS = ("step.retrying", "step.progress")
@@ -37,11 +37,23 @@ class WorkflowStore:
         """See `Memory`."""
         return await steps.all_of(self._database, execution_id)
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+    ) -> bool:
         """See `Memory`."""
         fence, now = self._fence(step.execution_id, attempt), self._clock()
-        told = self._tracking or (step.item == WHOLE and event not in _DETAILS)
-        return await steps.put(self._database, fence, step, event if told else None, now=now, spent=spent)
+        told = event if self._tracking or (step.item == WHOLE and event not in _DETAILS) else None
+        return await steps.put(self._database, fence, step, told, now=now, spent=spent, made=made)
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        """See `Memory`."""
+        return await artifacts.get(self._database, identity)
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
         """See `Memory`."""

@@ -10,6 +10,7 @@ have to wait for the execution's lock: whoever begins the step again after a cra
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -22,9 +23,10 @@ from gateway.store.engine import Database
 from gateway.store.tables import Money
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
+from gateway.store.workflows import artifacts
 from gateway.store.workflows.locked import DONE, LIVE, Fence, inserting, note, recount
 from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
-from gateway.workflows.kept import WHOLE, Json, Spent, StepExecution, Superseded
+from gateway.workflows.kept import WHOLE, Artifact, Json, Spent, StepExecution, Superseded
 
 _E, _S = executions.c, step_executions.c
 #: What is the row's own from the first on, whatever is put later.
@@ -72,10 +74,12 @@ async def put(
     *,
     now: float,
     spent: Spent | None = None,
+    made: Collection[Artifact] = (),
 ) -> bool:
     """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
 
     Without an event nobody is told. `spent` is added to the sums of the execution; `step.spent` is kept as it is.
+    `made` are files that it has made.
 
     Raises:
         Superseded: another attempt, or another process, has taken over; nothing was changed.
@@ -99,6 +103,7 @@ async def put(
             identity = (await connection.execute(_upsert(database.dialect), row)).scalar_one_or_none()
             if identity is None:
                 raise _Known
+            await artifacts.add(connection, made)
             # Within an attempt no node's state goes back; the next one begins those anew that had failed.
             if step.item == WHOLE and (step.status in DONE or fence.attempt > 1):
                 await recount(connection, step.execution_id)

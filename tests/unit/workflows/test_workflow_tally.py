@@ -147,7 +147,7 @@ class Looking(Keeper):
 
     async def _nothing(self) -> None: ...
 
-    _adopt_orphans = _sweep = _expire = _forget = _nothing
+    _adopt_orphans = _sweep = _expire = _forget = _tidy = _nothing
 
     async def _count(self) -> None:
         self.looked = [*getattr(self, "looked", []), asyncio.get_running_loop().time()]
@@ -161,6 +161,7 @@ def test_a_keeper_looks_as_often_as_the_settings_say(lease: float, interval: flo
         keeper = Looking(
             nobody,
             desk,
+            nobody,
             executor_id="me",
             lease=lease,
             keep_days=None,
