@@ -98,16 +98,15 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (
-                self._adopt_orphans,
-                self._sweep,
-                self._expire,
-                self._forget,
-                self._tidy,
-                self._count,
-            ):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._count):
                 await self._guarded(work)
             await asyncio.sleep(self._interval)
+
+    async def tidy(self) -> None:
+        """Look at the files, until cancelled. Apart from the rest: where there are many, no takeover waits for it."""
+        while True:
+            await self._guarded(self._tidy)
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def leave(self) -> None:
         """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""
