@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
 from gateway.governance.keys import Principal
+from gateway.settings.names import suggestion
 from providers.chat import Json
 
 
@@ -86,6 +87,13 @@ class Prepared(Struct, frozen=True):
     plan: Plan
     deadline: float
     shared_deadline: float
+
+
+class Amiss(Struct, frozen=True):
+    """What a request would be refused for: where, and why."""
+
+    where: tuple[str | int, ...]
+    message: str
 
 
 class Objectives(Protocol):
@@ -179,6 +187,16 @@ class Preparing:
             if wishes.session_id is not None:
                 sticky = f"{exchange.principal}:{wishes.session_id}"
         return Choosing(shape, strategy, chosen, sticky)
+
+    def amiss(self, model: str, providers: Sequence[str]) -> Iterator[Amiss]:
+        """What a request with these would be refused for now."""
+        catalog = self._catalog
+        if not catalog.known(model):
+            yield Amiss(("model",), catalog.unknown(model))
+        for place, wanted in enumerate(providers):
+            if wanted not in catalog.providers and wanted not in catalog.by_key:
+                hint = suggestion(wanted, [*catalog.providers, *catalog.by_key])
+                yield Amiss(("providers", place), f"There is no provider '{wanted:.100}'. {hint}")
 
     async def _recall(self, ask: Ask, talk: Talk, deadline: float) -> None:
         assert talk.recall is not None

@@ -18,6 +18,8 @@ from gateway.errors import BadRequest
 
 #: USD: sums of floats may be that far off, and no price is that small.
 ROUNDING = 1e-12
+#: The code of the error when nobody fits under a bound.
+TOO_DEAR = "max_cost_exceeded"
 
 
 class Unstarted(Struct, frozen=True):
@@ -55,6 +57,9 @@ class Cap(Struct):
         """As `fits`, and nobody is refused by asking."""
         return self.taken + self.expected.get(key, 0.0) <= self.limit + ROUNDING
 
+    async def reserve(self, keys: Sequence[str]) -> None:
+        """The first of these is asked next, and perhaps the others beside it: make room where others share it."""
+
     def take(self, key: str) -> None:
         """It is asked now."""
         self.refused.pop(key, None)
@@ -75,7 +80,7 @@ class Cap(Struct):
             f"max_cost_usd is {self.limit:g}, and the cheapest candidate, {key}, is expected to cost {cost:.3g} USD. "
             "Raise it, lower max_tokens, or name cheaper providers.",
             param="max_cost_usd",
-            code="max_cost_exceeded",
+            code=TOO_DEAR,
         )
 
 

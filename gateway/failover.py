@@ -198,6 +198,7 @@ class _Run(Generic[T]):
         if self.hedges or self.width:
             self._asked = by_key
             candidates = ranking.candidates
+            await self._reserve([one.key for one in candidates[: self.width or 2]])
             return await (abreast(self, candidates, self.width) if self.width else hedged(self, candidates))
         for candidate in ranking.candidates:
             if self._clock() >= self._deadline:
@@ -227,6 +228,7 @@ class _Run(Generic[T]):
         return None
 
     async def _attempt(self, deployment: Deployment) -> Won[T] | None:
+        await self._reserve([deployment.key])
         lane = self._lane(deployment)
         if lane is None:
             return None
@@ -236,6 +238,18 @@ class _Run(Generic[T]):
         finally:
             # Not the attempt's own: that may be the last of several.
             self._exchange.upstream_seconds += self._clock() - began
+
+    async def _reserve(self, keys: Sequence[str]) -> None:
+        """Let a bound that is shared make room for them, which may take until others are done."""
+        if self._cap is None or not keys:
+            return
+        began = self._clock()
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - began)):
+                await self._cap.reserve(keys)
+        except TimeoutError as exc:
+            raise DeadlineExceeded from exc
+        self._exchange.upstream_seconds += self._clock() - began
 
     def _lane(self, deployment: Deployment) -> Lane | None:
         try:

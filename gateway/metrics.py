@@ -31,6 +31,8 @@ _Workers = Literal["livesum", "livemin", "livemostrecent"]
 M = TypeVar("M", bound=MetricWrapperBase)
 #: Seconds. From a cache hit to a long answer; doubling, so that a percentile is at most a factor of two off.
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+#: Seconds. From a step that asks nobody to an execution that waits for a person over the weekend.
+_LONG = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400, 259_200)
 #: Seconds. The gateway's own part: its budget is well under a millisecond.
 _OVERHEAD = (0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
 
@@ -147,6 +149,54 @@ class Metrics:
             "steelyard_judge_total",
             "Answers sampled for the judge: graded, unreadable, unfit, dropped, over_budget or failed.",
             "outcome",
+        )
+
+        self._count_tools()
+        self._count_workflows()
+
+    def _count_tools(self) -> None:
+        self.mcp_state = self._gauge(
+            "steelyard_mcp_server_state",
+            "MCP servers by state: disabled, stopped, starting, running or failed.",
+            "server",
+            "state",
+        )
+        self.mcp_calls = self._counter(
+            "steelyard_mcp_calls_total", "Calls of MCP servers' tools, by how they ended.", "server", "tool", "outcome"
+        )
+        self.mcp_duration = self._histogram(
+            "steelyard_mcp_call_duration_seconds", "Calls of MCP servers' tools.", _SECONDS, "server"
+        )
+
+    def _count_workflows(self) -> None:
+        self.executions = self._counter(
+            "steelyard_workflow_executions_total", "Executions of workflows that ended, by how.", "status"
+        )
+        self.execution_duration = self._histogram(
+            "steelyard_workflow_execution_duration_seconds",
+            "Executions that ended, from their first start, waiting included.",
+            _LONG,
+            "status",
+        )
+        self.live_executions = self._gauge(
+            "steelyard_workflow_live_executions",
+            "Executions that have not ended, by state; those that are pending are the queue.",
+            "status",
+            workers="livemostrecent",
+        )
+        self.steps = self._counter(
+            "steelyard_workflow_steps_total", "Steps, items of maps included, by kind and outcome.", "kind", "outcome"
+        )
+        self.step_duration = self._histogram(
+            "steelyard_workflow_step_duration_seconds", "Last tries of steps that succeeded or failed.", _LONG, "kind"
+        )
+        self.schedule_times = self._counter(
+            "steelyard_workflow_schedule_times_total", "Times of schedules that came: held or missed.", "outcome"
+        )
+        self.takeovers = self._counter(
+            "steelyard_workflow_takeovers_total",
+            "What was taken over here: processes that died or left, and attempts that nobody had begun.",
+            "what",
         )
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:

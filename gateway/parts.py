@@ -22,12 +22,13 @@ from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
-from gateway.governance.keys import Principal, Principals
+from gateway.governance.keys import ADMIN, Principal, Principals
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
 from gateway.mcp.server import Seams
 from gateway.mcp.servers import Servers
+from gateway.mcp.words import CONDITIONS
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
@@ -99,7 +100,7 @@ class Parts:
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.pipeline = self._pipeline()
-        self.mcp = Servers(settings, self._mcp_seams())
+        self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
         self.workflows = workflows or self._workflows()
         self._runs_workflows = workflows is None
         #: Steps that a successor goes on with, and which still ask by the means of this one.
@@ -197,10 +198,21 @@ class Parts:
         )
 
     def _workflows(self) -> Workflows:
-        return Workflows(self._means(), self.records, wall=self.wall, monotonic=self.monotonic, rng=self.rng)
+        return Workflows(
+            self._means(),
+            self.records,
+            wall=self.wall,
+            monotonic=self.monotonic,
+            rng=self.rng,
+            metrics=self.metrics,
+        )
 
     def _means(self) -> Means:
         return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback, self.principals)
+
+    def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
+        self.metrics.mcp_calls(server, tool, outcome).inc()
+        self.metrics.mcp_duration(server).observe(seconds)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls
@@ -249,6 +261,10 @@ class Parts:
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
         self.metrics.log_queue().set(log.queue)
+        for server in self.mcp.of(ADMIN):
+            is_now = server.status().status
+            for state in CONDITIONS:
+                self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
 
 
 def _principals(settings: Settings, salt: bytes) -> Principals:

@@ -12,7 +12,7 @@ Times are on the monotonic clock handed in, which is the event loop's own but no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -20,9 +20,10 @@ from msgspec import Struct
 from cache import Broadcast
 from dwa import Balancer, Ranking, Shape
 from gateway import continuing, settling
-from gateway.asking import Ask, Prepared, Preparing
+from gateway.asking import Amiss, Ask, Prepared, Preparing
 from gateway.caching import AnswerCache, Kept
 from gateway.calls import Answer, Chat, Passed
+from gateway.capping import TOO_DEAR
 from gateway.catalog import Asked, Catalog, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
@@ -158,6 +159,15 @@ class Pipeline:
         candidates = [one.candidate for tier in resolution.tiers for one in tier]
         return resolution, self._balancer.preview(candidates, shape, choosing.objective)
 
+    def worth(self, exchange: Exchange) -> float:
+        """What the answer of an exchange would have cost, in USD, had it not been at hand."""
+        deployment = self._catalog.by_key.get(f"{exchange.provider}/{exchange.model}")
+        return 0.0 if deployment is None else deployment.price.of(exchange.usage)
+
+    def amiss(self, model: str, providers: Sequence[str]) -> list[Amiss]:
+        """What a request with these would be refused for now."""
+        return list(self._preparing.amiss(model, providers))
+
     def refuse(self, exchange: Exchange, exc: BaseException) -> None:
         """Close an exchange that ends before anybody is asked."""
         settling.failed(exchange, exc)
@@ -186,6 +196,9 @@ class Pipeline:
             error = DeadlineExceeded()
             error.attempts = told(exchange)
             raise error from exc
+        if joined and isinstance(outcome, GatewayError) and outcome.code == TOO_DEAR:
+            # That was another's bound on costs.
+            return (await self._ask_whole(ask, prepared, prepared.deadline))[0]
         if joined:
             settling.follow(exchange, leader)
             settling.inherit(exchange, leader)

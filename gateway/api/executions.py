@@ -49,12 +49,25 @@ class ExecuteRequest(Struct, forbid_unknown_fields=True):
     deadline: Annotated[float, Meta(gt=0, le=2_592_000)] | None = None
 
 
+_Deadline = Annotated[float, Meta(gt=0, le=2_592_000)]
+
+
+class ResumeRequest(Struct, forbid_unknown_fields=True):
+    """The deadline in seconds from now; null: as many as it had, from now on."""
+
+    deadline: _Deadline | None = None
+
+
 class RetryRequest(Struct, forbid_unknown_fields=True):
-    """Where to begin (a node's key; null: everywhere), with which inputs and version (null: as before)."""
+    """Where to begin (a node's key; null: everywhere), with which inputs and version (null: as before).
+
+    `deadline` as with `resume`.
+    """
 
     from_step: str | None = None
     inputs: dict[str, Any] | None = None
     version: Version | None = None
+    deadline: _Deadline | None = None
 
 
 class ApproveRequest(Struct, forbid_unknown_fields=True):
@@ -204,9 +217,20 @@ class Executions(Controller):
         return await _whole(gateway, await (await gateway.workflows.open()).desk.cancel(execution_id, by), by)
 
     @post("/{execution_id:str}/resume", summary="Go on with an execution", status_code=HTTP_202_ACCEPTED)
-    async def resume(self, gateway: Gateway, request: _Request, execution_id: FromPath[str]) -> ExecutionResumed:
-        """One that failed or was cancelled goes on; what has succeeded is not paid again. 409 for any other."""
-        return shown.resumed(*await (await gateway.workflows.open()).desk.resume(execution_id, principal_of(request)))
+    async def resume(
+        self,
+        gateway: Gateway,
+        request: _Request,
+        execution_id: FromPath[str],
+        data: JSONBody[ResumeRequest | None] = None,
+    ) -> ExecutionResumed:
+        """One that failed or was cancelled goes on; what has succeeded is not paid again. 409 for any other.
+
+        The body may be left out.
+        """
+        desk = (await gateway.workflows.open()).desk
+        deadline = None if data is None else data.deadline
+        return shown.resumed(*await desk.resume(execution_id, principal_of(request), deadline=deadline))
 
     @post("/{execution_id:str}/retry", summary="Run an execution anew from a step", status_code=HTTP_202_ACCEPTED)
     async def retry(
@@ -221,6 +245,7 @@ class Executions(Controller):
                 from_step=data.from_step,
                 inputs=data.inputs,
                 version=data.version,
+                deadline=data.deadline,
             )
         )
 

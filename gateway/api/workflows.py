@@ -81,7 +81,7 @@ class Workflows(Controller):
         tree = await _tree(request)
         library = (await gateway.workflows.open()).library
         saved, changed = await library.save(tree, by=principal_of(request).name, new=True)
-        return workflow(saved.kept, whole=True, changed=changed)
+        return workflow(saved.kept, whole=True, changed=changed, warnings=saved.warnings)
 
     @post("/plan", summary="Draft a workflow for a goal", status_code=HTTP_200_OK)
     async def plan_workflow(self, gateway: Gateway, request: _Request, data: JSONBody[PlanRequest]) -> DraftAnswer:
@@ -108,7 +108,7 @@ class Workflows(Controller):
         tree = await _tree(request)
         library = (await gateway.workflows.open()).library
         saved, changed = await library.save(tree, by=principal_of(request).name, slug=slug)
-        return workflow(saved.kept, whole=True, changed=changed)
+        return workflow(saved.kept, whole=True, changed=changed, warnings=saved.warnings)
 
     @delete("/{slug:str}", summary="Delete a workflow", guards=[admin])
     async def delete_workflow(self, gateway: Gateway, slug: FromPath[str], force: FromQuery[bool] = False) -> None:

@@ -131,6 +131,15 @@ class Server:
         except Refused as exc:
             raise ToolFailed(f"'{self.spec.name}': the tool '{tool}' was not run: {exc}") from None
 
+    def knows(self, tool: str) -> bool:
+        """Whether the tools that it told last have this one."""
+        return tool in (self._tools or {})
+
+    @property
+    def known(self) -> list[str] | None:
+        """The names of the tools that it told last; None: it has told of none yet."""
+        return None if self._tools is None else list(self._tools)
+
     async def stop(self) -> None:
         """End it and its process, and start it no more."""
         self._ending.set()

@@ -6,9 +6,10 @@ Each worker process of a machine starts its own, and nothing is started before i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from gateway.errors import Forbidden, NotFound
+from gateway.errors import Forbidden, GatewayError, Invalid, McpUnavailable, NotFound, ToolFailed, ToolTimedOut
 from gateway.governance.keys import ADMIN
 from gateway.mcp.server import Seams, Server
 from gateway.mcp.words import Outcome, Tool
@@ -16,12 +17,34 @@ from gateway.settings.mcp import McpServer
 from gateway.settings.names import suggestion
 from gateway.settings.tree import Settings
 
+#: Told of each call: server, tool, how it ended, and seconds.
+Counted = Callable[[str, str, str, float], None]
+
+
+def uncounted(server: str, tool: str, outcome: str, seconds: float) -> None:
+    """Count nothing."""
+
+
+_ENDINGS: dict[type[GatewayError], str] = {
+    NotFound: "not_found",
+    Invalid: "invalid",
+    ToolTimedOut: "timed_out",
+    ToolFailed: "refused",
+    McpUnavailable: "unavailable",
+}
+#: Names of tools that one server has among the metrics; a server may change its tools as often as it likes.
+_MOST_LABELS = 100
+_OTHER = "other"
+
 
 class Servers:
     """The servers of the settings."""
 
-    def __init__(self, settings: Settings, seams: Seams) -> None:
-        """Nothing runs yet."""
+    def __init__(self, settings: Settings, seams: Seams, *, counted: Counted = uncounted) -> None:
+        """Nothing runs yet; `counted` is told of calls of servers that there are."""
+        self._counted = counted
+        self._monotonic = seams.monotonic
+        self._tools: dict[str, set[str]] = {}
         self._servers = {name: Server(spec, seams) for name, spec in settings.mcp.servers.items()}
         self._handed_on: set[str] = set()
         #: Without any key at all, everybody is the administrator.
@@ -37,7 +60,38 @@ class Servers:
 
     async def call(self, key: str, server: str, tool: str, given: dict[str, Any]) -> Outcome:
         """Call a tool in the name of a key. Raises as `Server.call`, and `NotFound` or `Forbidden`."""
-        return await self._find(key, server).call(tool, given)
+        found, began, ended = self._find(key, server), self._monotonic(), "cancelled"
+        try:
+            outcome = await found.call(tool, given)
+            ended = "tool_error" if outcome.is_error else "ok"
+            return outcome
+        except GatewayError as exc:
+            ended = _ENDINGS.get(type(exc), "error")
+            raise
+        finally:
+            self._counted(server, self._label(server, tool, ended), ended, self._monotonic() - began)
+
+    def _label(self, server: str, tool: str, ended: str) -> str:
+        """A tool's name as a label: one of a bounded list, that the server itself has told of."""
+        known = self._tools.setdefault(server, set())
+        if tool not in known and (ended == "not_found" or len(known) >= _MOST_LABELS):
+            return _OTHER
+        if tool not in known and not self._servers[server].knows(tool):
+            return _OTHER
+        known.add(tool)
+        return tool
+
+    def lacks(self, server: str, tool: str) -> tuple[str, str] | None:
+        """What there is not of these two, `server` or `tool`, and a sentence that says so.
+
+        Of a server that has not told its tools yet every tool may be there.
+        """
+        there = self._servers.get(server)
+        if there is None:
+            return "server", f"There is no MCP server '{server:.100}'. {suggestion(server, sorted(self._servers))}"
+        if there.known is None or tool in there.known:
+            return None
+        return "tool", f"'{server}' has no tool '{tool:.100}'. {suggestion(tool, sorted(there.known))}"
 
     def take_over(self, predecessor: Servers) -> None:
         """Go on with those that run already and whose settings are the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from gateway.settings.secrets import MASK
 
 #: `stopped`: not needed yet, or no more. `failed`: its last start or life ended badly; `reason` says how.
 Condition = Literal["disabled", "stopped", "starting", "running", "failed"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 #: A shorter text is no secret worth the name, and masking it everywhere would make nonsense of what is said.
 _SHORTEST_SECRET = 4
 #: Characters of what a server says that are passed on as the reason of a failure.

@@ -260,6 +260,13 @@ class Workflows(Struct, frozen=True, kw_only=True):
         Seconds,
         option("WORKER_LEASE_SECONDS", "Silence after which a process is taken for dead, and others run what it ran."),
     ] = 30.0
+    monitoring: Annotated[
+        Seconds,
+        option(
+            "WORKFLOW_MONITORING_INTERVAL",
+            "Between two looks at deadlines, approvals, dead processes and the queue; a sixth of the lease if less.",
+        ),
+    ] = 5.0
     retention_days: Annotated[
         Count | None,
         option("STEELYARD_WORKFLOWS_RETENTION_DAYS", "Days for which ended executions are kept. Unset: for ever."),
@@ -308,6 +315,17 @@ class Steps(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=100)],
         option("STEP_EXECUTION_PARALLEL_LIMIT", "Steps of one execution that run at a time."),
     ] = 5
+    progress: Annotated[
+        Seconds,
+        option("STEP_PROGRESS_UPDATE_INTERVAL", "Least time between two `step.progress` events of a map or a loop."),
+    ] = 2.0
+    tracking: Annotated[
+        bool,
+        option(
+            "STEP_EXECUTION_TRACKING_ENABLED",
+            "Keep an event for each try, item and round; else only for whole nodes. What steps came to is always kept.",
+        ),
+    ] = True
 
 
 class Mcp(Struct, frozen=True, kw_only=True):

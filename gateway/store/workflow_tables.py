@@ -3,7 +3,8 @@
     workflows ─ workflow_versions        definitions: a version is written once and never changed
     executions ─┬─ step_executions       one row per node, and per item of a map or loop: the memo of the node
                 ├─ execution_events      what befell it, numbered from 1 without gaps
-                └─ artifacts             files its nodes have made; their bytes lie in the file store
+                ├─ artifacts             files its nodes have made; their bytes lie in the file store
+                └─ budgets, budget_holds what it and those within it have spent, and hold
     schedules, executors                 what runs by itself, and which processes are there to run it
 
 Whoever changes an execution, its steps or its events locks its row first, by the statement that counts `last_seq` up:
@@ -102,11 +103,13 @@ executions = Table(
     _text("parent_node", null=True),
     _int("depth"),
     Column("budget_usd", Money()),
+    Column("deadline_s", _DOUBLE),
     _time("deadline_at", null=True),
     Column("cost_usd", Money(), nullable=False),
     _count("input_tokens"),
     _count("output_tokens"),
     _int("cached_steps"),
+    Column("saved_usd", Money(), nullable=False),
     _time("created_at"),
     _time("started_at", null=True),
     _time("completed_at", null=True),
@@ -146,6 +149,7 @@ step_executions = Table(
     _count("input_tokens"),
     _count("output_tokens"),
     _int("cached_steps"),
+    Column("saved_usd", Money(), nullable=False),
     _text("provider", null=True),
     _text("model", null=True),
     Column("request_ids", JSON(), nullable=False),
@@ -191,6 +195,29 @@ artifacts = Table(
     _int("attempt"),
     PrimaryKeyConstraint("id"),
     Index(None, "execution_id", "id"),
+)
+
+#: Of an execution whose budget others spend from, too; `limit_usd` never changes.
+budgets = Table(
+    "budgets",
+    metadata,
+    _text("execution_id"),
+    Column("limit_usd", Money(), nullable=False),
+    Column("spent_usd", Money(), nullable=False),
+    PrimaryKeyConstraint("execution_id"),
+)
+
+#: What prompts under way of `execution_id` are expected to cost, once for each budget that they spend from.
+budget_holds = Table(
+    "budget_holds",
+    metadata,
+    _text("id"),
+    _text("budget_id"),
+    _text("execution_id"),
+    Column("usd", Money(), nullable=False),
+    PrimaryKeyConstraint("id", "budget_id"),
+    Index(None, "budget_id"),
+    Index(None, "execution_id"),
 )
 
 schedules = Table(

@@ -49,7 +49,7 @@ class Aside:
         if found is None or (found.name, found.question) != (context.idempotency_key, _question(node)):
             return None
         if context.purse is not None:
-            context.purse.settle(found.result.spent.cost_usd)
+            context.purse.count(found.result.spent.cost_usd)
         return found.result
 
 

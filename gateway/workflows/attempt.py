@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.workflows import archive, bind
 from gateway.workflows.archive import Lost
-from gateway.workflows.budget import Purse
+from gateway.workflows.budget import Purses, purse_of
 from gateway.workflows.ears import Ears
 from gateway.workflows.kept import WHOLE, Execution, Failure, StepExecution
 from gateway.workflows.memo import Memory
@@ -61,11 +61,13 @@ class Attempt:
         wall: Callable[[], float],
         ears: Ears | None = None,
         look_every: Callable[[], float] = lambda: LOOK_EVERY,
+        purses: Purses = purse_of,
     ) -> None:
-        """`parallel` steps at a time, unless the definition says otherwise.
+        """`parallel` steps at a time, unless the definition says otherwise; `purses` opens that of the execution.
 
         Wishes to cancel are looked for when one of the `ears` hears of any, and every so many seconds.
         """
+        self._purses = purses
         self._memory = memory
         self._performer = performer
         self._definition = definition
@@ -86,8 +88,7 @@ class Attempt:
         # A newer version of the definition may be without nodes that an older one had.
         nodes = self._definition.nodes
         run = Running(execution, {(one.node_id, one.item): one for one in kept if one.node_id in nodes})
-        if execution.budget_usd is not None:
-            run.purse = Purse(execution.budget_usd, execution.spent.cost_usd)
+        run.purse = await self._purses(execution, self._definition)
         tasks: dict[asyncio.Task[None], str] = {}
         status, failure, outputs = "cancelled", None, None
         try:

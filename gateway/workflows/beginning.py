@@ -40,6 +40,7 @@ async def drafted(
         nodes=len(definition.nodes),
         idempotency_key=idempotency_key,
         budget_usd=budget_usd or definition.budget_usd,
+        deadline_s=deadline,
         deadline_at=None if seconds is None else now + seconds,
     )
 

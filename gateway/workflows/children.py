@@ -26,8 +26,8 @@ def born(identity: str, parent: Execution, step: StepExecution, found: Found, in
         parent_id=parent.id,
         parent_node=step.node_id,
         depth=parent.depth + 1,
-        budget_usd=_least(definition.budget_usd, left),
-        deadline_at=_least(parent.deadline_at, ends),
+        budget_usd=least(definition.budget_usd, left),
+        deadline_at=least(parent.deadline_at, ends),
     )
 
 
@@ -37,6 +37,6 @@ def awaited(step: StepExecution, known: Iterable[StepExecution]) -> list[str]:
     return [str(one.data["execution_id"]) for one in mine if "execution_id" in one.data]
 
 
-def _least(*bounds: float | None) -> float | None:
+def least(*bounds: float | None) -> float | None:
     """Of those that there are."""
     return min((one for one in bounds if one is not None), default=None)

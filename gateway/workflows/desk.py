@@ -11,16 +11,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from msgspec import UNSET
-
 from gateway.errors import BadRequest, Conflict, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.metrics import Metrics
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, deciding, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page, Submitted, Within
-from gateway.workflows import children
+from gateway.workflows import again, children
 from gateway.workflows.archive import Archive
 from gateway.workflows.beginning import drafted, must_be_the_same
 from gateway.workflows.ears import Ears
@@ -29,7 +28,8 @@ from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecutio
 from gateway.workflows.library import Library, check_form, check_inputs
 from gateway.workflows.looks import Looks
 from gateway.workflows.plan import Plan
-from gateway.workflows.spec import Definition, SubWorkflow
+from gateway.workflows.spec import SubWorkflow
+from gateway.workflows.tallying import Tally
 
 #: Told of an attempt that is to be run: execution, its number, its nodes in the plan's order.
 Queue = Callable[[str, int, list[str]], Awaitable[None]]
@@ -57,13 +57,15 @@ class Desk:
         rng: random.Random,
         ears: Ears | None = None,
         enlist: Enlist | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """Over this database; `queue` is told of attempts that are to be run, `ears` hear of what befalls executions.
 
         Without ears nobody is told of anything: only what was there before is ever seen. `enlist` queues the first
         attempt of an execution in the transaction that keeps it, so that there is not one without the other. `archive`
-        takes the files of decisions.
+        takes the files of decisions, `tally` counts what ends here.
         """
+        self._tally = tally or Tally(Metrics(), wall=wall)
         self._database = database
         self._library = library
         self._queue = queue
@@ -135,9 +137,9 @@ class Desk:
         born = children.born(identity, now, step, found, node.inputs, now=self._wall())
         return (await self._submit(born)).execution
 
-    async def go_on(self, child: Execution) -> Execution:
+    async def go_on(self, child: Execution, parent: Execution) -> Execution:
         """See `steps.subworkflow.Children`."""
-        return (await self._again(child, Rerun()))[0]
+        return (await self._again(child, await again.gone_on(self._library, child, parent, now=self._wall())))[0]
 
     async def get(self, execution_id: str, by: Principal) -> Execution:
         """An execution of theirs. Raises `NotFound`."""
@@ -179,47 +181,47 @@ class Desk:
         """Stop it and its children; one that has ended stays as it is."""
         found = await self._facts(execution_id, by)
         stopped = await stopping.request_cancel(self._database, execution_id, now=self._wall())
+        self._tally.cancelled(len(stopped.cancelled))
         # One that runs tells it when it ends.
         if found.parent_id is not None and found.id in stopped.cancelled:
             await self.wake(found.parent_id)
         return await self.get(execution_id, by)
 
-    async def resume(self, execution_id: str, by: Principal) -> tuple[Execution, int]:
+    async def resume(self, execution_id: str, by: Principal, *, deadline: float | None = None) -> tuple[Execution, int]:
         """Go on with one that failed or was cancelled; and how many steps, hence calls, that saves.
 
-        Raises `Conflict` when it is neither.
+        `deadline` in seconds from now; None: as many as it had. Raises `Conflict` when it is neither.
         """
         execution = await self.get(execution_id, by)
         if execution.status == "completed":
             raise Conflict("The execution is completed: there is nothing left to do. POST …/retry runs it anew.")
-        found = await self._library.get(execution.slug, execution.version)
-        return await self._again(execution, Rerun(deadline_at=self._deadline(found.definition)))
+        rerun = await again.resumed(self._database, self._library, execution, deadline=deadline, now=self._wall())
+        return await self._again(execution, rerun)
 
     async def retry(
-        self, execution_id: str, by: Principal, *, from_step: str | None, inputs: Json, version: int | None
+        self,
+        execution_id: str,
+        by: Principal,
+        *,
+        from_step: str | None,
+        inputs: Json,
+        version: int | None,
+        deadline: float | None = None,
     ) -> tuple[Execution, int]:
         """Run a step and all that comes after it anew; without a step everything. `inputs` replace the old ones.
 
         Raises `NotFound` for the step, `Invalid` for the inputs, `Conflict` while it runs.
         """
         execution = await self.get(execution_id, by)
-        found = await self._library.get(execution.slug, version or execution.version)
-        # Of another version the old ones may be none.
-        check_inputs(found.definition, execution.inputs if inputs is None else inputs)
-        nodes = found.definition.nodes
-        if from_step is not None and from_step not in nodes:
-            raise NotFound(f"There is no step '{from_step:.80}'; there are {', '.join(nodes)}.")
-        ancestors = Plan(found.definition).graph.ancestors()
-        anew = [key for key in nodes if from_step is None or key == from_step or from_step in ancestors[key]]
-        # What a newer version does not have is no longer done.
-        kept = await steps.all_of(self._database, execution_id)
-        anew += sorted({one.node_id for one in kept} - nodes.keys())
-        rerun = Rerun(
-            reset_nodes=anew,
+        rerun = await again.retried(
+            self._database,
+            self._library,
+            execution,
+            from_step=from_step,
+            inputs=inputs,
             version=version,
-            nodes=len(nodes),
-            inputs=UNSET if inputs is None else inputs,
-            deadline_at=self._deadline(found.definition),
+            deadline=deadline,
+            now=self._wall(),
         )
         return await self._again(execution, rerun)
 
@@ -350,10 +352,6 @@ class Desk:
         assert now is not None, "it was just changed"
         await self._run(now)
         return now, sum(bool(one.request_ids) for one in kept)
-
-    def _deadline(self, definition: Definition) -> float | None:
-        """Of an attempt that begins now."""
-        return None if definition.deadline is None else self._wall() + definition.deadline
 
     async def _run_id(self, execution_id: str) -> None:
         found = await executions.facts(self._database, execution_id)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
+from gateway.metrics import Metrics
 from gateway.records import Records, StoreUnavailable
 from gateway.store.workflows import definitions
 from gateway.workflows.means import Means
@@ -42,8 +43,10 @@ class Workflows:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
+        metrics: Metrics | None = None,
     ) -> None:
         """Nothing is loaded yet."""
+        self._metrics = metrics
         self._means, self._records = means, records
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         self._service: Service | None = None
@@ -79,7 +82,7 @@ class Workflows:
             if self._service is None:
                 module = await asyncio.to_thread(import_module, "gateway.workflows.service")
                 service: Service = module.Service(
-                    self._means, wall=self._wall, monotonic=self._monotonic, rng=self._rng
+                    self._means, wall=self._wall, monotonic=self._monotonic, rng=self._rng, metrics=self._metrics
                 )
                 await service.start()
                 self._service = service

@@ -8,6 +8,7 @@
     forget     executions that ended long ago, with their files, and what the engine still has of those that have just
                ended
     tidy       files that no execution knows: their step did not succeed, or a process died before it could delete them
+    count      those that have not ended, for the metrics
 
 The clock of the beats is the database's, so that machines need not agree on the time. Road not taken: beating from a
 thread. A loop that does nothing for a lease serves nobody either, and what it still writes after a takeover is refused.
@@ -21,6 +22,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from gateway.metrics import Metrics
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, executions, executors, forgetting, steps, stopping
@@ -28,12 +30,13 @@ from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
 from gateway.workflows.files import Files
 from gateway.workflows.neighbours import PLACE, gone
+from gateway.workflows.tallying import Tally
 
 _log = logging.getLogger("steelyard.workflows")
 #: Beats in a lease. Doubled, the database hears twice as often; halved, one lost beat is half of a lease.
 _BEATS = 6
-#: Longest time between two looks at what others have left, in seconds, however long the lease: who leaves in good order
-#: says so, and is followed by then.
+#: Longest time between two looks at what others have left, in seconds, however long the lease, unless the settings say
+#: so: who leaves in good order says so, and is followed by then.
 _LOOK_EVERY = 5.0
 #: Seconds after which an attempt that nobody began is queued again.
 _STALE = 30.0
@@ -63,8 +66,15 @@ class Keeper:
         adopt: Callable[[list[str]], Awaitable[None]],
         drop: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
+        interval: float = _LOOK_EVERY,
+        tally: Tally | None = None,
     ) -> None:
-        """`lease` in seconds; `adopt` is told of processes that are dead, `drop` since when ended attempts count."""
+        """`lease` and `interval`, the longest time between two looks, in seconds.
+
+        `adopt` is told of processes that are dead, `drop` since when ended attempts count.
+        """
+        self._interval = min(lease / _BEATS, interval)
+        self._tally = tally or Tally(Metrics(), wall=wall)
         self._database = database
         self._desk = desk
         self._files = files
@@ -88,9 +98,9 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._count):
                 await self._guarded(work)
-            await asyncio.sleep(min(self._lease / _BEATS, _LOOK_EVERY))
+            await asyncio.sleep(self._interval)
 
     async def tidy(self) -> None:
         """Look at the files, until cancelled. Apart from the rest: where there are many, no takeover waits for it."""
@@ -114,12 +124,14 @@ class Keeper:
         if dead:
             _log.warning("taking over what dead processes ran", extra={"executors": dead})
             await self._adopt(dead)
+            self._tally.taken_over(processes=len(dead))
             await executors.remove(self._database, dead)
 
     async def _sweep(self) -> None:
         queued = await self._desk.queue_stale(self._wall() - self._patience)
         self._patience = _STALE
         if queued:
+            self._tally.taken_over(attempts=queued)
             _log.info("attempts were queued again", extra={"attempts": queued})
         for execution_id in await attempts.unaware(self._database):
             await self._desk.wake(execution_id)
@@ -137,6 +149,7 @@ class Keeper:
         """Nobody ran it, so nobody else tells whom it belongs to."""
         execution = await executions.facts(self._database, execution_id)
         if execution is not None:
+            self._tally.ended(execution, "failed")
             await self._desk.ended(execution)
 
     async def _forget(self) -> None:
@@ -175,6 +188,9 @@ class Keeper:
             await self._files.delete(path)
         except OSError as exc:
             _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
+
+    async def _count(self) -> None:
+        self._tally.live(await executions.live(self._database))
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is looked for again; a defect in one chore must not end the others."""

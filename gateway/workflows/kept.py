@@ -22,12 +22,16 @@ class Superseded(Exception):
 
 
 class Spent(Struct):
-    """What a step has cost: USD and tokens; `cached_steps` counts answers that came from the cache and cost nothing."""
+    """What a step has cost: USD and tokens; `cached_steps` counts answers that came from the cache and cost nothing.
+
+    `saved_usd` is what those would have cost, at the prices of whoever had given them.
+    """
 
     cost_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_steps: int = 0
+    saved_usd: float = 0.0
 
 
 class Tried(Struct, frozen=True):
@@ -107,6 +111,8 @@ class Execution(Struct):
     parent_node: str | None = None
     depth: int = 0
     budget_usd: float | None = None
+    #: Seconds that whoever began it, or ran it again, gave it; None: as many as the definition says.
+    deadline_s: float | None = None
     deadline_at: float | None = None
     spent: Spent = field(default_factory=Spent)
     started_at: float | None = None

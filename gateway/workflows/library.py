@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import schemas
 from gateway.errors import Conflict, Invalid, NotFound
@@ -15,8 +16,9 @@ from gateway.store.engine import Database
 from gateway.store.workflows import definitions
 from gateway.store.workflows.definitions import Kept, Version
 from gateway.workflows.check import checked
-from gateway.workflows.problems import BadDefinition, at
-from gateway.workflows.spec import Definition, Json, Loop, Map, Node, Prompt, SubWorkflow
+from gateway.workflows.problems import BadDefinition, Problem, at
+from gateway.workflows.spec import Definition, Json, Prompt, SubWorkflow
+from gateway.workflows.surroundings import Look, inner_nodes, nowhere
 
 #: Definitions kept ready, by slug and version, which never change. At some 20 kB each, 5 MB.
 _READY = 256
@@ -27,15 +29,26 @@ class Found(Struct, frozen=True):
 
     kept: Kept
     definition: Definition
+    #: What this gateway cannot do of it now, told when it is saved.
+    warnings: list[Problem] = []
 
 
 class Library:
     """All definitions."""
 
     def __init__(
-        self, database: Database, *, wall: Callable[[], float], objectives: Callable[[], Collection[str]] | None = None
+        self,
+        database: Database,
+        *,
+        wall: Callable[[], float],
+        objectives: Callable[[], Collection[str]] | None = None,
+        look: Look = nowhere,
     ) -> None:
-        """Kept in this database; prompts may name these objectives, or any where nobody says which there are."""
+        """Kept in this database; `look` sees whether this gateway has what a definition needs.
+
+        Prompts may name these objectives, or any where nobody says which there are.
+        """
+        self._look = look
         self._database = database
         self._wall = wall
         self._objectives = objectives
@@ -55,13 +68,17 @@ class Library:
         if definition.slug in _TAKEN:
             said = f"'{definition.slug}' is an address of its own; call it something else"
             raise Invalid("This slug is taken.", [(at("slug"), said)], param="slug", code=_BAD)
-        self._know_objectives(definition)
-        await self._know_children(definition)
+        around = self._look(definition)
+        problems = [*around.problems, *self._unknown_objectives(definition), *await self._unknown_children(definition)]
+        if problems:
+            told = [(one.path, one.message) for one in sorted(problems)]
+            raise Invalid("This definition cannot be kept.", told, param="nodes", code=_BAD)
         written = msgspec.to_builtins(definition)
         saved = await definitions.save(self._database, definition.slug, written, by=by, now=self._wall(), new=new)
         if saved is None:
             raise Conflict(f"There is a workflow '{definition.slug}'. PUT /api/workflows/{definition.slug} changes it.")
-        return await self.get(definition.slug, saved.version), saved.changed
+        found = await self.get(definition.slug, saved.version)
+        return replace(found, warnings=around.warnings), saved.changed
 
     async def get(self, slug: str, version: int | None = None) -> Found:
         """A definition, the newest unless a version is named. Raises `NotFound`."""
@@ -98,41 +115,27 @@ class Library:
                 f"{live} executions of '{slug}' have not ended. Cancel them, or add ?force=true to let them end."
             )
 
-    def _know_objectives(self, definition: Definition) -> None:
+    def _unknown_objectives(self, definition: Definition) -> list[Problem]:
         """Those that prompts name must be there; what they weigh themselves `check` has seen."""
         if self._objectives is None:
-            return
+            return []
         known = self._objectives()
-        problems = [
-            (at(*where, "objective"), f"There is no objective '{node.objective:.60}'. There are {', '.join(known)}.")
-            for where, node in _inner(definition)
+        there = f"There are {', '.join(known)}."
+        return [
+            Problem(at(*where, "objective"), f"There is no objective '{node.objective:.60}'. {there}")
+            for where, node in inner_nodes(definition)
             if isinstance(node, Prompt) and isinstance(node.objective, str) and node.objective not in known
         ]
-        _refuse(problems)
 
-    async def _know_children(self, definition: Definition) -> None:
+    async def _unknown_children(self, definition: Definition) -> list[Problem]:
         """The workflows it runs must be there, but for itself: a loop that the depth ends is allowed."""
-        problems: list[tuple[str, str]] = []
-        for where, node in _inner(definition):
+        problems: list[Problem] = []
+        for where, node in inner_nodes(definition):
             if not isinstance(node, SubWorkflow) or node.slug == definition.slug:
                 continue
             if await definitions.load(self._database, node.slug, node.version) is None:
-                problems.append((at(*where, "slug"), f"There is no workflow '{node.slug}'; save it first."))
-        _refuse(problems)
-
-
-def _inner(definition: Definition) -> Iterator[tuple[tuple[str, ...], Node]]:
-    """Every node that does something itself, also within maps and loops, and where it stands."""
-    for key, node in definition.nodes.items():
-        if isinstance(node, Map | Loop):
-            yield ("nodes", key, "node"), node.node
-        else:
-            yield ("nodes", key), node
-
-
-def _refuse(problems: list[tuple[str, str]]) -> None:
-    if problems:
-        raise Invalid("This definition cannot be kept.", problems, param="nodes", code=_BAD)
+                problems.append(Problem(at(*where, "slug"), f"There is no workflow '{node.slug}'; save it first."))
+        return problems
 
 
 _BAD = "invalid_definition"

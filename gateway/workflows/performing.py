@@ -28,7 +28,7 @@ from gateway.workflows.kept import WHOLE, Artifact, Execution, Failure, Spent, S
 from gateway.workflows.memo import Memory
 from gateway.workflows.plan import FAILED
 from gateway.workflows.retrying import again, pause
-from gateway.workflows.running import Bodies, Context, Result, StepFailed
+from gateway.workflows.running import Bodies, Context, Progress, Result, StepFailed
 from gateway.workflows.spec import Approval, Node, keep_as
 from gateway.workflows.templates import BadTemplate
 
@@ -46,6 +46,8 @@ class Limits(Struct, frozen=True):
     timeout: float
     retries: int
     parallel: int
+    #: Least seconds between two events that tell how far a step is.
+    progress: float = 2.0
 
 
 class Running(Struct):
@@ -137,6 +139,7 @@ class Performer:
     async def succeed(self, run: Running, step: StepExecution, result: Result) -> None:
         """Keep what it came to."""
         step.status, step.completed_at = "succeeded", self._wall()
+        step.data.pop("progress", None)
         step.output, step.branch = result.output, result.branch
         step.provider, step.model = result.provider, result.model
         step.request_ids = [*step.request_ids, *result.request_ids]
@@ -167,6 +170,7 @@ class Performer:
             await self.succeed(run, step, Result(output, branch, spent or Spent()))
             return
         step.status, step.completed_at = status, self._wall()
+        step.data.pop("progress", None)
         await self._keep(run, step, f"step.{status}", spent or Spent())
         if step.item == WHOLE:
             await self._give_up_items(run, step)
@@ -223,7 +227,7 @@ class Performer:
                 return one
             return await self.perform(run, step.node_id, within, scope, item)
 
-        context = Context(run.execution, step, run.purse, inner)
+        context = Context(run.execution, step, run.purse, inner, self._progress(run, step))
         try:
             ready = bound(node, known)
             result = await self._called(context, ready, known, course, seconds)
@@ -246,6 +250,19 @@ class Performer:
             _log.exception("a step has a defect", extra={"execution_id": step.execution_id, "node": step.node_id})
             failure = Failure("api_error", "The gateway has a defect here; its log says which.", "internal_error")
             raise StepFailed(failure, transient=False) from exc
+
+    def _progress(self, run: Running, step: StepExecution) -> Progress:
+        loop = asyncio.get_running_loop()
+        told_at = loop.time()
+
+        async def tell(done: int, of: int) -> None:
+            nonlocal told_at
+            if done < of and loop.time() - told_at >= self._limits.progress:
+                told_at = loop.time()
+                step.data["progress"] = {"done": done, "of": of}
+                await self._keep(run, step, "step.progress", Spent())
+
+        return tell
 
     async def _called(self, context: Context, node: Node, known: Scope, course: _Course, seconds: float) -> Result:
         """What the body comes to, or has come to before a kill."""

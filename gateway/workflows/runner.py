@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from gateway.records import StoreUnavailable
 from gateway.workflows.attempt import LOOK_EVERY, Around, Attempt
+from gateway.workflows.budget import Purse, Purses, purse_of
 from gateway.workflows.ears import Ears
 from gateway.workflows.kept import (
     Artifact,
@@ -114,8 +115,13 @@ class Runner:
         ended: Callable[[Execution], Awaitable[None]],
         ears: Ears | None = None,
         look_every: Callable[[], float] = lambda: LOOK_EVERY,
+        purses: Purses = purse_of,
     ) -> None:
-        """`ended` is told when an attempt is over, however it ended; `ears` and `look_every` are the attempts'."""
+        """`ended` is told when an attempt is over, however it ended; `ears` and `look_every` are the attempts'.
+
+        `purses` opens an execution's purse.
+        """
+        self._purses = purses
         self._memory = Patient(memory)
         self._definition = definition
         self._performer = performer(self._memory)
@@ -140,6 +146,7 @@ class Runner:
                 wall=self._wall,
                 ears=self._ears,
                 look_every=self._look_every,
+                purses=self._purse,
             )
             await run.run(execution, around)
         except Superseded:
@@ -150,3 +157,6 @@ class Runner:
             _log.exception("an attempt has a defect", extra={"execution_id": execution_id, "attempt": attempt})
             await self._memory.end(execution_id, attempt, "failed", outputs=None, error=_DEFECT)
         await _patiently(lambda: self._ended(execution))
+
+    async def _purse(self, execution: Execution, definition: Definition) -> Purse | None:
+        return await _patiently(lambda: self._purses(execution, definition))

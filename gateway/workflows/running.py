@@ -59,13 +59,21 @@ class Result(Struct):
 Inner = Callable[[Node, Scope, int], Awaitable[StepExecution]]
 
 
+#: Tells how many of how many steps within a step are done; told on now and then, see `Limits.progress`.
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+async def _to_nobody(_done: int, _of: int) -> None: ...
+
+
 class Context(Struct):
-    """Of one try of one step: whose it is, its money, and how to run steps within it."""
+    """Of one try of one step: whose it is, its money, how to run steps within it, and to tell how far it is."""
 
     execution: Execution
     step: StepExecution
     purse: Purse | None
     inner: Inner
+    progress: Progress = _to_nobody
 
     @property
     def idempotency_key(self) -> str:

@@ -21,6 +21,7 @@ from itertools import takewhile
 
 from gateway.errors import GatewayError
 from gateway.identity import new_id
+from gateway.metrics import Metrics
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
 from gateway.store.workflows import schedules
@@ -28,6 +29,7 @@ from gateway.workflows.beginning import drafted
 from gateway.workflows.desk import Desk
 from gateway.workflows.kept import Execution, Schedule
 from gateway.workflows.library import Library
+from gateway.workflows.tallying import Tally
 from gateway.workflows.ticks import cron
 
 _log = logging.getLogger("steelyard.workflows")
@@ -43,8 +45,11 @@ _MOST_MISSED = 10_080
 class Scheduler:
     """Holds the times of all schedules, for as long as `run` does."""
 
-    def __init__(self, database: Database, library: Library, desk: Desk, *, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, library: Library, desk: Desk, *, wall: Callable[[], float], tally: Tally | None = None
+    ) -> None:
         """Over this database; what is begun goes over this desk."""
+        self._tally = tally or Tally(Metrics(), wall=wall)
         self._database = database
         self._library = library
         self._desk = desk
@@ -88,6 +93,8 @@ class Scheduler:
         held = await schedules.advance(
             self._database, seen, next_at=following, now=now, execution=execution, missed=missed, within=within
         )
+        if held:
+            self._tally.times(held=int(execution is not None), missed=missed)
         if held and missed:
             _log.warning("a schedule has missed times", extra={"schedule_id": seen.id, "missed": missed})
         if held and execution is not None:

@@ -14,6 +14,7 @@ from gateway import logs
 from gateway.errors import GatewayError
 from gateway.identity import new_id
 from gateway.inventory import objectives_of
+from gateway.metrics import Metrics
 from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
@@ -27,6 +28,7 @@ from gateway.workflows.engine import FROZEN, Client, Engine
 from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
+from gateway.workflows.ledger import Ledgers
 from gateway.workflows.library import Library
 from gateway.workflows.means import Means
 from gateway.workflows.memo import Memory
@@ -44,6 +46,8 @@ from gateway.workflows.steps.prompt import Prompts
 from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
 from gateway.workflows.steps.vote import Voting
+from gateway.workflows.surroundings import Around, around
+from gateway.workflows.tallying import Counted, Tally
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
 
@@ -64,8 +68,10 @@ class Service:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
+        metrics: Metrics | None = None,
     ) -> None:
         """Nothing runs before `start`."""
+        self._tally = Tally(metrics or Metrics(), wall=wall)
         settings = means.settings
         self.means = means
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
@@ -73,7 +79,9 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         pool = PoolSettings(pool_recycle=settings.database.pool_recycle, idle_transaction_timeout=FROZEN)
         self.database = database = Database(url, pool)
-        self.library = Library(database, wall=wall, objectives=lambda: objectives_of(self.means.settings))
+        self.library = Library(
+            database, wall=wall, objectives=lambda: objectives_of(self.means.settings), look=self._look
+        )
         kept = settings.artifacts
         self._files = Folder(kept.dir, name_of(url))
         bounds = Bounds(inline=kept.inline_max, most=kept.max_size)
@@ -91,6 +99,7 @@ class Service:
             rng=rng,
             ears=self.bell.ears,
             enlist=self._client.enlist if database.dialect == "postgresql" else None,
+            tally=self._tally,
         )
         self.downloads = Downloads(database, self.desk, self._files)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
@@ -123,6 +132,8 @@ class Service:
             adopt=engine.adopt,
             drop=engine.forget,
             wall=self._wall,
+            interval=settings.workflows.monitoring,
+            tally=self._tally,
         )
         self._spawn(self._keeper.beat())
         self._spawn(self._launch(engine, self._keeper))
@@ -130,6 +141,9 @@ class Service:
     async def going(self) -> Going:
         """How executions go. Raises `StoreUnavailable`."""
         return await self.reading.going(self.means.settings.workflows.lease)
+
+    def _look(self, definition: Definition) -> Around:
+        return around(definition, self.means.mcp, self.means.pipeline)
 
     async def stop(self) -> None:
         """Run nothing more; others take over at once what was under way."""
@@ -170,7 +184,7 @@ class Service:
                 break
         self._queueing = engine
         self.running.set()
-        self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall).run())
+        self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall, tally=self._tally).run())
         self._spawn(keeper.tidy())
         await keeper.look_after()
 
@@ -185,7 +199,7 @@ class Service:
 
     def _runner(self, me: str) -> Runner:
         steps = self.means.settings.steps
-        limits = Limits(timeout=steps.timeout, retries=steps.retries, parallel=steps.parallel)
+        limits = Limits(timeout=steps.timeout, retries=steps.retries, parallel=steps.parallel, progress=steps.progress)
 
         def performer(memory: Memory) -> Performer:
             return Performer(
@@ -201,7 +215,7 @@ class Service:
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
 
-        store = WorkflowStore(self.database, self._wall, me)
+        store = Counted(WorkflowStore(self.database, self._wall, me, tracking=steps.tracking), self._tally)
         return Runner(
             store,
             definition,
@@ -211,6 +225,7 @@ class Service:
             ended=self.desk.ended,
             ears=self.bell.ears,
             look_every=self.bell.patience,
+            purses=Ledgers(self.database, lambda: self._named("hold")),
         )
 
     def _bodies(self, memory: Memory) -> Bodies:

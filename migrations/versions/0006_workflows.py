@@ -33,6 +33,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_artifacts_execution_id_id", "artifacts", ["execution_id", "id"])
     op.create_table(
+        "budget_holds",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("budget_id", sa.String(), nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("id", "budget_id", name="pk_budget_holds"),
+    )
+    op.create_index("ix_budget_holds_budget_id", "budget_holds", ["budget_id"])
+    op.create_index("ix_budget_holds_execution_id", "budget_holds", ["execution_id"])
+    op.create_table(
+        "budgets",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("limit_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.Column("spent_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name="pk_budgets"),
+    )
+    op.create_table(
         "execution_events",
         sa.Column("execution_id", sa.String(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
@@ -60,11 +77,13 @@ def upgrade() -> None:
         sa.Column("parent_node", sa.String()),
         sa.Column("depth", sa.Integer(), nullable=False),
         sa.Column("budget_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite")),
+        sa.Column("deadline_s", _DOUBLE),
         sa.Column("deadline_at", sa.DateTime(timezone=True)),
         sa.Column("cost_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached_steps", sa.Integer(), nullable=False),
+        sa.Column("saved_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("completed_at", sa.DateTime(timezone=True)),
@@ -133,6 +152,7 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached_steps", sa.Integer(), nullable=False),
+        sa.Column("saved_usd", sa.Numeric(18, 10).with_variant(sa.BigInteger(), "sqlite"), nullable=False),
         sa.Column("provider", sa.String()),
         sa.Column("model", sa.String()),
         sa.Column("request_ids", sa.JSON(), nullable=False),
@@ -172,6 +192,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "artifacts",
+        "budget_holds",
+        "budgets",
         "execution_events",
         "executions",
         "executors",

@@ -313,3 +313,52 @@ async def test_after_a_reload_what_is_unchanged_runs_on(make: Make):
     assert await number(new) == kept
     assert not psutil.pid_exists(gone)
     assert (await new.call("alice", "other", "pid", {})).structured["result"] != gone
+
+
+async def test_calls_are_counted_by_names_that_the_server_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told: list[tuple[str, str, str]] = []
+    took: list[float] = []
+
+    def counted(server: str, tool: str, outcome: str, seconds: float) -> None:
+        told.append((server, tool, outcome))
+        took.append(seconds)
+
+    servers = servers_of(settings_of(tmp_path, {"mine": stdio(allowed_keys=["alice"], timeout=1.0)}), counted)
+    try:
+        await servers.call("alice", "mine", "add", {"a": 2, "b": 3})
+        await servers.call("alice", "mine", "complain", {"reason": "x"})
+        for tool, given, fault in (
+            ("add", {"a": "two"}, Invalid),
+            ("no-such", {}, NotFound),
+            ("wait", {"seconds": 60}, ToolTimedOut),
+        ):
+            with pytest.raises(fault):
+                await servers.call("alice", "mine", tool, given)
+        for key, server, fault in (("bob", "mine", Forbidden), ("alice", "nobody", NotFound)):
+            with pytest.raises(fault):
+                await servers.call(key, server, "add", {})
+        # As many names as a server likes to tell, but not among the metrics.
+        monkeypatch.setattr("gateway.mcp.servers._MOST_LABELS", len({"add", "complain", "wait"}))
+        await servers.call("alice", "mine", "pid", {})
+        await servers.call("alice", "mine", "add", {"a": 2, "b": 3})
+    finally:
+        await servers.stop()
+    assert told == [
+        ("mine", "add", "ok"),
+        ("mine", "complain", "tool_error"),
+        ("mine", "add", "invalid"),
+        ("mine", "other", "not_found"),
+        ("mine", "wait", "timed_out"),
+        ("mine", "other", "ok"),
+        ("mine", "add", "ok"),
+    ]
+    assert took[4] >= 1.0
+
+
+async def test_a_tool_is_known_to_be_missing_once_its_server_has_told_its_tools(make: Make):
+    servers = make(mine=stdio())
+    assert servers.lacks("mine", "ad") is None
+    assert servers.lacks("min", "add") == ("server", "There is no MCP server 'min'. Did you mean 'mine'?")
+    await servers.tools("alice", "mine")
+    assert servers.lacks("mine", "add") is None
+    assert servers.lacks("mine", "ad") == ("tool", "'mine' has no tool 'ad'. Did you mean 'add'?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from gateway.settings import Settings
 from gateway.store.engine import Database
+from gateway.store.workflows import schedules
+from gateway.workflows.kept import ScheduleChanges
 from gateway.workflows.library import Library
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer, World, with_keys, world_in
 from tests.serving import until
@@ -150,12 +152,22 @@ def test_run_now_runs_to_its_end(world: World) -> None:
     assert seen(world, one)["last_execution_id"] == begun["execution_id"]
 
 
+async def moved(url: str, schedule_id: str, next_at: float) -> None:
+    database = Database(url)
+    await schedules.change(database, schedule_id, ScheduleChanges(next_at=next_at))
+    await database.dispose()
+
+
 def test_a_time_that_has_come_is_held(world: World) -> None:
-    one = made(world, cron="* * * * *")
-    ahead = datetime.fromisoformat(one["next_at"]).timestamp() - time.time()
-    assert ahead <= 60
-    until(lambda: seen(world, one)["last_execution_id"] is not None, within=ahead + 20)
+    # Due once a day, half a day from now; and moreover at a second to come, while the scheduler runs.
+    hour = (datetime.now(UTC).hour + 12) % 24
+    one = made(world, cron=f"30 {hour} * * *", timezone="UTC")
+    comes = float(int(time.time()) + 2)
+    asyncio.run(moved(world.serving.settings.database.url.reveal(), one["schedule_id"], comes))
+    until(lambda: seen(world, one)["last_execution_id"] is not None, within=20)
     found = seen(world, one)
-    assert found["next_at"] > one["next_at"]
-    assert found["missed"] == 0
+    assert comes <= datetime.fromisoformat(found["last_at"]).timestamp() <= comes + 20
+    assert (found["next_at"], found["missed"]) == (one["next_at"], 0)
+    held = world.get(f"/api/executions/{found['last_execution_id']}", ALICE_KEY).json
+    assert (held["workflow_id"], held["inputs"]) == ("digest", {"topic": "cheese"})
     change(world, one, enabled=False)

@@ -451,9 +451,17 @@ def test_a_deadline_ends_what_is_too_slow(flows: Flows) -> None:
     flows.oracle.hold("WAIT")
     done = flows.until(flows.begin("late", deadline=1.0))
     assert (done["status"], done["error"]["code"]) == ("failed", "deadline_exceeded")
+    path = f"/api/executions/{done['execution_id']}/resume"
+    assert flows.call("POST", path).status == 202
+    # It has as long again, and no longer.
+    again = flows.until(done["execution_id"])
+    assert (again["status"], again["error"]["code"], again["attempt"]) == ("failed", "deadline_exceeded", 2)
+    assert again["deadline_at"] > done["deadline_at"]
     flows.oracle.go_on()
-    assert flows.call("POST", f"/api/executions/{done['execution_id']}/resume").status == 202
-    # A deadline that came with the request has passed, and is not kept: it would fail at once.
+    assert flows.call("POST", path, {"deadline": 0}).status == 400
+    assert flows.call("POST", path, {"deadline": 600}).status == 202
+    assert flows.until(done["execution_id"])["status"] == "completed"
+    assert flows.call("POST", path.replace("resume", "retry"), {"deadline": 500}).status == 202
     assert flows.until(done["execution_id"])["status"] == "completed"
 
 
@@ -565,6 +573,62 @@ def test_health_tells_of_workflows(flows: Flows) -> None:
     told = flows.call("GET", "/api/health").json["services"]["workflows"]
     assert (told["status"], told["executors"]) == ("healthy", 1)
     assert told["running"] >= 1
+
+
+def test_what_is_not_there_is_told_when_it_is_saved(flows: Flows) -> None:
+    ask = {"type": "prompt", "prompt": "q"}
+    nodes: Json = {
+        "tool": {"type": "tool", "server": "nobody", "tool": "x"},
+        "tools": {"type": "map", "over": "[1]", "node": {"type": "tool", "server": "nowhere", "tool": "x"}},
+        "why": ask | {"objective": "cheepest"},
+        "child": {"type": "loop", "node": {"type": "workflow", "slug": "no-such-one"}, "until": "true"},
+    }
+    tree = {"slug": "lacking", "name": "l", "nodes": nodes}
+    answer = flows.call("PUT", "/api/workflows/lacking", tree, key=ADMIN_KEY)
+    assert (answer.status, answer.json["error"]["code"]) == (422, "invalid_definition")
+    told = {one["path"]: one["message"] for one in answer.json["error"]["problems"]}
+    assert set(told) == {
+        "$.nodes.tool.server",
+        "$.nodes.tools.node.server",
+        "$.nodes.why.objective",
+        "$.nodes.child.node.slug",
+    }
+    assert told["$.nodes.tool.server"].startswith("There is no MCP server 'nobody'.")
+    nodes = {
+        "who": ask | {"providers": ["oracle", "orakle"]},
+        "what": {"type": "map", "over": "[1]", "node": ask | {"model": "saga"}},
+        "well": ask | {"objective": "cheapest", "model": "oracle/sage", "strategy": "random"},
+    }
+    saved = flows.save({**tree, "nodes": nodes})
+    warned = {one["path"]: one["message"] for one in saved["warnings"]}
+    assert set(warned) == {"$.nodes.who.providers[1]", "$.nodes.what.node.model"}
+    assert "Did you mean 'oracle'?" in warned["$.nodes.who.providers[1]"]
+    assert saved["version"] == 1
+    assert flows.call("GET", "/api/workflows/lacking").json["warnings"] == []
+    assert flows.save(prompts("complete", "q"))["warnings"] == []
+
+
+def test_metrics_tell_of_workflows(tmp_path: Path) -> None:
+    with an_oracle() as oracle, flows_in(tmp_path, oracle) as flows:
+
+        def told() -> dict[str, float]:
+            text = flows.call("GET", "/metrics", key=ADMIN_KEY).body.decode()
+            lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("steelyard_workflow_")]
+            return {name.removeprefix("steelyard_workflow_"): float(value) for name, _, value in lines}
+
+        assert told() == {}
+        flows.save(prompts("metered", "meter one", "meter two"))
+        flows.run("metered")
+        # Its end is kept, and so seen, a moment before it is counted.
+        now = flows.eventually(told, lambda found: 'executions_total{status="completed"}' in found)
+        assert now['executions_total{status="completed"}'] == 1.0
+        assert now['execution_duration_seconds_count{status="completed"}'] == 1.0
+        assert now['steps_total{kind="prompt",outcome="succeeded"}'] == 2.0
+        assert now['step_duration_seconds_count{kind="prompt"}'] == 2.0
+        flows.save(prompts("queued", "WAIT"))
+        flows.oracle.hold("WAIT")
+        flows.begin("queued")
+        flows.eventually(lambda: told().get('live_executions{status="running"}') == 1.0)
 
 
 def test_a_gateway_without_workflows_says_nothing_of_them(tmp_path: Path) -> None:

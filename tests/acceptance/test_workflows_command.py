@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from gateway.cli import main
+from gateway.cli.workflows.calling import Caller
 from gateway.cli.workflows.watching import Node, Picture
 from tests.acceptance.bad_processes import free_port
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, World, with_keys, world_in
@@ -89,6 +96,8 @@ def test_list_tells_of_every_workflow(world: World) -> None:
 def test_show_tells_of_inputs_and_nodes(world: World) -> None:
     shown = fine(steelyard(world, "show", "letter"))
     assert "input topic: string (required) What it is about." in shown
+    assert 'input tone: dry | warm ["dry"] (required)\n' in shown
+    assert "input pages: integer [2]\n" in shown
     assert re.search(r"2\W+count\W+template\W+write", shown)
     assert (
         json.loads(fine(steelyard(world, "show", "letter", "--version", "1", "--json")))["definition"]["slug"]
@@ -133,7 +142,10 @@ def test_validate_needs_no_gateway_and_tells_all_that_is_wrong(world: World, tmp
     assert [one["valid"] for one in told] == [True, False]
     assert len(told[1]["problems"]) >= 2
     (tmp_path / "no.yaml").write_text("a: [1")
-    assert "Line 1, column" in unboxed(steelyard(world, "validate", str(tmp_path / "no.yaml")))
+    both = steelyard(world, "validate", str(tmp_path / "no.yaml"), str(good))
+    assert both.exit_code == 1
+    assert both.stdout.startswith(f"{tmp_path / 'no.yaml'}: 1 problem\n  $: Line 1, column")
+    assert f"{good}: valid" in both.stdout
     assert steelyard(world, "validate").exit_code == 2
 
 
@@ -240,8 +252,32 @@ def test_what_was_begun_elsewhere_is_watched_or_cancelled(world: World) -> None:
     assert json.loads(fine(steelyard(world, "cancel", other, "--json")))["cancel_requested"] in {True, False}
 
 
+def drawn(picture: Picture) -> str:
+    console = Console(width=110, file=StringIO())
+    console.print(picture.drawn())
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
+
+
+def test_ctrl_c_ends_the_watching_and_says_how_to_go_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = fine(steelyard(world, "run", "letter", "-i", "topic=oak", "-i", "tone=dry", "--detach")).strip()
+
+    def interrupted(*_: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Caller, "events", interrupted)
+    result = steelyard(world, "watch", begun)
+    assert result.exit_code == 130
+    assert f"It goes on. See it with: steelyard workflows watch {begun}" in result.output
+    monkeypatch.undo()
+    assert steelyard(world, "watch", begun).exit_code == 0
+
+
 def test_a_picture_counts_items_and_what_they_cost() -> None:
-    picture = Picture("x", {"all": Node()})
+    now = 50.0
+    picture = Picture("x", {"all": Node(), "gate": Node(kind="approval")}, lambda: now, "wfexec_1")
 
     def told(what: str, second: int, **data: Any) -> None:
         picture.take({"type": what, "node_id": "all", "at": f"2026-11-21T10:00:{second:02}Z", "data": data})
@@ -250,8 +286,66 @@ def test_a_picture_counts_items_and_what_they_cost() -> None:
     told("step.succeeded", 1, step_id="s0", item=0, status="succeeded", cost_usd=0.25)
     told("step.failed", 2, step_id="s1", item=1, status="failed", cost_usd=0.5)
     assert (picture.nodes["all"].status, picture.nodes["all"].items) == ("running", 2)
+    now = 53.25
+    assert re.search(r"running \(2 items\)\W+1\W+3\.2\W+0\.750000", drawn(picture))
+    told("step.progress", 2, step_id="s", status="running", tries=1, progress={"done": 2, "of": 7})
+    assert "running (2/7 items)" in drawn(picture)
     told("step.succeeded", 4, step_id="s", status="succeeded", tries=1)
-    assert picture.nodes["all"] == Node("succeeded", 1, 4.0, items=2, began=picture.nodes["all"].began)
+    assert picture.nodes["all"] == Node(
+        "succeeded", 1, 4.0, 0.75, items=2, of=7, began=picture.nodes["all"].began, heard=50.0
+    )
+    now = 99.0
+    assert re.search(r"succeeded \(2/7 items\)\W+1\W+4\.0\W+0\.750000", drawn(picture))
+    assert "to decide" not in drawn(picture)
+    picture.nodes["gate"].status = "waiting"
+    assert "gate: to decide, POST /api/executions/wfexec_1/approve" in drawn(picture)
     assert sum(picture.costs.values()) == 0.75
     picture.take({"type": "execution.queued", "node_id": None, "at": "2026-11-21T10:00:05Z", "data": {}})
     assert picture.status == "pending"
+
+
+def at_a_terminal(world: World, *words: str, typed: str = "") -> tuple[str, int]:
+    """What a person sees who types this at a terminal, and the exit code."""
+    ours, theirs = pty.openpty()
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "STEELYARD_URL": world.url,
+        "STEELYARD_KEY": ALICE_KEY,
+        "TERM": "xterm-256color",
+        "COLUMNS": "110",
+    }
+    command = [sys.executable, "-m", "gateway", "workflows", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ) as process:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        seen = bytearray()
+        try:
+            while piece := os.read(ours, 4096):
+                seen += piece
+        except OSError:
+            pass  # how a terminal ends whose program has
+        os.close(ours)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode()), process.wait()
+
+
+def test_at_a_terminal_a_table_lives_and_inputs_are_asked_for(world: World) -> None:
+    seen, code = at_a_terminal(world, "run", "letter", "--interactive", typed="oak\nsad\nwarm\n\n\n")
+    assert code == 0, seen
+    for said in (
+        "What it is about.",
+        "tone (dry | warm) [dry]:",
+        "This must be one of dry, warm.",
+        "pages (a whole number) [2]:",
+    ):
+        assert said in seen
+    assert re.search(r"letter wfexec_\w+  completed  2/2 nodes", seen)
+    assert re.search(r"write\s+succeeded\s+1\s+\d", seen)
+    assert "2 pages, warm" in seen
+    seen, code = at_a_terminal(world, "run", "failing")
+    assert code == 1
+    assert re.search(r"stop\s+failed", seen)
+    assert "Go on with: steelyard workflows resume wfexec_" in seen
+    seen, code = at_a_terminal(world, "run", "letter", "-i", "topic=oak")
+    assert code == 1
+    assert seen.count('"tone" is a required property') == 1

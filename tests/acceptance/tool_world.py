@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from gateway.mcp.server import Seams
-from gateway.mcp.servers import Servers
+from gateway.mcp.servers import Counted, Servers, uncounted
 from gateway.settings import Settings, load
 
 PROGRAM = Path(__file__).with_name("tool_server.py")
@@ -40,9 +40,9 @@ def settings_of(folder: Path, entries: dict[str, Any]) -> Settings:
     return load({**environ, "STEELYARD_ADMIN_KEY": "admin-0123456789abcdef"})
 
 
-def servers_of(settings: Settings) -> Servers:
-    """The servers of these settings, started by nobody yet."""
-    return Servers(settings, Seams(time.time, time.monotonic, random.Random(7), "0.0.0"))
+def servers_of(settings: Settings, counted: Counted = uncounted) -> Servers:
+    """The servers of these settings, started by nobody yet; `counted` is told of calls."""
+    return Servers(settings, Seams(time.time, time.monotonic, random.Random(7), "0.0.0"), counted=counted)
 
 
 @contextmanager

@@ -5,140 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from store_faults import DAY
+from workflow_office import ASK, ME, Office
 
 from gateway.errors import Busy, Conflict, Invalid, NotFound, TooLarge
 from gateway.governance.keys import Principal
-from gateway.identity import new_id
 from gateway.store.engine import Database
-from gateway.store.workflows import artifacts, attempts, deciding, executions, executors, steps
+from gateway.store.workflows import artifacts, attempts, deciding, events, executions, executors, steps
 from gateway.store.workflows.locked import Fence
-from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows import keeper
-from gateway.workflows.archive import Archive, Bounds
-from gateway.workflows.bind import Scope
-from gateway.workflows.desk import Desk
-from gateway.workflows.files import Folder
-from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Artifact, Execution, Failure, Spent
-from gateway.workflows.library import Library
-from gateway.workflows.memo import Memory
-from gateway.workflows.performing import Limits, Performer
-from gateway.workflows.runner import Runner
-from gateway.workflows.running import Context, Result, StepFailed
-from gateway.workflows.spec import Definition
-from gateway.workflows.steps.approval import Approvals
-from gateway.workflows.steps.fanning import map_items
-from gateway.workflows.steps.plain import template
-from gateway.workflows.steps.subworkflow import SubWorkflows
-
-ME = Principal(name="app", admin=False)
-ASK: dict[str, Any] = {"type": "prompt", "prompt": "q"}
-LIMITS = Limits(timeout=60.0, retries=0, parallel=5)
-
-
-class Office:
-    """One process without an engine: attempts are queued in a list, and run when the test says so."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        self.database = database
-        self.folder, self.files = folder, Folder(folder, "tests")
-        self.now = DAY
-        self.queue: list[tuple[str, int]] = []
-        self.asked: list[str] = []
-        self.refuse: set[str] = set()
-        self.adopted: list[str] = []
-        self.dropped: list[float] = []
-        self.keep_days: int | None = 7
-        rng = random.Random(1)
-        self.library = Library(database, wall=self.wall)
-        name_file = lambda: new_id("artifact", self.now, rng)  # noqa: E731 - as below
-        self.archive = Archive(self.files, Bounds(inline=200, most=10_000), wall=self.wall, new_id=name_file)
-        self.desk = Desk(database, self.library, self._queue, self.archive, wall=self.wall, rng=rng)
-        bodies = {
-            "prompt": self._ask,
-            "map": map_items,
-            "template": template,
-            "approval": Approvals(self.wall),
-            "workflow": SubWorkflows(self.desk),
-        }
-
-        def performer(memory: Memory) -> Performer:
-            name = lambda: new_id("stepexec", self.now, rng)  # noqa: E731 - said where it is needed
-            return Performer(memory, bodies, LIMITS, self.archive, wall=self.wall, rng=rng, new_id=name)
-
-        async def definition(slug: str, version: int) -> Definition:
-            return (await self.library.get(slug, version)).definition
-
-        store = WorkflowStore(database, self.wall, "me")
-        self.runner = Runner(store, definition, performer, limits=LIMITS, wall=self.wall, ended=self.desk.ended)
-        self.keeper = self.keeper_of("me")
-
-    def keeper_of(self, who: str) -> Keeper:
-        return Keeper(
-            self.database,
-            self.desk,
-            self.files,
-            executor_id=who,
-            lease=30.0,
-            keep_days=self.keep_days,
-            adopt=self._adopt,
-            drop=self._drop,
-            wall=self.wall,
-        )
-
-    def wall(self) -> float:
-        return self.now
-
-    async def save(self, slug: str, nodes: dict[str, Any], *edges: Any, **more: Any) -> None:
-        tree = {"slug": slug, "name": slug, "nodes": nodes, "edges": list(edges), **more}
-        await self.library.save(tree, by="app")
-
-    async def run(self) -> None:
-        """Every attempt that is queued, until none is."""
-        while self.queue:
-            execution_id, attempt = self.queue.pop(0)
-
-            async def around(_key: str, body: Any) -> None:
-                await body()
-
-            await self.runner(execution_id, attempt, around)
-
-    async def begun(self, slug: str, **more: Any) -> Execution:
-        execution = await self.desk.begin(slug, {}, ME, **more)
-        await self.run()
-        return await self.get(execution.id)
-
-    async def get(self, execution_id: str) -> Execution:
-        found = await executions.get(self.database, execution_id)
-        assert found is not None
-        return found
-
-    async def child(self, parent: Execution) -> Execution:
-        step = next(one for one in await steps.all_of(self.database, parent.id) if "execution_id" in one.data)
-        return await self.get(step.data["execution_id"])
-
-    async def _queue(self, execution_id: str, attempt: int, _keys: list[str]) -> None:
-        self.queue.append((execution_id, attempt))
-
-    async def _adopt(self, dead: list[str]) -> None:
-        self.adopted += dead
-
-    async def _drop(self, before: float) -> None:
-        self.dropped.append(before)
-
-    async def _ask(self, context: Context, _node: Any, _known: Scope) -> Result:
-        key = f"{context.execution.slug}/{context.step.node_id}"
-        self.asked.append(key)
-        if key in self.refuse:
-            raise StepFailed(Failure("api_error", "Refused.", "no"), transient=False, spent=Spent(0.5))
-        return Result({"text": key}, spent=Spent(1.0, 2, 3), request_ids=["req_1"])
 
 
 @pytest.fixture
@@ -218,6 +99,82 @@ async def test_a_parent_is_told_that_its_child_was_late(office: Office) -> None:
     assert ended.status == "failed"
     assert ended.error is not None
     assert (ended.error.code, ended.error.node_id) == ("deadline_exceeded", "sub")
+
+
+async def failed_of(office: Office, **more: Any) -> Execution:
+    await office.save("s", {"a": ASK, "b": ASK}, {"source": "a", "target": "b"}, deadline=100.0)
+    office.refuse = {"s/b"}
+    failed = await office.begun("s", **more)
+    assert failed.status == "failed"
+    office.now += 50.0
+    return failed
+
+
+async def test_whoever_runs_it_again_has_as_long_as_before_or_as_they_say(office: Office) -> None:
+    for given, more, again, seconds in (
+        ({}, {}, {}, 100.0),
+        ({"deadline": 30.0}, {}, {}, 30.0),
+        ({"deadline": 30.0}, {"deadline": 7.0}, {}, 7.0),
+        ({"deadline": 30.0}, {}, {"deadline": 7.0}, 7.0),
+    ):
+        failed = await failed_of(office, **given)
+        assert failed.deadline_at == office.now - 50.0 + (given or {"deadline": 100.0})["deadline"]
+        resumed, _ = await office.desk.resume(failed.id, ME, **more)
+        assert resumed.deadline_at == office.now + (more or given or {"deadline": 100.0})["deadline"]
+        await office.run()
+        office.now += 5.0
+        anew, _ = await office.desk.retry(failed.id, ME, from_step=None, inputs=None, version=None, **again)
+        assert anew.deadline_at == office.now + seconds
+        await office.run()
+
+
+async def test_a_family_that_was_late_goes_on_together(office: Office) -> None:
+    dad = await family(office, {}, {"deadline": 50.0})
+    kid = await office.child(dad)
+    office.now += 51.0
+    await office.keeper._expire()
+    await office.run()
+    assert (await office.get(dad.id)).status == (await office.get(kid.id)).status == "failed"
+    await office.desk.resume(dad.id, ME)
+    await office.run()
+    kid = await office.get(kid.id)
+    assert (kid.status, kid.attempt, kid.deadline_at) == ("waiting", 2, office.now + 50.0)
+    await office.desk.approve(kid.id, None, "approve", None, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+    assert office.asked == ["kid/a", "dad/after"]
+
+
+async def test_a_child_that_still_waits_has_as_long_as_its_parent_that_goes_on(office: Office) -> None:
+    await office.save("kid", {"a": ASK, "gate": GATE | {"expires_after": 86_400.0}})
+    await office.save("dad", {"sub": SUB, "other": ASK}, deadline=50.0)
+    office.refuse = {"dad/other"}
+    dad = await office.begun("dad")
+    kid = await office.child(dad)
+    assert (dad.status, kid.status, kid.deadline_at) == ("failed", "waiting", DAY + 50.0)
+    office.now += 20.0
+    office.refuse = set()
+    await office.desk.resume(dad.id, ME)
+    assert (await office.get(kid.id)).deadline_at == office.now + 50.0
+    await office.desk.cancel(dad.id, ME)
+    await office.desk.resume(dad.id, ME, deadline=5.0)
+    await office.run()
+    kid = await office.get(kid.id)
+    assert (kid.status, kid.deadline_at) == ("waiting", office.now + 5.0)
+
+
+async def test_a_parent_that_was_cancelled_goes_on_with_its_child(office: Office) -> None:
+    dad = await family(office)
+    kid = await office.child(dad)
+    await office.desk.cancel(dad.id, ME)
+    await office.run()
+    await office.desk.resume(dad.id, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "waiting"
+    await office.desk.approve(kid.id, None, "approve", None, ME)
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+    assert office.asked == ["kid/a", "dad/after"]
 
 
 async def test_cancelling_a_step_that_waits_for_a_child_cancels_the_child(office: Office) -> None:
@@ -403,6 +360,29 @@ async def test_a_keeper_that_forgets_nothing_still_drops_what_only_the_engine_ke
         office.now += hours * 3_600.0
     assert office.dropped == [DAY - 3_600.0, DAY]
     assert await executions.get(office.database, old.id) is not None
+
+
+@pytest.mark.parametrize("tracking", [True, False])
+async def test_events_of_tries_and_items_are_kept_as_the_settings_say(
+    database: Database, tmp_path: Path, tracking: bool
+) -> None:
+    office = Office(database, tmp_path, tracking=tracking)
+    node = {"type": "map", "over": "[1, 2]", "node": ASK, "parallel": 1}
+    await office.save("s", {"m": node, "b": ASK}, {"source": "m", "target": "b"})
+    ended = await office.begun("s")
+    told = await events.after(database, ended.id)
+    assert [one.seq for one in told] == list(range(1, len(told) + 1))
+    items = [one.type for one in told if "item" in one.data]
+    assert items == (["step.started", "step.succeeded"] * 2 if tracking else [])
+    assert [(one.node_id, one.type) for one in told if one.node_id and "item" not in one.data] == [
+        ("m", "step.started"), ("m", "step.succeeded"), ("b", "step.started"), ("b", "step.succeeded"),
+    ]  # fmt: skip
+    # The memo is kept either way: what has succeeded is not paid again.
+    kept = await steps.all_of(database, ended.id)
+    assert [(one.node_id, one.item, one.status) for one in kept] == [
+        ("b", -1, "succeeded"), ("m", -1, "succeeded"), ("m", 0, "succeeded"), ("m", 1, "succeeded"),
+    ]  # fmt: skip
+    assert ended.spent == Spent(3.0, 6, 9)
 
 
 # ---------------------------------------------------------------------------------------------------------- files

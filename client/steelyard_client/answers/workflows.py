@@ -30,9 +30,18 @@ class WorkflowPage:
 
 
 @dataclass(kw_only=True)
+class Problem:
+    """One thing that must be mended; `path` as `$.nodes.draft.prompt`."""
+
+    path: str
+    message: str
+
+
+@dataclass(kw_only=True)
 class WorkflowAnswer:
     """One version of a workflow; `latest` is the newest there is, `changed` false where nothing had to be saved.
 
+    `warnings`: what this gateway does not have of it when it is saved, and may have after a reload of its settings.
     Values of headers in the definition are shown to administrators only.
     """
 
@@ -44,6 +53,7 @@ class WorkflowAnswer:
     created_at: datetime
     created_by: str
     changed: bool | None = None
+    warnings: list[Problem] | None = None
 
 
 @dataclass(kw_only=True)
@@ -69,12 +79,13 @@ class Seconds:
 
 @dataclass(kw_only=True)
 class SpentAnswer:
-    """What was paid in USD, tokens, and how many answers came from the cache and cost nothing."""
+    """What was paid in USD, tokens, how many answers came from the cache and cost nothing, and what those had cost."""
 
     cost_usd: float
     input_tokens: int
     output_tokens: int
     cached_steps: int
+    saved_usd: float
 
 
 @dataclass(kw_only=True)
@@ -130,14 +141,6 @@ class NodesAnswer:
 
     slug: str
     steps: list[NodeAnswer]
-
-
-@dataclass(kw_only=True)
-class Problem:
-    """One thing that must be mended; `path` as `$.nodes.draft.prompt`."""
-
-    path: str
-    message: str
 
 
 @dataclass(kw_only=True)

@@ -214,10 +214,17 @@ class Executions:
 
     @Operation
     @staticmethod
-    def resume_execution(execution_id: str) -> Ask[ExecutionResumed]:
-        """Go on with one that failed or was cancelled; what has succeeded is not paid again."""
+    def resume_execution(execution_id: str, *, deadline: float | None = None) -> Ask[ExecutionResumed]:
+        """Go on with one that failed or was cancelled; what has succeeded is not paid again.
+
+        `deadline` in seconds from now; None: as many as it had.
+        """
         return Ask(
-            method="POST", address=f"{_ONE}/resume", place={"execution_id": execution_id}, answer=ExecutionResumed
+            method="POST",
+            address=f"{_ONE}/resume",
+            place={"execution_id": execution_id},
+            body=given(deadline=deadline),
+            answer=ExecutionResumed,
         )
 
     @Operation
@@ -228,9 +235,13 @@ class Executions:
         from_step: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         version: int | None = None,
+        deadline: float | None = None,
     ) -> Ask[ExecutionResumed]:
-        """Run a step and all that comes after it anew, or everything, perhaps with other inputs."""
-        body = given(from_step=from_step, inputs=inputs, version=version)
+        """Run a step and all that comes after it anew, or everything, perhaps with other inputs.
+
+        `deadline` in seconds from now; None: as many as it had.
+        """
+        body = given(from_step=from_step, inputs=inputs, version=version, deadline=deadline)
         place = {"execution_id": execution_id}
         return Ask(method="POST", address=f"{_ONE}/retry", place=place, body=body, answer=ExecutionResumed)
 

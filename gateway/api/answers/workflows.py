@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -41,6 +42,7 @@ class WorkflowPage(Struct):
 class WorkflowAnswer(Struct):
     """One version of a workflow; `latest` is the newest there is, `changed` false where nothing had to be saved.
 
+    `warnings`: what this gateway does not have of it when it is saved, and may have after a reload of its settings.
     Values of headers in the definition are shown to administrators only.
     """
 
@@ -52,6 +54,7 @@ class WorkflowAnswer(Struct):
     created_at: datetime
     created_by: str
     changed: bool = False
+    warnings: list[Problem] = []
 
 
 class WorkflowVersion(Struct):
@@ -102,12 +105,13 @@ class Seconds(Struct):
 
 
 class SpentAnswer(Struct):
-    """What was paid in USD, tokens, and how many answers came from the cache and cost nothing."""
+    """What was paid in USD, tokens, how many answers came from the cache and cost nothing, and what those had cost."""
 
     cost_usd: float
     input_tokens: int
     output_tokens: int
     cached_steps: int
+    saved_usd: float
 
 
 class NodeFiguresAnswer(Struct):
@@ -175,7 +179,7 @@ def summary(kept: Any) -> WorkflowSummary:
     )
 
 
-def workflow(kept: Any, *, whole: bool, changed: bool = False) -> WorkflowAnswer:
+def workflow(kept: Any, *, whole: bool, changed: bool = False, warnings: Sequence[Any] = ()) -> WorkflowAnswer:
     """What is kept of a workflow; `whole` with the values of headers."""
     return WorkflowAnswer(
         slug=kept.slug,
@@ -186,6 +190,7 @@ def workflow(kept: Any, *, whole: bool, changed: bool = False) -> WorkflowAnswer
         created_at=date(kept.created_at),
         created_by=kept.created_by,
         changed=changed,
+        warnings=[Problem(one.path, one.message) for one in warnings],
     )
 
 

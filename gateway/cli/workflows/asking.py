@@ -56,7 +56,7 @@ def given(pairs: Sequence[str], file: Path | None, schema: dict[str, Any]) -> di
         try:
             inputs[name] = value_of(text, field)
         except ValueError as exc:
-            raise click.UsageError(f"The input '{name}' is {exc}, not '{text}'.") from exc
+            raise click.UsageError(f"The input '{name}' must be {exc}, not '{text}'.") from exc
     return inputs
 
 
@@ -100,6 +100,14 @@ def fields_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: field if isinstance(field, dict) else {} for name, field in named.items()}
 
 
+def kind_of(field: dict[str, Any]) -> str:
+    """What a field takes, in words."""
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    kinds = field.get("type", "anything")
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
 def _answer(name: str, field: dict[str, Any], *, required: bool) -> tuple[Any] | None:
     """What is answered, in a tuple, since it may be null; None: nothing."""
     if field.get("description"):
@@ -107,7 +115,7 @@ def _answer(name: str, field: dict[str, Any], *, required: bool) -> tuple[Any] |
     kind = field.get("type")
     words = f" ({_WORDS[kind]})" if isinstance(kind, str) and kind in _WORDS else ""
     if "enum" in field:
-        words = f" ({' | '.join(map(str, field['enum']))})"
+        words = f" ({kind_of(field)})"
     default = field.get("default")
     shown = default if isinstance(default, str) or default is None else json.dumps(default)
     while True:

@@ -146,8 +146,10 @@ def _told(answer: HTTPResponse) -> str:
     text = answer.read()
     try:
         error = json.loads(text)["error"]
-        lines = [str(error["message"])]
-        lines += [f"  {one['path']}: {one['message']}" for one in error.get("problems") or ()]
+        problems = [f"{one['path']}: {one['message']}" for one in error.get("problems") or ()]
+        said = str(error["message"])
+        # Which tells the first of them once more.
+        lines = [said.partition(f" {problems[0]}")[0] if problems else said, *(f"  {one}" for one in problems)]
     except (ValueError, KeyError, TypeError):
         return f"The gateway answered with {answer.status}: {text[:200].decode(errors='replace')}"
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.workflows.asking import fields_of, read
+from gateway.cli.workflows.asking import fields_of, kind_of, read
 from gateway.cli.workflows.calling import Caller, connected, tell
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -58,8 +58,9 @@ def show(slug: str, version: int | None, url: str, key: str | None, as_json: boo
     schema: dict[str, Any] = definition.get("input_schema") or {}
     for name, field in fields_of(schema).items():
         must = " (required)" if name in schema.get("required", ()) else ""
-        kind, meaning = field.get("type", "anything"), field.get("description", "")
-        console.print(Text(f"  input {name}: {kind}{must} {meaning}".rstrip()))
+        otherwise = f" [{json.dumps(field['default'], ensure_ascii=False)}]" if "default" in field else ""
+        meaning = field.get("description", "")
+        console.print(Text(f"  input {name}: {kind_of(field)}{otherwise}{must} {meaning}".rstrip()))
     table = Table("", "node", "kind", "after")
     for one in caller.ask("GET", f"/api/workflows/{quote(slug, safe='')}/steps{query}")["steps"]:
         table.add_row(str(one["number"]), Text(one["key"]), one["type"], Text(", ".join(one["after"])))
@@ -73,10 +74,14 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
     """Check definitions in JSON or YAML FILES, without any gateway; exit with 1 when something is wrong."""
     told: list[dict[str, Any]] = []
     for file in files:
-        problems = _problems(read(file))
+        try:
+            problems = _problems(read(file))
+        except click.ClickException as exc:
+            # The others are looked at all the same.
+            problems = [{"path": "$", "message": exc.message.removeprefix(f"{file}: ")}]
         told.append({"file": str(file), "valid": not problems, "problems": problems})
         if not as_json:
-            click.echo(f"{file}: {'valid' if not problems else f'{len(problems)} problems'}")
+            click.echo(f"{file}: {_counted(problems)}")
             for one in problems:
                 click.echo(f"  {one['path']}: {one['message']}")
     if as_json:
@@ -97,6 +102,8 @@ def push(files: tuple[Path, ...], url: str, key: str | None, as_json: bool) -> N
         told.append(saved)
         if not as_json:
             click.echo(f"{saved['slug']}: version {saved['version']}{'' if saved['changed'] else ', as it was'}")
+            for one in saved["warnings"]:
+                click.echo(f"{file}: warning: {one['path']}: {one['message']}", err=True)
     if as_json:
         tell(told)
 
@@ -140,6 +147,10 @@ def _problems(tree: Any) -> list[dict[str, str]]:
     except problems.BadDefinition as exc:
         return [{"path": one.path, "message": one.message} for one in exc.problems]
     return []
+
+
+def _counted(problems: list[dict[str, str]]) -> str:
+    return "valid" if not problems else "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
 def _query(version: int | None) -> str:

@@ -16,6 +16,7 @@ from gateway.cli.workflows.asking import asked, given
 from gateway.cli.workflows.calling import Caller, connected, tell
 from gateway.cli.workflows.watching import watch
 
+_SECONDS = click.FloatRange(0, min_open=True)
 _detach = click.option("--detach", is_flag=True, help="Print its id, and do not wait for its end.")
 
 
@@ -26,7 +27,7 @@ _detach = click.option("--detach", is_flag=True, help="Print its id, and do not 
 @click.option("--interactive", is_flag=True, help="Ask for the inputs that are not given.")
 @click.option("--version", type=click.IntRange(1), help="This version of it. [the newest]")
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="What it may cost at most.")
-@click.option("--deadline", type=click.FloatRange(0, min_open=True), help="Seconds that it may take.")
+@click.option("--deadline", type=_SECONDS, help="Seconds that it may take.")
 @_detach
 @connected
 def run(
@@ -64,12 +65,14 @@ def watch_execution(execution_id: str, url: str, key: str | None, as_json: bool)
 
 @click.command()
 @click.argument("execution_id")
+@click.option("--deadline", type=_SECONDS, help="Seconds that it may take from now on. [as many as it had]")
 @_detach
 @connected
-def resume(execution_id: str, detach: bool, url: str, key: str | None, as_json: bool) -> None:
+def resume(execution_id: str, deadline: float | None, detach: bool, url: str, key: str | None, as_json: bool) -> None:
     """Go on with an execution that failed or was cancelled, and watch it; what has succeeded is not paid again."""
     caller = Caller(url, key)
-    resumed = caller.ask("POST", f"/api/executions/{quote(execution_id, safe='')}/resume")
+    body = {} if deadline is None else {"deadline": deadline}
+    resumed = caller.ask("POST", f"/api/executions/{quote(execution_id, safe='')}/resume", body)
     if not as_json:
         saved = resumed["saved_calls"]
         click.echo(f"{saved} call{' is' if saved == 1 else 's are'} saved.", err=True)

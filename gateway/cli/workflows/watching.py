@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import rich_click as click
@@ -32,6 +33,10 @@ _COLOURS = {
 }
 #: Events of an execution that are not called as the state that they lead to.
 _STATES = {"submitted": "pending", "queued": "pending", "started": "running"}
+#: How often the table is drawn in a second. Doubled, nobody sees more; halved, seconds seem to stumble.
+_A_SECOND = 4
+#: What a shell says of a command that Ctrl-C has ended.
+_INTERRUPTED = 130
 _DONE = ("succeeded", "failed", "skipped", "cancelled")
 
 
@@ -44,7 +49,11 @@ class Node(Struct):
     cost_usd: float = 0.0
     by: str = ""
     items: int = 0
+    of: int | None = None
     began: datetime | None = None
+    #: When that was heard of, on the clock of this process: the gateway's may be another.
+    heard: float = 0.0
+    kind: str = ""
 
 
 class Picture(Struct):
@@ -52,6 +61,8 @@ class Picture(Struct):
 
     title: str
     nodes: dict[str, Node]
+    clock: Callable[[], float] = monotonic
+    execution_id: str = ""
     status: str = "pending"
     costs: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -74,31 +85,48 @@ class Picture(Struct):
             f"  {done}/{len(self.nodes)} nodes  ${cost:.6f}",
         )
         columns = ("node", "status", "tries", "seconds", "USD", "by")
+        # The events of another version may name others, while this is drawn.
+        nodes = list(self.nodes.items())
         table = Table(*columns, box=box.SIMPLE)
-        for key, one in self.nodes.items():
-            status = Text(one.status + (f" ({one.items} items)" if one.items else ""), _COLOURS.get(one.status, ""))
-            seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+        for key, one in nodes:
+            items = f"{one.items}/{one.of}" if one.of else str(one.items)
+            status = Text(one.status + (f" ({items} items)" if one.items else ""), _COLOURS.get(one.status, ""))
+            took = self.clock() - one.heard if one.status == "running" and one.heard else one.seconds
+            seconds = "" if took is None else f"{took:.1f}"
             cost = f"{one.cost_usd:.6f}" if one.cost_usd else ""
             table.add_row(Text(key), status, str(one.tries or ""), seconds, cost, Text(one.by))
+        waiting = [key for key, one in nodes if one.status == "waiting" and one.kind == "approval"]
+        if waiting:
+            told = f"{', '.join(waiting)}: to decide, POST /api/executions/{self.execution_id}/approve"
+            return Group(head, table, Text(told, _COLOURS["waiting"]))
         return Group(head, table)
 
     def _take_step(self, node: Node, data: dict[str, Any], at: datetime) -> None:
         if "step_id" in data and "cost_usd" in data:
+            node.cost_usd += data["cost_usd"] - self.costs.get(data["step_id"], 0.0)
             self.costs[data["step_id"]] = data["cost_usd"]
         if data.get("item") is not None:
             node.items = max(node.items, data["item"] + 1)
             return
         node.status, node.tries = data.get("status", node.status), data.get("tries", node.tries)
-        node.cost_usd = data.get("cost_usd", node.cost_usd)
+        node.of = data.get("progress", {}).get("of", node.of)
         node.by = data.get("model", node.by)
         if node.status == "running" and node.began is None:
-            node.began = at
+            node.began, node.heard = at, self.clock()
         if node.status in _DONE and node.began is not None:
             node.seconds = (at - node.began).total_seconds()
 
 
 def watch(caller: Caller, execution_id: str, *, as_json: bool) -> int:
-    """Show an execution until it has ended: the exit code, 0 when it has completed."""
+    """Show an execution until it has ended, or until Ctrl-C: the exit code, 0 when it has completed."""
+    try:
+        return _watched(caller, execution_id, as_json=as_json)
+    except KeyboardInterrupt:
+        click.echo(f"\nIt goes on. See it with: steelyard workflows watch {execution_id}", err=True)
+        return _INTERRUPTED
+
+
+def _watched(caller: Caller, execution_id: str, *, as_json: bool) -> int:
     path = f"/api/executions/{execution_id}"
     first = caller.ask("GET", path)
     events = caller.events(f"{path}/events")
@@ -107,7 +135,9 @@ def watch(caller: Caller, execution_id: str, *, as_json: bool) -> int:
         for _ in events:
             pass
     elif console.is_terminal:
-        _live(console, Picture(f"{first['workflow_id']} {execution_id}", _nodes(first)), events)
+        _live(
+            console, Picture(f"{first['workflow_id']} {execution_id}", _nodes(first), execution_id=execution_id), events
+        )
     else:
         for event in events:
             click.echo(line(event))
@@ -134,14 +164,14 @@ def line(event: dict[str, Any]) -> str:
 
 
 def _live(console: Console, picture: Picture, events: Iterable[dict[str, Any]]) -> None:
-    with Live(picture.drawn(), console=console, auto_refresh=False) as live:
+    # Drawn anew also between events, for the seconds of what runs.
+    with Live(console=console, get_renderable=picture.drawn, refresh_per_second=_A_SECOND):
         for event in events:
             picture.take(event)
-            live.update(picture.drawn(), refresh=True)
 
 
 def _nodes(execution: dict[str, Any]) -> dict[str, Node]:
-    return {one["node_id"]: Node() for one in execution["node_states"]}
+    return {one["node_id"]: Node(kind=one["type"]) for one in execution["node_states"]}
 
 
 def _tell_end(last: dict[str, Any]) -> None:

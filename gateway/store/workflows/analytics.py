@@ -26,7 +26,8 @@ from gateway.workflows.kept import WHOLE, Spent
 #: Durations that are ranked: the 99th percentile is then settled by a hundred of them.
 SAMPLE = 10_000
 _E, _S = executions.c, step_executions.c
-_SUMS = ("cost_usd", "input_tokens", "output_tokens", "cached_steps")
+_USD = ("cost_usd", "saved_usd")
+_SUMS = (*_USD, "input_tokens", "output_tokens", "cached_steps")
 
 
 class NodeFigures(Struct, frozen=True, kw_only=True):
@@ -161,12 +162,12 @@ def _figures(row: RowMapping) -> NodeFigures:
 
 def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
     name = column.key
-    return func.sum(column, type_=MoneySum()).label(name) if name == "cost_usd" else func.sum(column).label(name)
+    return func.sum(column, type_=MoneySum()).label(name) if name in _USD else func.sum(column).label(name)
 
 
 def _spent(row: RowMapping) -> Spent:
-    counts: dict[str, Any] = {name: int(row[name]) for name in _SUMS if name != "cost_usd"}
-    return Spent(cost_usd=float(row["cost_usd"]), **counts)
+    found: dict[str, Any] = {name: float(row[name]) if name in _USD else int(row[name]) for name in _SUMS}
+    return Spent(**found)
 
 
 def _total(many: list[Spent]) -> Spent:

@@ -11,7 +11,8 @@ runs is remembered (`woken`), and the end of that attempt is then the start of t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -21,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
-from gateway.store.workflows.locked import ENDED, Fence, change, note, recount
+from gateway.store.workflows.locked import ENDED, LIVE, Fence, change, note, recount
 from gateway.store.workflows.translating import EXECUTION, execution_of, failure_values, moment, moment_or_none
 from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus, Failure, Json
 
@@ -52,7 +53,10 @@ class Rerun(Struct, frozen=True, kw_only=True):
         inputs: other inputs, if set.
         version: another version of the definition; None: the same.
         nodes: how many nodes that has; None: as many.
-        deadline_at: another deadline (None: none), if set.
+        deadline_s: seconds that whoever asks for it gives it from now on, if any.
+        deadline_at: another deadline (None: none), if set; children that were to end with the last end with this one.
+        over: the attempts in which children have failed that their steps have not seen, by the step's id: the step goes
+            on with them instead of failing.
         attempt: the attempt that must have been the last; None: any.
     """
 
@@ -61,7 +65,9 @@ class Rerun(Struct, frozen=True, kw_only=True):
     inputs: Json | UnsetType = UNSET
     version: int | None = None
     nodes: int | None = None
+    deadline_s: float | None = None
     deadline_at: float | UnsetType | None = UNSET
+    over: Mapping[str, int] = {}
     attempt: int | None = None
 
 
@@ -176,12 +182,14 @@ async def next_attempt(
         values["version"] = rerun.version
     if rerun.nodes is not None:
         values["nodes"] = rerun.nodes
-    if rerun.deadline_at is not UNSET:
-        values["deadline_at"] = moment_or_none(rerun.deadline_at)
+    if rerun.deadline_s is not None:
+        values["deadline_s"] = rerun.deadline_s
     async with database.write() as connection:
         queued = await _next(connection, *conditions, now=now, **values)
         if queued is None:
             return None
+        if rerun.deadline_at is not UNSET:
+            await _postpone(connection, queued.execution_id, moment_or_none(rerun.deadline_at))
         await _prepare(connection, queued, rerun)
     return queued.attempt
 
@@ -244,9 +252,26 @@ async def _next(
     return Queued(row["id"], row["attempt"])
 
 
+async def _postpone(connection: AsyncConnection, execution_id: str, until: datetime | None) -> None:
+    """Another deadline for an execution that is held, and for those of its descendants that had the same."""
+    query = select(_E.deadline_at).where(_E.id == execution_id)
+    before = (await connection.execute(query)).scalar_one()
+    level = [execution_id]
+    while level:
+        await connection.execute(update(executions).where(_E.id.in_(level)).values(deadline_at=until))
+        # And none is left more time than its parent.
+        theirs = _E.deadline_at == before if until is None else or_(_E.deadline_at == before, _E.deadline_at > until)
+        children = select(_E.id).where(_E.parent_id.in_(level), _E.status.in_(LIVE), theirs)
+        level = list((await connection.execute(children.order_by(_E.id).with_for_update())).scalars().all())
+
+
 async def _prepare(connection: AsyncConnection, queued: Queued, rerun: Rerun) -> None:
     """Set back what is to be run again, and count what is done; the execution is held."""
     mine = _S.execution_id == queued.execution_id
+    for step_id, attempt in rerun.over.items():
+        query = select(_S.data).where(mine, _S.id == step_id)
+        data = {**(await connection.execute(query)).scalar_one(), "failed_attempt": attempt}
+        await connection.execute(update(step_executions).where(_S.id == step_id).values(data=data))
     # Cancelled without a reason: together with its execution, which goes on now.
     cut_off = or_(_S.status == "running", and_(_S.status == "cancelled", _S.error.is_(None)))
     again = and_(_S.node_id.in_(rerun.retry_nodes), _S.status != "succeeded")

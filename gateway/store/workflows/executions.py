@@ -189,6 +189,7 @@ def _values(execution: Execution) -> dict[str, Any]:
         "parent_node": execution.parent_node,
         "depth": execution.depth,
         "budget_usd": None if execution.budget_usd is None else money(execution.budget_usd),
+        "deadline_s": execution.deadline_s,
         "deadline_at": moment_or_none(execution.deadline_at),
         **spent_values(execution.spent),
         "created_at": moment(execution.created_at),

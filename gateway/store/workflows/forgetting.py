@@ -11,11 +11,19 @@ from msgspec import Struct
 from sqlalchemy import delete, exists, select
 
 from gateway.store.engine import Database
-from gateway.store.workflow_tables import artifacts, execution_events, executions, step_executions
+from gateway.store.workflow_tables import (
+    artifacts,
+    budget_holds,
+    budgets,
+    execution_events,
+    executions,
+    step_executions,
+)
 from gateway.store.workflows.locked import ENDED, LIVE
 from gateway.store.workflows.translating import moment
 
 _E = executions.c
+_THEIRS = [table.c.execution_id for table in (step_executions, execution_events, budgets, budget_holds)]
 
 
 class Forgotten(Struct, frozen=True):
@@ -44,6 +52,6 @@ async def forget(database: Database, before: float, *, limit: int = 50) -> Forgo
             return Forgotten(0, [])
         gone = delete(artifacts).where(artifacts.c.execution_id.in_(found)).returning(artifacts.c.path)
         paths = (await connection.execute(gone)).scalars().all()
-        for column in (step_executions.c.execution_id, execution_events.c.execution_id, _E.id):
+        for column in (*_THEIRS, _E.id):
             await connection.execute(delete(column.table).where(column.in_(found)))
     return Forgotten(len(found), list(paths))

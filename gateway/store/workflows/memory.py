@@ -7,18 +7,24 @@ from collections.abc import Callable, Collection
 from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, steps
 from gateway.store.workflows.locked import Fence
-from gateway.workflows.kept import Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+from gateway.workflows.kept import WHOLE, Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+
+#: Events of what goes on within a node.
+_DETAILS = ("step.retrying", "step.progress")
 
 
 class WorkflowStore:
     """What an attempt reads and writes, as `gateway.workflows.memo.Memory` says.
 
     `owner` is the process that runs the attempts: one that another process has taken over, under the same number, is
-    superseded too.
+    superseded too. Without `tracking` no event tells of tries, items and rounds; the steps are kept all the same.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float], owner: str | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], owner: str | None = None, *, tracking: bool = True
+    ) -> None:
         """Over a database that need not be there yet; `clock` tells Unix seconds."""
+        self._tracking = tracking
         self._database = database
         self._clock = clock
         self._owner = owner
@@ -42,7 +48,8 @@ class WorkflowStore:
     ) -> bool:
         """See `Memory`."""
         fence, now = self._fence(step.execution_id, attempt), self._clock()
-        return await steps.put(self._database, fence, step, event, now=now, spent=spent, made=made)
+        told = event if self._tracking or (step.item == WHOLE and event not in _DETAILS) else None
+        return await steps.put(self._database, fence, step, told, now=now, spent=spent, made=made)
 
     async def artifact(self, identity: str) -> Artifact | None:
         """See `Memory`."""

@@ -41,11 +41,12 @@ _HOLD = (
         or_(bindparam("of_owner", type_=String()).is_(None), _E.owner == bindparam("of_owner", type_=String())),
     )
     .values(
-        last_seq=_E.last_seq + 1,
+        last_seq=_E.last_seq + bindparam("more_events", type_=BigInteger()),
         cost_usd=_E.cost_usd + bindparam("more_usd", type_=Money()),
         input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
         output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
         cached_steps=_E.cached_steps + bindparam("more_cached", type_=Integer()),
+        saved_usd=_E.saved_usd + bindparam("more_saved", type_=Money()),
     )
     .returning(_E.id, _E.slug, _E.last_seq)
 )
@@ -69,7 +70,7 @@ async def put(
     database: Database,
     fence: Fence,
     step: StepExecution,
-    event: str,
+    event: str | None,
     *,
     now: float,
     spent: Spent | None = None,
@@ -77,7 +78,8 @@ async def put(
 ) -> bool:
     """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
 
-    `spent` is added to the sums of the execution; `step.spent` is kept as it is. `made` are files that it has made.
+    Without an event nobody is told. `spent` is added to the sums of the execution; `step.spent` is kept as it is.
+    `made` are files that it has made.
 
     Raises:
         Superseded: another attempt, or another process, has taken over; nothing was changed.
@@ -85,10 +87,12 @@ async def put(
     """
     spent = spent or Spent()
     sums = {
+        "more_events": int(event is not None),
         "more_usd": money(spent.cost_usd),
         "more_input": spent.input_tokens,
         "more_output": spent.output_tokens,
         "more_cached": spent.cached_steps,
+        "more_saved": money(spent.saved_usd),
     }
     try:
         async with database.write() as connection:
@@ -103,8 +107,9 @@ async def put(
             # Within an attempt no node's state goes back; the next one begins those anew that had failed.
             if step.item == WHOLE and (step.status in DONE or fence.attempt > 1):
                 await recount(connection, step.execution_id)
-            data = told(replace(step, id=identity, attempt=fence.attempt))
-            await note(connection, held, event, now=now, node_id=step.node_id, data=data)
+            if event is not None:
+                data = told(replace(step, id=identity, attempt=fence.attempt))
+                await note(connection, held, event, now=now, node_id=step.node_id, data=data)
     except _Known:
         return False
     return True

@@ -15,7 +15,8 @@ from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
 from gateway.workflows.kept import WHOLE, Event, Execution, Failure, Spent, StepExecution
 
-_SPENT = ("cost_usd", "input_tokens", "output_tokens", "cached_steps")
+_SPENT = ("cost_usd", "input_tokens", "output_tokens", "cached_steps", "saved_usd")
+_USD = ("cost_usd", "saved_usd")
 _PLACE = Decimal(1).scaleb(-MONEY_PLACES)
 #: The columns of an execution's and a step's Struct.
 EXECUTION = [executions.c[name] for name in (*Execution.__struct_fields__, *_SPENT) if name in executions.c]
@@ -102,7 +103,8 @@ def step_values(step: StepExecution) -> dict[str, Any]:
 
 def spent_values(spent: Spent) -> dict[str, Any]:
     """What was spent, as values of a row."""
-    return {**{name: getattr(spent, name) for name in _SPENT}, "cost_usd": money(spent.cost_usd)}
+    found = {name: getattr(spent, name) for name in _SPENT}
+    return found | {name: money(found[name]) for name in _USD}
 
 
 def told(step: StepExecution) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def told(step: StepExecution) -> dict[str, Any]:
         "error": failure_values(step.error),
         "provider": step.provider,
         "model": step.model,
+        "progress": step.data.get("progress"),
         "cost_usd": step.spent.cost_usd or None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
@@ -131,7 +134,7 @@ def event_of(row: RowMapping) -> Event:
 
 def _spent(values: dict[str, Any]) -> Spent:
     found: dict[str, Any] = {name: values.pop(name) for name in _SPENT}
-    found["cost_usd"] = float(found["cost_usd"])
+    found |= {name: float(found[name]) for name in _USD}
     return Spent(**found)
 
 

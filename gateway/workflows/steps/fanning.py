@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from itertools import count
 from typing import Any, TypeVar
 
 from gateway.workflows.bind import Scope
@@ -28,6 +29,7 @@ async def map_items(context: Context, node: Map, known: Scope) -> Result:
     if len(items) > node.max_items:
         raise _final("too_many_items", f"There are {len(items)} items, and 'max_items' is {node.max_items}.")
     room = asyncio.Semaphore(node.parallel)
+    ended = count(1)
 
     async def one(index: int) -> StepExecution:
         async with room:
@@ -35,6 +37,8 @@ async def map_items(context: Context, node: Map, known: Scope) -> Result:
             done = await context.inner(node.node, scope, index)
         if done.status in FAILED and node.on_item_error == "stop":
             raise _stopped(done, index)
+        if done.status != "waiting":
+            await context.progress(next(ended), len(items))
         return done
 
     done = await _together([one(index) for index in range(len(items))])
@@ -56,6 +60,7 @@ async def repeat(context: Context, node: Loop, known: Scope) -> Result:
         if done.status in FAILED:
             raise _stopped(done, iteration)
         previous = done.output
+        await context.progress(iteration, node.max_iterations)
         if evaluate(node.until, {**scope, "output": previous}):
             return Result({"output": previous, "iterations": iteration, "done": True})
     return Result({"output": previous, "iterations": node.max_iterations, "done": False})

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.asking import Ask, Wanted
 from gateway.calls import Chat
-from gateway.capping import Cap
+from gateway.capping import TOO_DEAR
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
@@ -24,6 +24,7 @@ from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
+from gateway.workflows.budget import PurseCap
 from gateway.workflows.kept import Failure, Spent, Tried
 from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import WEIGHTS, Json, Prompt
@@ -32,7 +33,7 @@ from providers.dialects import OPENAI
 
 SURFACE = "workflow"
 #: Machine codes of failures that the same question meets again, whatever their status.
-_FINAL = frozenset({"insufficient_quota", "context_length_exceeded", "max_cost_exceeded"})
+_FINAL = frozenset({"insufficient_quota", "context_length_exceeded", TOO_DEAR})
 #: How many providers a race asks at once, as at `/api/llm/orchestrate`.
 _RACERS = 2
 _COPIED = ("temperature", "top_p", "max_tokens", "stop", "seed", "reasoning_effort", "tools", "tool_choice")
@@ -60,17 +61,17 @@ class Prompts:
 
     async def __call__(self, context: Context, node: Prompt, known: Scope) -> Result:
         """Ask. Raises `StepFailed`."""
-        with context.purse.opened() if context.purse else nullcontext() as cap:
+        async with context.purse.opened() if context.purse else nullcontext() as cap:
             exchange = self._exchange(context, node, cap)
             try:
                 reply = await self._ask(exchange, node, context.idempotency_key)
             except GatewayError as exc:
                 failure = _failure(exc, context, exchange)
-                raise StepFailed(failure, transient=_transient(exc), spent=_spent(exchange)) from exc
+                raise StepFailed(failure, transient=_transient(exc), spent=self._spent(exchange)) from exc
             finally:
-                if context.purse is not None:
-                    context.purse.settle(exchange.cost)
-        return _result(exchange, node, reply)
+                if cap is not None:
+                    cap.cost = exchange.cost
+        return self._result(exchange, node, reply)
 
     async def _ask(self, exchange: Exchange, node: Prompt, name: str) -> ChatReply:
         body = msgspec.json.encode(question(node))
@@ -81,7 +82,7 @@ class Prompts:
         kept = await self._pipeline().reply(ask)
         return OPENAI.decode(kept.pieces[0])
 
-    def _exchange(self, context: Context, node: Prompt, cap: Cap | None) -> Exchange:
+    def _exchange(self, context: Context, node: Prompt, cap: PurseCap | None) -> Exchange:
         now, step = self._wall(), context.step
         exchange = Exchange(
             id=new_id("req", now, self._rng),
@@ -98,6 +99,40 @@ class Prompts:
         )
         exchange.cap = cap
         return exchange
+
+    def _result(self, exchange: Exchange, node: Prompt, reply: ChatReply) -> Result:
+        choice = reply.choices[0]
+        text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+        output: Json = {
+            "text": text,
+            "provider": exchange.provider,
+            "model": exchange.model,
+            "finish_reason": choice.finish_reason,
+        }
+        calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+        if calls:
+            output["tool_calls"] = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls]
+        if node.output_schema is not None:
+            try:
+                output = _json.decode(text)
+            except msgspec.DecodeError as exc:
+                # A call of a tool, say, which no schema binds.
+                failure = Failure("api_error", "The answer is no output that follows the schema.", "invalid_output")
+                raise StepFailed(failure, transient=True, spent=self._spent(exchange)) from exc
+        return Result(
+            output,
+            spent=self._spent(exchange),
+            provider=exchange.provider,
+            model=exchange.model,
+            request_ids=[exchange.id],
+        )
+
+    def _spent(self, exchange: Exchange) -> Spent:
+        usage = exchange.usage
+        # Of those who ask the same at once one pays, and has the tokens on its bill.
+        if exchange.cache == "hit" or (exchange.cache == "coalesced" and not exchange.cost):
+            return Spent(cached_steps=1, saved_usd=self._pipeline().worth(exchange))
+        return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
 
 
 def question(node: Prompt) -> Json:
@@ -131,45 +166,9 @@ def _preferences(node: Prompt) -> Preferences:
     return wishes
 
 
-def _result(exchange: Exchange, node: Prompt, reply: ChatReply) -> Result:
-    choice = reply.choices[0]
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    output: Json = {
-        "text": text,
-        "provider": exchange.provider,
-        "model": exchange.model,
-        "finish_reason": choice.finish_reason,
-    }
-    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
-    if calls:
-        output["tool_calls"] = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls]
-    if node.output_schema is not None:
-        try:
-            output = _json.decode(text)
-        except msgspec.DecodeError as exc:
-            # A call of a tool, say, which no schema binds.
-            failure = Failure("api_error", "The answer is no output that follows the schema.", "invalid_output")
-            raise StepFailed(failure, transient=True, spent=_spent(exchange)) from exc
-    return Result(
-        output,
-        spent=_spent(exchange),
-        provider=exchange.provider,
-        model=exchange.model,
-        request_ids=[exchange.id],
-    )
-
-
-def _spent(exchange: Exchange) -> Spent:
-    usage = exchange.usage
-    # Of those who ask the same at once one pays, and has the tokens on its bill.
-    if exchange.cache == "hit" or (exchange.cache == "coalesced" and not exchange.cost):
-        return Spent(cached_steps=1)
-    return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
-
-
 def _failure(exc: GatewayError, context: Context, exchange: Exchange) -> Failure:
     purse = context.purse
-    if exc.code == "max_cost_exceeded" and purse is not None:
+    if exc.code == TOO_DEAR and purse is not None:
         left = f"{purse.spent:.4g} are spent, {purse.held:.4g} held"
         said = f"The budget of {purse.limit:g} USD would be exceeded: {left}."
         return Failure("budget_exceeded", said, "budget_exceeded", exc.status)

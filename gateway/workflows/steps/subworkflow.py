@@ -27,7 +27,7 @@ class Children(Protocol):
         """The execution for this step: begun now, or as it is if it was. Raises a `GatewayError`."""
         ...
 
-    async def go_on(self, child: Execution) -> Execution:
+    async def go_on(self, child: Execution, parent: Execution) -> Execution:
         """Go on with one that has failed: what had succeeded in it is not paid again."""
         ...
 
@@ -50,11 +50,11 @@ class SubWorkflows:
         child = await self._children.child(parent, step, node)
         if step.data.get("failed_attempt") == child.attempt and child.status in _FAILED:
             # This step is tried again, so what it stands for is.
-            child = await self._children.go_on(child)
+            child = await self._children.go_on(child, parent)
         counted = msgspec.convert(step.data.get("counted") or {}, Spent)
         spent = _new(child, counted)
         if context.purse is not None:
-            context.purse.settle(spent.cost_usd)
+            context.purse.count(spent.cost_usd)
         data: dict[str, Json] = {"execution_id": child.id, "counted": msgspec.to_builtins(child.spent)}
         if child.status == "completed":
             return Result(child.outputs, spent=spent, data=data)
@@ -73,4 +73,5 @@ def _new(child: Execution, known: Spent) -> Spent:
         child.spent.input_tokens - known.input_tokens,
         child.spent.output_tokens - known.output_tokens,
         child.spent.cached_steps - known.cached_steps,
+        child.spent.saved_usd - known.saved_usd,
     )

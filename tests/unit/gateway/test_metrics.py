@@ -21,7 +21,10 @@ from providers.errors import Overloaded
 ROOT = Path(__file__).parents[3]
 UNITS = ("_total", "_seconds", "_bytes", "_usd_total")
 #: Plain counts and shares of now.
-GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_bytes", "log_rows", "log_queue"}
+GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_bytes", "log_rows", "log_queue"} | {
+    "mcp_server_state",
+    "workflow_live_executions",
+}
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -227,7 +230,7 @@ def test_two_gateways_in_one_process_count_apart() -> None:
     assert samples(other, "steelyard_rejected_total") == {}
 
 
-@pytest.mark.parametrize("name", ["weight", "score", "available"])
+@pytest.mark.parametrize("name", ["weight", "score", "available", "live_executions"])
 def test_a_share_of_several_workers_is_not_their_sum(name: str) -> None:
     metric = getattr(Metrics(), name)._metric
     assert "sum" not in metric._multiprocess_mode

@@ -119,10 +119,11 @@ async def test_an_answer_from_the_cache_costs_nothing() -> None:
     first = await asked(world, node(temperature=0.0))
     again = await asked(world, node(temperature=0.0))
     assert again.output == first.output
-    assert again.spent == Spent(0.0, 0, 0, 1)
+    assert again.spent == Spent(0.0, 0, 0, 1, first.spent.cost_usd)
+    assert again.spent.saved_usd == pytest.approx(COST)
     assert len(world.upstreams.asked) == 1
     fresh = await asked(world, node(temperature=0.0, cache=False))
-    assert fresh.spent.cached_steps == 0
+    assert (fresh.spent.cached_steps, fresh.spent.saved_usd) == (0, 0.0)
     assert len(world.upstreams.asked) == 2
 
 
@@ -139,6 +140,7 @@ async def test_of_two_that_ask_the_same_at_once_one_pays() -> None:
     assert sorted(one.spent.input_tokens for one in both) == [0, 10]
     assert sum(one.spent.cost_usd for one in both) == pytest.approx(COST)
     assert sum(one.spent.cached_steps for one in both) == 1
+    assert sum(one.spent.saved_usd for one in both) == pytest.approx(COST)
 
 
 @paused
@@ -236,8 +238,8 @@ async def test_a_prompt_that_would_exceed_the_budget_is_not_sent() -> None:
     assert (purse.spent, purse.held) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("many", [2, 5, 20])
-def test_prompts_side_by_side_are_expected_to_fit_together(many: int) -> None:
+@pytest.mark.parametrize(("many", "times"), [(2, 3.5), (5, 3.5), (20, 3.5), (5, 1.0), (20, 1.0), (20, 0.2)])
+def test_prompts_side_by_side_are_expected_to_fit_together(many: int, times: float) -> None:
     async def ask() -> None:
         world = World([deployment("a/m")])
         purse = Purse(limit=1.0)
@@ -251,19 +253,37 @@ def test_prompts_side_by_side_are_expected_to_fit_together(many: int) -> None:
 
         world.upstreams.on("a", slow)
         await asked(world, node(cache=False), purse=purse)
-        one = most
-        purse = Purse(limit=3.5 * one, spent=0.0)
+        one, paid = most, purse.spent
+        # By then the answer's length is known, and with it the cost.
+        purse = Purse(limit=times * one, spent=0.0)
         most = 0.0
         ended = await asyncio.gather(
             *(asked(world, node(prompt=f"q{n}", cache=False), purse=purse) for n in range(many)), return_exceptions=True
         )
         assert most <= purse.limit + 1e-12
-        assert any(isinstance(one, Result) for one in ended)
-        assert any(isinstance(one, StepFailed) for one in ended) or many == 2
+        done = [one for one in ended if isinstance(one, Result)]
+        failed = [one for one in ended if isinstance(one, StepFailed)]
+        assert len(done) + len(failed) == many
+        # Who does not fit now waits for those under way, and fails only when there is no money left.
+        assert bool(done) == (times >= 1.0)
+        assert not failed or purse.spent + paid > purse.limit - one
+        assert all(each.failure.code == "budget_exceeded" for each in failed)
         assert purse.held == pytest.approx(0.0, abs=1e-12)
         assert purse.spent == pytest.approx(sum(one.spent.cost_usd for one in ended if isinstance(one, Result)))
 
     run(ask())
+
+
+@paused
+async def test_who_asks_the_same_as_one_that_has_no_money_asks_for_itself() -> None:
+    world = World()
+    world.upstreams.on("a", reply("hello"))
+    poor, rich = Purse(limit=1e-9), Purse(limit=1.0)
+    same = node(temperature=0.0)
+    ended = await asyncio.gather(*(asked(world, same, purse=one) for one in (poor, rich, None)), return_exceptions=True)
+    assert isinstance(ended[0], StepFailed)
+    assert [one.output["text"] for one in ended[1:] if isinstance(one, Result)] == ["hello", "hello"]
+    assert (poor.spent, rich.held) == (0.0, 0.0)
 
 
 @paused
