@@ -161,11 +161,10 @@ class Attempt:
         """The nodes' states as the plan is to see them."""
         states = _states(run)
         for step in _nodes(run):
-            if step.node_id in tasks.values():
-                states[step.node_id] = State("running")
-            elif self._begins_anew(step, run.execution.attempt):
+            if self._begins_anew(step, run.execution.attempt):
                 states[step.node_id] = State("pending")
-        return states
+        # Also those whose step is not there yet, as the engine looks first whether it knows it.
+        return states | dict.fromkeys(tasks.values(), State("running"))
 
     def _begins_anew(self, step: StepExecution, attempt: int) -> bool:
         """What a crash interrupted; and in a new attempt what failed, or waits for what only its body can see."""

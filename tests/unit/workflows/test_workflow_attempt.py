@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from plan_world import Tree, definition
 from workflow_scene import Scene, refusing
 
+from gateway.workflows.attempt import Body
 from gateway.workflows.check import checked
 from gateway.workflows.graph import Graph
 from gateway.workflows.kept import Failure, Spent, Superseded
@@ -302,3 +303,19 @@ async def test_nodes_that_a_newer_definition_does_not_have_are_left_alone() -> N
     scene.definition = definition({"a": ask(), "new": ask()}, "a>new")
     assert (await scene.attempt()).status == "completed"
     assert dict(scene.asked.calls) == {("a", -1): 1, ("gone", -1): 1, ("new", -1): 1}
+
+
+@paused
+async def test_what_was_started_is_not_started_again_while_the_engine_still_looks_for_it() -> None:
+    class Slow(Scene):
+        """Its engine looks for ten seconds whether it knows `late`."""
+
+        async def around(self, key: str, body: Body) -> None:
+            self.began.append(key)
+            await asyncio.sleep(10.0 if key == "late" else 0.0)
+            await body()
+
+    scene = Slow(definition({"quick": ask(), "late": ask(), "next": ask()}, "quick>next"))
+    assert (await scene.attempt()).status == "completed"
+    assert scene.began == ["quick", "late", "next"]
+    assert set(scene.asked.calls.values()) == {1}
