@@ -95,12 +95,9 @@ class Records:
         """Forget what is too old, and make room for what comes, now and then until cancelled."""
         await self.migrated.wait()
         while True:
-            # A connection of its own, gone when it is done: a pooled one would be one more to take leave of at the end,
-            # which with a silent server takes seconds each.
-            database = Database(self._url, PoolSettings(pool_size=1, max_overflow=0))
             try:
-                done = await retention.tidy(database, self._wall(), self._keep_days)
-                forgotten = await retention.tidy_responses(database, self._wall(), self._keep_responses)
+                done = await retention.tidy(self.database, self._wall(), self._keep_days)
+                forgotten = await retention.tidy_responses(self.database, self._wall(), self._keep_responses)
             except StoreUnavailable as exc:
                 _log.warning("the log was not tidied", extra={"error": str(exc)})
             except Exception:  # noqa: BLE001 - a vote for a row that is just going is enough; nobody else makes the weeks
@@ -110,8 +107,6 @@ class Records:
                     _log.info("the log was tidied", extra=asdict(done))
                 if forgotten:
                     _log.info("old responses were forgotten", extra={"rows": forgotten})
-            finally:
-                await database.dispose()
             await asyncio.sleep(_TIDY_EVERY)
 
     async def stop(self) -> None:

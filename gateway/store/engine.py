@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ _DRIVERS = {
 #: SQLSTATE classes that mean "not now": connection, resources, a lock, operator intervention, system error, and objects
 #: or columns that are not there (yet): a database that still waits for its migrations.
 _AWAY_STATES = ("08", "53", "55P03", "57", "58", "25006", "42P01", "42703", "3D", "28")
+#: Seconds that PostgreSQL has to let go of the connections that are closed, all of them together. Doubled, a kind stop
+#: beside a silent server takes as much longer; halved, a busy one logs connections that were cut.
+_LEAVE_WITHIN = 2.0
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 _BEGIN = "steelyard_begin"
 
@@ -131,6 +135,8 @@ class Database:
         self.dialect: Literal["sqlite", "postgresql"] = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
+        #: asyncpg's connections, those that are open among them.
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._engine = self._make_engine(
             pool_size=self.pool.pool_size,
             max_overflow=self.pool.max_overflow,
@@ -138,6 +144,8 @@ class Database:
             pool_recycle=self.pool.pool_recycle,
             pool_pre_ping=False,  # a second round trip per query; a stale connection costs one failed query instead
         )
+        if self.dialect == "postgresql":
+            event.listen(self._engine.sync_engine, "connect", self._opened)
         self._unpooled: AsyncEngine | None = None
 
     def __repr__(self) -> str:
@@ -187,7 +195,14 @@ class Database:
         task.result()
 
     async def dispose(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection; what a silent server will not let go of is cut."""
+        # Side by side and first: the pool closes one after the other, each for as long as a statement may take.
+        closing = [asyncio.create_task(one.close()) for one in self._open]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=_LEAVE_WITHIN)
+            for one in late:
+                one.cancel()  # the driver then cuts the connection
+            await asyncio.gather(*closing, return_exceptions=True)
         await self._engine.dispose()
         if self._unpooled is not None:
             await self._unpooled.dispose()
@@ -199,6 +214,9 @@ class Database:
         for secret in self._secrets():
             line = line.replace(secret, "***")
         return line
+
+    def _opened(self, connection: Any, _record: object) -> None:
+        self._open.add(connection.driver_connection)
 
     def _secrets(self) -> list[str]:
         found = [self.url.password, *(self.url.query.get(name) for name in _SECRET_QUERY)]

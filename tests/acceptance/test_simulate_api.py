@@ -50,6 +50,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             assert world.chat(f"of bob {n}", QUICK, key=BOB_KEY).status == 200
         assert world.chat("what", "no-such-model", key=ALICE_KEY).status == 404
         _ENDS.append(datetime.now(UTC))
+        # The command reads the database itself: what waits to be logged has to be there by then. A replay flushes.
+        assert ask(world, ADMIN_KEY, strategy="cost", seeds=1).json["facts"]["requests"] == ASKED + 3
         yield world
 
 

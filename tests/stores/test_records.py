@@ -106,6 +106,16 @@ async def test_a_silent_server_fails_the_ping_in_time(proxied_url: str, proxy: P
     await database.dispose()
 
 
+async def test_connections_of_a_silent_server_are_left_together(proxied_url: str, proxy: Proxy) -> None:
+    # A statement may take an hour, and as long would each farewell.
+    database = Database(proxied_url, PoolSettings(statement_timeout=3_600.0))
+    async with database.read(), database.read(), database.read():
+        pass
+    proxy.hang()
+    async with asyncio.timeout(60):
+        await database.dispose()
+
+
 async def test_a_server_that_is_away_is_unavailable_until_it_is_back(proxied_url: str, proxy: Proxy) -> None:
     database = Database(proxied_url, PoolSettings(pool_size=1, max_overflow=0))
     await database.ping()
