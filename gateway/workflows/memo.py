@@ -23,11 +23,14 @@ class Memory(Protocol):
         """All its step executions."""
         ...
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+    ) -> bool:
         """Keep a step as it is now, with an event of that type and the execution's progress and sums; one transaction.
 
         The first success wins: False when the step had succeeded already, and nothing was changed. `spent` is what is
-        added to the sums of the execution. Raises `Superseded`.
+        added to the sums of the execution; `begun` when that the step was started is not kept yet, and is now, before
+        the other event. Raises `Superseded`.
         """
         ...
 

@@ -41,9 +41,11 @@ class Patient:
         """See `Memory`."""
         return await _patiently(lambda: self._memory.steps(execution_id))
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+    ) -> bool:
         """See `Memory`."""
-        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent))
+        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, begun=begun))
 
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None

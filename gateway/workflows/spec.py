@@ -43,6 +43,8 @@ class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", o
 
     TEMPLATES: ClassVar[tuple[str, ...]] = ()
     EXPRESSIONS: ClassVar[tuple[str, ...]] = ()
+    ASKS_NOBODY: ClassVar[bool] = False
+    """Follows from what is known and from nothing else: to do it again costs nothing, and nobody sees it."""
 
     name: Name | None = None
     description: str | None = None
@@ -111,6 +113,7 @@ class Condition(Node, tag="condition"):
     """A fork: edges with `branch: "true"` or `"false"` are followed. Its output is `{"branch"}`."""
 
     EXPRESSIONS = ("if_",)
+    ASKS_NOBODY = True
 
     if_: str = field(name="if")
 
@@ -119,6 +122,7 @@ class Switch(Node, tag="switch"):
     """A fork by cases: the edge of the first case that holds is followed, or `default`. Its output is `{"branch"}`."""
 
     EXPRESSIONS = ("cases",)
+    ASKS_NOBODY = True
 
     cases: Annotated[dict[str, str], Meta(min_length=1)]
     """Branch → expression, tried in order."""
@@ -128,6 +132,7 @@ class Template(Node, tag="template"):
     """Put something together from what is known. Its output is `{"text"}`, or what `output` says."""
 
     TEMPLATES = ("template", "output")
+    ASKS_NOBODY = True
 
     template: str | None = None
     output: Json = None

@@ -31,10 +31,12 @@ class WorkflowStore:
         """See `Memory`."""
         return await steps.all_of(self._database, execution_id)
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+    ) -> bool:
         """See `Memory`."""
         fence, now = self._fence(step.execution_id, attempt), self._clock()
-        return await steps.put(self._database, fence, step, event, now=now, spent=spent)
+        return await steps.put(self._database, fence, step, event, now=now, spent=spent, begun=begun)
 
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None

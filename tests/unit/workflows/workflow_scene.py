@@ -96,13 +96,15 @@ class Shelf(Memory):
         self._answer()
         return [copied(step) for step in self.kept.values()]
 
-    async def put(self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None) -> bool:
+    async def put(
+        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+    ) -> bool:
         self._answer()
         place, self.puts = self.puts, self.puts + 1
         killed = self.kill_at is not None and self.kill_at[0] == place
         if killed and self.kill_at is not None and not self.kill_at[1]:
             self._die()
-        won = self._put(attempt, step, event, spent or Spent())
+        won = self._put(attempt, step, [*(["step.started"] if begun else []), event], spent or Spent())
         if killed:
             self._die()
         # As a database, it lets others go on meanwhile.
@@ -126,14 +128,14 @@ class Shelf(Memory):
             raise Superseded
         return self.stop_all, frozenset(self.stop_steps)
 
-    def _put(self, attempt: int, step: StepExecution, event: str, spent: Spent) -> bool:
+    def _put(self, attempt: int, step: StepExecution, events: list[str], spent: Spent) -> bool:
         if attempt != self.execution.attempt or self.execution.status != "running":
             raise Superseded
         known = self.kept.get((step.node_id, step.item))
         if known is not None and known.status == "succeeded":
             return False
         self.kept[step.node_id, step.item] = copied(step)
-        self.events.append((event, step.node_id, step.item))
+        self.events.extend((event, step.node_id, step.item) for event in events)
         for name in Spent.__struct_fields__:
             total = getattr(self.execution.spent, name) + getattr(spent, name)
             setattr(self.execution.spent, name, total)
