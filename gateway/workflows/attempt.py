@@ -166,7 +166,7 @@ class Attempt:
         for step in _nodes(run):
             if self._begins_anew(step, run.execution.attempt):
                 states[step.node_id] = State("pending")
-        # Also those whose step is not there yet, as the engine looks first whether it knows it.
+        # Also those that the engine has not let begin yet, of which no step is known.
         return states | dict.fromkeys(tasks.values(), State("running"))
 
     def _begins_anew(self, step: StepExecution, attempt: int) -> bool:
