@@ -207,9 +207,9 @@ def _events(step: StepExecution, event: str, *, begun: bool, now: float) -> list
 def _hold(dialect: str, *, counts: bool, costless: bool) -> ReturningUpdate[Any]:
     """Hold the execution, and count what is added to it; `counts`: a node is done, unless it was before.
 
-    `costless`: what can be done again for nothing need not be on PostgreSQL's disk before we go on. When its machine
-    loses power, at most the last half second of it is lost, and nothing that came before something that was. On SQLite
-    that holds for everything: see `gateway.store.engine`.
+    `costless`: what can be done again for nothing need not be on PostgreSQL's disk before we go on. When its server
+    crashes, the last of it may be lost (three times its `wal_writer_delay`), but nothing that came before what is kept.
+    On SQLite that holds for everything: see `gateway.store.engine`.
     """
     mine = and_(
         _E.id == bindparam("of_execution", type_=String()),
