@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from http.client import HTTPConnection
 from itertools import pairwise
@@ -66,18 +67,19 @@ def definitions(steps: int) -> list[Json]:
 
 
 class Caller:
-    """The administrator, over one connection."""
+    """The administrator. Each call has a connection of its own: between two of them a minute may pass."""
 
     def __init__(self, port: int) -> None:
         """Of the gateway at this port."""
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        self._port = port
         self._headers = {**authorized(ADMIN_KEY), "Content-Type": "application/json"}
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """What is answered. Raises `NotDone` when it is refused."""
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-        answer = self._connection.getresponse()
-        said = answer.read()
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE)) as connection:
+            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            answer = connection.getresponse()
+            said = answer.read()
         if answer.status >= 400:
             raise NotDone(f"{method} {path}: {answer.status} {said.decode(errors='replace')[:500]}")
         return json.loads(said)

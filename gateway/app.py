@@ -24,6 +24,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
+from gateway.api.asked import Asked
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
 from gateway.api.executions import Executing, Executions
@@ -178,6 +179,7 @@ def _litestar(parts: Parts) -> Litestar:
             HTTPException: errors.of_http,
             Exception: errors.of_defect,
         },
+        request_class=Asked,
         lifespan=[life],
         openapi_config=_openapi(),
         # Our own formatter and handlers are in place; Litestar's would replace them.

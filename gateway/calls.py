@@ -6,11 +6,13 @@ know of them; any other caller gets the answer decoded and rendered in its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.amended import Amended
 from gateway.catalog import Deployment
@@ -78,7 +80,31 @@ class Opened(Struct):
         return self.flow if isinstance(self.flow, Woven) else SOLE
 
 
-class Validated(Struct, kw_only=True):
+class Named(Struct, kw_only=True):
+    """A question that may have been asked before, by a process that died; without a name, one that was not."""
+
+    name: str | None = None
+    _asked: Counter[str] = field(default_factory=Counter[str])
+
+    def named(self, call: Call, deployment: Deployment) -> Call:
+        """The call by its name, to a server that honours one.
+
+        Who is asked again is to answer anew, not to repeat its fault: the further call has another name.
+        """
+        header = deployment.target.profile.idempotency_header
+        if self.name is None or not header:
+            return call
+        self._asked[deployment.key] += 1
+        times = self._asked[deployment.key]
+        name = self.name if times == 1 else f"{self.name}/again-{times - 1}"
+        more = tuple(
+            replace(one, headers=(*one.headers, (header, f"{name}/choices-{place}")))
+            for place, one in enumerate(call.more, 2)
+        )
+        return replace(call, headers=(*call.headers, (header, name)), more=more)
+
+
+class Validated(Named, kw_only=True):
     """What may be demanded of an answer's shape."""
 
     #: Have the answer validated even where the provider binds it to the schema.
@@ -100,9 +126,10 @@ class Chat(Validated):
 
     def encode(self, deployment: Deployment) -> Call:
         """What the deployment would be sent. Raises `Inexpressible`."""
-        return self.checked(
+        call = self.checked(
             fitted(self.request, deployment.dialect, deployment.target, drop=self.drop, validate=self.validate)
         )
+        return self.named(call, deployment)
 
     def checked(self, call: Call) -> Call:
         """The call, once the schema that its answer has to follow is made ready. Raises `BadRequest`."""

@@ -40,14 +40,14 @@ class Health:
         self._workflows = workflows
         self._mcp = mcp
 
-    async def services(self) -> tuple[str, dict[str, Any]]:
-        """The status in one word, and each service's own."""
+    async def services(self, key: str) -> tuple[str, dict[str, Any]]:
+        """The status in one word, and each service's own; of the MCP servers those that this key may use."""
         services = {
             "database": await self._database(),
             "cache": await self._cache(),
             "dwa": self._dwa(),
             "log": self._log(),
-            "mcp": self._of_mcp(),
+            "mcp": self._of_mcp(key),
         }
         if (workflows := await self._workflows.health()) is not None:
             services["workflows"] = workflows
@@ -80,8 +80,8 @@ class Health:
         stats = self._records.log.stats()
         return {"status": "healthy" if stats.database == "up" else "degraded", **to_builtins(stats)}
 
-    def _of_mcp(self) -> dict[str, Any]:
-        told = {one.spec.name: one.status() for one in self._mcp.all()}
+    def _of_mcp(self, key: str) -> dict[str, Any]:
+        told = {one.spec.name: one.status() for one in self._mcp.of(key)}
         failed = {name: one.reason or "" for name, one in told.items() if one.status == "failed"}
         running = [name for name, one in told.items() if one.status == "running"]
         return {"status": "degraded" if failed else "healthy", "running": running, "failed": failed}

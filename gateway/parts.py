@@ -43,6 +43,7 @@ from gateway.sinks import Sinks
 from gateway.slack import Slack
 from gateway.snapshots import Snapshots
 from gateway.workflows.door import Workflows
+from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
 from providers.transport import Transport
 
@@ -149,9 +150,7 @@ class Parts:
         self.metrics.begin_gauges_anew(self._refresh_gauges)
         self.mcp.take_over(predecessor.mcp)
         predecessor._runs_workflows, self._runs_workflows = False, True
-        predecessor._users = self.workflows.go_on_by(
-            self.settings, self.pipeline, self.transport, self.records, self.mcp
-        )
+        predecessor._users = self.workflows.go_on_by(self._means(), self.records)
         self._spawn(self.workflows.open_if_needed())
 
     async def stop(self) -> None:
@@ -200,16 +199,10 @@ class Parts:
         )
 
     def _workflows(self) -> Workflows:
-        return Workflows(
-            self.settings,
-            self.pipeline,
-            self.transport,
-            self.mcp,
-            self.records,
-            wall=self.wall,
-            monotonic=self.monotonic,
-            rng=self.rng,
-        )
+        return Workflows(self._means(), self.records, wall=self.wall, monotonic=self.monotonic, rng=self.rng)
+
+    def _means(self) -> Means:
+        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls

@@ -88,6 +88,9 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     anthropic_version: str = "2023-06-01"
     #: Gemini: the API version in the path.
     gemini_version: str = "v1beta"
+    #: The header by which the server tells a call that is made again, after a crash say, from a new one. None of the
+    #: dialects documents any; what is sent there names a call of a workflow.
+    idempotency_header: str = ""
     #: Further headers for every call (an organisation, a tenant …): name → value.
     headers: dict[str, str] = field(default_factory=dict[str, str])
     #: The provider is Steelyard's simulator: its answers are marked `simulated`.

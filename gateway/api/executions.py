@@ -29,6 +29,7 @@ from gateway.api.answers.executions import (
 from gateway.api.times import unix
 from gateway.governance.keys import Principal
 from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus
+from gateway.workflows.spec import Budget, Version
 
 _Request = Request[object, object, State]
 _ENDED = ("completed", "failed", "cancelled")
@@ -43,8 +44,8 @@ class ExecuteRequest(Struct, forbid_unknown_fields=True):
     """Inputs, and what else differs from the definition: the version, the budget in USD, the deadline in seconds."""
 
     inputs: dict[str, Any] = {}
-    version: Annotated[int, Meta(ge=1)] | None = None
-    budget_usd: Annotated[float, Meta(gt=0)] | None = None
+    version: Version | None = None
+    budget_usd: Budget | None = None
     deadline: Annotated[float, Meta(gt=0, le=2_592_000)] | None = None
 
 
@@ -53,7 +54,7 @@ class RetryRequest(Struct, forbid_unknown_fields=True):
 
     from_step: str | None = None
     inputs: dict[str, Any] | None = None
-    version: Annotated[int, Meta(ge=1)] | None = None
+    version: Version | None = None
 
 
 class ApproveRequest(Struct, forbid_unknown_fields=True):
@@ -179,7 +180,7 @@ class Executions(Controller):
         gateway: Gateway,
         request: _Request,
         execution_id: FromPath[str],
-        after: Annotated[int, QueryParameter(ge=0)] = 0,
+        after: Annotated[int, QueryParameter(ge=0, le=following.MOST_SEQ)] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 500,
     ) -> Response[EventPage]:
         """A page from behind the number `after`. With `Accept: text/event-stream` all, until the execution has ended.

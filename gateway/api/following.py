@@ -5,8 +5,8 @@ An event's id is its `seq`, so whoever reconnects with the last one it has seen 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 
 import msgspec
 from litestar.response import Stream
@@ -15,10 +15,10 @@ from gateway.api.answers import executions
 from gateway.errors import BadRequest
 from gateway.workflows.kept import Event
 
-#: Seconds of silence after which a comment is sent. Proxies close what is silent for a minute, some for half of one.
-_PING_EVERY = 15.0
+#: The largest number that an event may be said to have: a digit less than the column takes.
+MOST_SEQ = 10**18 - 1
 MEDIA = "text/event-stream"
-#: As the desk watches: what came, again and again, until the end.
+#: As the desk watches: what came, again and again, until the end; nothing when all is silent for a while.
 Watched = AsyncGenerator[list[Event]]
 
 
@@ -42,9 +42,14 @@ def seen(headers: Mapping[str, str], after: int = 0) -> int:
     last = headers.get("last-event-id")
     if last is None:
         return after
-    if not (last.isascii() and last.isdigit() and len(last) < 19):
-        raise BadRequest("'Last-Event-ID' is the 'id' of an event: a number.", param="Last-Event-ID")
-    return int(last)
+    return number(last, "Last-Event-ID")
+
+
+def number(text: str, param: str) -> int:
+    """The number of an event, as a caller spells it. Raises `BadRequest`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_SEQ))):
+        raise BadRequest(f"'{param}' is the 'seq' of an event: a number.", param=param)
+    return int(text)
 
 
 def text(event: Event) -> bytes:
@@ -53,13 +58,9 @@ def text(event: Event) -> bytes:
 
 
 async def _pieces(watched: Watched) -> AsyncIterator[bytes]:
-    clock = asyncio.get_running_loop().time
-    said = clock()
-    async for events in watched:
-        for event in events:
-            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), text(event))
-        if events:
-            said = clock()
-        elif clock() - said > _PING_EVERY:
-            said = clock()
-            yield b": waiting\n\n"
+    async with aclosing(watched):
+        async for events in watched:
+            for event in events:
+                yield b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), text(event))
+            if not events:
+                yield b": waiting\n\n"

@@ -1,10 +1,11 @@
 """Is it alive, is it ready, what is missing; and the metrics."""
 
-from litestar import Controller, Response, get, route
+from litestar import Controller, Request, Response, get, route
+from litestar.datastructures import State
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import convert
 
-from gateway.api.access import Gateway, caller, metrics_reader
+from gateway.api.access import Gateway, caller, metrics_reader, principal_of
 from gateway.api.answers.health import HealthReport, Readiness
 from gateway.metrics import CONTENT_TYPE
 
@@ -28,9 +29,12 @@ class Health(Controller):
         return Response(Readiness(gateway.ready), status_code=status)
 
     @get("/api/health", summary="Every service, and what is wrong with it", guards=[caller])
-    async def health(self, gateway: Gateway) -> Response[HealthReport]:
-        """Healthy, degraded (it answers, something is away) or unhealthy (it cannot answer)."""
-        verdict, services = await gateway.health.services()
+    async def health(self, gateway: Gateway, request: Request[object, object, State]) -> Response[HealthReport]:
+        """Healthy, degraded (it answers, something is away) or unhealthy (it cannot answer).
+
+        Of the MCP servers those that your key may use.
+        """
+        verdict, services = await gateway.health.services(principal_of(request).name)
         status = HTTP_503_SERVICE_UNAVAILABLE if verdict == "unhealthy" else HTTP_200_OK
         uptime = round(gateway.monotonic() - gateway.started_at, 3)
         report = {"status": verdict, "services": services, "version": gateway.version, "uptime_seconds": uptime}

@@ -206,7 +206,7 @@ _FURTHER = {
     },
     "/api/mcp-tools/{server}/{tool}": {
         "404": "There is no such server or tool.",
-        "422": "The input does not follow the tool's schema; `error.details` lists every problem.",
+        "422": "The input does not follow the tool's schema; `error.problems` lists all that is wrong.",
         "502": "The server answered with an error of the protocol instead of running the tool.",
         "503": "The server is not there right now; see `Retry-After`.",
         "504": "The tool took longer than the server's `timeout`.",

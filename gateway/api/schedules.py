@@ -14,12 +14,12 @@ from gateway.api.answers.schedules import RunNowAnswer, ScheduleAnswer, Schedule
 from gateway.errors import BadRequest
 from gateway.parts import Parts
 from gateway.workflows.kept import Schedule, ScheduleChanges
+from gateway.workflows.spec import Version
 
 _Request = Request[object, object, State]
 #: A line with every minute of the hour and every day of the month by number has less.
 _Line = Annotated[str, Meta(min_length=1, max_length=400)]
 _Zone = Annotated[str, Meta(min_length=1, max_length=64)]
-_Version = Annotated[int, Meta(ge=1)]
 #: Up to a day: what is later than that is the next day's.
 _Grace = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -34,7 +34,7 @@ class ScheduleRequest(Struct, forbid_unknown_fields=True):
     cron: _Line
     timezone: _Zone | None = None
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
-    version: _Version | None = None
+    version: Version | None = None
     misfire_grace_seconds: _Grace | None = None
     enabled: bool = True
 
@@ -45,7 +45,7 @@ class ScheduleChange(Struct, forbid_unknown_fields=True):
     cron: _Line | UnsetType = UNSET
     timezone: _Zone | UnsetType = UNSET
     inputs: dict[str, Any] | UnsetType = UNSET
-    version: _Version | UnsetType | None = UNSET
+    version: Version | UnsetType | None = UNSET
     misfire_grace_seconds: _Grace | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 

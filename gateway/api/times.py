@@ -6,10 +6,13 @@ from gateway.errors import BadRequest
 
 
 def unix(moment: datetime, param: str = "since") -> float:
-    """Unix seconds; a time without a zone is UTC, like every time here. Raises `BadRequest` for one before 1970."""
+    """Unix seconds; a time without a zone is UTC, like every time here.
+
+    Raises `BadRequest` for one before 1970, and in 9999, which may be the year 10000 in another zone.
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if aware.year < 1970:
-        raise BadRequest(f"'{param}' lies before 1970.", param=param)
+    if not 1970 <= aware.year < 9999:
+        raise BadRequest(f"'{param}' lies before 1970, or in the year 9999.", param=param)
     return aware.timestamp()
 
 

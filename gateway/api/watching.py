@@ -7,7 +7,7 @@ which is logged by everything on the way, is not taken. Who may not follow is an
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,7 +19,7 @@ from litestar.params import FromPath
 from gateway.api import following
 from gateway.api.access import parts, principal_of
 from gateway.api.faults import openai_body
-from gateway.errors import BadRequest, Busy, Forbidden, GatewayError
+from gateway.errors import Busy, Forbidden, GatewayError
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.parts import Parts
@@ -53,17 +53,23 @@ async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
     code = _DONE
     try:
         async with asyncio.TaskGroup() as group:
+            telling = group.create_task(_tell(socket, desk.watch(execution_id, by, after=after)))
             gone = group.create_task(_until_gone(socket))
-            async for events in desk.watch(execution_id, by, after=after):
-                if gone.done():
-                    return
-                for event in events:
-                    await socket.send_text(following.text(event).decode())
+            await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
+            telling.cancel()
             gone.cancel()
     except* (WebSocketDisconnect, GatewayError, StoreUnavailable):
         code = _TRY_AGAIN
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone already
         await socket.close(code)
+
+
+async def _tell(socket: _Socket, watched: following.Watched) -> None:
+    """Every event, to the end."""
+    async with aclosing(watched):
+        async for events in watched:
+            for event in events:
+                await socket.send_text(following.text(event).decode())
 
 
 async def _until_gone(socket: _Socket) -> None:
@@ -90,10 +96,7 @@ def _must_be_of_here(socket: _Socket) -> None:
 
 
 def _after(socket: _Socket) -> int:
-    after = socket.query_params.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
-        raise BadRequest("'after' is the 'seq' of an event: a number.", param="after")
-    return int(after)
+    return following.number(socket.query_params.get("after", "0"), "after")
 
 
 async def _refuse(socket: _Socket, gateway: Parts, error: GatewayError) -> None:

@@ -1,5 +1,6 @@
 """`/api/workflows`: definitions, by the administrator; read, checked and drawn by everybody who has a key."""
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -29,11 +30,15 @@ from gateway.api.answers.workflows import (
     workflow,
 )
 from gateway.api.times import date_or_time
-from gateway.errors import BadRequest, Invalid, NotFound
+from gateway.errors import BadRequest, Invalid, NotFound, TooLarge
 from gateway.settings.trees import NoTree, tree_of
+from gateway.workflows.spec import MOST_VERSIONS
 
 _Request = Request[object, object, State]
+_Version = Annotated[int | None, QueryParameter(ge=1, le=MOST_VERSIONS, required=False)]
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+#: Bytes of a definition. Each execution reads it again; what is larger is data, which comes by the inputs.
+_LARGEST = 1024 * 1024
 #: Seconds that analytics are about when nobody says: a month.
 _MONTH = 30 * 86_400.0
 _MEDIA = {"mermaid": "text/plain; charset=utf-8", "svg": "image/svg+xml"}
@@ -91,7 +96,7 @@ class Workflows(Controller):
 
     @get("/{slug:str}", summary="One workflow")
     async def get_workflow(
-        self, gateway: Gateway, request: _Request, slug: FromPath[str], version: FromQuery[int | None] = None
+        self, gateway: Gateway, request: _Request, slug: FromPath[str], version: _Version = None
     ) -> WorkflowAnswer:
         """Its newest version, or another; of one that was deleted only by its number."""
         found = await (await gateway.workflows.open()).library.get(slug, version)
@@ -127,7 +132,7 @@ class Workflows(Controller):
         gateway: Gateway,
         slug: FromPath[str],
         data: JSONBody[InputsToCheck],
-        version: FromQuery[int | None] = None,
+        version: _Version = None,
     ) -> InputsChecked:
         """Whether an execution would begin with them. 200 either way."""
         try:
@@ -138,7 +143,7 @@ class Workflows(Controller):
 
     @get("/{slug:str}/steps", summary="The nodes of a workflow")
     async def list_nodes(
-        self, gateway: Gateway, request: _Request, slug: FromPath[str], version: FromQuery[int | None] = None
+        self, gateway: Gateway, request: _Request, slug: FromPath[str], version: _Version = None
     ) -> NodesAnswer:
         """In an order in which they may run, numbered from 1."""
         return NodesAnswer(slug, await _nodes(gateway, request, slug, version))
@@ -150,7 +155,7 @@ class Workflows(Controller):
         request: _Request,
         slug: FromPath[str],
         step: FromPath[str],
-        version: FromQuery[int | None] = None,
+        version: _Version = None,
     ) -> NodeAnswer:
         """By its number or its key."""
         nodes = await _nodes(gateway, request, slug, version)
@@ -194,7 +199,7 @@ class Workflows(Controller):
         gateway: Gateway,
         request: _Request,
         slug: FromPath[str],
-        version: FromQuery[int | None] = None,
+        version: _Version = None,
         execution_id: FromQuery[str | None] = None,
         form: Annotated[Literal["mermaid", "svg"], QueryParameter(name="format")] = "svg",
     ) -> Response[str]:
@@ -217,11 +222,14 @@ async def _nodes(gateway: Any, request: _Request, slug: str, version: int | None
 
 
 async def _tree(request: _Request) -> Any:
-    """The body as a JSON tree, whichever way it is written. Raises `BadRequest`."""
+    """The body as a JSON tree, whichever way it is written. Raises `BadRequest`, and `TooLarge`."""
     body = await request.body()
+    if len(body) > _LARGEST:
+        raise TooLarge(f"A definition has at most {_LARGEST:,} bytes.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        return tree_of(body) if kind in _YAML else msgspec.json.decode(body)
-    except (NoTree, msgspec.DecodeError, RecursionError) as exc:
+        # YAML in a thread: a megabyte of it takes ten seconds.
+        return await asyncio.to_thread(tree_of, body) if kind in _YAML else msgspec.json.decode(body)
+    except (NoTree, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         what = str(exc) if isinstance(exc, NoTree) else f"The body is not JSON: {exc}."
         raise BadRequest(what, code="invalid_body") from exc

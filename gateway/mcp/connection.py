@@ -46,6 +46,10 @@ _SHELL = "/bin/sh"
 _LAUNCH = ("-c", 'echo $$ >&2; exec "$@"', "sh")
 #: Bytes of a line of standard error; longer ones are cut in pieces.
 _LONGEST_LINE = 4096
+#: Lines of standard error that are logged in a second; more are counted. A program in a loop writes a million.
+_MOST_LINES = 100
+#: Seconds to read no further when a server has written what is no message, or too many lines: it waits, and not we.
+_BREATH = 0.002
 #: The SDK logs what it cannot read, content and all, and its HTTP client every URL with its query. That a server talks
 #: nonsense, or is not there, is told here, without them.
 for _name in ("mcp", "client", "httpx2", "httpcore2"):
@@ -118,7 +122,9 @@ class _Ear:
 
     def __init__(self, server: McpServer, changed: Callable[[], None]) -> None:
         self.lost = asyncio.Event()
-        self.last_words: str | None = None
+        self._last = b""
+        #: When the present second of standard error began, and its lines.
+        self._second, self._lines = 0.0, 0
         #: The number of its process and of its group, which `_LAUNCH` tells first.
         self.process: int | None = None
         #: Of the last HTTP answer that was a failure.
@@ -129,6 +135,10 @@ class _Ear:
         self._nonsense = 0
         #: Readable once the process has ended.
         self._end: int | None = None
+
+    @property
+    def last_words(self) -> str | None:
+        return self.masked(self._last.decode(errors="replace")) or None
 
     def masked(self, text: str) -> str:
         return masked(text, self._server.secrets())
@@ -153,10 +163,28 @@ class _Ear:
             self.process = int(line)
             self._watch(self.process)
             return
-        text = self.masked(line.decode(errors="replace").strip())
-        if text:
-            self.last_words = text
-            _log.info("an MCP server says", extra={"mcp_server": self._server.name, "line": text})
+        line = line.strip()
+        if line:
+            self._last = line
+            if self._has_room():
+                text = self.masked(line.decode(errors="replace"))
+                _log.info("an MCP server says", extra={"mcp_server": self._server.name, "line": text})
+
+    def _has_room(self) -> bool:
+        """Whether a line more of standard error is logged within this second."""
+        now = asyncio.get_running_loop().time()
+        if now - self._second >= 1.0:
+            if self._lines > _MOST_LINES:
+                untold = self._lines - _MOST_LINES
+                _log.warning("an MCP server said more", extra={"mcp_server": self._server.name, "lines": untold})
+            self._second, self._lines = now, 0
+        self._lines += 1
+        return self._lines <= _MOST_LINES
+
+    @property
+    def floods(self) -> bool:
+        """Whether it has written too many lines of late."""
+        return self._lines > _MOST_LINES
 
     def _watch(self, process: int) -> None:
         """Hear of its end, also where what it started holds its standard output open. Where the system can tell."""
@@ -207,10 +235,13 @@ class _Incoming:
 
     async def __anext__(self) -> Any:
         try:
-            return await self._stream.__anext__()
+            came = await self._stream.__anext__()
         except BaseException:
             self._lost.set()
             raise
+        if isinstance(came, Exception):
+            await asyncio.sleep(_BREATH)
+        return came
 
     async def __aenter__(self) -> _Incoming:
         await self._stream.__aenter__()
@@ -297,6 +328,8 @@ async def _listen(stream: asyncio.StreamReader, ear: _Ear) -> None:
             lines, rest = [*lines, rest], b""
         for line in lines:
             ear.line(line)
+        if ear.floods:
+            await asyncio.sleep(_BREATH)
     ear.line(rest)
 
 

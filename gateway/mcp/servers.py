@@ -31,10 +31,6 @@ class Servers:
         """Those that this key may use."""
         return [one for one in self._servers.values() if self._may(key, one.spec)]
 
-    def all(self) -> list[Server]:
-        """Every one."""
-        return list(self._servers.values())
-
     async def tools(self, key: str, server: str, *, refresh: bool = False) -> list[Tool]:
         """The tools of a server. Raises `NotFound`, `Forbidden` or `McpUnavailable`."""
         return await self._find(key, server).tools(refresh=refresh)

@@ -44,6 +44,9 @@ def resolve_provider(
     for header, value in entry.profile.headers.items():
         if not (_HEADER.fullmatch(header) and value.isascii() and value.isprintable()):
             builder.blame((*where, "profile", "headers", header), "is not a header: printable ASCII on one line.")
+    named = entry.profile.idempotency_header
+    if named and not _HEADER.fullmatch(named):
+        builder.blame((*where, "profile", "idempotency_header"), "is not the name of a header.")
     return ProviderSettings(
         name=name,
         dialect=entry.dialect,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,9 @@ _AWAY_STATES = ("08", "53", "55P03", "57", "58", "25006", "42P01", "42703", "3D"
 #: beside a silent server takes as much longer; halved, a busy one logs connections that were cut.
 _LEAVE_WITHIN = 2.0
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
-_BEGIN = "steelyard_begin"
+_BEGIN, _TOLD = "steelyard_begin", "steelyard_told"
+#: Of what has changed by a transaction: the thing's id, and what befell it.
+Notice = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,8 @@ class Database:
         self.dialect: Literal["sqlite", "postgresql"] = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
+        #: Told of what `tell` was, after the commit; never of what was rolled back. It must not raise.
+        self.committed: Callable[[Sequence[Notice]], None] | None = None
         #: asyncpg's connections, those that are open among them.
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._engine = self._make_engine(
@@ -169,16 +173,31 @@ class Database:
         Raises:
             StoreUnavailable: as `read`; nothing was written.
         """
+        told: list[Notice] = []
         async with self._translated(), self._turn(), self._engine.connect() as connection:
-            connection = await connection.execution_options(**{_BEGIN: _WRITE})
+            connection = await connection.execution_options(**{_BEGIN: _WRITE, _TOLD: told})
             async with connection.begin():
                 yield connection
+        if told and self.committed is not None:
+            self.committed(told)
 
     async def dedicated(self) -> AsyncConnection:
         """A connection outside the pool, the caller's to close: the log and the queries never starve each other."""
         if self._unpooled is None:
             self._unpooled = self._make_engine(poolclass=NullPool)
         return await self._unpooled.connect()
+
+    async def bare(self) -> Any:
+        """A connection of the driver's own to PostgreSQL, which nobody else uses; the caller's to terminate.
+
+        Raises:
+            StoreUnavailable: away, or hanging.
+        """
+        _, where = self._engine.sync_engine.dialect.create_connect_args(self.url)
+        clocks = {"timeout": self.pool.connect_timeout, "command_timeout": self.pool.statement_timeout}
+        connect: Any = getattr(asyncpg, "connect")  # noqa: B009 - it ships no types, and has no known one
+        async with self._translated():
+            return await connect(**where, **clocks)
 
     async def ping(self, within: float = 2.0) -> None:
         """Return when the database answers.
@@ -273,6 +292,14 @@ class Database:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
+
+
+def tell(connection: AsyncConnection, notice: Notice) -> None:
+    """Have it known that this has befallen something, once the transaction of `Database.write` is committed."""
+    sync = connection.sync_connection
+    told = None if sync is None else sync.get_execution_options().get(_TOLD)
+    if told is not None:
+        told.append(notice)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -12,7 +12,8 @@ execution has a foreign key: they are written under that lock, and leave with it
 
 Columns that the Structs have not: `queued_at` (the attempt waits for a worker since), `owner` (the process that runs
 the attempt), `woken` (what the execution waits for came while an attempt still ran), `steps_cancelled` (one of its
-steps is asked to stop); of a step `slug`, `expires_at` and `seconds`, for those who list, expire and count them.
+steps is asked to stop); of a step `slug`, `expires_at` and `seconds`, for those who list, expire and count them, and
+`aside` (what its call under way was answered, until that counts).
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ step_executions = Table(
     _time("expires_at", null=True),
     _flag("cancel_requested"),
     Column("data", JSON(), nullable=False),
+    _json("aside"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("execution_id", "node_id", "item"),
     Index(None, "status", "id"),

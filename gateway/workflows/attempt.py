@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.workflows import bind
 from gateway.workflows.budget import Purse
+from gateway.workflows.ears import Ears
 from gateway.workflows.kept import WHOLE, Execution, Failure, StepExecution
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Performer, Running
@@ -28,8 +29,11 @@ from gateway.workflows.plan import FAILED, Plan, State
 from gateway.workflows.spec import Approval, Definition, Json
 from gateway.workflows.templates import BadTemplate
 
-#: Seconds between two looks for a wish to cancel. Doubled, a cancelled prompt is paid for half a second longer.
+#: Seconds between two looks for a wish to cancel, where nobody tells of one. Doubled, a cancelled prompt is paid for
+#: half a second longer.
 LOOK_EVERY = 0.5
+#: Seconds until the next look at least: a deadline that is all but there must not be looked at again and again.
+_AT_LEAST = 0.01
 OVERDUE = Failure("timeout_error", "The deadline of the execution has passed.", "deadline_exceeded")
 #: Runs the body of the node with this key, as the engine's step.
 Body = Callable[[], Coroutine[Any, Any, None]]
@@ -54,14 +58,21 @@ class Attempt:
         *,
         parallel: int,
         wall: Callable[[], float],
+        ears: Ears | None = None,
+        look_every: Callable[[], float] = lambda: LOOK_EVERY,
     ) -> None:
-        """`parallel` steps at a time, unless the definition says otherwise."""
+        """`parallel` steps at a time, unless the definition says otherwise.
+
+        Wishes to cancel are looked for when one of the `ears` hears of any, and every so many seconds.
+        """
         self._memory = memory
         self._performer = performer
         self._definition = definition
         self._plan = Plan(definition)
         self._parallel = definition.parallel or parallel
         self._wall = wall
+        self._ears = ears or Ears()
+        self._look_every = look_every
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -76,12 +87,14 @@ class Attempt:
         run = Running(execution, {(one.node_id, one.item): one for one in kept if one.node_id in nodes})
         if execution.budget_usd is not None:
             run.purse = Purse(execution.budget_usd, execution.spent.cost_usd)
-        run.look_at = asyncio.get_running_loop().time() + LOOK_EVERY
         tasks: dict[asyncio.Task[None], str] = {}
         status, failure, outputs = "cancelled", None, None
         try:
-            await self._stand_in(run)
-            await self._advance(run, tasks, around)
+            with self._ears.listening(execution.id, "wish") as ear:
+                run.look_at = self._next_look(run)
+                run.wished = ear.rung
+                await self._stand_in(run)
+                await self._advance(run, tasks, around)
             status = self._plan.ended(_states(run))
             failure = self._failure(run) if status == "failed" else None
             if status == "completed":
@@ -136,18 +149,33 @@ class Attempt:
     async def _wait(self, run: Running, tasks: dict[asyncio.Task[None], str]) -> None:
         """For the first that ends, looking for wishes to cancel meanwhile."""
         loop = asyncio.get_running_loop()
-        while True:
-            seconds = max(0.0, run.look_at - loop.time())
-            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                del tasks[task]
-                task.result()
-            # Also when steps follow each other more quickly than that.
-            if loop.time() >= run.look_at:
-                await self._look(run)
-                run.look_at = loop.time() + LOOK_EVERY
-            if done:
-                return
+        wish = asyncio.create_task(run.wished.wait())
+        try:
+            while True:
+                seconds = max(0.0, run.look_at - loop.time())
+                await asyncio.wait({*tasks, wish}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                done = [task for task in tasks if task.done()]
+                for task in done:
+                    del tasks[task]
+                    task.result()
+                # Also when steps follow each other more quickly than that.
+                if run.wished.is_set() or loop.time() >= run.look_at:
+                    run.wished.clear()
+                    await self._look(run)
+                    run.look_at = self._next_look(run)
+                if done:
+                    return
+                if wish.done():
+                    wish = asyncio.create_task(run.wished.wait())
+        finally:
+            wish.cancel()
+
+    def _next_look(self, run: Running) -> float:
+        """When to look, on the loop's clock: at the deadline at the latest."""
+        seconds, deadline = self._look_every(), run.execution.deadline_at
+        if deadline is not None:
+            seconds = min(seconds, max(_AT_LEAST, deadline - self._wall()))
+        return asyncio.get_running_loop().time() + seconds
 
     async def _look(self, run: Running) -> None:
         execution = run.execution

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from gateway import schemas
 from gateway.settings.names import nearest
 from gateway.workflows import shape
@@ -15,6 +17,7 @@ from gateway.workflows.graph import DEFAULT, Graph, branches
 from gateway.workflows.kept import Failure
 from gateway.workflows.problems import BadDefinition, Problem, at
 from gateway.workflows.reads import Read, reads
+from gateway.workflows.salvage import salvaged
 from gateway.workflows.spec import (
     Definition,
     Edge,
@@ -26,6 +29,7 @@ from gateway.workflows.spec import (
     Schema,
     Switch,
     Template,
+    Vote,
     members,
 )
 from gateway.workflows.templates import METHODS, BadTemplate, Reference, references
@@ -33,30 +37,56 @@ from gateway.workflows.templates import METHODS, BadTemplate, Reference, referen
 
 def checked(tree: Json) -> Definition:
     """The definition that a JSON tree spells. Raises `BadDefinition` with all that is wrong with it."""
-    definition = shape.definition_of(tree)
+    misshapen = shape.problems(tree)
+    if misshapen:
+        left = salvaged(tree, misshapen)
+        more = left.told(_problems(left.definition, in_order=left.in_order)) if left else []
+        raise BadDefinition(sorted({*misshapen, *more}))
+    definition = msgspec.convert(tree, Definition)
     problems = sorted(set(_problems(definition)))
     if problems:
         raise BadDefinition(problems)
     return definition
 
 
-def _problems(definition: Definition) -> Iterator[Problem]:
+def _problems(definition: Definition, *, in_order: bool = True) -> Iterator[Problem]:
+    """Without `in_order` edges are missing, and nothing can be said of what comes before what."""
     yield from _of_schema(definition.input_schema, ("input_schema",))
     graph = Graph(definition)
+    first: dict[Edge, int] = {}
     for place, edge in enumerate(definition.edges):
         yield from _of_edge(definition, place, edge)
+        if first.setdefault(edge, place) != place:
+            yield Problem(at("edges", place), "This edge is there twice.")
     for key, node in definition.nodes.items():
         yield from _of_node(node, ("nodes", key))
-        if node.on_error == "branch" and not any(edge.on == "error" for edge in graph.out_of[key]):
+        if in_order and node.on_error == "branch" and not any(edge.on == "error" for edge in graph.out_of[key]):
             yield Problem(at("nodes", key, "on_error"), "No edge with 'on': 'error' leads away from this node.")
     circle = graph.circle()
     if circle:
         yield Problem(at("edges"), f"These nodes wait for each other: {' → '.join([*circle, circle[0]])}.")
         return
-    for key, fork in graph.never().items():
+    for key, fork in graph.never().items() if in_order else ():
         hint = f'it joins ways of \'{fork}\' that exclude each other; use "join": "any"'
         yield Problem(at("nodes", key, "join"), f"This node can never run: {hint}.")
-    yield from _of_reads(definition, graph)
+    before = graph.ancestors() if in_order else {key: set(graph.keys) for key in graph.keys}
+    yield from _of_votes(definition, before)
+    yield from _of_reads(definition, before)
+
+
+def _of_votes(definition: Definition, ancestors: Mapping[str, set[str]]) -> Iterator[Problem]:
+    for key, node in definition.nodes.items():
+        if not isinstance(node, Vote):
+            continue
+        rated = definition.nodes.get(node.of)
+        asked = rated.node if isinstance(rated, Map | Loop) else rated
+        if rated is None:
+            yield Problem(at("nodes", key, "of"), _unknown("node", node.of, definition.nodes))
+        elif not isinstance(asked, Prompt):
+            yield Problem(at("nodes", key, "of"), f"Node '{node.of}' asks no model: there is no answer to rate.")
+        elif node.of not in ancestors[key]:
+            message = f"Node '{node.of}' does not come before this: no edges lead from there to here."
+            yield Problem(at("nodes", key, "of"), message)
 
 
 def _of_edge(definition: Definition, place: int, edge: Edge) -> Iterator[Problem]:
@@ -66,8 +96,6 @@ def _of_edge(definition: Definition, place: int, edge: Edge) -> Iterator[Problem
             yield Problem(at("edges", place, end), _unknown("node", key, definition.nodes))
     if edge.source == edge.target:
         yield Problem(at("edges", place), "An edge leads to another node; to repeat one, use a 'loop'.")
-    if edge in definition.edges[:place]:
-        yield Problem(at("edges", place), "This edge is there twice.")
     source = definition.nodes.get(edge.source)
     if source is None:
         return
@@ -121,8 +149,7 @@ def _of_schema(schema: Schema, where: tuple[str, ...]) -> Iterator[Problem]:
         yield Problem(at(*where), f"This is no JSON Schema: {exc}")
 
 
-def _of_reads(definition: Definition, graph: Graph) -> Iterator[Problem]:
-    ancestors = graph.ancestors()
+def _of_reads(definition: Definition, ancestors: Mapping[str, set[str]]) -> Iterator[Problem]:
     for read in reads(definition):
         known = None if read.known_at is None else ancestors[read.known_at]
         if known is not None and read.inclusive:
@@ -186,6 +213,7 @@ _FIELDS: Mapping[object, tuple[str, ...]] = {
     "switch": ("branch",),
     "template": ("text",),
     "approval": ("decision", "data", "decided_by", "decided_at"),
+    "vote": ("votes",),
     "map": ("items", "failed"),
     "loop": ("output", "iterations", "done"),
 }

@@ -19,9 +19,10 @@ from gateway.identity import new_id
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, deciding, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Rerun
-from gateway.store.workflows.executions import Filters, Page
+from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
 from gateway.workflows.beginning import drafted
+from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
 from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecution
 from gateway.workflows.library import Library, check_form, check_inputs
@@ -31,11 +32,14 @@ from gateway.workflows.spec import Definition, SubWorkflow
 _T = TypeVar("_T")
 #: Told of an attempt that is to be run: execution, its number, its nodes in the plan's order.
 Queue = Callable[[str, int, list[str]], Awaitable[None]]
+#: Queues an attempt in the transaction of a connection; whether it could.
+Enlist = Callable[[Any, str, int, list[str]], Awaitable[bool]]
 ENDED = ("completed", "failed", "cancelled")
-#: Seconds between two looks for events, when nobody in this process tells of any.
-_LOOK_EVERY = 0.5
-#: The same for whoever waits for the end. Doubled, an answer comes a twentieth of a second later on average.
-_WAIT_EVERY = 0.1
+#: Seconds without events after which whoever watches is given none, and may say that it is still there. Proxies close
+#: what is silent for a minute, some for half of one.
+_QUIET = 15.0
+#: Events that are read at once.
+_BATCH = 1_000
 
 
 class Desk:
@@ -49,13 +53,21 @@ class Desk:
         *,
         wall: Callable[[], float],
         rng: random.Random,
+        ears: Ears | None = None,
+        enlist: Enlist | None = None,
     ) -> None:
-        """Over this database; `queue` is told of attempts that are to be run."""
+        """Over this database; `queue` is told of attempts that are to be run, `ears` hear of what befalls executions.
+
+        Without ears nobody is told of anything: only what was there before is ever seen. `enlist` queues the first
+        attempt of an execution in the transaction that keeps it, so that there is not one without the other.
+        """
         self._database = database
         self._library = library
         self._queue = queue
         self._wall = wall
         self._rng = rng
+        self._ears = ears or Ears()
+        self._enlist = enlist
         self._looks = set[asyncio.Task[Any]]()
 
     async def begin(
@@ -87,12 +99,18 @@ class Desk:
             budget_usd=budget_usd,
             deadline=deadline,
         )
-        submitted = await executions.submit(self._database, execution)
-        if submitted.created:
-            await self._run(submitted.execution)
-        else:
+        submitted = await self._submit(execution)
+        if not submitted.created:
             _must_be_the_same(submitted.execution, slug, inputs)
         return submitted.execution
+
+    async def within(self, execution: Execution) -> Within | None:
+        """What queues it in the transaction that keeps it; None where nothing can: `enqueue` it afterwards."""
+        enlist = self._enlist
+        if enlist is None:
+            return None
+        keys = await self._keys(execution)
+        return lambda connection: enlist(connection, execution.id, execution.attempt, keys)
 
     async def enqueue(self, execution: Execution) -> None:
         """Have an execution run that somebody else has kept."""
@@ -111,10 +129,7 @@ class Desk:
         check_inputs(found.definition, node.inputs)
         now = await executions.get(self._database, parent.id) or parent
         born = children.born(identity, now, step, found, node.inputs, now=self._wall())
-        submitted = await executions.submit(self._database, born)
-        if submitted.created:
-            await self._run(submitted.execution)
-        return submitted.execution
+        return (await self._submit(born)).execution
 
     async def go_on(self, child: Execution) -> Execution:
         """See `steps.subworkflow.Children`."""
@@ -159,8 +174,9 @@ class Desk:
         """Stop it and its children; one that has ended stays as it is."""
         found = await self.get(execution_id, by)
         stopped = await stopping.request_cancel(self._database, execution_id, now=self._wall())
-        for one in {*stopped.cancelled, *([] if found.parent_id is None else [found.parent_id])}:
-            await self._woken(one)
+        # One that runs tells it when it ends.
+        if found.parent_id is not None and found.id in stopped.cancelled:
+            await self.wake(found.parent_id)
         return await self.get(execution_id, by)
 
     async def resume(self, execution_id: str, by: Principal) -> tuple[Execution, int]:
@@ -183,8 +199,8 @@ class Desk:
         """
         execution = await self.get(execution_id, by)
         found = await self._library.get(execution.slug, version or execution.version)
-        if inputs is not None:
-            check_inputs(found.definition, inputs)
+        # Of another version the old ones may be none.
+        check_inputs(found.definition, execution.inputs if inputs is None else inputs)
         nodes = found.definition.nodes
         if from_step is not None and from_step not in nodes:
             raise NotFound(f"There is no step '{from_step:.80}'; there are {', '.join(nodes)}.")
@@ -261,28 +277,32 @@ class Desk:
 
     async def ended_within(self, execution_id: str, by: Principal, seconds: float) -> Execution:
         """The execution as it is when it has ended, or after so many seconds."""
-        with suppress(TimeoutError):
+        with self._ears.listening(execution_id, "end") as ear, suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (await self.get(execution_id, by)).status not in ENDED:  # noqa: ASYNC110 - any process ends it
-                    await asyncio.sleep(_WAIT_EVERY)
+                while (found := await self._unbroken(self.get(execution_id, by))).status not in ENDED:
+                    await ear.wait()
+                return found
         return await self.get(execution_id, by)
 
     async def watch(self, execution_id: str, by: Principal, *, after: int = 0) -> AsyncGenerator[list[Event]]:
-        """Every event behind that number, those to come too, until the execution has ended; empty where none came."""
-        while True:
-            ended, found = await self._unbroken(self._seen(execution_id, by, after))
-            if found:
-                after = found[-1].seq
-            elif ended:
-                return
-            yield found
-            if not found:
-                await asyncio.sleep(_LOOK_EVERY)
+        """Every event behind that number, those to come too, until the execution has ended; now and then none."""
+        with self._ears.listening(execution_id, "event") as ear:
+            while True:
+                ended, found = await self._unbroken(self._seen(execution_id, by, after))
+                if found:
+                    after = found[-1].seq
+                    yield found
+                if len(found) == _BATCH:
+                    continue
+                if ended:
+                    return
+                while not await ear.wait(_QUIET):
+                    yield []
 
     async def _seen(self, execution_id: str, by: Principal, after: int) -> tuple[bool, list[Event]]:
         """Whether it has ended, and then what befell it: all of it, if it has."""
         execution = await self.get(execution_id, by)
-        return execution.status in ENDED, await events.after(self._database, execution_id, after)
+        return execution.status in ENDED, await events.after(self._database, execution_id, after, limit=_BATCH)
 
     async def _unbroken(self, look: Coroutine[Any, Any, _T]) -> _T:
         """Look to the end, though whoever watches goes meanwhile: a query that is cut off costs its connection."""
@@ -304,9 +324,13 @@ class Desk:
         if now.status == "pending":
             await self._run(now)
         elif now.status in ENDED and now.parent_id is not None:
-            queued = await attempts.wake(self._database, now.parent_id, now=self._wall())
-            if queued is not None:
-                await self._run_id(queued.execution_id)
+            await self.wake(now.parent_id)
+
+    async def wake(self, execution_id: str) -> None:
+        """What an execution waits for may have come: have it look, if it waits."""
+        queued = await attempts.wake(self._database, execution_id, now=self._wall())
+        if queued is not None:
+            await self._run_id(execution_id)
 
     async def expire(self, step: StepExecution) -> None:
         """Nobody has decided in time."""
@@ -339,19 +363,23 @@ class Desk:
         """Of an attempt that begins now."""
         return None if definition.deadline is None else self._wall() + definition.deadline
 
-    async def _woken(self, execution_id: str) -> None:
-        queued = await attempts.wake(self._database, execution_id, now=self._wall())
-        if queued is not None:
-            await self._run_id(execution_id)
-
     async def _run_id(self, execution_id: str) -> None:
         found = await executions.get(self._database, execution_id)
         if found is not None:
             await self._run(found)
 
+    async def _submit(self, execution: Execution) -> Submitted:
+        submitted = await executions.submit(self._database, execution, await self.within(execution))
+        if submitted.created and not submitted.within:
+            await self._run(submitted.execution)
+        return submitted
+
     async def _run(self, execution: Execution) -> None:
+        await self._queue(execution.id, execution.attempt, await self._keys(execution))
+
+    async def _keys(self, execution: Execution) -> list[str]:
         definition = (await self._library.get(execution.slug, execution.version)).definition
-        await self._queue(execution.id, execution.attempt, list(Plan(definition).order))
+        return list(Plan(definition).order)
 
 
 def _must_be_the_same(known: Execution, slug: str, inputs: Json) -> None:

@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from gateway.mcp.servers import Servers
-from gateway.pipeline import Pipeline
 from gateway.records import Records, StoreUnavailable
-from gateway.settings.tree import Settings
 from gateway.store.workflows import definitions
-from providers.transport import Transport
+from gateway.workflows.means import Means
 
 if TYPE_CHECKING:
     from gateway.workflows.service import Service
@@ -34,10 +31,7 @@ class Workflows:
 
     def __init__(
         self,
-        settings: Settings,
-        pipeline: Pipeline,
-        transport: Transport,
-        mcp: Servers,
+        means: Means,
         records: Records,
         *,
         wall: Callable[[], float],
@@ -45,9 +39,7 @@ class Workflows:
         rng: random.Random,
     ) -> None:
         """Nothing is loaded yet."""
-        self._settings, self._pipeline, self._transport = settings, pipeline, transport
-        self._mcp = mcp
-        self._records = records
+        self._means, self._records = means, records
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         self._service: Service | None = None
         self._opening = asyncio.Lock()
@@ -72,22 +64,18 @@ class Workflows:
         async with self._opening:
             if self._service is None:
                 module = await asyncio.to_thread(import_module, "gateway.workflows.service")
-                means = module.Means(self._settings, self._pipeline, self._transport, self._mcp)
-                service: Service = module.Service(means, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                service: Service = module.Service(
+                    self._means, wall=self._wall, monotonic=self._monotonic, rng=self._rng
+                )
                 await service.start()
                 self._service = service
             return self._service
 
-    def go_on_by(
-        self, settings: Settings, pipeline: Pipeline, transport: Transport, records: Records, mcp: Servers
-    ) -> set[asyncio.Task[Any]]:
+    def go_on_by(self, means: Means, records: Records) -> set[asyncio.Task[Any]]:
         """From now on by these means, which a reload of the settings has made; the steps that still use the old."""
-        self._settings, self._pipeline, self._transport, self._records = settings, pipeline, transport, records
-        self._mcp = mcp
-        if self._service is None:
-            return set()
-        old = self._service.means
-        self._service.means = type(old)(settings, pipeline, transport, mcp)
+        old, self._means, self._records = self._means, means, records
+        if self._service is not None:
+            self._service.means = means
         return old.users
 
     async def health(self) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ is wrong twice is wrong a third time. The cost of both is told.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from inspect import getdoc
@@ -80,7 +81,7 @@ class Drafts:
                 cost += exchange.cost
             names.append(exchange.id)
             try:
-                definition = understood(_tree(said))
+                definition = await asyncio.to_thread(understood, _tree(said))
             except Invalid as exc:
                 problems = exc.problems
             else:

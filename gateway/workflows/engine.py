@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import Context
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -43,6 +44,9 @@ _POLL = 0.25
 #: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
 _LEAVE_WITHIN = 5.0
 _LIVE = ("PENDING",)
+_ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+#: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
+_DROPPED = 500
 _log = logging.getLogger("steelyard.workflows")
 
 
@@ -88,6 +92,7 @@ class Engine:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._runner = runner
+        self._engine: DBOS
 
     async def launch(self) -> None:
         """Begin to run what is queued, on this loop. Raises what the database raises when it is away."""
@@ -109,7 +114,7 @@ class Engine:
         if _Current.runner is not None:
             raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
-        engine = DBOS(config=config)
+        engine = self._engine = DBOS(config=config)
         try:
             DBOS.launch()
             _keep_threads_of_our_own(engine)
@@ -151,6 +156,18 @@ class Engine:
         # Its public name is an endpoint of DBOS's own server, which we do not run.
         await asyncio.to_thread(DBOS._recover_pending_workflows, list(dead))  # pyright: ignore[reportPrivateUsage]
 
+    async def forget(self, before: float) -> None:
+        """Drop what the engine keeps of attempts that ended before that moment: what they came to is kept in ours."""
+        moment = datetime.fromtimestamp(before, UTC).isoformat()
+        found = True
+        while found:
+            found = await DBOS.list_workflows_async(
+                status=list(_ENDED), completed_before=moment, limit=_DROPPED, load_input=False, load_output=False
+            )
+            # Its public name is a method of its client, which would open connections of its own.
+            drop = self._engine._sys_db.delete_workflows  # pyright: ignore[reportPrivateUsage]
+            await asyncio.to_thread(drop, [one.workflow_id for one in found])
+
     async def stop(self) -> None:
         """Run nothing more; what is under way is given up, and left to whoever adopts it."""
         _Current.runner = None
@@ -165,7 +182,7 @@ class Engine:
 
 
 class Client:
-    """Queues attempts from a process that runs none."""
+    """Queues attempts: from a process that runs none, and within transactions of ours."""
 
     def __init__(self, database_url: str) -> None:
         """Over the same database; nothing is opened yet."""
@@ -182,10 +199,30 @@ class Client:
 
     async def submit(self, execution_id: str, attempt: int, keys: Sequence[str]) -> None:
         """Queue an attempt. A second time does nothing. Raises what the database raises when it is away, or new."""
-        options = EnqueueOptions(
+        await self._client.enqueue_async(self._options(execution_id, attempt), execution_id, attempt, list(keys))
+
+    def _options(self, execution_id: str, attempt: int) -> EnqueueOptions:
+        return EnqueueOptions(
             workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=f"{execution_id}:{attempt}", app_version=_VERSION
         )
-        await self._client.enqueue_async(options, execution_id, attempt, list(keys))
+
+    async def enlist(self, connection: Any, execution_id: str, attempt: int, keys: Sequence[str]) -> bool:
+        """Queue an attempt in the transaction of this connection to the same PostgreSQL; False: the engine could not.
+
+        Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
+        """
+        options = self._options(execution_id, attempt)
+        try:
+            # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
+            # not be there yet, until the first process that runs executions has made them.
+            async with connection.begin_nested():
+                await connection.run_sync(
+                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+                )
+        except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
+            _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
+            return False
+        return True
 
     async def stop(self) -> None:
         """Close its connections."""

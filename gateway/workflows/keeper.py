@@ -2,9 +2,10 @@
 
     beat       this process lives
     adopt      what processes ran that are silent for a lease is queued anew
-    sweep      attempts that nobody has begun are queued again, since a process may die between its two writes
+    sweep      attempts that nobody has begun are queued again, and who waits for what has ended is told, since a
+               process may die between its two writes
     expire     deadlines and approvals that have passed
-    forget     executions that ended long ago
+    forget     executions that ended long ago, and what the engine still has of those that have just ended
 
 The clock of the beats is the database's, so that machines need not agree on the time. Road not taken: beating from a
 thread. A loop that does nothing for a lease serves nobody either, and what it still writes after a takeover is refused.
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, forgetting, steps, stopping
+from gateway.store.workflows import attempts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
 
@@ -50,15 +51,17 @@ class Keeper:
         lease: float,
         keep_days: int | None,
         adopt: Callable[[list[str]], Awaitable[None]],
+        drop: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
     ) -> None:
-        """`lease` in seconds; `adopt` is told of processes that are dead."""
+        """`lease` in seconds; `adopt` is told of processes that are dead, `drop` since when ended attempts count."""
         self._database = database
         self._desk = desk
         self._me = executor_id
         self._lease = lease
         self._keep_days = keep_days
         self._adopt = adopt
+        self._drop = drop
         self._wall = wall
         self._forgot_at = 0.0
         # At first none: what was begun while nobody ran anything has waited long enough.
@@ -96,6 +99,8 @@ class Keeper:
         self._patience = _STALE
         if queued:
             _log.info("attempts were queued again", extra={"attempts": queued})
+        for execution_id in await attempts.unaware(self._database):
+            await self._desk.wake(execution_id)
 
     async def _expire(self) -> None:
         now = self._wall()
@@ -114,9 +119,12 @@ class Keeper:
 
     async def _forget(self) -> None:
         now = self._wall()
-        if self._keep_days is None or now < self._forgot_at + _FORGET_EVERY:
+        if now < self._forgot_at + _FORGET_EVERY:
             return
         self._forgot_at = now
+        await self._drop(now - _FORGET_EVERY)
+        if self._keep_days is None:
+            return
         forgotten = 1
         while forgotten:
             found = await forgetting.forget(self._database, now - self._keep_days * _DAY)

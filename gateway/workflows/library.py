@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,8 @@ class Library:
 
         Raises `Invalid` with all that is wrong, and `Conflict` when a `new` one is there already.
         """
-        definition = understood(tree)
+        # In a thread: some seconds, where a template is long.
+        definition = await asyncio.to_thread(understood, tree)
         if slug is not None and definition.slug != slug:
             raise Invalid(
                 "The slug is part of the address.", [(at("slug"), f"must be '{slug}'")], param="slug", code=_BAD

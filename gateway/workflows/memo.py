@@ -34,6 +34,14 @@ class Memory(Protocol):
         """
         ...
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """Keep what a step's call was answered, before it counts: until the step is put as anything but running."""
+        ...
+
+    async def aside(self, step: StepExecution) -> Json:
+        """What was set aside for the step; None: nothing."""
+        ...
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from gateway.errors import GatewayError
 from gateway.records import StoreUnavailable
+from gateway.workflows.aside import Aside
 from gateway.workflows.bind import Scope, bound
 from gateway.workflows.budget import Purse
 from gateway.workflows.graph import branches
@@ -52,6 +53,8 @@ class Running(Struct):
     look_at: float = 0.0
     #: Steps, by id, that were started, which is kept together with what comes of them.
     begun: set[str] = field(default_factory=set[str])
+    #: Set when somebody has told of such a wish.
+    wished: asyncio.Event = field(default_factory=asyncio.Event)
     #: Steps that somebody cancelled, by id, and the tasks that run them.
     cancelled: set[str] = field(default_factory=set[str])
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, "asyncio.Task[Any]"])
@@ -62,6 +65,8 @@ class _Course(Struct, frozen=True):
 
     before: int
     woken: bool
+    #: A kill cut off its last try, whose call may have been answered.
+    cut_off: bool
 
     def stays(self, item: StepExecution, attempt: int) -> bool:
         """Whether the failure of an item is final: it was tried as often as it may, or somebody has cancelled it.
@@ -91,17 +96,16 @@ class Performer:
         self._wall = wall
         self._rng = rng
         self._new_id = new_id
+        self._aside = Aside(memory)
 
     async def perform(self, run: Running, key: str, node: Node, known: Scope, item: int = WHOLE) -> StepExecution:
         """The step as it is in the end: succeeded, failed, waiting or cancelled. Raises `Superseded`."""
         step = self._begun(run, key, node, item)
         if step.status == "succeeded" or (step.status == "waiting" and isinstance(node, Approval)):
             return step
-        course = _Course(
-            # A kill cut it off: the call goes by the name it had, so that nobody takes it for another.
-            before=step.tries - (step.status == "running" and step.error is None and step.tries > 0),
-            woken=step.status == "waiting",
-        )
+        cut_off = step.status == "running" and step.error is None and step.tries > 0
+        # Cut off, the call goes by the name it had, so that nobody takes it for another.
+        course = _Course(step.tries - cut_off, woken=step.status == "waiting", cut_off=cut_off)
         step.attempt = run.execution.attempt
         task = asyncio.current_task()
         assert task is not None
@@ -205,10 +209,9 @@ class Performer:
                 return one
             return await self.perform(run, step.node_id, within, scope, item)
 
+        context = Context(run.execution, step, run.purse, inner)
         try:
-            async with asyncio.timeout(seconds):
-                context = Context(run.execution, step, run.purse, inner)
-                return await self._bodies[step.kind](context, bound(node, known), known)
+            return await self._called(context, bound(node, known), known, course, seconds)
         except TimeoutError as exc:
             raise StepFailed(Failure("timeout", f"It took longer than {seconds:g} s."), transient=True) from exc
         except BadTemplate as exc:
@@ -224,6 +227,17 @@ class Performer:
             _log.exception("a step has a defect", extra={"execution_id": step.execution_id, "node": step.node_id})
             failure = Failure("api_error", "The gateway has a defect here; its log says which.", "internal_error")
             raise StepFailed(failure, transient=False) from exc
+
+    async def _called(self, context: Context, node: Node, known: Scope, course: _Course, seconds: float) -> Result:
+        """What the body comes to, or has come to before a kill."""
+        if course.cut_off and context.step.tries == course.before + 1:
+            answered = await self._aside.find(context, node)
+            if answered is not None:
+                return answered
+        async with asyncio.timeout(seconds):
+            result = await self._bodies[context.step.kind](context, node, known)
+        await self._aside.keep(context, node, result)
+        return result
 
     def _again(self, node: Node, fault: StepFailed, tries: int) -> bool:
         try:

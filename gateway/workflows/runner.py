@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from gateway.records import StoreUnavailable
-from gateway.workflows.attempt import Around, Attempt
+from gateway.workflows.attempt import LOOK_EVERY, Around, Attempt
+from gateway.workflows.ears import Ears
 from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
@@ -46,6 +48,15 @@ class Patient:
     ) -> bool:
         """See `Memory`."""
         return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, begun=begun))
+
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`: not waited for, as what the step has come to is kept at once, or as soon as it can be."""
+        with suppress(StoreUnavailable):
+            await self._memory.set_aside(step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.aside(step))
 
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
@@ -82,23 +93,35 @@ class Runner:
         limits: Limits,
         wall: Callable[[], float],
         ended: Callable[[Execution], Awaitable[None]],
+        ears: Ears | None = None,
+        look_every: Callable[[], float] = lambda: LOOK_EVERY,
     ) -> None:
-        """`ended` is told when an attempt is over, however it ended."""
+        """`ended` is told when an attempt is over, however it ended; `ears` and `look_every` are the attempts'."""
         self._memory = Patient(memory)
         self._definition = definition
         self._performer = performer(self._memory)
         self._limits = limits
         self._wall = wall
         self._ended = ended
+        self._ears = ears or Ears()
+        self._look_every = look_every
 
     async def __call__(self, execution_id: str, attempt: int, around: Around) -> None:
         """Run it, unless it was superseded or the execution has ended."""
         execution = await self._memory.begin(execution_id, attempt)
         if execution is None:
             return
-        definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
-        run = Attempt(self._memory, self._performer, definition, parallel=self._limits.parallel, wall=self._wall)
         try:
+            definition = await _patiently(lambda: self._definition(execution.slug, execution.version))
+            run = Attempt(
+                self._memory,
+                self._performer,
+                definition,
+                parallel=self._limits.parallel,
+                wall=self._wall,
+                ears=self._ears,
+                look_every=self._look_every,
+            )
             await run.run(execution, around)
         except Superseded:
             _log.info("another process has taken over", extra={"execution_id": execution_id, "attempt": attempt})

@@ -81,8 +81,9 @@ class Scheduler:
         last, passed, following = await asyncio.to_thread(_passed, seen, now)
         execution = await self._begun(seen, last) if now - last <= seen.misfire_grace_s else None
         missed = passed if execution is None else passed - 1
+        within = None if execution is None else await self._desk.within(execution)
         held = await schedules.advance(
-            self._database, seen, next_at=following, now=now, execution=execution, missed=missed
+            self._database, seen, next_at=following, now=now, execution=execution, missed=missed, within=within
         )
         if held and missed:
             _log.warning("a schedule has missed times", extra={"schedule_id": seen.id, "missed": missed})

@@ -10,16 +10,12 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from msgspec import Struct, field
-
 from gateway.errors import GatewayError
 from gateway.identity import new_id
-from gateway.mcp.servers import Servers
-from gateway.pipeline import Pipeline
-from gateway.settings.tree import Settings
 from gateway.store.beside import engine_url
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
 from gateway.workflows.drafting import Drafts
@@ -27,6 +23,7 @@ from gateway.workflows.engine import Client, Engine
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
 from gateway.workflows.library import Library
+from gateway.workflows.means import Means
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
 from gateway.workflows.reading import Going, Reading
@@ -41,23 +38,13 @@ from gateway.workflows.steps.plain import condition, switch, template
 from gateway.workflows.steps.prompt import Prompts
 from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
+from gateway.workflows.steps.vote import Voting
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
-from providers.transport import Transport
 
 _log = logging.getLogger("steelyard.workflows")
 #: Seconds between two tries to reach the engine's database.
 _AGAIN = 2.0
-
-
-class Means(Struct):
-    """What executions are run with; after a reload of the settings, other ones. `users` are steps under way by them."""
-
-    settings: Settings
-    pipeline: Pipeline
-    transport: Transport
-    mcp: Servers
-    users: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
 
 class Service:
@@ -79,11 +66,22 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
         self.library = Library(database, wall=wall)
-        self.desk = Desk(database, self.library, self._queue, wall=wall, rng=rng)
+        self.bell = Bell(database, rng=rng)
+        self._url = engine_url(url)
+        #: Nothing is opened by it before it queues.
+        self._client = Client(self._url)
+        self.desk = Desk(
+            database,
+            self.library,
+            self._queue,
+            wall=wall,
+            rng=rng,
+            ears=self.bell.ears,
+            enlist=self._client.enlist if database.dialect == "postgresql" else None,
+        )
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
-        self._url = engine_url(url)
         self._engine: Engine | None = None
         self._queueing: Engine | Client | None = None
         self._keeper: Keeper | None = None
@@ -93,8 +91,9 @@ class Service:
 
     async def start(self) -> None:
         """Begin to run executions where the settings say so; a database that is away is tried again."""
+        self._spawn(self.bell.run())
         if not self.means.settings.workflows.run:
-            self._queueing = Client(self._url)
+            self._queueing = self._client
             return
         me = f"{socket.gethostname()}:{os.getpid()}:{self._rng.getrandbits(32):08x}"
         settings = self.means.settings
@@ -107,6 +106,7 @@ class Service:
             lease=settings.workflows.lease,
             keep_days=settings.workflows.retention_days,
             adopt=engine.adopt,
+            drop=engine.forget,
             wall=self._wall,
         )
         self._spawn(self._keeper.beat())
@@ -121,9 +121,11 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._queueing is not None:
-            await self._queueing.stop()
-            self._queueing = None
+        queueing, self._queueing = self._queueing, None
+        if queueing is not None:
+            await queueing.stop()
+        if queueing is not self._client:
+            await self._client.stop()
         if self._keeper is not None:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
@@ -158,16 +160,30 @@ class Service:
 
         def performer(memory: Memory) -> Performer:
             return Performer(
-                memory, self._bodies(), limits, wall=self._wall, rng=self._rng, new_id=lambda: self._named("stepexec")
+                memory,
+                self._bodies(memory),
+                limits,
+                wall=self._wall,
+                rng=self._rng,
+                new_id=lambda: self._named("stepexec"),
             )
 
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
 
         store = WorkflowStore(self.database, self._wall, me)
-        return Runner(store, definition, performer, limits=limits, wall=self._wall, ended=self.desk.ended)
+        return Runner(
+            store,
+            definition,
+            performer,
+            limits=limits,
+            wall=self._wall,
+            ended=self.desk.ended,
+            ears=self.bell.ears,
+            look_every=self.bell.patience,
+        )
 
-    def _bodies(self) -> Bodies:
+    def _bodies(self, memory: Memory) -> Bodies:
         return {
             "prompt": self._lent(
                 Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
@@ -180,6 +196,7 @@ class Service:
             "map": map_items,
             "loop": repeat,
             "approval": Approvals(self._wall),
+            "vote": self._lent(Voting(lambda: self.means.feedback, memory.steps)),
             "workflow": SubWorkflows(self.desk),
         }
 

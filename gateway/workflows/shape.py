@@ -12,7 +12,7 @@ import msgspec
 
 from gateway import schemas
 from gateway.settings.names import nearest
-from gateway.workflows.problems import BadDefinition, Problem, at
+from gateway.workflows.problems import Problem, at
 from gateway.workflows.spec import INNER, KINDS, Definition, Json, elements, members
 
 _NODE: dict[str, Json] = {"type": "object"}
@@ -20,12 +20,9 @@ _NODE: dict[str, Json] = {"type": "object"}
 _HOLDERS = {"map", "loop"}
 
 
-def definition_of(tree: Json) -> Definition:
-    """The definition that a JSON tree spells. Raises `BadDefinition`; what it means is `check`'s business."""
-    problems = sorted(_problems(tree))
-    if problems:
-        raise BadDefinition(problems)
-    return msgspec.convert(tree, Definition)
+def problems(tree: Json) -> list[Problem]:
+    """All that keeps a JSON tree from spelling a definition; what one means is `check`'s business."""
+    return sorted(_problems(tree))
 
 
 def published() -> dict[str, Json]:

@@ -21,6 +21,11 @@ Seconds = Annotated[float, Meta(gt=0, le=2_592_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 #: A key stands in expressions (`nodes.<key>`), so it is an identifier.
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+#: Of a definition; more is not kept of any number (PostgreSQL's `integer`).
+MOST_VERSIONS = 2_147_483_647
+Version = Annotated[int, Meta(ge=1, le=MOST_VERSIONS)]
+#: USD. More has no room in a column of money, which has eight digits before the point.
+Budget = Annotated[float, Meta(gt=0, lt=100_000_000)]
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 Schema = dict[str, Json]
 #: More would be a program, not a workflow; each may moreover be a map over many items.
@@ -144,7 +149,7 @@ class SubWorkflow(Node, tag="workflow"):
     TEMPLATES = ("inputs",)
 
     slug: Annotated[str, Meta(pattern=SLUG)]
-    version: Annotated[int, Meta(ge=1)] | None = None
+    version: Version | None = None
     """None: the newest when this node begins."""
     inputs: dict[str, Json] = {}
 
@@ -163,6 +168,21 @@ class Approval(Node, tag="approval"):
     """What `data` of the decision must follow."""
     expires_after: Seconds | None = None
     """A decision that does not come by then is a failure, with code `approval_expired`."""
+
+
+class Vote(Node, tag="vote"):
+    """Rate answers, as `/api/feedback` does: the DWA learns who answers well. Its output is `{"votes"}`, their number.
+
+    `of` is a prompt that comes before, or a map or loop of prompts. `score` is from 0 to 1, or null for no vote; of a
+    map a list, with one for each of its `items`. Of a loop the last round is rated.
+    """
+
+    TEMPLATES = ("score", "comment")
+
+    of: str
+    score: Json
+    metric: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "workflow"
+    comment: str | None = None
 
 
 Inner = Prompt | Tool | Http | Template | SubWorkflow
@@ -197,7 +217,7 @@ class Loop(Node, tag="loop"):
     max_iterations: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
-AnyNode = Prompt | Tool | Http | Condition | Switch | Template | SubWorkflow | Approval | Map | Loop
+AnyNode = Prompt | Tool | Http | Condition | Switch | Template | SubWorkflow | Approval | Vote | Map | Loop
 KINDS: dict[str, type[Node]] = {
     "prompt": Prompt,
     "tool": Tool,
@@ -207,13 +227,14 @@ KINDS: dict[str, type[Node]] = {
     "template": Template,
     "workflow": SubWorkflow,
     "approval": Approval,
+    "vote": Vote,
     "map": Map,
     "loop": Loop,
 }
 INNER = ("prompt", "tool", "http", "template", "workflow")
 
 
-class Edge(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Edge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """From one node to the next, when the first has ended well (or, `on: error`, has failed and branches).
 
     `branch` is that of a condition, switch or approval; `condition` an expression that must hold besides.
@@ -246,7 +267,7 @@ class Definition(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
     edges: list[Edge] = []
     outputs: dict[str, Json] = {}
     deadline: Seconds | None = None
-    budget_usd: Annotated[float, Meta(gt=0)] | None = None
+    budget_usd: Budget | None = None
     parallel: Annotated[int, Meta(ge=1, le=100)] | None = None
     tags: dict[str, str] = {}
 

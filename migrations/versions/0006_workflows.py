@@ -140,6 +140,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True)),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("aside", sa.JSON(none_as_null=True)),
         sa.PrimaryKeyConstraint("id", name="pk_step_executions"),
         sa.UniqueConstraint("execution_id", "node_id", "item", name="uq_step_executions_execution_id_node_id_item"),
     )

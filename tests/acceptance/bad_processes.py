@@ -85,6 +85,12 @@ class Program:
     def _worded(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "gateway", "serve", "--port", str(self.port), *arguments]
 
+    def replace_command(self, script: Path, **environ: str) -> None:
+        """From now on this script is started instead of the package, with the same arguments."""
+        assert self._command[:3] == [sys.executable, "-m", "gateway"]
+        self._command[:3] = [sys.executable, str(script)]
+        self._environ |= environ
+
     def begin(self) -> subprocess.Popen[bytes]:
         """Start, and wait for nothing."""
         with self.said.open("ab") as said:

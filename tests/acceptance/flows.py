@@ -85,6 +85,8 @@ class Oracle:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.at_once, self.most_at_once = 0, 0
+        #: Where it departs from its dialect.
+        self.profile: Json = {}
         #: Of those who sent one, by question.
         self.idempotency_keys: dict[str, list[str]] = {}
         self.reply: Callable[[str], str] = lambda question: f"<{question}>"
@@ -116,7 +118,7 @@ class Oracle:
         models = [{"name": "sage", "price": {"input": 1, "output": 4}}]
         url = f"http://127.0.0.1:{self.server.server_port}/v1"
         return {
-            "providers": {"oracle": {"dialect": "openai", "base_url": url, "models": models}},
+            "providers": {"oracle": {"dialect": "openai", "base_url": url, "models": models, "profile": self.profile}},
             "keys": [{"name": "alice", "key": ALICE_KEY}, {"name": "bob", "key": BOB_KEY}],
             "auth": {"admin_key": ADMIN_KEY},
         }

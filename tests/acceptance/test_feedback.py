@@ -245,3 +245,30 @@ def test_the_operations_are_documented_with_their_errors(world: World) -> None:
     asked = document["components"]["schemas"]["FeedbackRequest"]
     assert asked["properties"].keys() == {"request_id", "score", "thumbs", "metric", "comment"}
     assert asked["required"] == ["request_id"]
+
+
+def test_a_workflow_teaches_what_it_thinks_of_its_answers(world: World) -> None:
+    nodes: Any = {
+        "ideas": {
+            "type": "map",
+            "over": "['tea', 'ink']",
+            "node": {"type": "prompt", "prompt": "Of {{ item }}.", "model": "twins", "cache": False},
+        },
+        "vote": {"type": "vote", "of": "ideas", "score": [1, 0.5], "comment": "as {{ input.whom }} says"},
+    }
+    spelled: Any = {
+        "slug": "graded",
+        "name": "Graded",
+        "nodes": nodes,
+        "edges": [{"source": "ideas", "target": "vote"}],
+    }
+    spelled["input_schema"] = {"type": "object", "properties": {"whom": {"type": "string"}}}
+    assert world.post("/api/workflows", spelled, key=ADMIN_KEY).status == 201
+    done = world.post("/api/workflows/graded/execute?wait=60", {"inputs": {"whom": "Ann"}}, key=ALICE_KEY).json
+    assert (done["status"], done["outputs"]) == ("completed", {"vote": {"votes": 2}}), done
+    own = [one for one in listed(world)["feedback"] if one["metric"] == "workflow"]
+    assert sorted((one["score"], one["comment"]) for one in own) == [(0.5, "as Ann says"), (1.0, "as Ann says")]
+    # Heard by the DWA, under the deployment that answered.
+    assert all(one["weight"] > 0 for one in own)
+    assert all(votes_on(world, f"{one['provider']}/{one['model']}") > 0 for one in own)
+    assert "workflow" not in [one["metric"] for one in listed(world, key=BOB_KEY)["feedback"]]

@@ -101,6 +101,13 @@ def test_what_is_wrong_is_told(tooled: World, path: str, body: object, status: i
     assert said in answer.json["error"]["message"]
 
 
+def test_the_health_of_a_server_is_told_to_keys_that_may_use_it(tooled: World):
+    tooled.get("/api/mcp-servers/mine/tools", ALICE_KEY)
+    running = [tooled.get("/api/health", key).json["services"]["mcp"]["running"] for key in (ALICE_KEY, ADMIN_KEY)]
+    assert all("mine" in one for one in running)
+    assert "mine" not in tooled.get("/api/health", BOB_KEY).json["services"]["mcp"]["running"]
+
+
 def test_a_tool_that_takes_too_long_is_a_504(tooled: World):
     answer = tooled.post("/api/mcp-tools/mine/wait", {"input": {"seconds": 3600}}, key=ALICE_KEY)
     assert (answer.status, answer.json["error"]["code"]) == (504, "tool_timeout")

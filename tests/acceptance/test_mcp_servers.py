@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from gateway.errors import Forbidden, Invalid, McpUnavailable, NotFound, ToolTimedOut
+from gateway.governance.keys import ADMIN
 from gateway.mcp.servers import Servers
 from gateway.mcp.words import Status
 from gateway.settings.secrets import MASK
@@ -34,7 +35,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 
 def status(servers: Servers) -> Status:
-    return servers.all()[0].status()
+    return servers.of(ADMIN)[0].status()
 
 
 async def number(servers: Servers) -> int:
@@ -166,6 +167,13 @@ async def test_rubbish_on_standard_output_is_passed_over(make: Make, caplog: pyt
     assert outcome.text == "2"
     assert "writes what is no message" in caplog.text
     assert "rubbish" not in caplog.text
+
+
+async def test_of_a_flood_on_standard_error_a_part_is_logged(make: Make, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, logger="steelyard.mcp"):
+        outcome = await make(mine=stdio("loud")).call("alice", "mine", "add", {"a": 1, "b": 1})
+    assert outcome.text == "2"
+    assert 100 <= caplog.text.count("an MCP server says") < 10_000
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ import pytest
 
 from gateway.errors import Forbidden, Invalid, NotFound
 from gateway.mcp.servers import Servers
+from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows import spec
 from gateway.workflows.kept import Execution, StepExecution
+from gateway.workflows.means import Means
 from gateway.workflows.running import Context, StepFailed
-from gateway.workflows.service import Means, Service
+from gateway.workflows.service import Service
 from gateway.workflows.spec import Tool
 from gateway.workflows.steps.tool import Tools
 from tests.acceptance.tool_world import SECRET, servers_of, settings_of, stdio
@@ -72,6 +74,8 @@ async def test_what_another_try_would_not_mend_is_refused(servers: Servers, tool
 
 def test_every_kind_of_node_has_a_body(tmp_path: Path, servers: Servers):
     settings = settings_of(tmp_path, {})
-    means = Means(settings, cast("Any", None), cast("Any", None), servers)
+    means = Means(settings, cast("Any", None), cast("Any", None), servers, cast("Any", None))
     service = Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
-    assert set(service._bodies()) == {kind.__struct_config__.tag for kind in get_args(spec.AnyNode)}
+    assert set(service._bodies(WorkflowStore(service.database, time.time))) == {
+        kind.__struct_config__.tag for kind in get_args(spec.AnyNode)
+    }

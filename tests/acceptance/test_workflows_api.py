@@ -291,6 +291,37 @@ def test_listings_page_and_filter(flows: Flows) -> None:
     assert rest["next_after"] is None
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/api/workflows/many/execute", b'{"inputs": {"x": "\xff"}}', 400),
+        ("POST", "/api/workflows/many/execute", b'{"inputs": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", 400),
+        ("POST", "/api/workflows/many/execute", b'{"budget_usd": 1e9}', 400),
+        ("POST", "/api/workflows/many/execute", b'{"version": 99999999999}', 400),
+        ("PUT", "/api/workflows/many", b'{"slug": "\xff"}', 400),
+        ("PUT", "/api/workflows/many", b"[" * 100_000 + b"]" * 100_000, 400),
+        ("PUT", "/api/workflows/many", b'"' + b"x" * 1_048_576 + b'"', 413),
+        ("POST", "/api/schedules", b'{"workflow": "many", "cron": "@daily", "version": 99999999999}', 400),
+        ("GET", "/api/workflows/many?version=99999999999", None, 400),
+        ("GET", "/api/workflows/many/graph?version=99999999999999999999", None, 400),
+        ("GET", "/api/executions/none/events?after=99999999999999999999", None, 400),
+        ("GET", "/api/executions?since=9999-12-31T23:59:59-23:00", None, 400),
+    ],
+    ids=lambda one: repr(one)[:60],
+)
+def test_what_no_number_and_no_text_can_be_is_the_callers_mistake(
+    flows: Flows, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    flows.save(prompts("many", "of them"))
+    answer = flows.call(method, path, body, key=ADMIN_KEY)
+    assert (answer.status, answer.json["error"]["source"]) == (status, "caller")
+
+
+def test_a_budget_that_no_column_holds_is_no_budget(flows: Flows) -> None:
+    answer = flows.call("POST", "/api/workflows", prompts("rich", "x", budget_usd=1e9), key=ADMIN_KEY)
+    assert (answer.status, answer.json["error"]["problems"][0]["path"]) == (422, "$.budget_usd")
+
+
 def test_analytics_add_up(flows: Flows) -> None:
     flows.save(prompts("counted", "counted", "BREAK"))
     flows.run("counted")

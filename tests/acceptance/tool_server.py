@@ -2,7 +2,8 @@
 
 Misbehaviour by TOOL_SERVER: `rubbish` (lines on standard output that are no messages), `slow` (a second until it
 starts), `stuck` (it never starts), `child` (a grandchild that outlives its standard input), `deaf` (it ignores the end
-of its standard input and SIGTERM), `short-lived` (it dies before it has said a word).
+of its standard input and SIGTERM), `short-lived` (it dies before it has said a word), `loud` (50,000 lines on standard
+error).
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def _misbehave(how: str) -> None:
     if how == "rubbish":
         sys.stdout.buffer.write(b'Starting up...\n\xff\xfe rubbish\n{"half": \n[1,2]\n')
         sys.stdout.flush()
+    elif how == "loud":
+        sys.stderr.write("loud\n" * 50_000)
     elif how == "slow":
         time.sleep(1.0)
     elif how == "stuck":

@@ -12,7 +12,8 @@ from gateway.errors import Conflict, Invalid, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.store.engine import Database
-from gateway.store.workflows import executions, executors, steps
+from gateway.store.workflows import attempts, deciding, executions, executors, steps
+from gateway.store.workflows.locked import Fence
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
@@ -43,6 +44,8 @@ class Office:
         self.asked: list[str] = []
         self.refuse: set[str] = set()
         self.adopted: list[str] = []
+        self.dropped: list[float] = []
+        self.keep_days: int | None = 7
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
         self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
@@ -66,7 +69,14 @@ class Office:
 
     def keeper_of(self, who: str) -> Keeper:
         return Keeper(
-            self.database, self.desk, executor_id=who, lease=30.0, keep_days=7, adopt=self._adopt, wall=self.wall
+            self.database,
+            self.desk,
+            executor_id=who,
+            lease=30.0,
+            keep_days=self.keep_days,
+            adopt=self._adopt,
+            drop=self._drop,
+            wall=self.wall,
         )
 
     def wall(self) -> float:
@@ -105,6 +115,9 @@ class Office:
 
     async def _adopt(self, dead: list[str]) -> None:
         self.adopted += dead
+
+    async def _drop(self, before: float) -> None:
+        self.dropped.append(before)
 
     async def _ask(self, context: Context, _node: Any, _known: Scope) -> Result:
         key = f"{context.execution.slug}/{context.step.node_id}"
@@ -228,6 +241,17 @@ async def test_running_again_with_a_newer_version_that_lacks_a_node(office: Offi
     assert office.asked == ["s/a", "s/gone", "s/late"]
 
 
+async def test_running_again_with_a_version_that_takes_other_inputs(office: Office) -> None:
+    await office.save("s", {"a": ASK})
+    done = await office.begun("s")
+    await office.save("s", {"a": ASK}, input_schema={"required": ["topic"]})
+    with pytest.raises(Invalid):
+        await office.desk.retry(done.id, ME, from_step=None, inputs=None, version=2)
+    assert (await office.get(done.id)).version == 1
+    await office.desk.retry(done.id, ME, from_step=None, inputs={"topic": "tea"}, version=2)
+    assert (await office.get(done.id)).version == 2
+
+
 async def test_resuming_pays_nothing_again_and_says_how_many_calls_that_saves(office: Office) -> None:
     await office.save("s", {"a": ASK, "b": ASK}, {"source": "a", "target": "b"})
     office.refuse = {"s/b"}
@@ -272,6 +296,41 @@ async def test_a_keeper_queues_what_nobody_has_begun(office: Office) -> None:
     assert office.queue == [(begun.id, 1)]
 
 
+async def ended_unheard(office: Office, execution_id: str) -> None:
+    """Its process dies between the end of an attempt and telling whom it concerns."""
+    assert await attempts.next_attempt(office.database, execution_id, ["waiting"], now=office.now) == 2
+    fence = Fence(execution_id, 2, "dead")
+    assert await attempts.begin(office.database, fence, now=office.now)
+    assert await attempts.end(office.database, fence, "completed", outputs={"x": 1}, now=office.now)
+
+
+async def test_a_keeper_tells_who_waits_for_what_has_ended_unheard(office: Office) -> None:
+    dad = await family(office)
+    await office.keeper._sweep()
+    assert office.queue == []
+    await ended_unheard(office, (await office.child(dad)).id)
+    await office.keeper._sweep()
+    await office.keeper._sweep()
+    assert office.queue == [(dad.id, 2)]
+    await office.run()
+    assert (await office.get(dad.id)).status == "completed"
+
+
+async def test_a_keeper_does_not_wake_for_an_item_that_was_given_up(office: Office) -> None:
+    await office.save("kid", {"gate": GATE})
+    inner = {"type": "workflow", "slug": "kid"}
+    await office.save("dad", {"m": {"type": "map", "over": "[1]", "node": inner}, "gate": GATE})
+    dad = await office.begun("dad")
+    (item,) = [one for one in await steps.all_of(office.database, dad.id) if one.item == 0]
+    (whole,) = [one for one in await steps.all_of(office.database, dad.id) if (one.node_id, one.item) == ("m", -1)]
+    verdict = deciding.Verdict(status="failed", error=Failure("api_error", "no"))
+    assert await deciding.decide(office.database, dad.id, whole.node_id, verdict, now=office.now)
+    assert await attempts.begin(office.database, Fence(dad.id, 2, "me"), now=office.now)
+    assert await attempts.end(office.database, Fence(dad.id, 2, "me"), "waiting", now=office.now)
+    await ended_unheard(office, item.data["execution_id"])
+    assert await attempts.unaware(office.database) == []
+
+
 async def test_a_keeper_adopts_the_dead_once_and_nobody_who_lives(office: Office) -> None:
     await office.keeper._say()
     other = office.keeper_of("other")
@@ -296,3 +355,15 @@ async def test_a_keeper_forgets_what_ended_long_ago(office: Office) -> None:
     await office.keeper._forget()
     assert await executions.get(office.database, old.id) is None
     assert await executions.get(office.database, young.id) is not None
+
+
+async def test_a_keeper_that_forgets_nothing_still_drops_what_only_the_engine_keeps(office: Office) -> None:
+    await office.save("s", {"a": ASK})
+    old = await office.begun("s")
+    office.keep_days = None
+    keeper = office.keeper_of("me")
+    for hours in (0.5, 0.5, 1.0):
+        await keeper._forget()
+        office.now += hours * 3_600.0
+    assert office.dropped == [DAY - 3_600.0, DAY]
+    assert await executions.get(office.database, old.id) is not None

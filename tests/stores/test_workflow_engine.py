@@ -6,12 +6,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from dbos import DBOS
 from workflow_process import KEYS, QUICK, SLOW
 
 from gateway.store.beside import engine_url
@@ -157,6 +159,31 @@ async def test_what_a_process_was_running_is_left_alone_until_it_is_adopted(
     assert second.attempts == [(f"{name}_2", 1), (f"{name}_1", 1)]
     assert f"one:{name}" not in await engine.owners()
     assert [type(one) for one in first.raised] == [asyncio.CancelledError]
+
+
+async def test_what_has_ended_is_dropped_and_what_runs_is_not(
+    name: str, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workflows.engine._DROPPED", 2)
+    ran = Ran("a")
+    engine = await start("one", ran)
+    for number in range(5):
+        await engine.submit(f"{name}_{number}", 1, ["a"])
+    await eventually(lambda: ran.ended == ["a"] * 5)
+    ran.hold.clear()
+    await engine.submit(f"{name}_9", 1, ["a"])
+    await eventually(lambda: ran.begun == ["a"] * 6)
+
+    async def kept() -> list[str]:
+        found = await DBOS.list_workflows_async(workflow_id_prefix=name)
+        return sorted(one.workflow_id.removeprefix(name) for one in found)
+
+    await engine.forget(time.time() - 3_600.0)
+    assert len(await kept()) == 6
+    await engine.forget(time.time() + 3_600.0)
+    assert await kept() == ["_9:1"]
+    ran.hold.set()
+    await eventually(lambda: ran.ended == ["a"] * 6)
 
 
 async def test_an_engine_whose_database_is_away_says_so_and_can_be_launched_later(

@@ -253,6 +253,15 @@ async def test_what_expired_is_found_until_it_is_decided(database: Database) -> 
     assert await steps.expired(database, now=DAY + 200) == []
 
 
+async def test_what_expired_in_an_execution_that_has_ended_keeps_no_other_from_being_found(database: Database) -> None:
+    for number in range(1, 4):
+        fence = await waiting(database, number)
+        assert await attempts.end(database, fence, "failed", now=DAY + 7)
+    await put_to_rest(database, await waiting(database, 4))
+    found = await steps.expired(database, now=DAY + 101, limit=1)
+    assert [one.execution_id for one in found] == ["wfexec_0004"]
+
+
 async def test_what_is_overdue_is_found_until_it_ends(database: Database) -> None:
     await put_to_rest(database, await waiting(database, 1, deadline_at=DAY + 60))
     await running(database, 2, deadline_at=DAY + 50)

@@ -286,3 +286,37 @@ async def test_a_database_that_is_away_says_so(tmp_path: Any) -> None:
         with pytest.raises(StoreUnavailable):
             await work
     await empty.dispose()
+
+
+async def test_an_answer_is_set_aside_for_the_try_it_answers_and_no_longer_than_that(database: Database) -> None:
+    fence = await running(database)
+    memory = WorkflowStore(database, lambda: DAY + 100)
+    asking = step(tries=2)
+    await memory.set_aside(asking, {"name": "a"})  # no such step is kept yet
+    assert await memory.aside(asking) is None
+    await put(database, fence, asking, event="step.started")
+    await memory.set_aside(step(tries=1), {"name": "of an earlier try"})
+    await memory.set_aside(step(item=3, tries=2), {"name": "of an item"})
+    assert await memory.aside(asking) is None
+    await memory.set_aside(asking, {"name": "a"})
+    assert await memory.aside(asking) == {"name": "a"}
+    # Begun again after a crash it is still there; and in nobody's way.
+    await put(database, fence, asking, event="step.started")
+    assert await memory.aside(asking) == {"name": "a"}
+    assert await memory.steps("wfexec_0001") == [asking]
+    assert await put(database, fence, done(tries=2)) == [True]
+    assert await memory.aside(asking) is None
+    await memory.set_aside(asking, {"name": "too late"})
+    assert await memory.aside(asking) is None
+
+
+async def test_what_is_run_anew_is_not_answered_by_what_was_set_aside(database: Database) -> None:
+    fence = await running(database)
+    await put(database, fence, step(tries=1), event="step.started")
+    await steps.set_aside(database, step(tries=1), {"name": "a"})
+    await attempts.end(database, fence, "failed", now=DAY + 30)
+    assert await attempts.next_attempt(database, "wfexec_0001", ("failed",), now=DAY + 40) == 2
+    assert await steps.aside(database, step()) == {"name": "a"}
+    again = Rerun(reset_nodes=["draft"])
+    assert await attempts.next_attempt(database, "wfexec_0001", ("pending",), now=DAY + 40, rerun=again) == 3
+    assert await steps.aside(database, step()) is None

@@ -23,7 +23,7 @@ from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
 from gateway.store.workflows.locked import ENDED, Fence, change, note, recount
 from gateway.store.workflows.translating import EXECUTION, execution_of, failure_values, moment, moment_or_none
-from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json
+from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus, Failure, Json
 
 _E, _S = executions.c, step_executions.c
 #: A step to be run again, which remembers what its kind keeps; and one to be run anew, which does not. Both go on
@@ -31,7 +31,7 @@ _E, _S = executions.c, step_executions.c
 _AGAIN: dict[str, Any] = {"status": "pending", "error": None, "completed_at": None, "seconds": None}
 _ANEW: dict[str, Any] = {
     **_AGAIN,
-    **dict.fromkeys(("output", "branch", "provider", "model", "started_at", "expires_at")),
+    **dict.fromkeys(("output", "branch", "provider", "model", "started_at", "expires_at", "aside")),
     "data": {},
 }
 
@@ -202,6 +202,27 @@ async def stale(database: Database, before: float, *, now: float, limit: int = 1
         if rows:
             await connection.execute(told)
     return [Queued(row.id, row.attempt) for row in rows]
+
+
+async def unaware(database: Database, *, limit: int = 100) -> list[str]:
+    """Executions that wait for another which has ended: whoever ended it has died before it could say so.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    whole, child = step_executions.alias("whole"), executions.alias("child")
+    query = (
+        select(_E.id)
+        .distinct()
+        .join(step_executions, _S.execution_id == _E.id)
+        # Not of a map that has failed: nobody waits for its items any more.
+        .join(whole, and_(whole.c.execution_id == _E.id, whole.c.node_id == _S.node_id, whole.c.item == WHOLE))
+        .join(child, child.c.id == _S.data["execution_id"].as_string())
+        .where(_S.status == "waiting", _S.kind == "workflow", whole.c.status == "waiting")
+        .where(_E.status == "waiting", child.c.status.in_(ENDED))
+    )
+    async with database.read() as connection:
+        return list((await connection.execute(query.order_by(_E.id).limit(limit))).scalars().all())
 
 
 async def cancel_steps(connection: AsyncConnection, execution_id: str, now: float) -> None:

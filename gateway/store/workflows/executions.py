@@ -6,6 +6,7 @@ first one. A child of an execution that is to stop is born with the same request
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
@@ -35,11 +36,16 @@ _E = executions.c
 _LISTED = [column for column in EXECUTION if column.name not in ("inputs", "outputs")]
 
 
+#: Does what belongs to an execution in the transaction that keeps it; whether it did. Must leave the transaction whole.
+Within = Callable[[AsyncConnection], Awaitable[bool]]
+
+
 class Submitted(Struct, frozen=True):
-    """The execution that is kept; `created`: by this call."""
+    """The execution that is kept; `created`: by this call; `within`: what belongs to it was done with it."""
 
     execution: Execution
     created: bool
+    within: bool = False
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -59,17 +65,17 @@ class Page(Struct, frozen=True):
     next: str | None
 
 
-async def submit(database: Database, execution: Execution) -> Submitted:
+async def submit(database: Database, execution: Execution, within: Within | None = None) -> Submitted:
     """Keep an execution and the event that it was submitted, or find the one that was submitted already.
 
     Raises:
         StoreUnavailable: the database is away; nothing was kept.
     """
     async with database.write() as connection:
-        return await submit_within(connection, execution)
+        return await submit_within(connection, execution, within)
 
 
-async def submit_within(connection: AsyncConnection, execution: Execution) -> Submitted:
+async def submit_within(connection: AsyncConnection, execution: Execution, within: Within | None = None) -> Submitted:
     """The same, in somebody's transaction."""
     if execution.parent_id is not None:
         # Held until the end: a request to stop comes before and is seen here, or after and sees the child.
@@ -85,7 +91,7 @@ async def submit_within(connection: AsyncConnection, execution: Execution) -> Su
     data: dict[str, Any] = {"workflow": execution.slug, "version": execution.version}
     await note(connection, row, "execution.submitted", now=execution.created_at, data=data)
     values = {name: value for name, value in row.items() if name != "last_seq"}
-    return Submitted(execution_of(values), created=True)
+    return Submitted(execution_of(values), created=True, within=within is not None and await within(connection))
 
 
 async def get(database: Database, identity: str) -> Execution | None:

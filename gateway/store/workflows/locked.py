@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
 
+from gateway.store.engine import tell
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import execution_events, executions, step_executions
 from gateway.store.workflows.translating import moment
@@ -91,12 +92,12 @@ async def note(
     node_id: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Write the event that goes with a change."""
+    """Write the event that goes with a change; who waits for it is woken after the commit."""
     await note_all(connection, changed, [Noted(kind, now, node_id, data or {})])
 
 
 async def note_all(connection: AsyncConnection, changed: RowMapping, found: Sequence[Noted]) -> None:
-    """Write the events that go with a change that has counted all of them."""
+    """Write the events that go with a change that has counted all of them; who waits for them is woken as well."""
     first = changed["last_seq"] - len(found) + 1
     values: list[dict[str, Any]] = [
         {
@@ -110,6 +111,8 @@ async def note_all(connection: AsyncConnection, changed: RowMapping, found: Sequ
         for place, one in enumerate(found)
     ]
     await connection.execute(_NOTE, values)
+    for one in found:
+        tell(connection, (changed["id"], one.kind))
 
 
 async def recount(connection: AsyncConnection, execution_id: str) -> None:

@@ -38,6 +38,14 @@ class WorkflowStore:
         fence, now = self._fence(step.execution_id, attempt), self._clock()
         return await steps.put(self._database, fence, step, event, now=now, spent=spent, begun=begun)
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        """See `Memory`."""
+        await steps.set_aside(self._database, step, answer)
+
+    async def aside(self, step: StepExecution) -> Json:
+        """See `Memory`."""
+        return await steps.aside(self._database, step)
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:

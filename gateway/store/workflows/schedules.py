@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import schedules
-from gateway.store.workflows.executions import submit_within
+from gateway.store.workflows.executions import Within, submit_within
 from gateway.store.workflows.translating import moment, moment_or_none, seconds_or_none
 from gateway.workflows.kept import Execution, Schedule, ScheduleChanges
 
@@ -117,10 +117,12 @@ async def advance(
     now: float,
     execution: Execution | None = None,
     missed: int = 0,
+    within: Within | None = None,
 ) -> bool:
     """Hold the time a schedule was `seen` with: submit its execution, if any, and move on to the next time.
 
-    `missed` is added to what was. False: somebody else holds it, or it was changed since; nothing was done.
+    `missed` is added to what was; `within` goes with the execution. False: somebody else holds it, or it was changed
+    since; nothing was done.
 
     Raises:
         StoreUnavailable: the database is away; nothing was done.
@@ -136,7 +138,7 @@ async def advance(
         if (await connection.execute(held)).one_or_none() is None:
             return False
         if execution is not None:
-            await submit_within(connection, execution)
+            await submit_within(connection, execution, within)
         await connection.execute(update(schedules).where(_C.id == seen.id).values(values))
     return True
 

@@ -3,6 +3,9 @@
 Law: the first success wins, and nothing changes it but a new attempt that is to run the node anew. A step, its event,
 the sums and the progress of its execution are one transaction. A request to stop a step is never lost to what the
 step's own attempt writes at the same time.
+
+What a paid call was answered is set aside by a statement of its own, before the transaction of its success, which may
+have to wait for the execution's lock: whoever begins the step again after a crash finds it there.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     exists,
     func,
+    null,
     or_,
     select,
     true,
@@ -32,9 +37,9 @@ from gateway.store.engine import Database
 from gateway.store.tables import Money
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
-from gateway.store.workflows.locked import DONE, Fence, Noted, inserting, note_all, recount
+from gateway.store.workflows.locked import DONE, LIVE, Fence, Noted, inserting, note_all, recount
 from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
-from gateway.workflows.kept import WHOLE, Spent, StepExecution, Superseded
+from gateway.workflows.kept import WHOLE, Json, Spent, StepExecution, Superseded
 
 _E, _S = executions.c, step_executions.c
 #: What is the row's own from the first on, whatever is put later.
@@ -109,6 +114,29 @@ async def put(
     return True
 
 
+async def set_aside(database: Database, step: StepExecution, answer: Json) -> None:
+    """Keep what was answered to the call that a step is making, until what becomes of the step is put.
+
+    Not fenced: who was superseded meanwhile has paid for it all the same, and the call goes by the same name.
+
+    Raises:
+        StoreUnavailable: the database is away; nothing was kept.
+    """
+    query = update(step_executions).where(*_this(step), _S.status == "running", _S.tries == step.tries)
+    async with database.write() as connection:
+        await connection.execute(query.values(aside=answer))
+
+
+async def aside(database: Database, step: StepExecution) -> Json:
+    """What was set aside for it; None: nothing.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        return (await connection.execute(select(_S.aside).where(*_this(step)))).scalar_one_or_none()
+
+
 async def all_of(database: Database, execution_id: str) -> list[StepExecution]:
     """All steps of an execution, by node and item.
 
@@ -168,10 +196,14 @@ def of_key(name: str) -> ColumnElement[bool]:
 async def expired(database: Database, *, now: float, limit: int = 100) -> list[StepExecution]:
     """Steps that wait for a person who can no longer decide, those first that have been so the longest.
 
+    Not those of executions that have ended without them: nobody will decide on these, and they would stand before all.
+
     Raises:
         StoreUnavailable: the database is away.
     """
-    query = select(*STEP).where(_S.status == "waiting", _S.expires_at <= moment(now)).order_by(_S.expires_at, _S.id)
+    lives = exists().where(_E.id == _S.execution_id, _E.status.in_(LIVE))
+    query = select(*STEP).where(_S.status == "waiting", _S.expires_at <= moment(now), lives)
+    query = query.order_by(_S.expires_at, _S.id)
     async with database.read() as connection:
         rows = (await connection.execute(query.limit(limit))).mappings().all()
     return [step_of(row) for row in rows]
@@ -192,6 +224,10 @@ async def cancelled(database: Database, fence: Fence) -> tuple[bool, frozenset[s
             raise Superseded
         found = (await connection.execute(steps)).scalars().all() if row.steps_cancelled else ()
     return row.cancel_requested, frozenset(found)
+
+
+def _this(step: StepExecution) -> tuple[ColumnElement[bool], ...]:
+    return _S.execution_id == scrubbed(step.execution_id), _S.node_id == step.node_id, _S.item == step.item
 
 
 def _events(step: StepExecution, event: str, *, begun: bool, now: float) -> list[Noted]:
@@ -242,7 +278,9 @@ def _hold(dialect: str, *, counts: bool, costless: bool) -> ReturningUpdate[Any]
 def _upsert(dialect: str) -> ReturningInsert[str]:
     """Keep a row unless its step has succeeded; its id, None: it has."""
     query = inserting(dialect, step_executions)
-    values = {column.name: query.excluded[column.name] for column in _S if column.name not in _OWN}
+    values: dict[str, Any] = {column.name: query.excluded[column.name] for column in _S if column.name not in _OWN}
+    # Of no more use once the step is anything else.
+    values["aside"] = case((query.excluded["status"] == "running", _S.aside), else_=null())
     same = ["execution_id", "node_id", "item"]
     return query.on_conflict_do_update(index_elements=same, set_=values, where=_S.status != "succeeded").returning(
         _S.id

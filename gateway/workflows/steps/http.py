@@ -109,6 +109,6 @@ def _decoded(body: bytes, content_type: str) -> Json:
     if "json" in content_type.lower():
         try:
             return msgspec.json.decode(body)
-        except msgspec.DecodeError:
-            pass  # it says so and is not: its text says what it is
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # it says so and is not, or is nested beyond all reason: its text says what it is
     return body.decode(errors="replace")

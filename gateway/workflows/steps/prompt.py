@@ -60,7 +60,7 @@ class Prompts:
         with context.purse.opened() if context.purse else nullcontext() as cap:
             exchange = self._exchange(context, node, cap)
             try:
-                reply = await self._ask(exchange, node)
+                reply = await self._ask(exchange, node, context.idempotency_key)
             except GatewayError as exc:
                 raise StepFailed(_failure(exc, context), transient=_transient(exc), spent=_spent(exchange)) from exc
             finally:
@@ -68,11 +68,11 @@ class Prompts:
                     context.purse.settle(exchange.cost)
         return _result(exchange, node, reply)
 
-    async def _ask(self, exchange: Exchange, node: Prompt) -> ChatReply:
+    async def _ask(self, exchange: Exchange, node: Prompt, name: str) -> ChatReply:
         body = msgspec.json.encode(question(node))
         request = OPENAI.parse(body)
         asked = Asked(request.needs, request.input_tokens, request.max_tokens or 0, exchange.preferences.providers)
-        wanted = Wanted(Chat(request, OPENAI, drop=False), asked, request.max_tokens)
+        wanted = Wanted(Chat(request, OPENAI, drop=False, name=name), asked, request.max_tokens)
         ask = Ask(exchange, wanted, body, "native", deterministic=request.temperature == 0)
         kept = await self._pipeline().reply(ask)
         return OPENAI.decode(kept.pieces[0])

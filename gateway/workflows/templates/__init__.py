@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,6 +48,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 _ENVIRONMENT = environment()
+#: Of a template, its text between expressions counted as one. So many take up to 0.4 s to compile, which each process
+#: does anew while everybody else waits.
+_MOST_TOKENS = 10_000
 
 
 def evaluate(expression: str, scope: Mapping[str, Json]) -> Json:
@@ -70,6 +74,9 @@ def references(text: str, *, expression: bool) -> list[Reference]:
     if not expression and "{" not in text:
         return []
     source = f"{{{{ ({text}\n) }}}}" if expression else text
+    tokens = _guarded(lambda: sum(1 for _ in islice(_ENVIRONMENT.lex(source), _MOST_TOKENS + 1)))
+    if tokens > _MOST_TOKENS:
+        raise BadTemplate(f"it has more than {_MOST_TOKENS:,} words and signs; make several nodes of it")
     tree = _guarded(lambda: _ENVIRONMENT.parse(source))
     _guarded(lambda: _expression(text) if expression else _template(text))  # names what may not be there, too
     free = {*_guarded(lambda: meta.find_undeclared_variables(tree)), "self"}  # what Jinja declares is nothing here

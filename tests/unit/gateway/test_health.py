@@ -16,6 +16,7 @@ from dwa import Balancer, Shape
 from gateway.catalog import Catalog
 from gateway.errors import McpUnavailable
 from gateway.fleet import Fleet
+from gateway.governance.keys import ADMIN
 from gateway.health import Health
 from gateway.mcp.server import Seams, Server
 from gateway.mcp.servers import Servers
@@ -40,7 +41,7 @@ class Services:
         self.peers: dict[str, float] = {}
         self.tools: list[Any] = []
 
-    def all(self) -> list[Any]:
+    def of(self, _key: str) -> list[Any]:
         return self.tools
 
     async def ping(self) -> bool:
@@ -84,7 +85,7 @@ class Scene:
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:
-        return await self.health.services()
+        return await self.health.services(ADMIN)
 
     def refuse(self, *keys: str) -> None:
         for one in (ONE, TWO, OTHER):

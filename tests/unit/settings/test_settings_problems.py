@@ -116,6 +116,7 @@ def test_a_bad_variable_is_named_with_what_is_valid(environ: dict[str, str], tol
         ("providers: {openai: {api_key: k, models: [{name: x, price: {input: -1, output: 1}}]}}", "0 or more"),
         ("providers: {openai: {api_key: k, profile: {stream: true}}}", "Did you mean 'stream_usage'?"),
         ('providers: {openai: {api_key: k, profile: {headers: {x: "a\\nb"}}}}', "is not a header"),
+        ("providers: {openai: {api_key: k, profile: {idempotency_header: 'a: b'}}}", "is not the name of a header"),
         ("providers: {openai: {api_key: k, wieght: 1}}", "Did you mean 'weight'?"),
         ("providers: {openai: {api_key: k, models: [{name: gpt-4o, capabilities: [visoin]}]}}", "'vision'"),
         ("routes: {auto: {targets: [a/b]}}", "already means any model"),

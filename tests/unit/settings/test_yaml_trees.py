@@ -25,6 +25,12 @@ def test_dates_and_keys_are_text() -> None:
     assert tree_of(b"{when: 2026-01-31, true: yes, 3: x}") == {"when": "2026-01-31", "true": "yes", "3": "x"}
 
 
+def test_only_decimal_numbers_are_numbers() -> None:
+    assert tree_of(b"[0, +7, -0.5, 2.5e+3, 12:30, 1:00.5, 010, 0x1F, 0b11, 1_000]") == [
+        0, 7, -0.5, 2500.0, "12:30", "1:00.5", "010", "0x1F", "0b11", "1_000"
+    ]  # fmt: skip
+
+
 def test_lists_and_blocks_nest() -> None:
     assert tree_of(b"a:\n- b: |\n    two\n    lines\n- [1, {c: d}]\n") == {
         "a": [{"b": "two\nlines\n"}, [1, {"c": "d"}]]
@@ -41,6 +47,12 @@ def test_lists_and_blocks_nest() -> None:
         (b"a: .nan", "JSON has no such number"),
         (b"a: -.inf", "JSON has no such number"),
         (b"!!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        (b"a: !!binary aGk=", "Line 1, column 4: could not determine a constructor"),
+        (b"a: !!set {b, c}", "could not determine a constructor"),
+        (b"a: !!omap [b: 1]", "could not determine a constructor"),
+        (b"a: !!timestamp 2026-01-31", "could not determine a constructor"),
+        (b"a: !!bool x", "not YAML"),
+        (b"a: !!int x", "not YAML"),
         (b"{a", "Line 1"),
         (b"\xff\xfe\xfd", "not UTF-8"),
         (b"a: \x00", "not YAML"),

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
-from plan_world import plain, tree
+from hypothesis import given
+from hypothesis import strategies as st
+from plan_world import Tree, definitions, plain, tree
 from test_workflow_shape import told
 
 from gateway.workflows.check import checked
+from gateway.workflows.problems import BadDefinition, Problem
+from gateway.workflows.spec import Definition
 
 
 def prompt(text: str, **more: Any) -> dict[str, Any]:
@@ -209,3 +214,42 @@ def test_why_a_node_failed_may_be_read_behind_it() -> None:
     assert accepted(nodes, edge)
     nodes["b"] = prompt("{{ nodes.a.error.mesage }}")
     assert "'nodes.a.error' has no 'mesage'" in told(tree(nodes, edge))["$.nodes.b.prompt"][0]
+
+
+def test_what_can_be_read_is_checked_although_something_cannot() -> None:
+    nodes = {
+        "a": {"type": "promt", "prompt": "{{ x }}"},
+        "b": prompt("{{ y }} {{ nodes.a.output.anything }}"),
+        "c": {"type": "vote", "of": "a", "score": 1},
+    }
+    edges = [{"source": "a", "target": "b", "branch": "some"}, {"source": "b", "target": "zz"}]
+    said = told({"slug": "s", "name": "n", "nodes": nodes, "edges": edges, "outputs": {"o": "{{ nodes.q.output }}"}})
+    assert said.keys() == {"$.nodes.a.type", "$.nodes.b.prompt", "$.edges[1].target", "$.outputs.o"}
+    assert said["$.nodes.b.prompt"] == ["There is no 'y' here; there are input, nodes."]
+
+
+def test_where_an_edge_cannot_be_read_nothing_is_said_of_the_order() -> None:
+    nodes = {"a": prompt("x"), "b": prompt("{{ nodes.a.output.text }} {{ nodes.q.output }}")}
+    said = told({"slug": "s", "name": "n", "nodes": nodes, "edges": [{"source": "a", "traget": "b"}]})
+    assert said.keys() == {"$.edges[0].traget", "$.edges[0]", "$.nodes.b.prompt"}
+    assert said["$.nodes.b.prompt"] == ["There is no node 'q'."]
+
+
+def faults(spelled: Tree) -> set[Problem]:
+    try:
+        checked(spelled)
+    except BadDefinition as refused:
+        return set(refused.problems)
+    return set()
+
+
+@given(definitions(), st.data())
+def test_a_fault_of_shape_brings_no_others_to_light_that_are_none(made: Definition, data: st.DataObject) -> None:
+    spelled = msgspec.to_builtins(made)
+    before = faults(spelled)
+    edges = spelled.get("edges", [])
+    place = data.draw(st.sampled_from([*spelled["nodes"], *range(len(edges))]))
+    spelt = edges[place] if isinstance(place, int) else spelled["nodes"][place]
+    spelt["misspelt"] = 1
+    more = faults(spelled) - before
+    assert {one.path.rpartition(".")[2] for one in more} == {"misspelt"}

@@ -162,6 +162,8 @@ def test_text_is_sent_as_it_is_and_headers_are_the_callers() -> None:
         ("application/json", b'{"a": 1}', {"a": 1}),
         ("application/problem+JSON; charset=utf-8", b"[1]", [1]),
         ("application/json", b"{broken", "{broken"),
+        ("application/json", b'"\xff"', '"\ufffd"'),
+        ("application/json", b"[" * 100_000, "[" * 100_000),
         ("text/plain", b'{"a": 1}', '{"a": 1}'),
         ("text/plain", b"\xff\x00", "\ufffd\x00"),
         ("", b"", ""),

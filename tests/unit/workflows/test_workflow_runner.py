@@ -37,6 +37,9 @@ class Run:
 
     async def ended(self, execution: Execution) -> None:
         self._answer()
+        await self.heard(execution)
+
+    async def heard(self, execution: Execution) -> None:
         self.told.append(execution.id)
 
     async def __call__(self, attempt: int = 1) -> Execution:
@@ -161,3 +164,18 @@ def test_a_defect_ends_the_execution_and_is_told(where: str, caplog: pytest.LogC
         assert run.told == ["wfexec_1"]
 
     broken()
+
+
+@paused
+async def test_a_definition_that_cannot_be_read_any_more_fails_its_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(Scene(definition({"a": ASK})))
+
+    def unreadable() -> None:
+        raise ValueError("of another time")
+
+    monkeypatch.setattr(run, "_answer", unreadable)
+    monkeypatch.setattr(run.runner, "_ended", run.heard)
+    ended = await run()
+    assert ended.error is not None
+    assert (ended.status, ended.error.code) == ("failed", "internal_error")
+    assert run.told == ["wfexec_1"]

@@ -13,7 +13,7 @@ from plan_world import definitions, plain, tree
 from gateway import schemas
 from gateway.workflows.check import checked
 from gateway.workflows.problems import BadDefinition
-from gateway.workflows.shape import definition_of, published
+from gateway.workflows.shape import problems, published
 from gateway.workflows.spec import KINDS, Definition, Edge
 
 PLAN_REVIEW: dict[str, Any] = {
@@ -54,6 +54,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "template": {"template": "x"},
     "workflow": {"slug": "other"},
     "approval": {"message": "Go on?"},
+    "vote": {"of": "a", "score": 1},
     "map": {"over": "[1]", "node": {"type": "template", "template": "{{ item }}"}},
     "loop": {"until": "iteration > 1", "node": {"type": "template", "template": "{{ iteration }}"}},
 }
@@ -84,7 +85,8 @@ def test_every_kind_has_a_smallest_form() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_smallest_form_of_a_kind_passes(kind: str) -> None:
-    made = checked(tree({"n": {"type": kind, **SMALLEST[kind]}}))
+    before = {"a": {"type": "prompt", "prompt": "Hello"}} if kind == "vote" else {}
+    made = checked(tree({**before, "n": {"type": kind, **SMALLEST[kind]}}, *(f"{key}>n" for key in before)))
     assert type(made.nodes["n"]) is KINDS[kind]
 
 
@@ -180,7 +182,8 @@ def test_the_published_schema_accepts_every_smallest_form(kind: str) -> None:
 @given(definitions())
 def test_what_was_read_is_written_so_that_it_is_read_again(made: Definition) -> None:
     written = msgspec.to_builtins(made)
-    assert definition_of(written) == made
+    assert problems(written) == []
+    assert msgspec.convert(written, Definition) == made
     assert list(PUBLISHED.errors(written)) == []
 
 

@@ -201,3 +201,15 @@ def test_any_text_is_filled_in_or_refused_in_words(text: str) -> None:
         else:
             said = "well"
         assert said
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"), [("{{ 1 }}" * 4000, False), ("{% if 1 %}{% endif %}" * 2000, False), ("1, " * 9000, True)]
+)
+def test_a_template_is_no_program(text: str, expression: bool) -> None:
+    with pytest.raises(BadTemplate, match="more than 10,000 words"):
+        references(text, expression=expression)
+
+
+def test_a_long_text_is_no_long_template() -> None:
+    assert {str(one) for one in references("x" * 2_000_000 + "{{ input.a }}", expression=False)} == {"input.a"}

@@ -57,6 +57,7 @@ class Shelf(Memory):
         self.execution = one or execution()
         self.kept: dict[tuple[str, int], StepExecution] = {}
         self.events: list[tuple[str, str | None, int]] = []
+        self.aside_of: dict[tuple[str, int], Json] = {}
         self.puts = 0
         self.kill_at: tuple[int, bool] | None = None
         self.dead = False
@@ -111,6 +112,14 @@ class Shelf(Memory):
         await asyncio.sleep(0)
         return won
 
+    async def set_aside(self, step: StepExecution, answer: Json) -> None:
+        self._answer()
+        self.aside_of[step.node_id, step.item] = answer
+
+    async def aside(self, step: StepExecution) -> Json:
+        self._answer()
+        return self.aside_of.get((step.node_id, step.item))
+
     async def end(
         self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
     ) -> bool:
@@ -135,6 +144,8 @@ class Shelf(Memory):
         if known is not None and known.status == "succeeded":
             return False
         self.kept[step.node_id, step.item] = copied(step)
+        if step.status != "running":
+            self.aside_of.pop((step.node_id, step.item), None)
         self.events.extend((event, step.node_id, step.item) for event in events)
         for name in Spent.__struct_fields__:
             total = getattr(self.execution.spent, name) + getattr(spent, name)
