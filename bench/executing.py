@@ -10,6 +10,7 @@ from datetime import datetime
 from http.client import HTTPConnection
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 from bench.gateway import authorized
 
@@ -111,7 +112,7 @@ class Caller:
         page = self.call("GET", path)
         found += page["executions"]
         while page["next_cursor"]:
-            page = self.call("GET", f"{path}&cursor={page['next_cursor']}")
+            page = self.call("GET", f"{path}&cursor={quote(page['next_cursor'])}")
             found += page["executions"]
         return found
 
