@@ -255,8 +255,12 @@ class Database:
         if self.dialect == "postgresql":
             yield
             return
-        async with asyncio.timeout(self.pool.busy_timeout):
-            await self._writing.acquire()
+        try:
+            async with asyncio.timeout(self.pool.busy_timeout):
+                await self._writing.acquire()
+        except TimeoutError as exc:
+            waited = f"{self.pool.busy_timeout:g} s"
+            raise StoreUnavailable(f"{masked(self.url)}: database is locked, and was for {waited}") from exc
         try:
             yield
         finally:

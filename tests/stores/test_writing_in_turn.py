@@ -44,7 +44,7 @@ async def test_whoever_waits_too_long_for_a_turn_is_told_and_the_next_has_it(dat
             await connection.execute(text("INSERT INTO told VALUES (1)"))
 
     async with database.write():
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="locked"):
             await write()
     await write()
     await database.dispose()
