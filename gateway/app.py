@@ -24,6 +24,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
+from gateway.api.artifacts import Artifacts
 from gateway.api.asked import Asked
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import document
@@ -164,6 +165,7 @@ def _litestar(parts: Parts) -> Litestar:
             Workflows,
             Executing,
             Executions,
+            Artifacts,
             StepExecutions,
             watch,
             Schedules,

@@ -9,6 +9,7 @@ GatewayError                    status  type                    source
 ├── WrongMethod                 405     invalid_request_error   caller
 ├── DeadlineExceeded            408     timeout_error           gateway
 ├── Conflict                    409     invalid_request_error   caller
+├── Gone                        410     not_found_error         gateway
 ├── TooLarge                    413     invalid_request_error   caller
 ├── Invalid                     422     invalid_request_error   caller, with all that is wrong
 ├── ProviderRejected            400     invalid_request_error   provider
@@ -112,6 +113,12 @@ class Conflict(GatewayError):
     """That cannot be done with what is there."""
 
     status, type, code, source = 409, "invalid_request_error", "conflict", "caller"
+
+
+class Gone(GatewayError):
+    """That was here, and is no more."""
+
+    status, type, code, source = 410, "not_found_error", "gone", "gateway"
 
 
 class TooLarge(GatewayError):

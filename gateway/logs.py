@@ -10,6 +10,7 @@ messages, values and tracebacks alike.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -34,6 +35,13 @@ _SECRETS = re.compile(
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _requests = logging.getLogger("steelyard.requests")
+_tasks = logging.getLogger("steelyard.tasks")
+
+
+def of_task(task: asyncio.Task[None]) -> None:
+    """Tell that a background task died, a defect that nobody would notice: its callback."""
+    if not task.cancelled() and (defect := task.exception()) is not None:
+        _tasks.error("a background task ended", exc_info=defect)
 
 
 def redact(text: str) -> str:

@@ -7,7 +7,6 @@ that answers, says so in `/api/health`, and mends itself.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -47,7 +46,6 @@ from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
 from providers.transport import Transport
 
-_log = logging.getLogger("steelyard")
 #: Seconds between two looks of a worker at its own gauges.
 _GAUGES_EVERY = 2.0
 
@@ -202,7 +200,7 @@ class Parts:
         return Workflows(self._means(), self.records, wall=self.wall, monotonic=self.monotonic, rng=self.rng)
 
     def _means(self) -> Means:
-        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback)
+        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback, self.principals)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls
@@ -226,7 +224,7 @@ class Parts:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        task.add_done_callback(_ended)
+        task.add_done_callback(logs.of_task)
         self._tasks.append(task)
         return task
 
@@ -251,12 +249,6 @@ class Parts:
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
         self.metrics.log_queue().set(log.queue)
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """A background task that dies is a defect that nobody would notice."""
-    if not task.cancelled() and (defect := task.exception()) is not None:
-        _log.error("a background task ended", exc_info=defect)
 
 
 def _principals(settings: Settings, salt: bytes) -> Principals:

@@ -28,14 +28,12 @@ async def work(settings: Settings) -> None:
     for one in _SIGNALS:
         loop.add_signal_handler(one, stop)
     app = create_app(settings)
-    async with app.lifespan():
-        opening = asyncio.create_task(_open(app.parts))
-        try:
-            await stopped.wait()
-            _log.info("handing over what runs")
-        finally:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
+    # A worker that cannot open ends, and says why: one that only seems to be there helps nobody.
+    async with app.lifespan(), asyncio.TaskGroup() as group:
+        opening = group.create_task(_open(app.parts))
+        await stopped.wait()
+        _log.info("handing over what runs")
+        opening.cancel()
 
 
 async def _open(parts: Parts) -> None:

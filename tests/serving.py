@@ -76,6 +76,7 @@ def settings_in(folder: Path, **changes: object) -> Settings:
         base,
         database=replace(base.database, url=SecretUrl(f"sqlite+aiosqlite:///{folder}/steelyard.db")),
         request_log=replace(base.request_log, spill_dir=folder / "spill", flush_interval=0.05),
+        artifacts=replace(base.artifacts, dir=folder / "artifacts"),
         **changes,
     )
 

@@ -5,10 +5,12 @@ Each operation is a function that returns one of these and does nothing else; ho
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
@@ -16,6 +18,7 @@ from uuid import uuid4
 from steelyard_client.errors import Unreadable
 from steelyard_client.events import ServerEvent
 from steelyard_client.reading import read
+from steelyard_client.saving import check
 
 T = TypeVar("T")
 #: Methods that HTTP itself promises can be repeated.
@@ -32,6 +35,8 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    #: Where a good answer's body is to be saved, instead of being held.
+    into: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Asked:
     """A request: `address` with `{names}` that `place` fills; what is None in `query` is left out.
 
     `repeatable`: asked twice, it does nothing more than asked once. `also` are statuses that are answers and no errors.
+    `into` is the file that a good answer's body becomes.
     """
 
     method: str
@@ -59,6 +65,7 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     repeatable: bool = False
     also: frozenset[int] = frozenset()
+    into: Path | None = None
 
     @property
     def may_repeat(self) -> bool:
@@ -73,7 +80,7 @@ class Asked:
         if body is None and self.body is not None:
             body = json.dumps(self.body, default=_plain, ensure_ascii=False).encode()
         sent = ({"content-type": JSON} if body is not None else {}) | dict(self.headers) | dict(headers or {})
-        return Request(self.method, f"{path}?{query}" if query else path, sent, body)
+        return Request(self.method, f"{path}?{query}" if query else path, sent, body, self.into)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +97,11 @@ class Ask(Asked, Generic[T]):
             return cast("T", None)
         if kind is str:
             return cast("T", reply.body.decode(errors="replace"))
+        if kind is Path:
+            return cast("T", self.into)
+        if kind is bytes:
+            check(hashlib.sha256(reply.body).hexdigest(), reply.status, reply.headers, reply.body)
+            return cast("T", reply.body)
         try:
             value = json.loads(reply.body)
         except ValueError as exc:

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from copy import copy
+from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import httpx2
@@ -20,6 +21,7 @@ from steelyard_client.exchange import Following, call
 from steelyard_client.operation import AsyncEvents, AsyncSender, Events, SyncSender
 from steelyard_client.operations import Operations
 from steelyard_client.retrying import Retries
+from steelyard_client.saving import Saving
 
 T = TypeVar("T")
 #: Where `make run` serves.
@@ -131,9 +133,22 @@ class Steelyard(_Settings, SyncSender, Operations):
 
     def _exchange(self, request: Request) -> Reply | NotReached:
         try:
+            if request.into is not None:
+                return self._saved(request, request.into)
             return _reply(self._http.request(**self._sent(request)))
         except httpx2.RequestError as exc:
             return _failure(exc)
+
+    def _saved(self, request: Request, into: Path) -> Reply:
+        with self._http.stream(**self._sent(request)) as answer:
+            if not answer.is_success:
+                answer.read()
+                return _reply(answer)
+            with Saving(into) as saving:
+                for piece in answer.iter_bytes():
+                    saving.write(piece)
+                saving.keep(answer.status_code, answer.headers)
+            return Reply(answer.status_code, dict(answer.headers), b"")
 
     def _wait(self, seconds: float) -> None:
         self._sleep(seconds)
@@ -204,9 +219,23 @@ class AsyncSteelyard(_Settings, AsyncSender, Operations):
 
     async def _exchange(self, request: Request) -> Reply | NotReached:
         try:
+            if request.into is not None:
+                return await self._saved(request, request.into)
             return _reply(await self._http.request(**self._sent(request)))
         except httpx2.RequestError as exc:
             return _failure(exc)
+
+    async def _saved(self, request: Request, into: Path) -> Reply:
+        async with self._http.stream(**self._sent(request)) as answer:
+            if not answer.is_success:
+                await answer.aread()
+                return _reply(answer)
+            with Saving(into) as saving:
+                async for piece in answer.aiter_bytes():
+                    # A disk that is slow must not hold up whoever else is on this loop.
+                    await asyncio.to_thread(saving.write, piece)
+                saving.keep(answer.status_code, answer.headers)
+            return Reply(answer.status_code, dict(answer.headers), b"")
 
     async def _wait(self, seconds: float) -> None:
         await self._sleep(seconds)

@@ -10,7 +10,7 @@ SteelyardError
     │   └── Invalid         422: `problems` names all that is wrong
     ├── Unauthorized        401
     ├── Forbidden           403
-    ├── NotFound            404
+    ├── NotFound            404, 410
     ├── DeadlineExceeded    408, 504
     ├── Conflict            409
     ├── RateLimited         429: later
@@ -107,7 +107,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """There is no such thing, or it is somebody else's."""
+    """There is no such thing, or no more, or it is somebody else's."""
 
 
 class DeadlineExceeded(ApiError):
@@ -138,6 +138,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    410: NotFound,
     408: DeadlineExceeded,
     409: Conflict,
     422: Invalid,

@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
 
 from gateway.api import openapi_workflows
 from gateway.api.answers import (
+    artifacts,
     catalog,
     dwa,
     executions,
@@ -222,6 +223,7 @@ _FURTHER_GET = {
 _VERBS = ("get", "post", "put", "patch", "delete")
 _PUBLIC = ("/health", "/openapi.json")
 _ANSWERS = (
+    artifacts,
     catalog,
     dwa,
     executions,

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, PathItem, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, PathItem, RequestBody, Schema
 
 from gateway.api.following import MEDIA
 from gateway.workflows.spec import Definition
@@ -38,6 +38,10 @@ _ERRORS: dict[tuple[str, str], dict[str, str]] = {
         "409": "Nothing waits for a decision, or it was decided already.",
         "422": _WRONG,
     },
+    ("get", "/api/executions/{execution_id}/artifacts/{artifact_id}/content"): {
+        "404": _NOBODY,
+        "410": "The file is gone, or is not what was written: `error.code` says which.",
+    },
     ("post", "/api/step-executions/{step_id}/cancel"): {"404": _NOBODY, "409": "It has ended."},
 }
 _ROOTS = ("/api/workflows", "/api/executions", "/api/step-executions", "/api/checkpoints", "/api/metrics/step-exec")
@@ -70,6 +74,17 @@ def describe(paths: dict[str, PathItem], known: dict[str, Any]) -> None:
     _answer(events)[MEDIA] = _media(_TEXT)
     _answer(stream).clear()
     _answer(stream)[MEDIA] = _media(_TEXT)
+    file = paths["/api/executions/{execution_id}/artifacts/{artifact_id}/content"].get
+    assert file is not None
+    _answer(file).clear()
+    content = {"*/*": _media({"type": "string", "format": "binary"})}
+    _answer(file).update(content)
+    assert file.responses is not None
+    file.responses |= {
+        "206": OpenAPIResponse(description="The bytes that `Range` asks for.", content=content),
+        "304": OpenAPIResponse(description="It is the file that `If-None-Match` names."),
+        "416": OpenAPIResponse(description="It has no such bytes."),
+    }
     drawn = paths["/api/workflows/{slug}/graph"].get
     assert drawn is not None
     _answer(drawn)["text/plain"] = _media(_TEXT)

@@ -49,6 +49,7 @@ class Principals:
         self._known = {self._digest(key): principal for principal, key in keys}
         if admin_key is not None:
             self._known[self._digest(admin_key)] = Principal(ADMIN, admin=True)
+        self._named = {principal.name: principal for principal in self._known.values()}
         # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
         self._anonymous = Principal(ANONYMOUS, admin=not self._known)
         self._open = open_to_all or not self._known
@@ -63,6 +64,10 @@ class Principals:
         if found is None:
             raise Unauthorized("The API key is not valid. Check the key, or ask the gateway's operator for one.")
         return found
+
+    def named(self, name: str) -> Principal | None:
+        """Whose name that is, for work that was begun with its key; None: there is no such key any more."""
+        return self._named.get(name)
 
     def _digest(self, key: str) -> bytes:
         digest = self._keyed.copy()

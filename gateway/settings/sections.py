@@ -274,6 +274,28 @@ class Workflows(Struct, frozen=True, kw_only=True):
     timezone: Annotated[str, option("TZ", "Time zone of schedules that name none, such as `Europe/Berlin`.")] = "UTC"
 
 
+class Artifacts(Struct, frozen=True, kw_only=True):
+    """Files that the steps of workflows make."""
+
+    dir: Annotated[
+        Path,
+        option(
+            "STEELYARD_ARTIFACTS_DIR",
+            "Folder for them. Processes on several machines need one that they share.",
+        ),
+    ] = Path("data/artifacts")
+    max_size: Annotated[
+        Bytes, option("STEELYARD_ARTIFACTS_MAX", "Most that one of them may hold; a step that makes more fails.")
+    ] = 64 * 1024**2
+    inline_max: Annotated[
+        Bytes,
+        option(
+            "STEELYARD_ARTIFACTS_INLINE_MAX",
+            "Outputs of steps that are larger, as JSON, are kept there and not in the database.",
+        ),
+    ] = 256 * 1024
+
+
 class Steps(Struct, frozen=True, kw_only=True):
     """What holds for the steps of workflows that say nothing."""
 

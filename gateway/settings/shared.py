@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
+    Artifacts,
     Auth,
     CacheSettings,
     Database,
@@ -107,6 +108,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     responses: Responses = Responses()
     workflows: Workflows = Workflows()
     steps: Steps = Steps()
+    artifacts: Artifacts = Artifacts()
     mcp: Mcp = Mcp()
     log: Log = Log()
     metrics: Metrics = Metrics()

@@ -1,10 +1,27 @@
-"""Where the durable engine keeps its own tables, beside ours."""
+"""What lies beside the gateway's database: the durable engine's own tables, and the name that sets its files apart."""
 
 from __future__ import annotations
 
+import hashlib
+import socket
+import weakref
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
+
+
+def name_of(database_url: str) -> str:
+    """A short name of the database, the same in every process that has this address for it.
+
+    Two databases must not tidy up each other's files in one folder. Who asks, and by which driver, is no part of it.
+    """
+    url = make_url(database_url)
+    where = [url.get_backend_name(), url.host or url.query.get("host"), url.port, url.database]
+    if database_url.startswith("sqlite"):
+        where = ["sqlite", str(Path(database_url.partition(":///")[2]).resolve())]
+    return hashlib.sha256("\n".join(map(str, where)).encode()).hexdigest()[:12]
 
 
 def engine_url(database_url: str) -> str:
@@ -19,3 +36,32 @@ def engine_url(database_url: str) -> str:
     url = make_url(database_url).set(drivername="postgresql+psycopg")
     query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=False)
+
+
+class Cut:
+    """Ends what the engine's threads wait for: a silent server would hold them, and the process, for minutes."""
+
+    def __init__(self, engine: Any) -> None:
+        """Of SQLAlchemy's engine over psycopg, from now on."""
+        self._taken: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._made = False
+        event.listen(engine, "checkout", self._take)
+        event.listen(engine, "do_connect", self._connect)
+
+    def make(self) -> None:
+        """Let every connection break, and no other be opened."""
+        self._made = True
+        for connection in list(self._taken):
+            # The socket, not the connection: the thread that waits for it holds that one's lock.
+            with (
+                suppress(OSError, connection.Error),
+                socket.socket(fileno=socket.dup(connection.fileno())) as ours,
+            ):
+                ours.shutdown(socket.SHUT_RDWR)
+
+    def _take(self, connection: Any, _record: object, _proxy: object) -> None:
+        self._taken.add(connection)
+
+    def _connect(self, *_facts: object) -> None:
+        if self._made:
+            raise RuntimeError("this process stops: no connection is opened any more")

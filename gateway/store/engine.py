@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,9 @@ class PoolSettings:
     connect_timeout: float = 5.0
     #: The longest a statement may take before its caller is told that the store is unavailable (PostgreSQL).
     statement_timeout: float = 30.0
+    #: Silence within a transaction after which PostgreSQL ends it and frees its locks: of a process that is frozen, or
+    #: whose machine is gone without a word. None: as the server is set.
+    idle_transaction_timeout: float | None = None
     #: How long a connection waits for another's write lock (SQLite).
     busy_timeout: float = 5.0
 
@@ -295,6 +298,8 @@ class Database:
         if self.dialect == "sqlite":
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        elif self.pool.idle_transaction_timeout is not None:
+            event.listen(engine.sync_engine, "connect", _impatient(self.pool.idle_transaction_timeout))
         return engine
 
 
@@ -312,6 +317,19 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _impatient(seconds: float) -> Callable[[Any, object], None]:
+    """Not as a parameter of the connection's start: poolers in between refuse those that they do not know."""
+    statement = f"SET idle_in_transaction_session_timeout = {int(seconds * 1000)}"
+
+    def execute(driver: Any) -> Coroutine[Any, Any, Any]:
+        return driver.execute(statement)
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.run_async(execute)
+
+    return prepare
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -187,6 +187,8 @@ artifacts = Table(
     _text("sha256"),
     _text("path"),
     _time("created_at"),
+    _int("item"),
+    _int("attempt"),
     PrimaryKeyConstraint("id"),
     Index(None, "execution_id", "id"),
 )

@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.workflows import bind
+from gateway.workflows import archive, bind
+from gateway.workflows.archive import Lost
 from gateway.workflows.budget import Purse
 from gateway.workflows.ears import Ears
 from gateway.workflows.kept import WHOLE, Execution, Failure, StepExecution
@@ -93,6 +94,7 @@ class Attempt:
             with self._ears.listening(execution.id, "wish") as ear:
                 run.look_at = self._next_look(run)
                 run.wished = ear.rung
+                await self._restore(run)
                 await self._stand_in(run)
                 await self._advance(run, tasks, around)
             status = self._plan.ended(_states(run))
@@ -103,9 +105,21 @@ class Attempt:
             status, failure = ("failed", exc.failure) if exc.failure else ("cancelled", None)
         except BadTemplate as exc:
             status, failure = "failed", Failure("template_error", str(exc))
+        except Lost as exc:
+            status, failure = "failed", exc.failure
         finally:
             await _give_up(tasks)
         await self._memory.end(execution.id, execution.attempt, status, outputs=outputs, error=failure)
+
+    async def _restore(self, run: Running) -> None:
+        """Have those outputs whole that may yet be read. Raises `Lost`."""
+        apart = [step for step in _nodes(run) if archive.reference(step) is not None]
+        if apart:
+            done = {step.node_id for step in _nodes(run) if step.status in {"succeeded", "skipped"}}
+            needed = bind.still_read(self._definition, done)
+            for step in apart:
+                if step.node_id in needed:
+                    await self._performer.restore(step)
 
     async def _stand_in(self, run: Running) -> None:
         """Let a default stand in for what failed while it waited: its decision did not come, or it was cancelled."""
@@ -118,7 +132,7 @@ class Attempt:
     async def _advance(self, run: Running, tasks: dict[asyncio.Task[None], str], around: Around) -> None:
         """Until nothing runs and nothing may."""
         while True:
-            known = bind.scope(self._inputs(run), _states(run))
+            known = bind.readable(self._definition, self._inputs(run), _states(run))
             try:
                 moves = self._plan.moves(self._occupied(run, tasks), partial(bind.holds, known=known))
             except BadTemplate:
@@ -129,10 +143,7 @@ class Attempt:
             for key in moves.skipped:
                 await self._performer.skip(run, key, self._definition.nodes[key])
             for key in moves.ready[: self._parallel - len(tasks)]:
-                body = self._body(run, key, known)
-                # What asks nobody the engine need not know of: the memo says it all.
-                whole = body() if self._definition.nodes[key].ASKS_NOBODY else around(key, body)
-                tasks[asyncio.create_task(whole)] = key
+                tasks[asyncio.create_task(self._one(run, key, known, around))] = key
             if not tasks:
                 return
             await self._wait(run, tasks)
@@ -140,11 +151,21 @@ class Attempt:
     def _inputs(self, run: Running) -> Json:
         return bind.completed(self._definition, run.execution.inputs)
 
-    def _body(self, run: Running, key: str, known: bind.Scope) -> Body:
+    async def _one(self, run: Running, key: str, known: bind.Scope, around: Around) -> None:
+        performed = False
+
         async def body() -> None:
+            nonlocal performed
+            performed = True
             await self._performer.perform(run, key, self._definition.nodes[key], known)
 
-        return body
+        # Of what asks nobody the memo says it all, and the engine does not hear of it.
+        if not self._definition.nodes[key].ASKS_NOBODY:
+            await around(key, body)
+        if not performed:
+            # Or the engine remembers that it ran and the memo does not: of SQLite's two files a power cut can take back
+            # one alone, as a backup can. What is kept of a node is for the memo to say.
+            await body()
 
     async def _wait(self, run: Running, tasks: dict[asyncio.Task[None], str]) -> None:
         """For the first that ends, looking for wishes to cancel meanwhile."""

@@ -131,6 +131,7 @@ class Bell:
             except Exception:  # noqa: BLE001 - a defect in the driver's door must not end what waits
                 _log.exception("events of other processes come late")
             self.hearing = False
+            self._forget_who_has_gone()
             self._look_now.set()
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))
             pause = min(2.0 * pause, _LONGEST_PAUSE)
@@ -150,7 +151,7 @@ class Bell:
                 self._call_now = False
                 await self._call(opened)
                 call_at = clock() + _CALL_EVERY
-                self._others = {one: at for one, at in self._others.items() if clock() < at + _GONE_AFTER}
+                self._forget_who_has_gone()
             for text in self._sayings():
                 await opened.say(text)
             await asyncio.sleep(_BREATH)
@@ -164,6 +165,13 @@ class Bell:
                 await self._heard_myself.wait()
         except TimeoutError:
             raise StoreUnavailable("the line is deaf: what was said was not heard") from None
+
+    def _forget_who_has_gone(self) -> None:
+        """And, when that is everybody, what they were to hear: where no line comes about, it would become ever more."""
+        now = asyncio.get_running_loop().time()
+        self._others = {one: at for one, at in self._others.items() if now < at + _GONE_AFTER}
+        if not self._others:
+            self._unsaid.clear()
 
     def _sayings(self) -> list[str]:
         """All that is unsaid, in as many pieces as it takes."""

@@ -1,20 +1,22 @@
 """A node's fields with everything filled in from what is known. Pure: the same states give the same call.
 
-`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, or failed and branches, it is
-null, so that a join of `any` may write `{{ nodes.a.output or nodes.b.output }}`. `nodes.<key>.error` says why one
-failed (`type`, `message`, `code`, `status`), also where a default stands in; else it is null.
+`nodes.<key>.output` is there of a node that has succeeded; of one that was skipped, failed and branches, or that a join
+of `any` did not wait for, it is null, so that such a join may write `{{ nodes.a.output or nodes.b.output }}`.
+`nodes.<key>.error` says why one failed (`type`, `message`, `code`, `status`), also where a default stands in; else it
+is null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from gateway.workflows.plan import FAILED, State
-from gateway.workflows.reads import strings
-from gateway.workflows.spec import Definition, Edge, Json, Node, Switch, members
+from gateway.workflows.reads import reads, strings
+from gateway.workflows.spec import Definition, Edge, Json, Node, Switch, Vote, keep_as, members
 from gateway.workflows.templates import BadTemplate, evaluate, fill, references
 
 Scope = dict[str, Any]
@@ -40,9 +42,38 @@ def scope(inputs: Json, states: Mapping[str, State], **more: Json) -> Scope:
     return {"input": inputs, "nodes": known, **more}
 
 
+def readable(definition: Definition, inputs: Json, states: Mapping[str, State]) -> Scope:
+    """What a node that begins now sees: `scope`, and null of every node that it did not wait for.
+
+    Those are on ways that were not taken, though nobody has said so of them yet, or not taken so far (a join of `any`).
+    """
+    known = scope(inputs, states)
+    absent = {key: {"output": None, "error": None} for key in definition.nodes}
+    return {**known, "nodes": absent | known["nodes"]}
+
+
 def bound(node: _AnyNode, known: Scope) -> _AnyNode:
     """The node with its templates filled in. Raises `BadTemplate`."""
-    return replace(node, **{name: fill(getattr(node, name), known) for name in node.TEMPLATES})
+    filled: dict[str, Any] = {name: fill(getattr(node, name), known) for name in node.TEMPLATES}
+    kept = keep_as(node)
+    if kept is not None:
+        name = fill(kept.name, known)
+        filled["artifact"] = replace(kept, name=name if isinstance(name, str) else json.dumps(name))
+    return replace(node, **filled)
+
+
+def still_read(definition: Definition, done: Collection[str]) -> set[str]:
+    """The nodes whose outputs may yet be read, by whatever is not among those that are `done`."""
+    found = {one.of for key, one in definition.nodes.items() if key not in done and isinstance(one, Vote)}
+    for read in reads(definition):
+        if read.known_at in done and not read.inclusive:
+            continue
+        for one in references(read.text, expression=read.expression):
+            if one.steps[0] == "nodes":
+                found |= {str(one.steps[1])} if len(one.steps) > 1 else definition.nodes.keys()
+    if not definition.outputs:
+        found |= definition.nodes.keys() - {edge.source for edge in definition.edges}
+    return found
 
 
 def holds(edge: Edge, known: Scope) -> bool:

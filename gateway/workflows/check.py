@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from dwa import STRATEGIES, Objective
 from gateway import schemas
 from gateway.settings.names import nearest
 from gateway.workflows import shape
@@ -19,6 +20,7 @@ from gateway.workflows.problems import BadDefinition, Problem, at
 from gateway.workflows.reads import Read, reads
 from gateway.workflows.salvage import salvaged
 from gateway.workflows.spec import (
+    WEIGHTS,
     Definition,
     Edge,
     Json,
@@ -114,6 +116,7 @@ def _of_node(node: Node, where: tuple[str, ...]) -> Iterator[Problem]:
     match node:
         case Prompt():
             yield from _either(node, "prompt", "messages", where)
+            yield from _of_choosing(node, where)
             if node.mode == "fallback" and not node.providers:
                 yield Problem(at(*where, "providers"), "Mode 'fallback' needs 'providers', in the order to try them.")
         case Template():
@@ -127,6 +130,22 @@ def _of_node(node: Node, where: tuple[str, ...]) -> Iterator[Problem]:
                 yield Problem(at(*where, "node", "on_error"), "No edge leads away from within a map or a loop.")
         case _:
             pass
+
+
+def _of_choosing(node: Prompt, where: tuple[str, ...]) -> Iterator[Problem]:
+    """By which measure a provider is chosen. Which objectives have names is the gateway's own affair: see `Library`."""
+    if node.strategy is not None and node.strategy not in STRATEGIES:
+        known = f"There are {', '.join(sorted(STRATEGIES))}."
+        yield Problem(at(*where, "strategy"), f"There is no strategy '{node.strategy:.60}'. {known}")
+    if isinstance(node.objective, dict):
+        known = f"There are {', '.join(WEIGHTS)}."
+        for name in sorted(node.objective.keys() - set(WEIGHTS)):
+            yield Problem(at(*where, "objective", name), f"There is no weight '{name:.60}'. {known}")
+        weigh = dict.fromkeys(WEIGHTS, 0.0) | node.objective
+        try:
+            Objective("custom", weigh["latency"], weigh["cost"], weigh["errors"], weigh["quality"])
+        except ValueError as exc:
+            yield Problem(at(*where, "objective"), f"This objective cannot be used: {exc}.")
 
 
 def _of_default(node: Node, where: tuple[str, ...]) -> Iterator[Problem]:

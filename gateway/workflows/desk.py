@@ -21,6 +21,7 @@ from gateway.store.workflows import attempts, deciding, events, executions, step
 from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
+from gateway.workflows.archive import Archive
 from gateway.workflows.beginning import drafted
 from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
@@ -50,6 +51,7 @@ class Desk:
         database: Database,
         library: Library,
         queue: Queue,
+        archive: Archive,
         *,
         wall: Callable[[], float],
         rng: random.Random,
@@ -59,11 +61,13 @@ class Desk:
         """Over this database; `queue` is told of attempts that are to be run, `ears` hear of what befalls executions.
 
         Without ears nobody is told of anything: only what was there before is ever seen. `enlist` queues the first
-        attempt of an execution in the transaction that keeps it, so that there is not one without the other.
+        attempt of an execution in the transaction that keeps it, so that there is not one without the other. `archive`
+        takes the files of decisions.
         """
         self._database = database
         self._library = library
         self._queue = queue
+        self._archive = archive
         self._wall = wall
         self._rng = rng
         self._ears = ears or Ears()
@@ -101,7 +105,7 @@ class Desk:
         )
         submitted = await self._submit(execution)
         if not submitted.created:
-            _must_be_the_same(submitted.execution, slug, inputs)
+            _must_be_the_same(submitted.execution, slug, inputs, version)
         return submitted.execution
 
     async def within(self, execution: Execution) -> Within | None:
@@ -137,10 +141,11 @@ class Desk:
 
     async def get(self, execution_id: str, by: Principal) -> Execution:
         """An execution of theirs. Raises `NotFound`."""
-        found = await executions.get(self._database, execution_id)
-        if found is None or not (by.admin or found.key_name == by.name):
-            raise NotFound(f"There is no execution '{execution_id:.80}'. GET /api/executions lists them.")
-        return found
+        return _theirs(await executions.get(self._database, execution_id), execution_id, by)
+
+    async def _facts(self, execution_id: str, by: Principal) -> Execution:
+        """The same without its inputs and outputs."""
+        return _theirs(await executions.facts(self._database, execution_id), execution_id, by)
 
     async def check(self, slug: str, inputs: Json, version: int | None) -> None:
         """Whether an execution would begin with these inputs. Raises `NotFound`, and `Invalid` when none would."""
@@ -167,12 +172,12 @@ class Desk:
 
     async def steps(self, execution_id: str, by: Principal) -> list[StepExecution]:
         """All its step executions."""
-        await self.get(execution_id, by)
+        await self._facts(execution_id, by)
         return await steps.all_of(self._database, execution_id)
 
     async def cancel(self, execution_id: str, by: Principal) -> Execution:
         """Stop it and its children; one that has ended stays as it is."""
-        found = await self.get(execution_id, by)
+        found = await self._facts(execution_id, by)
         stopped = await stopping.request_cancel(self._database, execution_id, now=self._wall())
         # One that runs tells it when it ends.
         if found.parent_id is not None and found.id in stopped.cancelled:
@@ -222,7 +227,7 @@ class Desk:
         self, execution_id: str, node_id: str | None, decision: str, data: Json, by: Principal
     ) -> StepExecution:
         """Decide on a step that waits for it; the only one, when none is named. Raises `Conflict` when none waits."""
-        execution = await self.get(execution_id, by)
+        execution = await self._facts(execution_id, by)
         waiting = [
             one
             for one in await steps.all_of(self._database, execution_id)
@@ -236,9 +241,9 @@ class Desk:
         check_form(waiting[0].data.get("form_schema"), data)
         output = {"decision": decision, "data": data, "decided_by": by.name, "decided_at": self._wall()}
         branch = APPROVED if decision == "approve" else REJECTED
-        return await self.decide(
-            execution, waiting[0].node_id, deciding.Verdict(status="succeeded", output=output, branch=branch)
-        )
+        made, told = await self._archive.decided(waiting[0], output)
+        verdict = deciding.Verdict(status="succeeded", output=output, branch=branch, data=told, made=made)
+        return await self.decide(execution, waiting[0].node_id, verdict)
 
     async def decide(self, execution: Execution, node_id: str, verdict: deciding.Verdict) -> StepExecution:
         """End a step that waits. Raises `Conflict` when it does no more."""
@@ -254,7 +259,7 @@ class Desk:
         found = await steps.get(self._database, step_id)
         if found is not None:
             with suppress(NotFound):
-                await self.get(found.execution_id, by)
+                await self._facts(found.execution_id, by)
                 return found
         raise NotFound(f"There is no step execution '{step_id:.80}'.")
 
@@ -272,16 +277,15 @@ class Desk:
 
     async def events(self, execution_id: str, by: Principal, *, after: int, limit: int) -> list[Event]:
         """Its events behind that number."""
-        await self.get(execution_id, by)
+        await self._facts(execution_id, by)
         return await events.after(self._database, execution_id, after, limit=limit)
 
     async def ended_within(self, execution_id: str, by: Principal, seconds: float) -> Execution:
         """The execution as it is when it has ended, or after so many seconds."""
         with self._ears.listening(execution_id, "end") as ear, suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (found := await self._unbroken(self.get(execution_id, by))).status not in ENDED:
+                while (await self._unbroken(self._facts(execution_id, by))).status not in ENDED:
                     await ear.wait()
-                return found
         return await self.get(execution_id, by)
 
     async def watch(self, execution_id: str, by: Principal, *, after: int = 0) -> AsyncGenerator[list[Event]]:
@@ -301,7 +305,7 @@ class Desk:
 
     async def _seen(self, execution_id: str, by: Principal, after: int) -> tuple[bool, list[Event]]:
         """Whether it has ended, and then what befell it: all of it, if it has."""
-        execution = await self.get(execution_id, by)
+        execution = await self._facts(execution_id, by)
         return execution.status in ENDED, await events.after(self._database, execution_id, after, limit=_BATCH)
 
     async def _unbroken(self, look: Coroutine[Any, Any, _T]) -> _T:
@@ -318,7 +322,7 @@ class Desk:
 
     async def ended(self, execution: Execution) -> None:
         """An attempt is over: whoever waits for it goes on, and itself if what it waits for has come meanwhile."""
-        now = await executions.get(self._database, execution.id)
+        now = await executions.facts(self._database, execution.id)
         if now is None:
             return
         if now.status == "pending":
@@ -334,7 +338,7 @@ class Desk:
 
     async def expire(self, step: StepExecution) -> None:
         """Nobody has decided in time."""
-        execution = await executions.get(self._database, step.execution_id)
+        execution = await executions.facts(self._database, step.execution_id)
         assert execution is not None, "its steps go with it"
         failure = Failure("timeout_error", "Nobody decided in time.", "approval_expired", node_id=step.node_id)
         with suppress(Conflict):
@@ -354,7 +358,7 @@ class Desk:
         if number is None:
             raise Conflict(f"The execution is {execution.status}; only one that has ended can be run again.")
         kept = [one for one in await steps.all_of(self._database, execution.id) if one.status == "succeeded"]
-        now = await executions.get(self._database, execution.id)
+        now = await executions.facts(self._database, execution.id)
         assert now is not None, "it was just changed"
         await self._run(now)
         return now, sum(bool(one.request_ids) for one in kept)
@@ -364,7 +368,7 @@ class Desk:
         return None if definition.deadline is None else self._wall() + definition.deadline
 
     async def _run_id(self, execution_id: str) -> None:
-        found = await executions.get(self._database, execution_id)
+        found = await executions.facts(self._database, execution_id)
         if found is not None:
             await self._run(found)
 
@@ -382,11 +386,17 @@ class Desk:
         return list(Plan(definition).order)
 
 
-def _must_be_the_same(known: Execution, slug: str, inputs: Json) -> None:
+def _theirs(found: Execution | None, execution_id: str, by: Principal) -> Execution:
+    if found is None or not (by.admin or found.key_name == by.name):
+        raise NotFound(f"There is no execution '{execution_id:.80}'. GET /api/executions lists them.")
+    return found
+
+
+def _must_be_the_same(known: Execution, slug: str, inputs: Json, version: int | None) -> None:
     """Raise `Conflict` unless that is what the idempotency key has begun."""
-    if (known.slug, known.inputs) != (slug, inputs):
+    if (known.slug, known.inputs, known.version) != (slug, inputs, version or known.version):
         raise Conflict(
-            f"This idempotency key has begun {known.id}, of '{known.slug}' or with other inputs. Use a new one.",
+            f"This idempotency key has begun {known.id}: '{known.slug}', its version or inputs differ. Use a new one.",
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )

@@ -1,12 +1,14 @@
 """The way in to workflows, opened by whoever comes first: until then a gateway without any pays nothing for them.
 
 Jinja and the durable engine are 20 MB of a process and a third of a second of its start. So what needs them is loaded
-when the first definition is there, or is saved, here or by another process, and not before.
+when the first definition is there, or is saved, here or by another process, and not before. Until then a process looks
+for one now and then, by a query that reads one row of an empty table.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from importlib import import_module
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks for workflows. Doubled, what another process runs, and leaves, is taken over later by as
 #: much, when it was the first there is; halved, a gateway without any asks its database more often for nothing.
 _AGAIN = 5.0
+#: Seconds that a look may take; a database that is slower is away.
+_WITHIN = 5.0
+_log = logging.getLogger("steelyard.workflows")
 
 
 class Workflows:
@@ -45,19 +50,28 @@ class Workflows:
         self._opening = asyncio.Lock()
 
     async def open_if_needed(self) -> None:
-        """Open when there are workflows at the start; a database that is away is asked again.
+        """Open as soon as there are workflows, so that a process that nobody asks helps to run and takes over.
 
-        Looked for once: a look that waits for a silent database is one more connection to take leave of at a stop. What
-        another process saves later is opened here by the first request for workflows.
+        By looking now and then: to be woken, a gateway without any would hold a connection for nothing, and would have
+        to look all the same.
         """
         await self._records.migrated.wait()
         while self._service is None:
-            try:
-                if await definitions.exist(self._records.database):
-                    await self.open()
+            if await self._there_are_some():
+                await self.open()
                 return
-            except StoreUnavailable:
-                await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_AGAIN)
+
+    async def _there_are_some(self) -> bool:
+        """Whether there are workflows, as far as the database says so in time."""
+        look = asyncio.create_task(definitions.exist(self._records.database))
+        look.add_done_callback(_seen)
+        try:
+            # Not awaited itself: when this process stops, a silent database must not keep it waiting for the look.
+            done, _ = await asyncio.wait({look}, timeout=_WITHIN)
+            return bool(done) and look.exception() is None and look.result()
+        finally:
+            look.cancel()
 
     async def open(self) -> Service:
         """The service, started."""
@@ -94,3 +108,9 @@ class Workflows:
         """Run nothing more."""
         if self._service is not None:
             await self._service.stop()
+
+
+def _seen(look: asyncio.Task[bool]) -> None:
+    """A database that is away says nothing; a defect is told."""
+    if not look.cancelled() and not isinstance(look.exception(), StoreUnavailable | None):
+        _log.error("workflows were not looked for", exc_info=look.exception())

@@ -112,6 +112,7 @@ class Drafts:
             surface=SURFACE,
             dialect=OPENAI.name,
             principal=by.name,
+            caller=by,
             requested_model=model,
             stream=False,
             # A dialect without structured output is asked in words alone; and the same goal may want another draft.

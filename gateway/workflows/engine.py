@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, SetWorkflowID
 
+from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -41,9 +42,12 @@ _VERSION = "1"
 #: Seconds between two looks for queued attempts. Doubled, an execution starts half a second later; halved, an idle
 #: gateway asks its database eight times a second.
 _POLL = 0.25
-#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen.
-_LEAVE_WITHIN = 5.0
-_LIVE = ("PENDING",)
+#: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen; and
+#: for the engine to end by itself, which takes longer only while its database is silent.
+_LEAVE_WITHIN = 3.0
+#: Seconds for which a process may hold an execution of PostgreSQL's without a word. Doubled, what a frozen one held is
+#: taken over so much later; halved, a loop that stands still for five seconds loses a transaction, and writes it again.
+FROZEN = 10.0
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
 _DROPPED = 500
@@ -92,6 +96,7 @@ class Engine:
         self._executor_id = executor_id
         self._concurrency = concurrency
         self._runner = runner
+        self._cut: Cut | None = None
         self._engine: DBOS
 
     async def launch(self) -> None:
@@ -108,6 +113,7 @@ class Engine:
             sys_db_pool_size=4,
             # Nobody is told anything by way of the engine: its thread for that would wake a hundred times a second.
             notification_coalesce_sec=_POLL,
+            sys_db_idle_transaction_timeout_sec=FROZEN,
         )
         if self._url.startswith("sqlite"):
             await asyncio.to_thread(_write_ahead, self._url)
@@ -117,6 +123,8 @@ class Engine:
         engine = self._engine = DBOS(config=config)
         try:
             DBOS.launch()
+            if not self._url.startswith("sqlite"):
+                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
             _keep_threads_of_our_own(engine)
             await DBOS.register_queue_async(
                 _QUEUE,
@@ -138,19 +146,6 @@ class Engine:
         # A step that begins another workflow is no parent of it in the engine's eyes: who asks is left behind.
         await asyncio.create_task(enqueue(), context=Context())
 
-    async def owners(self) -> set[str]:
-        """The executors that attempts under way belong to, this one and dead ones included."""
-        found = await DBOS.list_workflows_async(status=list(_LIVE), load_input=False, load_output=False)
-        return {str(one.executor_id) for one in found}
-
-    async def live(self, attempts: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Which of these attempts the engine has queued or runs."""
-        names = {f"{execution}:{attempt}": (execution, attempt) for execution, attempt in attempts}
-        found = await DBOS.list_workflows_async(
-            workflow_ids=list(names), status=["PENDING", "ENQUEUED"], load_input=False, load_output=False
-        )
-        return {names[one.workflow_id] for one in found}
-
     async def adopt(self, dead: Sequence[str]) -> None:
         """Queue anew what these executors were running."""
         # Its public name is an endpoint of DBOS's own server, which we do not run.
@@ -168,8 +163,26 @@ class Engine:
             drop = self._engine._sys_db.delete_workflows  # pyright: ignore[reportPrivateUsage]
             await asyncio.to_thread(drop, [one.workflow_id for one in found])
 
+    async def hand_over(self) -> None:
+        """Give up what is under way, and queue it anew for others. Before `stop`, while the database answers.
+
+        What is fetched from the queue at this very moment is left to whoever adopts it.
+        """
+        for event in self._engine.background_thread_stop_events:
+            event.set()  # lest this process fetches what it gives away
+        await self._give_up()
+        await self.adopt([self._executor_id])
+
     async def stop(self) -> None:
         """Run nothing more; what is under way is given up, and left to whoever adopts it."""
+        await self._give_up()
+        ending = asyncio.create_task(asyncio.to_thread(DBOS.destroy))
+        await asyncio.wait({ending}, timeout=_LEAVE_WITHIN)
+        if not ending.done() and self._cut is not None:
+            self._cut.make()
+        await ending
+
+    async def _give_up(self) -> None:
         _Current.runner = None
         loop = asyncio.get_running_loop()
         attempts = [one for one in _Current.attempts if one.get_loop() is loop]
@@ -178,7 +191,6 @@ class Engine:
         if attempts:
             # Before the engine ends: what they still ask of it would find nobody.
             await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
-        await asyncio.to_thread(DBOS.destroy)
 
 
 class Client:
@@ -212,13 +224,15 @@ class Client:
         Then the transaction is as it was. On SQLite nothing can: the engine's tables are in another file.
         """
         options = self._options(execution_id, attempt)
+
+        def enqueue(sync: Any) -> None:
+            self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
+
         try:
             # A part of its own, since what fails within a transaction would spoil all of it: the engine's tables may
             # not be there yet, until the first process that runs executions has made them.
             async with connection.begin_nested():
-                await connection.run_sync(
-                    lambda sync: self._client.enqueue_in_transaction(sync, options, execution_id, attempt, list(keys))
-                )
+                await connection.run_sync(enqueue)
         except Exception as exc:  # noqa: BLE001 - whatever the driver raises; a lost connection fails the commit, too
             _log.warning("an attempt is queued later", extra={"execution_id": execution_id, "error": str(exc)[:300]})
             return False

@@ -1,11 +1,13 @@
 """What must happen without anybody asking: a process says that it lives, and looks after what others have left.
 
     beat       this process lives
-    adopt      what processes ran that are silent for a lease is queued anew
+    adopt      what processes ran that are silent for a lease, or known to have ended, is queued anew
     sweep      attempts that nobody has begun are queued again, and who waits for what has ended is told, since a
                process may die between its two writes
     expire     deadlines and approvals that have passed
-    forget     executions that ended long ago, and what the engine still has of those that have just ended
+    forget     executions that ended long ago, with their files, and what the engine still has of those that have just
+               ended
+    tidy       files that no execution knows: their step did not succeed, or a process died before it could delete them
 
 The clock of the beats is the database's, so that machines need not agree on the time. Road not taken: beating from a
 thread. A loop that does nothing for a lease serves nobody either, and what it still writes after a takeover is refused.
@@ -16,15 +18,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from contextlib import suppress
 
 from gateway.records import StoreUnavailable
 from gateway.store.engine import Database
-from gateway.store.workflows import attempts, executions, executors, forgetting, steps, stopping
+from gateway.store.workflows import artifacts, attempts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
 from gateway.workflows.desk import Desk
+from gateway.workflows.files import Files
+from gateway.workflows.neighbours import PLACE, gone
 
 _log = logging.getLogger("steelyard.workflows")
 #: Beats in a lease. Doubled, the database hears twice as often; halved, one lost beat is half of a lease.
@@ -34,8 +37,14 @@ _BEATS = 6
 _LOOK_EVERY = 5.0
 #: Seconds after which an attempt that nobody began is queued again.
 _STALE = 30.0
+#: Seconds within which the database hears that this process ends, or never. Doubled, a kind stop beside a silent one
+#: takes as much longer; halved, one that is only busy takes a lease to find out.
+_LEAVE_WITHIN = 2.0
 #: Seconds between two looks at what is too old.
 _FORGET_EVERY = 3_600.0
+#: Seconds after which a file that no execution knows is suspected, and between two looks for such: whoever is about
+#: to keep it does so within a second, unless the database is away, and while it is nobody looks.
+_TIDY_EVERY = 3_600.0
 _DAY = 86_400.0
 
 
@@ -46,6 +55,7 @@ class Keeper:
         self,
         database: Database,
         desk: Desk,
+        files: Files,
         *,
         executor_id: str,
         lease: float,
@@ -57,13 +67,15 @@ class Keeper:
         """`lease` in seconds; `adopt` is told of processes that are dead, `drop` since when ended attempts count."""
         self._database = database
         self._desk = desk
+        self._files = files
         self._me = executor_id
         self._lease = lease
         self._keep_days = keep_days
         self._adopt = adopt
         self._drop = drop
         self._wall = wall
-        self._forgot_at = 0.0
+        self._forgot_at = self._tidied_at = 0.0
+        self._suspected = set[str]()
         # At first none: what was begun while nobody ran anything has waited long enough.
         self._patience = 0.0
 
@@ -76,18 +88,22 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._tidy):
                 await self._guarded(work)
             await asyncio.sleep(min(self._lease / _BEATS, _LOOK_EVERY))
 
     async def leave(self) -> None:
-        """Say that it ends: others take over at once."""
-        await self._guarded(lambda: executors.leave(self._database, self._me))
+        """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""
+        saying = asyncio.create_task(self._guarded(lambda: executors.leave(self._database, self._me)))
+        await asyncio.wait({saying}, timeout=_LEAVE_WITHIN)
 
     async def _say(self) -> None:
-        await executors.beat(self._database, self._me, host=socket.gethostname(), pid=os.getpid())
+        await executors.beat(self._database, self._me, host=PLACE, pid=os.getpid())
 
     async def _adopt_orphans(self) -> None:
+        for one in await executors.listed(self._database):
+            if gone(one.host, one.pid):
+                await executors.leave(self._database, one.id)
         dead = await executors.dead(self._database, self._lease, me=self._me)
         if dead:
             _log.warning("taking over what dead processes ran", extra={"executors": dead})
@@ -113,7 +129,7 @@ class Keeper:
 
     async def _ended(self, execution_id: str) -> None:
         """Nobody ran it, so nobody else tells whom it belongs to."""
-        execution = await executions.get(self._database, execution_id)
+        execution = await executions.facts(self._database, execution_id)
         if execution is not None:
             await self._desk.ended(execution)
 
@@ -130,7 +146,29 @@ class Keeper:
             found = await forgetting.forget(self._database, now - self._keep_days * _DAY)
             forgotten = found.executions
             for path in found.paths:
-                await asyncio.to_thread(Path(path).unlink, missing_ok=True)
+                await self._delete(path)
+
+    async def _tidy(self) -> None:
+        """Delete what nobody knew at two looks: what is to be known by then is, however long the database was away."""
+        now = self._wall()
+        if now < self._tidied_at + _TIDY_EVERY:
+            return
+        self._tidied_at = now
+        unknown = set[str]()
+        with suppress(OSError):  # of the folder, which the next who writes into it will complain of
+            async for paths in self._files.old(now - _TIDY_EVERY):
+                named = {path: path.rpartition("/")[2] for path in paths}
+                known = await artifacts.known(self._database, named.values())
+                unknown |= {path for path, name in named.items() if name not in known}
+        for path in unknown & self._suspected:
+            await self._delete(path)
+        self._suspected = unknown
+
+    async def _delete(self, path: str) -> None:
+        try:
+            await self._files.delete(path)
+        except OSError as exc:
+            _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is looked for again; a defect in one chore must not end the others."""

@@ -30,14 +30,35 @@ class Spent(Struct):
     cached_steps: int = 0
 
 
+class Tried(Struct, frozen=True):
+    """One call of a step that failed, or one try of a step that calls no provider: what came of it.
+
+    `tried` is the number of the step's try, of which a prompt may call several providers; `request_id` names their
+    record.
+    """
+
+    tried: int
+    outcome: str
+    message: str | None = None
+    status: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    seconds: float | None = None
+    request_id: str | None = None
+
+
 class Failure(Struct, frozen=True):
-    """Why a step or an execution failed. `node_id` is None where no node did; `status` that of an answer, if any."""
+    """Why a step or an execution failed. `node_id` is None where no node did; `status` that of an answer, if any.
+
+    `attempts` are those of the step, in their order.
+    """
 
     type: str
     message: str
     code: str | None = None
     status: int | None = None
     node_id: str | None = None
+    attempts: list[Tried] = []
 
 
 class StepExecution(Struct):
@@ -110,7 +131,10 @@ class Event(Struct, frozen=True):
 
 
 class Artifact(Struct, frozen=True):
-    """A file that a node has made; `path` is where the file store has it, `size` in bytes."""
+    """A file that a node has made, or one item of it, in that attempt of its execution.
+
+    `path` is where the file store has it, `size` in bytes.
+    """
 
     id: str
     execution_id: str
@@ -121,6 +145,13 @@ class Artifact(Struct, frozen=True):
     sha256: str
     path: str
     created_at: float
+    item: int = WHOLE
+    attempt: int = 1
+
+    @property
+    def reference(self) -> dict[str, Json]:
+        """What stands for its content where that does not."""
+        return {"artifact_id": self.id, "size": self.size, "media_type": self.media_type, "sha256": self.sha256}
 
 
 class Schedule(Struct, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from gateway.store.workflows import definitions
 from gateway.store.workflows.definitions import Kept, Version
 from gateway.workflows.check import checked
 from gateway.workflows.problems import BadDefinition, at
-from gateway.workflows.spec import Definition, Json, SubWorkflow
+from gateway.workflows.spec import Definition, Json, Loop, Map, Node, Prompt, SubWorkflow
 
 #: Definitions kept ready, by slug and version, which never change. At some 20 kB each, 5 MB.
 _READY = 256
@@ -32,10 +32,13 @@ class Found(Struct, frozen=True):
 class Library:
     """All definitions."""
 
-    def __init__(self, database: Database, *, wall: Callable[[], float]) -> None:
-        """Kept in this database."""
+    def __init__(
+        self, database: Database, *, wall: Callable[[], float], objectives: Callable[[], Collection[str]] | None = None
+    ) -> None:
+        """Kept in this database; prompts may name these objectives, or any where nobody says which there are."""
         self._database = database
         self._wall = wall
+        self._objectives = objectives
         self._ready: dict[tuple[str, int], Definition] = {}
 
     async def save(self, tree: Json, *, by: str, slug: str | None = None, new: bool = False) -> tuple[Found, bool]:
@@ -52,6 +55,7 @@ class Library:
         if definition.slug in _TAKEN:
             said = f"'{definition.slug}' is an address of its own; call it something else"
             raise Invalid("This slug is taken.", [(at("slug"), said)], param="slug", code=_BAD)
+        self._know_objectives(definition)
         await self._know_children(definition)
         written = msgspec.to_builtins(definition)
         saved = await definitions.save(self._database, definition.slug, written, by=by, now=self._wall(), new=new)
@@ -94,17 +98,41 @@ class Library:
                 f"{live} executions of '{slug}' have not ended. Cancel them, or add ?force=true to let them end."
             )
 
+    def _know_objectives(self, definition: Definition) -> None:
+        """Those that prompts name must be there; what they weigh themselves `check` has seen."""
+        if self._objectives is None:
+            return
+        known = self._objectives()
+        problems = [
+            (at(*where, "objective"), f"There is no objective '{node.objective:.60}'. There are {', '.join(known)}.")
+            for where, node in _inner(definition)
+            if isinstance(node, Prompt) and isinstance(node.objective, str) and node.objective not in known
+        ]
+        _refuse(problems)
+
     async def _know_children(self, definition: Definition) -> None:
         """The workflows it runs must be there, but for itself: a loop that the depth ends is allowed."""
         problems: list[tuple[str, str]] = []
-        for key, node in definition.nodes.items():
-            inner = getattr(node, "node", node)
-            if not isinstance(inner, SubWorkflow) or inner.slug == definition.slug:
+        for where, node in _inner(definition):
+            if not isinstance(node, SubWorkflow) or node.slug == definition.slug:
                 continue
-            if await definitions.load(self._database, inner.slug, inner.version) is None:
-                problems.append((at("nodes", key, "slug"), f"There is no workflow '{inner.slug}'; save it first."))
-        if problems:
-            raise Invalid("This definition cannot be kept.", problems, param="nodes", code=_BAD)
+            if await definitions.load(self._database, node.slug, node.version) is None:
+                problems.append((at(*where, "slug"), f"There is no workflow '{node.slug}'; save it first."))
+        _refuse(problems)
+
+
+def _inner(definition: Definition) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Every node that does something itself, also within maps and loops, and where it stands."""
+    for key, node in definition.nodes.items():
+        if isinstance(node, Map | Loop):
+            yield ("nodes", key, "node"), node.node
+        else:
+            yield ("nodes", key), node
+
+
+def _refuse(problems: list[tuple[str, str]]) -> None:
+    if problems:
+        raise Invalid("This definition cannot be kept.", problems, param="nodes", code=_BAD)
 
 
 _BAD = "invalid_definition"

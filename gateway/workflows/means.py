@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from gateway.governance.keys import Principals
 from gateway.mcp.servers import Servers
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
@@ -22,4 +23,5 @@ class Means(Struct):
     transport: Transport
     mcp: Servers
     feedback: Feedback
+    principals: Principals
     users: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])

@@ -7,9 +7,10 @@ after another took over finds `Superseded`, and nothing of what it did is kept.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
-from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+from gateway.workflows.kept import Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
 
 
 class Memory(Protocol):
@@ -24,14 +25,25 @@ class Memory(Protocol):
         ...
 
     async def put(
-        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """Keep a step as it is now, with an event of that type and the execution's progress and sums; one transaction.
 
         The first success wins: False when the step had succeeded already, and nothing was changed. `spent` is what is
-        added to the sums of the execution; `begun` when that the step was started is not kept yet, and is now, before
-        the other event. Raises `Superseded`.
+        added to the sums of the execution, `made` are files that the step has made; `begun` when that the step was
+        started is not kept yet, and is now, before the other event. Raises `Superseded`.
         """
+        ...
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        """What is known of a file that was made."""
         ...
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:

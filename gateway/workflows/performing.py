@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -20,19 +20,26 @@ from msgspec.structs import replace
 
 from gateway.errors import GatewayError
 from gateway.records import StoreUnavailable
+from gateway.workflows import archive
+from gateway.workflows.archive import Archive, Lost
 from gateway.workflows.aside import Aside
 from gateway.workflows.bind import Scope, bound
 from gateway.workflows.budget import Purse
 from gateway.workflows.graph import branches
-from gateway.workflows.kept import WHOLE, Execution, Failure, Spent, StepExecution, Superseded
+from gateway.workflows.kept import WHOLE, Artifact, Execution, Failure, Spent, StepExecution, Superseded, Tried
 from gateway.workflows.memo import Memory
 from gateway.workflows.plan import FAILED
 from gateway.workflows.retrying import again, pause
 from gateway.workflows.running import Bodies, Context, Result, StepFailed
-from gateway.workflows.spec import Approval, Node
+from gateway.workflows.spec import Approval, Node, keep_as
 from gateway.workflows.templates import BadTemplate
 
 _log = logging.getLogger("steelyard.workflows")
+
+
+#: Attempts that a failed step tells of. They are kept with the step, with its event and with its execution; of all that
+#: a hundred tries with failover have done, the last ones say why.
+_TOLD = 50
 
 
 class Limits(Struct, frozen=True):
@@ -84,13 +91,15 @@ class Performer:
         memory: Memory,
         bodies: Bodies,
         limits: Limits,
+        archive: Archive,
         *,
         wall: Callable[[], float],
         rng: random.Random,
         new_id: Callable[[], str],
     ) -> None:
-        """`bodies` by kind; `new_id` names a step execution."""
+        """`bodies` by kind; `archive` takes their files; `new_id` names a step execution."""
         self._memory = memory
+        self._archive = archive
         self._bodies = bodies
         self._limits = limits
         self._wall = wall
@@ -101,6 +110,7 @@ class Performer:
     async def perform(self, run: Running, key: str, node: Node, known: Scope, item: int = WHOLE) -> StepExecution:
         """The step as it is in the end: succeeded, failed, waiting or cancelled. Raises `Superseded`."""
         step = self._begun(run, key, node, item)
+        await self.restore(step)
         if step.status == "succeeded" or (step.status == "waiting" and isinstance(node, Approval)):
             return step
         cut_off = step.status == "running" and step.error is None and step.tries > 0
@@ -134,8 +144,14 @@ class Performer:
         step.output, step.branch = result.output, result.branch
         step.provider, step.model = result.provider, result.model
         step.request_ids = [*step.request_ids, *result.request_ids]
-        step.data |= result.data
-        await self._keep(run, step, "step.succeeded", result.spent)
+        archive.told(step, result)
+        await self._keep(run, step, "step.succeeded", result.spent, result.made)
+
+    async def restore(self, step: StepExecution) -> None:
+        """Have its whole output, where it was found with a reference to it. Raises `Lost`."""
+        file = archive.reference(step)
+        if file is not None:
+            await self._archive.restore(step, await self._memory.artifact(file))
 
     async def fail(
         self,
@@ -175,6 +191,7 @@ class Performer:
 
     async def _until_done(self, run: Running, step: StepExecution, node: Node, known: Scope, course: _Course) -> None:
         step.tries = course.before
+        tried: list[Tried] = []
         while True:
             step.tries += 1
             step.status, step.error, step.started_at = "running", None, self._wall()
@@ -185,6 +202,7 @@ class Performer:
             try:
                 result = await self._try(run, step, node, known, course)
                 if not result.waiting:
+                    await self._archive.keep(step, node, result)
                     await self.succeed(run, step, result)
                     return
                 step.status, step.data = "waiting", result.data
@@ -193,10 +211,12 @@ class Performer:
             except StepFailed as exc:
                 fault = exc
                 step.data |= fault.data
+            failure = _with_attempts(fault.failure, step.tries)
+            tried += failure.attempts
             if not self._again(node, fault, step.tries - course.before):
-                await self.fail(run, step, node, fault.failure, spent=fault.spent)
+                await self.fail(run, step, node, replace(failure, attempts=tried[-_TOLD:]), spent=fault.spent)
                 return
-            step.error = fault.failure
+            step.error = failure
             await self._keep(run, step, "step.retrying", fault.spent)
             await asyncio.sleep(pause(step.tries - course.before, self._rng))
 
@@ -211,7 +231,10 @@ class Performer:
 
         context = Context(run.execution, step, run.purse, inner)
         try:
-            return await self._called(context, bound(node, known), known, course, seconds)
+            ready = bound(node, known)
+            result = await self._called(context, ready, known, course, seconds)
+            result.keep = keep_as(ready)
+            return result
         except TimeoutError as exc:
             raise StepFailed(Failure("timeout", f"It took longer than {seconds:g} s."), transient=True) from exc
         except BadTemplate as exc:
@@ -220,6 +243,8 @@ class Performer:
             raise StepFailed(Failure(exc.type, exc.message, exc.code, exc.status), transient=False) from exc
         except StoreUnavailable as exc:
             raise StepFailed(Failure("api_error", str(exc), "store_unavailable"), transient=True) from exc
+        except Lost as exc:
+            raise StepFailed(exc.failure, transient=False) from exc
         except (StepFailed, Superseded):
             raise
         except Exception as exc:
@@ -246,16 +271,27 @@ class Performer:
             # What cannot be told is no reason to pay again; the failure itself says more than its rule.
             return False
 
-    async def _keep(self, run: Running, step: StepExecution, event: str, spent: Spent) -> bool:
+    async def _keep(
+        self, run: Running, step: StepExecution, event: str, spent: Spent, made: Collection[Artifact] = ()
+    ) -> bool:
         """False: it had succeeded already, and is now as it was kept then."""
         for name in Spent.__struct_fields__:
             setattr(step.spent, name, getattr(step.spent, name) + getattr(spent, name))
         begun = step.id in run.begun
         run.begun.discard(step.id)
-        if await self._memory.put(run.execution.attempt, step, event, spent=spent, begun=begun):
+        row = archive.in_row(step)
+        if await self._memory.put(run.execution.attempt, row, event, spent=spent, made=made, begun=begun):
             return True
         for one in await self._memory.steps(step.execution_id):
             if (one.node_id, one.item) == (step.node_id, step.item):
                 for name in StepExecution.__struct_fields__:
                     setattr(step, name, getattr(one, name))
+        await self.restore(step)
         return False
+
+
+def _with_attempts(failure: Failure, tried: int) -> Failure:
+    """A failure of this try; one that called no provider is its own only attempt."""
+    if failure.attempts:
+        return failure
+    return replace(failure, attempts=[Tried(tried, failure.code or failure.type, failure.message, failure.status)])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from gateway.workflows.problems import at
-from gateway.workflows.spec import Definition, Json, Loop, Map, Node, elements, members
+from gateway.workflows.spec import Definition, Json, Loop, Map, Node, elements, keep_as, members
 
 _KNOWN = frozenset({"input", "nodes"})
 
@@ -46,6 +46,9 @@ def _of_node(node: Node, where: tuple[str, ...], key: str, names: frozenset[str]
         more = {"output", "iteration"} if name == "until" else set[str]()
         for path, text in strings(getattr(node, name), (*where, name.rstrip("_"))):
             yield Read(path, text, True, names | more, key)
+    if (kept := keep_as(node)) is not None:
+        place = ("artifact",) if isinstance(node.artifact, str) else ("artifact", "name")
+        yield Read(at(*where, *place), kept.name, False, names, key)
     if node.retry_if is not None:
         yield Read(at(*where, "retry_if"), node.retry_if, True, frozenset({"error"}), key)
     match node:

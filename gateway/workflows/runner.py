@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import TypeVar
 
 from gateway.records import StoreUnavailable
 from gateway.workflows.attempt import LOOK_EVERY, Around, Attempt
 from gateway.workflows.ears import Ears
-from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
+from gateway.workflows.kept import (
+    Artifact,
+    Execution,
+    ExecutionStatus,
+    Failure,
+    Json,
+    Spent,
+    StepExecution,
+    Superseded,
+)
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
 from gateway.workflows.spec import Definition
@@ -44,10 +53,21 @@ class Patient:
         return await _patiently(lambda: self._memory.steps(execution_id))
 
     async def put(
-        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """See `Memory`."""
-        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, begun=begun))
+        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, made=made, begun=begun))
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        """See `Memory`."""
+        return await _patiently(lambda: self._memory.artifact(identity))
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
         """See `Memory`: not waited for, as what the step has come to is kept at once, or as soon as it can be."""

@@ -14,8 +14,8 @@ from msgspec import Struct, field
 
 from gateway.workflows.bind import Scope
 from gateway.workflows.budget import Purse
-from gateway.workflows.kept import Execution, Failure, Spent, StepExecution
-from gateway.workflows.spec import Json, Node
+from gateway.workflows.kept import Artifact, Execution, Failure, Spent, StepExecution
+from gateway.workflows.spec import Json, KeepAs, Node
 
 
 class StepFailed(Exception):
@@ -38,7 +38,10 @@ class StepFailed(Exception):
 
 
 class Result(Struct):
-    """What a step came to. `waiting` ends no step: somebody else (a person, another execution) will."""
+    """What a step came to. `waiting` ends no step: somebody else (a person, another execution) will.
+
+    `made` are files that were written, `keep` says as what the output is to be kept besides.
+    """
 
     output: Json = None
     branch: str | None = None
@@ -48,6 +51,8 @@ class Result(Struct):
     request_ids: list[str] = field(default_factory=list[str])
     waiting: bool = False
     data: dict[str, Any] = field(default_factory=dict[str, Any])
+    made: list[Artifact] = field(default_factory=list[Artifact])
+    keep: KeepAs | None = None
 
 
 #: Performs the inner node of a map or a loop as a step of its own: node, what is known, number of the item or round.

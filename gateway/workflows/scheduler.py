@@ -58,6 +58,9 @@ class Scheduler:
             except StoreUnavailable as exc:
                 _log.warning("schedules are not looked after", extra={"error": str(exc)})
                 pause = _LOOK_EVERY
+            except Exception:  # noqa: BLE001 - a defect of one look must not be the last of all
+                _log.exception("schedules are not looked after")
+                pause = _LOOK_EVERY
             await asyncio.sleep(pause)
 
     async def look(self) -> float:

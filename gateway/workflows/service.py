@@ -10,16 +10,21 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gateway import logs
 from gateway.errors import GatewayError
 from gateway.identity import new_id
-from gateway.store.beside import engine_url
+from gateway.inventory import objectives_of
+from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
+from gateway.workflows.downloads import Downloads
 from gateway.workflows.drafting import Drafts
-from gateway.workflows.engine import Client, Engine
+from gateway.workflows.engine import FROZEN, Client, Engine
+from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure
 from gateway.workflows.library import Library
@@ -45,6 +50,8 @@ from gateway.workflows.timetable import Timetable
 _log = logging.getLogger("steelyard.workflows")
 #: Seconds between two tries to reach the engine's database.
 _AGAIN = 2.0
+#: Seconds that what looks after executions has to end.
+_LEAVE_WITHIN = 2.0
 
 
 class Service:
@@ -64,8 +71,13 @@ class Service:
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         url = settings.database.url.reveal()
         # Of its own: executions go on over a reload of the settings, which closes the other.
-        self.database = database = Database(url, PoolSettings(pool_recycle=settings.database.pool_recycle))
-        self.library = Library(database, wall=wall)
+        pool = PoolSettings(pool_recycle=settings.database.pool_recycle, idle_transaction_timeout=FROZEN)
+        self.database = database = Database(url, pool)
+        self.library = Library(database, wall=wall, objectives=lambda: objectives_of(self.means.settings))
+        kept = settings.artifacts
+        self._files = Folder(kept.dir, name_of(url))
+        bounds = Bounds(inline=kept.inline_max, most=kept.max_size)
+        self._archive = Archive(self._files, bounds, wall=wall, new_id=lambda: self._named("artifact"))
         self.bell = Bell(database, rng=rng)
         self._url = engine_url(url)
         #: Nothing is opened by it before it queues.
@@ -74,11 +86,13 @@ class Service:
             database,
             self.library,
             self._queue,
+            self._archive,
             wall=wall,
             rng=rng,
             ears=self.bell.ears,
             enlist=self._client.enlist if database.dialect == "postgresql" else None,
         )
+        self.downloads = Downloads(database, self.desk, self._files)
         self.timetable = Timetable(database, self.library, self.desk, wall=wall, rng=rng)
         self.reading = Reading(database, self.library, self.desk)
         self.drafts = Drafts(lambda: self.means.pipeline, wall=wall, monotonic=monotonic, rng=rng)
@@ -102,6 +116,7 @@ class Service:
         self._keeper = Keeper(
             self.database,
             self.desk,
+            self._files,
             executor_id=me,
             lease=settings.workflows.lease,
             keep_days=settings.workflows.retention_days,
@@ -120,20 +135,33 @@ class Service:
         """Run nothing more; others take over at once what was under way."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         queueing, self._queueing = self._queueing, None
-        if queueing is not None:
-            await queueing.stop()
-        if queueing is not self._client:
-            await self._client.stop()
+        if isinstance(queueing, Engine):
+            await self._hand_over(queueing)
+        ending = [asyncio.create_task(one.stop()) for one in {queueing, self._client} if one is not None]
+        # What waits for a silent database ends when its connection is cut, below.
+        await asyncio.wait([*self._tasks, *ending], timeout=_LEAVE_WITHIN)
+        await asyncio.gather(*ending)
         if self._keeper is not None:
             # Last, so that nobody takes over what is still being put down.
             await self._keeper.leave()
         await self.database.dispose()
 
+    async def _hand_over(self, engine: Engine) -> None:
+        """Let others have at once what runs here; without a database they find it when that is back."""
+        try:
+            # First, as the engine itself waits for its database for as long as it takes.
+            async with asyncio.timeout(_LEAVE_WITHIN):
+                await self.database.ping()
+                await engine.hand_over()
+        except Exception as exc:  # noqa: BLE001 - whatever the engine's driver raises
+            _log.warning("what runs could not be handed over: it will be found", extra={"error": str(exc)[:300]})
+
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:
             try:
+                # Its launch holds the whole process while a database is silent; ours can be asked without that.
+                await self.database.ping()
                 await engine.launch()
             except Exception as exc:  # noqa: BLE001 - whatever its driver raises for a database that is away
                 _log.warning("executions wait for the engine's database", extra={"error": str(exc)[:300]})
@@ -163,6 +191,7 @@ class Service:
                 memory,
                 self._bodies(memory),
                 limits,
+                self._archive,
                 wall=self._wall,
                 rng=self._rng,
                 new_id=lambda: self._named("stepexec"),
@@ -186,9 +215,15 @@ class Service:
     def _bodies(self, memory: Memory) -> Bodies:
         return {
             "prompt": self._lent(
-                Prompts(lambda: self.means.pipeline, wall=self._wall, monotonic=self._monotonic, rng=self._rng)
+                Prompts(
+                    lambda: self.means.pipeline,
+                    lambda name: self.means.principals.named(name),
+                    wall=self._wall,
+                    monotonic=self._monotonic,
+                    rng=self._rng,
+                )
             ),
-            "http": self._lent(Requests(lambda: self.means.transport, self._hosts)),
+            "http": self._lent(Requests(lambda: self.means.transport, self._hosts, self._archive)),
             "tool": self._lent(Tools(lambda: self.means.mcp)),
             "condition": condition,
             "switch": switch,
@@ -228,4 +263,6 @@ class Service:
         return new_id(prefix, self._wall(), self._rng)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(logs.of_task)
+        self._tasks.append(task)

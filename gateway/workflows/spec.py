@@ -16,6 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from msgspec import Meta, Struct, field
 
+from gateway.workflows.labels import MEDIA_TYPE
+
 Json = Any
 Seconds = Annotated[float, Meta(gt=0, le=2_592_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -28,9 +30,21 @@ Version = Annotated[int, Meta(ge=1, le=MOST_VERSIONS)]
 Budget = Annotated[float, Meta(gt=0, lt=100_000_000)]
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 Schema = dict[str, Json]
+#: Of an objective that a prompt makes up for itself.
+WEIGHTS = ("latency", "cost", "errors", "quality")
 #: More would be a program, not a workflow; each may moreover be a map over many items.
 MOST_NODES = 500
 MOST_ITEMS = 10_000
+
+
+class KeepAs(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a node comes to, kept as a file: under a name, which is a template, and as that media type.
+
+    None: `text/plain` for a text, `application/json` for what is none.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=1000)]
+    media_type: Annotated[str, Meta(pattern=MEDIA_TYPE)] | None = None
 
 
 class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", omit_defaults=True):
@@ -44,6 +58,7 @@ class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", o
         on_error: what follows the last failure: the execution fails, `default` stands for the output (of a fork it is a
             branch), or the edges with `on: error` are followed; behind them `nodes.<key>.error` says what happened.
         join: run when all edges that lead here were followed, or as soon as one was.
+        artifact: keep what it comes to as a file: a name, which is a template, or name and media type.
     """
 
     TEMPLATES: ClassVar[tuple[str, ...]] = ()
@@ -59,6 +74,7 @@ class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", o
     on_error: Literal["fail", "default", "branch"] = "fail"
     default: Json = None
     join: Literal["all", "any"] = "all"
+    artifact: Annotated[str, Meta(min_length=1, max_length=1000)] | KeepAs | None = None
 
 
 class Prompt(Node, tag="prompt"):
@@ -270,6 +286,11 @@ class Definition(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults
     budget_usd: Budget | None = None
     parallel: Annotated[int, Meta(ge=1, le=100)] | None = None
     tags: dict[str, str] = {}
+
+
+def keep_as(node: Node) -> KeepAs | None:
+    """As what a node is to be kept, in the long form."""
+    return KeepAs(name=node.artifact) if isinstance(node.artifact, str) else node.artifact
 
 
 def members(tree: Json) -> dict[str, Json] | None:

@@ -27,6 +27,8 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("path", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("item", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_artifacts"),
     )
     op.create_index("ix_artifacts_execution_id_id", "artifacts", ["execution_id", "id"])

@@ -1,17 +1,20 @@
 """JSON schema in, one value that satisfies it out.
 
-Law: `example` never loops and never raises on a schema that is a JSON object or boolean. Covered: type (one or a list,
-also Gemini's upper case), const, enum, default-free objects with required and optional properties, arrays (minItems,
-maxItems, prefixItems, uniqueItems), numbers (bounds, multipleOf), strings (length and the usual formats), $ref within
-the document, anyOf, oneOf, allOf, nullable. Limits: `pattern`, `not`, `if` and `dependentSchemas` are not read; two
-branches of `oneOf` that both hold are not told apart; a recursive schema without a way to stop ends in null.
+Law: `example` never loops and never raises on a schema that is a JSON object or boolean. Of an enum it takes the one
+value that the question names, as who sorts letters reads them; otherwise that value, and a whole number within bounds
+(a score), is drawn by lot, when there is one. Covered: type (one or a list, also Gemini's upper case), const, enum,
+default-free objects with required and optional properties, arrays (minItems, maxItems, prefixItems, uniqueItems),
+numbers (bounds, multipleOf), strings (length and the usual formats), $ref within the document, anyOf, oneOf, allOf,
+nullable. Limits: `pattern`, `not`, `if` and `dependentSchemas` are not read; two branches of `oneOf` that both hold are
+not told apart; a recursive schema without a way to stop ends in null.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 JsonSchema = Mapping[str, Any] | bool
 #: Below this depth only what is required is produced, so that recursive schemas end.
@@ -33,31 +36,61 @@ _FORMATS = {
 }
 
 
-def example(schema: JsonSchema, root: JsonSchema | None = None, depth: int = 0, nth: int = 0) -> Any:
-    """Produce a value; `nth` varies it, for arrays whose items must differ."""
+class _Given(NamedTuple):
+    """What a value is made from, the same at every depth."""
+
+    root: JsonSchema
+    said: str
+    lot: float | None
+
+
+def example(schema: JsonSchema, said: str = "", lot: float | None = None) -> Any:
+    """Produce a value.
+
+    Args:
+        schema: what it follows.
+        said: the question, which may name a value of an enum.
+        lot: a number in [0, 1) that decides where the schema leaves a choice; None: the first.
+    """
+    return _made(schema, _Given(schema, said, lot))
+
+
+def _made(schema: JsonSchema, given: _Given, depth: int = 0, nth: int = 0) -> Any:
+    """The value at some depth; `nth` varies it, for arrays whose items must differ."""
     if isinstance(schema, bool) or depth > MAX_DEPTH:
         return None
-    root = schema if root is None else root
-    schema = _resolved(schema, root)
+    schema = _resolved(schema, given.root)
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        return schema["enum"][nth % len(schema["enum"])]
+        return _chosen(schema["enum"], given, nth)
     if branching := next((key for key in ("anyOf", "oneOf") if schema.get(key)), None):
-        return _branch(schema, branching, root, depth, nth)
-    return _typed(schema, root, depth, nth)
+        return _branch(schema, branching, given, depth, nth)
+    return _typed(schema, given, depth, nth)
 
 
-def _typed(schema: Mapping[str, Any], root: JsonSchema, depth: int, nth: int) -> Any:
+def _chosen(values: list[Any], given: _Given, nth: int) -> Any:
+    named = [one for one in values if isinstance(one, str) and _names(given.said, one)]
+    if len(named) == 1 and not nth:
+        return named[0]
+    return values[(int((given.lot or 0) * len(values)) + nth) % len(values)]
+
+
+def _names(said: str, value: str) -> bool:
+    """As a word of its own: who says `unsafe` does not say `safe`."""
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", said, re.IGNORECASE) is not None
+
+
+def _typed(schema: Mapping[str, Any], given: _Given, depth: int, nth: int) -> Any:
     match _type(schema, depth):
         case "object":
-            return _object(schema, root, depth)
+            return _object(schema, given, depth, nth)
         case "array":
-            return _array(schema, root, depth)
+            return _array(schema, given, depth)
         case "string":
             return _string(schema, nth)
         case "integer" | "number" as kind:
-            return _number(schema, kind, nth)
+            return _number(schema, kind, given.lot, nth)
         case "boolean":
             return nth % 2 == 0
         case _:
@@ -97,13 +130,13 @@ def _lookup(ref: str, root: JsonSchema) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", node) if isinstance(node, Mapping) else {}
 
 
-def _branch(schema: Mapping[str, Any], key: str, root: JsonSchema, depth: int, nth: int) -> Any:
+def _branch(schema: Mapping[str, Any], key: str, given: _Given, depth: int, nth: int) -> Any:
     rest = {name: value for name, value in schema.items() if name != key}
     parts = cast("list[JsonSchema]", schema[key])
     branches = [_merged(rest, part) for part in parts if not isinstance(part, bool)]
     if depth > OPTIONAL_DEPTH:  # the plainest branch ends the recursion
         branches.sort(key=lambda part: ("$ref" in part, part.get("type") in ("object", "array")))
-    return example(branches[0], root, depth + 1, nth) if branches else None
+    return _made(branches[0], given, depth + 1, nth) if branches else None
 
 
 def _type(schema: Mapping[str, Any], depth: int) -> str:
@@ -119,20 +152,20 @@ def _type(schema: Mapping[str, Any], depth: int) -> str:
     return kind.lower()
 
 
-def _object(schema: Mapping[str, Any], root: JsonSchema, depth: int) -> dict[str, Any]:
+def _object(schema: Mapping[str, Any], given: _Given, depth: int, nth: int) -> dict[str, Any]:
     properties: Mapping[str, Any] = schema.get("properties") or {}
     required: list[str] = list(schema.get("required") or ())
     names = (
         required if depth >= OPTIONAL_DEPTH else [*properties, *(name for name in required if name not in properties)]
     )
-    made = {name: example(properties.get(name, {}), root, depth + 1) for name in names}
+    made = {name: _made(properties.get(name, {}), given, depth + 1, nth) for name in names}
     more = schema.get("additionalProperties")
     for n in range(int(schema.get("minProperties", 0)) - len(made)):
-        made[f"simulated_{n}"] = example(cast("JsonSchema", more) if isinstance(more, Mapping) else {}, root, depth + 1)
+        made[f"simulated_{n}"] = _made(cast("JsonSchema", more) if isinstance(more, Mapping) else {}, given, depth + 1)
     return made
 
 
-def _array(schema: Mapping[str, Any], root: JsonSchema, depth: int) -> list[Any]:
+def _array(schema: Mapping[str, Any], given: _Given, depth: int) -> list[Any]:
     fixed: list[Any] = list(schema.get("prefixItems") or ())
     wanted = max(int(schema.get("minItems", 0)), len(fixed), 0 if depth >= OPTIONAL_DEPTH else 1)
     wanted = min(wanted, int(schema.get("maxItems", wanted)))
@@ -140,7 +173,7 @@ def _array(schema: Mapping[str, Any], root: JsonSchema, depth: int) -> list[Any]
     if items is False:
         wanted = min(wanted, len(fixed))
     vary = bool(schema.get("uniqueItems"))
-    return [example(fixed[n] if n < len(fixed) else items, root, depth + 1, n if vary else 0) for n in range(wanted)]
+    return [_made(fixed[n] if n < len(fixed) else items, given, depth + 1, n if vary else 0) for n in range(wanted)]
 
 
 def _string(schema: Mapping[str, Any], nth: int) -> str:
@@ -152,10 +185,13 @@ def _string(schema: Mapping[str, Any], nth: int) -> str:
     return text if longest >= len(text) else f"{nth}{text}"[:longest]
 
 
-def _number(schema: Mapping[str, Any], kind: str, nth: int) -> float | int:
+def _number(schema: Mapping[str, Any], kind: str, lot: float | None, nth: int) -> float | int:
     whole = kind == "integer"
     step = schema.get("multipleOf") or (1 if whole else None)
     low, high = _bounds(schema, step if whole else None)
+    if whole and step == 1 and lot is not None and low is not None and high is not None:
+        least, many = math.ceil(low), math.floor(high) - math.ceil(low) + 1
+        return least + (int(lot * many) + nth) % max(many, 1)
     value: float = 1 + nth
     if low is not None and value < low:
         value = low + nth * (step or 1)

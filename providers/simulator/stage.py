@@ -275,9 +275,10 @@ class Stage:
         return Play(reply=reply, trouble=fate.trouble, first_s=first, per_token_s=per_token, output=output)
 
     def _turn(self, ask: Ask, model: Model, prompt: int, orders: Directives) -> Turn:
-        wanted = output_tokens(model.lengths, draw(ask, self._seed))
+        lot = draw(ask, self._seed)
+        wanted = output_tokens(model.lengths, lot)
         ask.max_tokens = ask.max_tokens or model.max_output
-        answers = [write(ask, orders, wanted, n) for n in range(ask.n)]
+        answers = [write(ask, orders, wanted, n, lot) for n in range(ask.n)]
         cached, written = self._cache.lookup(model.name, ask.prompt, self._clock()) if ask.cacheable else (0, 0)
         usage = Usage(
             prompt=prompt,

@@ -1,7 +1,8 @@
 """What a simulated model says: a pure function of the question and a seed.
 
     text    "[simulated] <model> read: <the last user message, shortened>." and then prose up to the wanted length
-    JSON    a value of the schema asked for (`schema.example`), in a code fence where it was asked for in words
+    JSON    a value of the schema asked for (`schema.example`), in a code fence where it was asked for in words; of an
+            enum the value that the question names, else one that is drawn, as scores are: the same for the same prompt
     tools   a call of each tool that must be called, its arguments an example of the tool's schema
 
 A tool is called when `tool_choice` names or requires one, or when a directive asks; under `auto` the model answers in
@@ -153,7 +154,7 @@ def directives(text: str) -> Directives:
     )
 
 
-def write(ask: Ask, orders: Directives, drawn_tokens: int, nth: int = 0) -> Answer:
+def write(ask: Ask, orders: Directives, drawn_tokens: int, nth: int = 0, lot: float = 0.0) -> Answer:
     """Answer the question.
 
     Args:
@@ -161,6 +162,7 @@ def write(ask: Ask, orders: Directives, drawn_tokens: int, nth: int = 0) -> Answ
         orders: its directives.
         drawn_tokens: how much the model would say of itself, in tokens.
         nth: which of several alternatives; they differ in their prose.
+        lot: what decides where a schema leaves a choice.
     """
     thought = THOUGHT if ask.thinking or orders.think else ""
     limit = None if ask.max_tokens is None else max(0, ask.max_tokens - tokens(len(thought)))
@@ -173,7 +175,7 @@ def write(ask: Ask, orders: Directives, drawn_tokens: int, nth: int = 0) -> Answ
         arguments = [(tool.name, example(tool.schema)) for tool in called]
         calls = tuple(Call(name, made or {}, _json.encode(made or {}).decode()) for name, made in arguments)
         return Answer(thought=thought, calls=calls, finish="tools")
-    text = _document(ask) if ask.json else _prose(ask, orders.tokens, drawn_tokens, nth)
+    text = _document(ask, lot) if ask.json else _prose(ask, orders.tokens, drawn_tokens, nth)
     finish: Finish = "stop"
     stopped_by = None
     for stop in ask.stop:
@@ -212,8 +214,8 @@ def _called(ask: Ask, orders: Directives) -> list[Tool]:
     return [by_name[name] for name in (names if ask.parallel else names[:1]) if name in by_name]
 
 
-def _document(ask: Ask) -> str:
-    made = {"simulated": True, "model": ask.model} if ask.schema is None else example(ask.schema)
+def _document(ask: Ask, lot: float) -> str:
+    made = {"simulated": True, "model": ask.model} if ask.schema is None else example(ask.schema, ask.last_user, lot)
     written = _json.encode(made).decode()
     return f"```json\n{written}\n```" if ask.fenced else written
 

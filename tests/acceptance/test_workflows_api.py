@@ -108,6 +108,27 @@ def test_everything_that_is_wrong_is_told_at_once(flows: Flows) -> None:
     assert {"$.nodes.a.prompt", "$.edges[0].target"} <= problems.keys()
 
 
+def test_objectives_and_workflows_within_it_must_be_there(flows: Flows) -> None:
+    wrong: Json = {
+        "slug": "wrong",
+        "name": "Wrong",
+        "nodes": {
+            "a": {"type": "prompt", "prompt": "x", "objective": "nicest"},
+            "b": {"type": "map", "over": "[]", "node": {"type": "prompt", "prompt": "x", "objective": "kindest"}},
+        },
+    }
+    answer = flows.call("POST", "/api/workflows", wrong, key=ADMIN_KEY)
+    assert answer.status == 422
+    problems = {one["path"]: one["message"] for one in answer.json["error"]["problems"]}
+    assert problems.keys() == {"$.nodes.a.objective", "$.nodes.b.node.objective"}
+    assert "'nicest'. There are balanced, fastest, " in problems["$.nodes.a.objective"]
+    inner = {"type": "workflow", "slug": "nobody"}
+    wrong["nodes"] = {"a": inner, "b": {"type": "loop", "until": "true", "node": inner}}
+    answer = flows.call("POST", "/api/workflows", wrong, key=ADMIN_KEY)
+    paths = [one["path"] for one in answer.json["error"]["problems"]]
+    assert paths == ["$.nodes.a.slug", "$.nodes.b.node.slug"]
+
+
 def test_versions_never_change_and_executions_keep_theirs(flows: Flows) -> None:
     assert flows.call("POST", "/api/workflows", prompts("versions", "one"), key=ADMIN_KEY).status == 201
     again = flows.call("POST", "/api/workflows", prompts("versions", "one"), key=ADMIN_KEY)
@@ -238,6 +259,16 @@ def test_an_idempotency_key_begins_one_execution(flows: Flows) -> None:
     assert theirs["execution_id"] != first["execution_id"]
     flows.until(first["execution_id"])
     assert len(flows.call("GET", "/api/executions?slug=once").json["executions"]) == 1
+
+
+def test_an_idempotency_key_begins_one_version(flows: Flows) -> None:
+    flows.save(prompts("dated", "before"))
+    flows.save(prompts("dated", "after"))
+
+    def begun(body: Json) -> int:
+        return flows.call("POST", "/api/workflows/dated/execute", body, idempotency_key="dated-1").status
+
+    assert [begun(body) for body in ({"version": 1}, {"version": 1}, {}, {"version": 2})] == [202, 202, 202, 409]
 
 
 def test_another_key_sees_nothing_of_it(flows: Flows) -> None:

@@ -78,6 +78,19 @@ def test_what_had_succeeded_before_a_kill_is_not_asked_again(
         assert done["cost_usd"] == pytest.approx(4 * 15e-6)
 
 
+def test_the_next_start_on_its_machine_does_not_wait_for_a_dead_ones_lease(oracle: Oracle, tmp_path: Path) -> None:
+    with flows_in(tmp_path, oracle, WORKER_LEASE_SECONDS="3600") as flows:
+        flows.save(diamond("killed"))
+        oracle.hold("WAIT")
+        begun = flows.begin("killed")
+        flows.eventually(lambda: oracle.times("k-slow") == 1)
+        flows.program.kill()
+        oracle.go_on()
+        flows.program.start()
+        assert flows.until(begun)["status"] == "completed"
+        assert set(succeeded(flows, begun).values()) == {1}
+
+
 def test_items_of_a_map_that_had_succeeded_are_not_asked_again(
     oracle: Oracle, database: dict[str, str], tmp_path: Path
 ) -> None:
@@ -224,3 +237,18 @@ def test_what_was_asked_for_while_nobody_could_run_it_is_run_later(
         with flows_in(tmp_path / "runs", oracle, DATABASE_URL=url) as runs:
             assert runs.until(begun)["status"] == "completed"
         assert oracle.asked == {"later": 1}
+
+
+def test_a_replica_that_nobody_asks_helps_as_soon_as_there_are_workflows(
+    oracle: Oracle, postgres: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = postgres("idle")
+    with (
+        flows_in(tmp_path / "asks", oracle, DATABASE_URL=url, STEELYARD_WORKFLOWS_RUN="false") as asks,
+        flows_in(tmp_path / "idle", oracle, DATABASE_URL=url) as idle,
+    ):
+        assert idle.call("GET", "/api/health").json["services"].get("workflows") is None
+        asks.save(prompts("helped", "helped"))
+        assert asks.until(asks.begin("helped"))["status"] == "completed"
+        assert oracle.asked == {"helped": 1}
+        assert idle.call("GET", "/api/health").json["services"]["workflows"]["executors"] == 1

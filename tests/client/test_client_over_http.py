@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from steelyard_client import NotReached, Retries, StreamCut, TimedOut, Unavailable
+from steelyard_client import NotFound, NotReached, Retries, StreamCut, TimedOut, Unavailable, Unreadable
 from tests.client.either import opened
 
 URL = "http://steelyard.test"
@@ -179,3 +181,40 @@ def test_an_answer_that_breaks_off_says_so(kind: str) -> None:
         with opened(kind, URL, answer=played, waited=[]) as steelyard, pytest.raises(StreamCut, match=said):
             steelyard.events("orchestrate_stream", "hello")
         assert len(played.asked) == 1
+
+
+def file_of(content: bytes, *, told: bytes | None = None, breaks: bool = False) -> httpx2.Response:
+    """A download, whose checksum is that of what is `told`."""
+    tag = f'"sha256-{hashlib.sha256(content if told is None else told).hexdigest()}"'
+    return httpx2.Response(200, headers={"etag": tag}, stream=Cut(content[:3], content[3:], breaks=breaks))
+
+
+def test_a_file_that_breaks_off_is_asked_for_again_and_saved_whole(kind: str, tmp_path: Path) -> None:
+    played = Played(file_of(b"half", breaks=True), httpx2.Response(503), file_of(b"the whole"))
+    place = tmp_path / "file"
+    with opened(kind, URL, answer=played, waited=[]) as steelyard:
+        assert steelyard.call("save_artifact", "wfexec_1", "artifact_1", place) == place
+    assert place.read_bytes() == b"the whole"
+    assert len(played.asked) == 3
+    assert played.asked[0].url.path == "/api/executions/wfexec_1/artifacts/artifact_1/content"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_file_that_is_not_what_was_sent_is_none(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"before")
+    for name, more in (("save_artifact", [place]), ("download_artifact", [])):
+        played = Played(file_of(b"spoilt", told=b"whole"))
+        with opened(kind, URL, answer=played) as steelyard, pytest.raises(Unreadable, match="checksum"):
+            steelyard.call(name, "wfexec_1", "artifact_1", *more)
+    assert place.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_file_that_is_gone_is_not_found(kind: str, tmp_path: Path) -> None:
+    gone = {"error": {"message": "The file is not there.", "code": "artifact_gone"}}
+    played = Played(httpx2.Response(410, json=gone))
+    with opened(kind, URL, answer=played) as steelyard, pytest.raises(NotFound) as caught:
+        steelyard.call("save_artifact", "wfexec_1", "artifact_1", tmp_path / "file")
+    assert (caught.value.status, caught.value.code) == (410, "artifact_gone")
+    assert list(tmp_path.iterdir()) == []

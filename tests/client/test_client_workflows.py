@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +159,21 @@ def test_tools_are_listed_and_called(ask: Any) -> None:
     for call in (("mcp_tools", "nobody"), ("execute_mcp_tool", "nobody", "nothing", {})):
         with pytest.raises(NotFound):
             ask(*call)
+
+
+def test_files_are_listed_downloaded_and_saved(steelyard: Either, ask: Any, tmp_path: Path) -> None:
+    text = "report " * 20_000
+    node = {"type": "template", "template": text, "artifact": {"name": "r.md", "media_type": "text/markdown"}}
+    ask("save_workflow", "files", {"slug": "files", "name": "Files", "nodes": {"one": node}})
+    done = ask("run_workflow", "files").execution_id
+    (one,) = ask("list_artifacts", done, limit=10).artifacts
+    assert (one.name, one.media_type, one.size) == ("r.md", "text/markdown; charset=utf-8", len(text))
+    assert ask("get_artifact", done, one.artifact_id).sha256 == one.sha256
+    assert steelyard.call("download_artifact", done, one.artifact_id) == text.encode()
+    place = tmp_path / "saved.md"
+    place.write_text("what was there")
+    assert steelyard.call("save_artifact", done, one.artifact_id, str(place)) == place
+    assert place.read_text() == text
+    with pytest.raises(NotFound):
+        steelyard.call("save_artifact", done, "artifact_none", tmp_path / "none")
+    assert [path.name for path in tmp_path.iterdir()] == ["saved.md"]

@@ -8,6 +8,7 @@ import sys
 import time
 
 from store_faults import DAY
+from workflow_world import no_archive
 
 from gateway.store.engine import Database
 from gateway.workflows.desk import Desk
@@ -30,7 +31,7 @@ async def main(url: str, start: float) -> None:
     database = Database(url)
     library = Library(database, wall=clock)
     scheduler = Scheduler(
-        database, library, Desk(database, library, queue, wall=clock, rng=random.Random()), wall=clock
+        database, library, Desk(database, library, queue, no_archive(), wall=clock, rng=random.Random()), wall=clock
     )
     print("begun", flush=True)
     while True:

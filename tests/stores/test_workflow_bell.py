@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from store_faults import DAY, Proxy
-from workflow_world import done, execution, running, step
+from workflow_world import done, execution, no_archive, running, step
 
 from gateway.governance.keys import Principal
 from gateway.store import line
@@ -171,6 +171,22 @@ async def test_what_was_unsaid_when_the_line_broke_is_said_on_the_next(
             assert await ear.wait(SOON)
 
 
+async def test_where_no_line_comes_about_nothing_is_kept_for_those_who_have_gone(
+    postgres_url: str, proxied_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(bells, "_LONGEST_PAUSE", 0.05)
+    async with a_process(proxied_url, 2) as (_, two):
+        async with a_process(postgres_url, 1) as (_, one):
+            await each_hears_the_other(one, two)
+        await proxy.cut()
+        two._committed([(ONE, "step.started")])
+        assert two._unsaid == {ONE: ""}
+        monkeypatch.setattr(bells, "_GONE_AFTER", 0.0)
+        await eventually(lambda: two._unsaid == {})
+        two._committed([(ONE, "step.started")])
+        assert two._unsaid == {}
+
+
 async def test_a_pooler_that_swallows_what_is_said_leaves_it_to_the_looks(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
@@ -259,7 +275,7 @@ async def test_whoever_watches_misses_nothing_that_comes_while_he_is_busy(url: s
 
         rng = random.Random(1)
         wall = lambda: DAY  # noqa: E731 - said where it is needed
-        desk = Desk(database, Library(database, wall=wall), queue, wall=wall, rng=rng, ears=bell.ears)
+        desk = Desk(database, Library(database, wall=wall), queue, no_archive(), wall=wall, rng=rng, ears=bell.ears)
         fence = await running(database)
         seen: list[int] = []
         waiting = asyncio.create_task(desk.ended_within(ONE, ME, NEVER))

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from store_faults import DAY
 
-from gateway.errors import Conflict, Invalid, NotFound
+from gateway.errors import Busy, Conflict, Invalid, NotFound, TooLarge
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.store.engine import Database
-from gateway.store.workflows import attempts, deciding, executions, executors, steps
+from gateway.store.workflows import artifacts, attempts, deciding, executions, executors, steps
 from gateway.store.workflows.locked import Fence
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
+from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
-from gateway.workflows.kept import Execution, Failure, Spent
+from gateway.workflows.kept import Artifact, Execution, Failure, Spent
 from gateway.workflows.library import Library
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
@@ -27,6 +33,7 @@ from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import Definition
 from gateway.workflows.steps.approval import Approvals
 from gateway.workflows.steps.fanning import map_items
+from gateway.workflows.steps.plain import template
 from gateway.workflows.steps.subworkflow import SubWorkflows
 
 ME = Principal(name="app", admin=False)
@@ -37,8 +44,9 @@ LIMITS = Limits(timeout=60.0, retries=0, parallel=5)
 class Office:
     """One process without an engine: attempts are queued in a list, and run when the test says so."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
+        self.folder, self.files = folder, Folder(folder, "tests")
         self.now = DAY
         self.queue: list[tuple[str, int]] = []
         self.asked: list[str] = []
@@ -48,17 +56,20 @@ class Office:
         self.keep_days: int | None = 7
         rng = random.Random(1)
         self.library = Library(database, wall=self.wall)
-        self.desk = Desk(database, self.library, self._queue, wall=self.wall, rng=rng)
+        name_file = lambda: new_id("artifact", self.now, rng)  # noqa: E731 - as below
+        self.archive = Archive(self.files, Bounds(inline=200, most=10_000), wall=self.wall, new_id=name_file)
+        self.desk = Desk(database, self.library, self._queue, self.archive, wall=self.wall, rng=rng)
         bodies = {
             "prompt": self._ask,
             "map": map_items,
+            "template": template,
             "approval": Approvals(self.wall),
             "workflow": SubWorkflows(self.desk),
         }
 
         def performer(memory: Memory) -> Performer:
             name = lambda: new_id("stepexec", self.now, rng)  # noqa: E731 - said where it is needed
-            return Performer(memory, bodies, LIMITS, wall=self.wall, rng=rng, new_id=name)
+            return Performer(memory, bodies, LIMITS, self.archive, wall=self.wall, rng=rng, new_id=name)
 
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
@@ -71,6 +82,7 @@ class Office:
         return Keeper(
             self.database,
             self.desk,
+            self.files,
             executor_id=who,
             lease=30.0,
             keep_days=self.keep_days,
@@ -128,8 +140,8 @@ class Office:
 
 
 @pytest.fixture
-def office(database: Database) -> Office:
-    return Office(database)
+def office(database: Database, tmp_path: Path) -> Office:
+    return Office(database, tmp_path / "artifacts")
 
 
 GATE: dict[str, Any] = {"type": "approval", "message": "Go on?", "expires_after": 60.0}
@@ -275,6 +287,28 @@ async def test_an_execution_is_not_there_for_another_key(office: Office) -> None
                 await office.desk.get(mine.id, other)
 
 
+async def test_whoever_only_follows_reads_neither_inputs_nor_outputs(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.save("s", {"a": ASK})
+    done = await office.begun("s")
+
+    async def whole(*_: object) -> None:
+        raise AssertionError("megabytes, for each event of each who follows")
+
+    monkeypatch.setattr(executions, "get", whole)
+    seen = [event.type async for found in office.desk.watch(done.id, ME) for event in found]
+    assert seen[-1] == "execution.completed"
+    assert len(await office.desk.events(done.id, ME, after=0, limit=100)) == len(seen)
+    (step,) = await office.desk.steps(done.id, ME)
+    assert (await office.desk.step(step.id, ME)).status == "succeeded"
+    other = Principal(name="other", admin=False)
+    with pytest.raises(NotFound):
+        await office.desk.steps(done.id, other)
+    with pytest.raises(NotFound):
+        [found async for found in office.desk.watch(done.id, other)]
+
+
 async def test_inputs_that_do_not_follow_the_schema_begin_nothing(office: Office) -> None:
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
     await office.save("s", {"a": ASK}, input_schema=schema)
@@ -367,3 +401,141 @@ async def test_a_keeper_that_forgets_nothing_still_drops_what_only_the_engine_ke
         office.now += hours * 3_600.0
     assert office.dropped == [DAY - 3_600.0, DAY]
     assert await executions.get(office.database, old.id) is not None
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def lying(office: Office) -> int:
+    """How many files there are."""
+    return sum(path.is_file() for path in office.folder.rglob("*"))
+
+
+async def test_a_decision_is_kept_as_a_file_if_it_is_to_be(office: Office) -> None:
+    gate = {**GATE, "artifact": "{{ nodes.a.output.text }}.json"}
+    await office.save("s", {"a": ASK, "gate": gate}, {"source": "a", "target": "gate"})
+    waiting = await office.begun("s")
+    decided = await office.desk.approve(waiting.id, None, "approve", {"why": "good"}, ME)
+    (one,) = await artifacts.listed(office.database, waiting.id)
+    assert (one.name, one.media_type, one.node_id) == ("s_a.json", "application/json", "gate")
+    assert decided.data["artifacts"] == [one.id]
+    content = json.loads((office.folder / one.path).read_bytes())
+    assert (content["decision"], content["data"]) == ("approve", {"why": "good"})
+    await office.run()
+    assert (await office.get(waiting.id)).status == "completed"
+
+
+async def test_a_decision_that_cannot_be_written_is_none_yet(office: Office) -> None:
+    await office.save("s", {"gate": {**GATE, "artifact": "x"}})
+    waiting = await office.begun("s")
+    office.folder.write_text("no folder")
+    with pytest.raises(Busy):
+        await office.desk.approve(waiting.id, None, "approve", None, ME)
+    office.folder.unlink()
+    with pytest.raises(TooLarge):
+        await office.desk.approve(waiting.id, None, "approve", "x" * 10_001, ME)
+    assert (await office.get(waiting.id)).status == "waiting"
+
+
+async def test_running_anew_makes_a_new_file_and_keeps_the_old_one(office: Office) -> None:
+    await office.save("s", {"a": {**ASK, "artifact": "x.txt"}})
+    done = await office.begun("s")
+    office.now += 1
+    await office.desk.retry(done.id, ME, from_step="a", inputs=None, version=None)
+    await office.run()
+    found = await artifacts.listed(office.database, done.id)
+    assert [(one.name, one.attempt) for one in found] == [("x.txt", 1), ("x.txt", 2)]
+    (step,) = await steps.all_of(office.database, done.id)
+    assert step.data["artifacts"] == [found[1].id]
+    assert lying(office) == 2
+
+
+async def test_files_go_with_their_execution(office: Office) -> None:
+    await office.save("s", {"a": {**ASK, "artifact": "x.txt"}})
+    await office.begun("s")
+    office.now += 8 * 86_400
+    later = await office.begun("s")
+    await office.keeper._forget()
+    (left,) = (path for path in office.folder.rglob("*") if path.is_file())
+    assert left.parent.name == later.id
+
+
+async def test_files_that_nobody_knows_are_deleted_at_the_second_look(office: Office) -> None:
+    await office.save("s", {"a": {**ASK, "artifact": "x.txt"}})
+    done = await office.begun("s")
+    for name in ("stepless", "half.part"):
+        path = office.folder / "tests" / done.id / name
+        path.write_bytes(b"x")
+    alone = office.folder / "tests" / "wfexec_gone" / "artifact_gone"
+    alone.parent.mkdir()
+    alone.write_bytes(b"x")
+    for path in office.folder.rglob("*"):
+        os.utime(path, (DAY, DAY))
+    await office.keeper._tidy()  # just begun: nothing is old
+    assert lying(office) == 4
+    office.now += 3_601
+    await office.keeper._tidy()
+    assert lying(office) == 4
+    office.now += 10
+    await office.keeper._tidy()  # not before the next hour
+    assert lying(office) == 4
+    office.now += 3_601
+    await office.keeper._tidy()
+    assert lying(office) == 1
+    assert not alone.parent.exists()
+    (kept,) = await artifacts.listed(office.database, done.id)
+    assert (office.folder / kept.path).read_bytes() == b"s/a"
+
+
+async def test_what_is_kept_between_two_looks_stays(office: Office) -> None:
+    """The database was away for an hour while its step wanted to be kept."""
+    await office.save("s", {"a": ASK})
+    done = await office.begun("s")
+    path = office.files.path(done.id, "artifact_late")
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    await office.files.write(path, content())
+    os.utime(office.folder / path, (DAY, DAY))
+    office.now += 3_601
+    await office.keeper._tidy()
+    async with office.database.write() as connection:
+        late = Artifact("artifact_late", done.id, "a", "x", "text/plain", 1, "00", path, office.now)
+        await artifacts.add(connection, [late])
+    office.now += 3_601
+    await office.keeper._tidy()
+    assert lying(office) == 1
+
+
+async def test_large_outputs_are_told_by_reference_and_read_back_by_the_next_process(office: Office) -> None:
+    large = {"type": "template", "template": "x" * 300}
+    await office.save(
+        "s", {"a": large, "gate": GATE, "b": ASK}, {"source": "a", "target": "gate"},
+        {"source": "gate", "target": "b"}, outputs={"all": "{{ nodes.a.output.text }}"},
+    )  # fmt: skip
+    waiting = await office.begun("s")
+    (one,) = await artifacts.listed(office.database, waiting.id)
+    kept = {step.node_id: step.output for step in await steps.all_of(office.database, waiting.id)}
+    assert kept["a"] == one.reference
+    await office.desk.approve(waiting.id, None, "approve", None, ME)
+    await office.run()
+    assert (await office.get(waiting.id)).outputs == {"all": "x" * 300}
+
+
+async def test_a_process_with_another_folder_says_that_it_cannot_go_on(office: Office, tmp_path: Path) -> None:
+    large = {"type": "template", "template": "x" * 300}
+    edges = ({"source": "a", "target": "gate"}, {"source": "gate", "target": "b"})
+    await office.save("s", {"a": large, "gate": GATE, "b": ASK}, *edges, outputs={"all": "{{ nodes.a.output.text }}"})
+    waiting = await office.begun("s")
+    elsewhere = Office(office.database, tmp_path / "elsewhere")
+    await elsewhere.desk.approve(waiting.id, None, "approve", None, ME)
+    await elsewhere.run()
+    lost = await office.get(waiting.id)
+    assert lost.error is not None
+    assert (lost.status, lost.error.code, lost.error.node_id) == ("failed", "artifact_lost", "a")
+    assert "one folder" in lost.error.message
+    # Where the file is, it goes on.
+    await office.desk.resume(waiting.id, ME)
+    await office.run()
+    assert (await office.get(waiting.id)).outputs == {"all": "x" * 300}

@@ -53,6 +53,12 @@ class Ran:
         self.ended.append(key)
 
 
+async def under_way(name: str, *more: str) -> dict[str, str | None]:
+    """The attempts of this test that run (and `more`), by the executor they belong to."""
+    found = await DBOS.list_workflows_async(workflow_id_prefix=name, status=["PENDING", *more])
+    return {one.workflow_id: one.executor_id for one in found}
+
+
 Start = Callable[[str, Ran], Awaitable[Engine]]
 
 
@@ -133,7 +139,7 @@ async def test_after_a_kill_each_node_finds_what_was_its_own(
     # In another order than before: without numbers reserved, the engine would give one node's result to another.
     ran = Ran("third", "second", "first")
     engine = await start("live:2", ran)
-    assert dead in await engine.owners()
+    assert await under_way(name) == {f"{name}_1:1": dead}
     await engine.adopt([dead])
     await eventually(lambda: sorted(ran.ended) == sorted(KEYS))
     assert sorted(ran.begun) == sorted(SLOW)
@@ -148,7 +154,7 @@ async def test_what_a_process_was_running_is_left_alone_until_it_is_adopted(
     engine = await start(f"one:{name}", first)
     await engine.submit(f"{name}_1", 1, ["a"])
     await eventually(lambda: first.begun == ["a"])
-    assert await engine.live([(f"{name}_1", 1), (f"{name}_2", 1)]) == {(f"{name}_1", 1)}
+    assert await under_way(name, "ENQUEUED") == {f"{name}_1:1": f"one:{name}"}
     second = Ran("a")
     engine = await start("two", second)  # the first is stopped: that hands over
     assert first.ended == []
@@ -157,7 +163,7 @@ async def test_what_a_process_was_running_is_left_alone_until_it_is_adopted(
     await engine.adopt([f"one:{name}"])
     await eventually(lambda: second.ended == ["a", "a"])
     assert second.attempts == [(f"{name}_2", 1), (f"{name}_1", 1)]
-    assert f"one:{name}" not in await engine.owners()
+    assert f"one:{name}" not in (await under_way(name)).values()
     assert [type(one) for one in first.raised] == [asyncio.CancelledError]
 
 
@@ -184,6 +190,28 @@ async def test_what_has_ended_is_dropped_and_what_runs_is_not(
     assert await kept() == ["_9:1"]
     ran.hold.set()
     await eventually(lambda: ran.ended == ["a"] * 6)
+
+
+async def test_what_is_handed_over_is_run_by_the_next_without_being_adopted(
+    name: str, start: Start, eventually: Eventually
+) -> None:
+    first = Ran("a", "b")
+    first.hold.clear()
+    engine = await start(f"one:{name}", first)
+    begun = [(f"{name}_{number}", 1) for number in range(4)]
+    for execution, attempt in [*begun, (f"{name}_4", 1)]:  # the last of them has no place yet
+        await engine.submit(execution, attempt, ["a", "b"])
+    await eventually(lambda: len(first.begun) == 8)
+    await engine.hand_over()
+    found = await DBOS.list_workflows_async(workflow_id_prefix=name, status=["PENDING", "ENQUEUED"])
+    assert sorted(one.workflow_id for one in found) == [f"{name}_{number}:1" for number in range(5)]
+    assert f"one:{name}" not in {one.executor_id for one in found}
+    second = Ran("a", "b")
+    await start(f"two:{name}", second)
+    await eventually(lambda: len(second.ended) == 10)
+    assert len(first.begun) == 8
+    assert first.ended == []
+    assert sorted(second.attempts) == [*begun, (f"{name}_4", 1)]
 
 
 async def test_an_engine_whose_database_is_away_says_so_and_can_be_launched_later(

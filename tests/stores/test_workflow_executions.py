@@ -17,7 +17,7 @@ from gateway.store.workflows.deciding import Verdict
 from gateway.store.workflows.executions import Filters
 from gateway.store.workflows.locked import Fence
 from gateway.store.workflows.stopping import Stopping
-from gateway.workflows.kept import Artifact, Failure
+from gateway.workflows.kept import Artifact, Failure, Superseded
 
 YES = Verdict(status="succeeded", output={"decision": "approved"}, branch="approved", data={"decided_by": "ann"})
 NO = Verdict(status="failed", error=Failure("approval", "too late", code="approval_expired"))
@@ -285,19 +285,34 @@ def artifact(number: int, execution_: int = 1) -> Artifact:
 
 
 async def test_artifacts_are_told_in_the_order_in_which_they_were_made(database: Database) -> None:
-    for number, of in ((1, 1), (2, 2), (3, 1)):
-        await artifacts.put(database, artifact(number, of))
+    fences = {number: await running(database, number) for number in (1, 2)}
+    for number, of, node in ((1, 1, "a"), (2, 2, "a"), (3, 1, "b")):
+        await steps.put(
+            database, fences[of], done(node, of), "step.succeeded", now=DAY + 6, made=[artifact(number, of)]
+        )
     assert await artifacts.listed(database, "wfexec_0001") == [artifact(1), artifact(3)]
     assert await artifacts.listed(database, "wfexec_0001", after="artifact_1") == [artifact(3)]
     assert await artifacts.get(database, "artifact_2") == artifact(2, 2)
     assert await artifacts.get(database, "artifact_9") is None
+    assert await artifacts.known(database, ["artifact_1", "artifact_9", "artifact_3"]) == {"artifact_1", "artifact_3"}
+
+
+async def test_artifacts_are_kept_with_the_success_of_their_step_or_not_at_all(database: Database) -> None:
+    fence = await running(database)
+    assert await steps.put(database, fence, done(), "step.succeeded", now=DAY + 6, made=[artifact(1)])
+    # The same step once more, as after a commit that nobody heard of, and by a process that was thawed too late.
+    assert not await steps.put(database, fence, done(), "step.succeeded", now=DAY + 7, made=[artifact(2)])
+    other = Fence(fence.execution_id, fence.attempt + 1)
+    with pytest.raises(Superseded):
+        await steps.put(database, other, done("b"), "step.succeeded", now=DAY + 7, made=[artifact(3)])
+    assert await artifacts.listed(database, "wfexec_0001") == [artifact(1)]
 
 
 async def test_what_ended_long_ago_is_forgotten_with_all_that_belongs_to_it(database: Database) -> None:
     for number in (1, 2, 3):
         fence = await running(database, number)
-        await steps.put(database, fence, done(number=number), "step.succeeded", now=DAY + 6)
-        await artifacts.put(database, artifact(number, number))
+        made = [artifact(number, number)]
+        await steps.put(database, fence, done(number=number), "step.succeeded", now=DAY + 6, made=made)
         if number < 3:
             await attempts.end(database, fence, "completed", now=DAY + 100 * number)
     assert (await forgetting.forget(database, DAY + 100)).executions == 0

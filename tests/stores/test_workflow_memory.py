@@ -9,11 +9,11 @@ import pytest
 from store_faults import DAY
 from workflow_world import done, execution, now_of, running, step, told
 
-from gateway.store.engine import Database
+from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import StoreUnavailable
 from gateway.store.workflows import attempts, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Queued, Rerun
-from gateway.store.workflows.locked import Fence
+from gateway.store.workflows.locked import Fence, change, note
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.kept import Failure, Spent, Superseded
 from gateway.workflows.memo import Memory
@@ -98,6 +98,29 @@ async def test_who_was_taken_over_under_the_same_number_is_superseded_too(databa
     assert not await attempts.end(database, frozen, "completed", now=DAY + 51)
     assert await put(database, heir, done()) == [True]
     assert await attempts.end(database, heir, "completed", now=DAY + 52)
+
+
+async def test_what_a_frozen_process_holds_is_taken_away_from_it(postgres_url: str) -> None:
+    impatient = PoolSettings(idle_transaction_timeout=0.2)
+    frozen, heir = Database(postgres_url, impatient), Database(postgres_url, impatient)
+    fence = await running(frozen, owner="frozen")
+
+    async def write_and_freeze() -> None:
+        async with frozen.write() as connection:
+            held = await change(connection, *fence.open())
+            assert held is not None
+            # It says no more. Whoever takes over waits for its lock, and gets it.
+            assert await attempts.begin(heir, Fence(fence.execution_id, 1, "heir"), now=DAY + 60) is not None
+            await note(connection, held, "step.started", now=DAY)
+
+    with pytest.raises(StoreUnavailable):
+        await write_and_freeze()
+    assert [event.type for event in await told(heir)][-1] == "execution.started"
+    # A connection that has lost its transaction is replaced.
+    with pytest.raises(Superseded):
+        await steps.put(frozen, fence, done(), "step.succeeded", now=DAY + 61)
+    await frozen.dispose()
+    await heir.dispose()
 
 
 async def test_an_attempt_that_has_ended_writes_no_more(database: Database) -> None:

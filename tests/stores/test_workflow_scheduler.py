@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from store_faults import DAY
+from workflow_world import no_archive
 
 from gateway.errors import Conflict, Invalid, NotFound
 from gateway.governance.keys import Principal
@@ -40,7 +41,7 @@ class Office:
         self.queued: list[str] = []
         self.database = database
         self.library = Library(database, wall=clock)
-        self.desk = Desk(database, self.library, self._queue, wall=clock, rng=rng)
+        self.desk = Desk(database, self.library, self._queue, no_archive(), wall=clock, rng=rng)
         self.table = Timetable(database, self.library, self.desk, wall=clock, rng=rng)
         self.scheduler = Scheduler(database, self.library, self.desk, wall=clock)
 
@@ -285,14 +286,15 @@ async def test_a_defect_with_one_schedule_keeps_no_other_from_being_held(office:
     assert len(await office.begun()) == 1
 
 
-async def test_a_database_that_is_away_is_looked_for_again(
-    office: Office, clock: Clock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", [StoreUnavailable("away"), ZeroDivisionError("a defect")], ids=repr)
+async def test_a_look_that_fails_is_not_the_last(
+    office: Office, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: Exception
 ) -> None:
     looks: list[float] = []
 
     async def away(_database: Database, **_facts: Any) -> list[Schedule]:
         looks.append(clock.now)
-        raise StoreUnavailable("away")
+        raise what
 
     async def no_time(_seconds: float) -> None:
         if len(looks) == 3:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from store_faults import DAY
+from workflow_world import no_archive
 
 from gateway.governance.keys import Principal
 from gateway.store.engine import Database
@@ -63,7 +64,7 @@ async def test_no_time_is_held_twice_by_three_processes_of_which_two_are_killed(
         {"slug": "tick", "name": "Tick", "nodes": {"say": {"type": "template", "template": "{{ input.whose }}"}}},
         by="app",
     )
-    desk = Desk(database, library, queue, wall=lambda: DAY, rng=rng)
+    desk = Desk(database, library, queue, no_archive(), wall=lambda: DAY, rng=rng)
     table = Timetable(database, library, desk, wall=lambda: DAY, rng=rng)
     facts: dict[str, Any] = {"by": ME, "version": None, "misfire_grace_s": 86_400.0, "enabled": True}
     for number in range(SCHEDULES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from store_faults import DAY
@@ -9,7 +10,14 @@ from store_faults import DAY
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, events, executions
 from gateway.store.workflows.locked import Fence
+from gateway.workflows.archive import Archive, Bounds
+from gateway.workflows.files import Folder
 from gateway.workflows.kept import Event, Execution, StepExecution
+
+
+def no_archive() -> Archive:
+    """For those who write no files: one that could not."""
+    return Archive(Folder(Path("/dev/null"), "tests"), Bounds(inline=0, most=0), wall=lambda: DAY, new_id=str)
 
 
 def execution(number: int = 1, **facts: Any) -> Execution:

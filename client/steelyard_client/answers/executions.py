@@ -8,14 +8,36 @@ from typing import Any, Literal
 
 
 @dataclass(kw_only=True)
+class TriedAnswer:
+    """One call of a step that failed, or one try of a step that calls no provider: what came of it.
+
+    `tried` is the number of the step's try, of which a prompt may call several providers; `request_id` names their
+    record.
+    """
+
+    tried: int
+    outcome: str
+    message: str | None
+    status: int | None
+    provider: str | None
+    model: str | None
+    seconds: float | None
+    request_id: str | None
+
+
+@dataclass(kw_only=True)
 class FailureAnswer:
-    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any."""
+    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any.
+
+    `attempts` are those of the step, in their order, at most the last 50.
+    """
 
     type: str
     message: str
     code: str | None
     status: int | None
     node_id: str | None
+    attempts: list[TriedAnswer]
 
 
 @dataclass(kw_only=True)
@@ -160,6 +182,35 @@ class ExecutionAnswer:
     inputs: dict[str, Any]
     outputs: dict[str, Any] | None
     node_states: list[NodeState]
+
+
+@dataclass(kw_only=True)
+class ArtifactAnswer:
+    """A file that a step has made, in that attempt of its execution. `size` in bytes, `sha256` in hexadecimal digits.
+
+    `item` is that of a map or the round of a loop, from 0; null for the node itself. `download` is where its bytes
+    are.
+    """
+
+    artifact_id: str
+    execution_id: str
+    node_id: str
+    item: int | None
+    attempt: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+    download: str
+
+
+@dataclass(kw_only=True)
+class ArtifactPage:
+    """Some files in the order in which they were made; `next_after` leads to the next page, and is null on the last."""
+
+    artifacts: list[ArtifactAnswer]
+    next_after: str | None
 
 
 @dataclass(kw_only=True)

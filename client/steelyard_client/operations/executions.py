@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 from steelyard_client.answers.executions import (
+    ArtifactAnswer,
+    ArtifactPage,
     EventAnswer,
     EventPage,
     ExecutionAnswer,
@@ -26,6 +30,7 @@ from steelyard_client.reading import read
 _EXECUTE = "/api/workflows/{slug}/execute"
 _ALL, _ONE = "/api/executions", "/api/executions/{execution_id}"
 _STEPS = "/api/step-executions"
+_FILES = f"{_ONE}/artifacts"
 _ENDS = frozenset({"execution.completed", "execution.failed", "execution.cancelled"})
 
 
@@ -170,6 +175,35 @@ class Executions:
         """A page of what befell it; `watch` follows."""
         query, place = {"after": after, "limit": limit}, {"execution_id": execution_id}
         return Ask(method="GET", address=f"{_ONE}/events", place=place, query=query, answer=EventPage)
+
+    @Operation
+    @staticmethod
+    def list_artifacts(execution_id: str, *, after: str | None = None, limit: int | None = None) -> Ask[ArtifactPage]:
+        """A page of the files that its steps have made, in their order; `after` is the last page's `next_after`."""
+        query, place = {"after": after, "limit": limit}, {"execution_id": execution_id}
+        return Ask(method="GET", address=_FILES, place=place, query=query, answer=ArtifactPage)
+
+    @Operation
+    @staticmethod
+    def get_artifact(execution_id: str, artifact_id: str) -> Ask[ArtifactAnswer]:
+        """What is known of a file."""
+        place = {"execution_id": execution_id, "artifact_id": artifact_id}
+        return Ask(method="GET", address=f"{_FILES}/{{artifact_id}}", place=place, answer=ArtifactAnswer)
+
+    @Operation
+    @staticmethod
+    def download_artifact(execution_id: str, artifact_id: str) -> Ask[bytes]:
+        """A file's bytes, checked against its checksum. `save_artifact` holds no large file in memory."""
+        place = {"execution_id": execution_id, "artifact_id": artifact_id}
+        return Ask(method="GET", address=f"{_FILES}/{{artifact_id}}/content", place=place, answer=bytes)
+
+    @Operation
+    @staticmethod
+    def save_artifact(execution_id: str, artifact_id: str, into: str | PathLike[str]) -> Ask[Path]:
+        """A file, saved as it comes in; where it is. What was there stays until the new one has come whole."""
+        place = {"execution_id": execution_id, "artifact_id": artifact_id}
+        address = f"{_FILES}/{{artifact_id}}/content"
+        return Ask(method="GET", address=address, place=place, answer=Path, into=Path(into))
 
     @Operation
     @staticmethod

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from gateway.api.answers.workflows import date
 from gateway.workflows.kept import WHOLE, Event, Execution, ExecutionStatus, Failure, Status, StepExecution
@@ -23,14 +24,35 @@ class ExecutionBegun(Struct):
     started_at: datetime
 
 
+class TriedAnswer(Struct):
+    """One call of a step that failed, or one try of a step that calls no provider: what came of it.
+
+    `tried` is the number of the step's try, of which a prompt may call several providers; `request_id` names their
+    record.
+    """
+
+    tried: int
+    outcome: str
+    message: str | None
+    status: int | None
+    provider: str | None
+    model: str | None
+    seconds: float | None
+    request_id: str | None
+
+
 class FailureAnswer(Struct):
-    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any."""
+    """Why it failed; `node_id` is null where no node did, `status` that of an answer, if any.
+
+    `attempts` are those of the step, in their order, at most the last 50.
+    """
 
     type: str
     message: str
     code: str | None
     status: int | None
     node_id: str | None
+    attempts: list[TriedAnswer]
 
 
 class ItemsAnswer(Struct):
@@ -335,7 +357,10 @@ def _times(one: StepExecution) -> dict[str, Any]:
 
 
 def _failure(one: Failure | None) -> FailureAnswer | None:
-    return None if one is None else FailureAnswer(one.type, one.message, one.code, one.status, one.node_id)
+    if one is None:
+        return None
+    tried = [TriedAnswer(*astuple(each)) for each in one.attempts]
+    return FailureAnswer(one.type, one.message, one.code, one.status, one.node_id, tried)
 
 
 def _date(seconds: float | None) -> datetime | None:

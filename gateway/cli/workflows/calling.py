@@ -24,6 +24,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _PATIENCE = 60.0
 #: Seconds between two tries to go on with a stream that broke, and how often that may fail in a row.
 _AGAIN, _TRIES = 1.0, 30
+#: Bytes of a file that are held at a time.
+_PIECE = 256 * 1024
 
 
 class Refused(click.ClickException):
@@ -52,6 +54,15 @@ class Caller(Struct, frozen=True):
             if page[following] is None:
                 return
             known[following.removeprefix("next_")] = page[following]
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The bytes of an answer as they come. Raises `Refused`."""
+        try:
+            with self._answer("GET", path, None) as answer:
+                while piece := answer.read(_PIECE):
+                    yield piece
+        except (OSError, HTTPException) as exc:
+            raise Refused(f"The connection to {self.url} is lost: {exc}.") from exc
 
     def events(self, path: str) -> Iterator[Any]:
         """The events of an execution until it has ended, over however many connections. Raises `Refused`."""

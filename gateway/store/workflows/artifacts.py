@@ -1,11 +1,17 @@
-"""Files that executions have made: what is known of them; their bytes lie in the file store."""
+"""Files that executions have made: what is known of them; their bytes lie in the file store.
+
+Law: a row is written in the transaction that keeps the success of its step, when its file is there already. So there
+is no row without a file, and of a step that was run again after a crash those files alone count that it kept.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec.structs import asdict
 from sqlalchemy import RowMapping, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
@@ -17,16 +23,10 @@ _A = artifacts.c
 _TEXTS = ("node_id", "name", "media_type", "path")
 
 
-async def put(database: Database, artifact: Artifact) -> None:
-    """Keep what is known of a file.
-
-    Raises:
-        StoreUnavailable: the database is away; nothing was kept.
-    """
-    values: dict[str, Any] = asdict(artifact)
-    values |= {name: scrubbed(values[name]) for name in _TEXTS} | {"created_at": moment(artifact.created_at)}
-    async with database.write() as connection:
-        await connection.execute(insert(artifacts).values(values))
+async def add(connection: AsyncConnection, made: Collection[Artifact]) -> None:
+    """Keep what is known of files, in the transaction of the step that made them."""
+    if made:
+        await connection.execute(insert(artifacts), [_values(one) for one in made])
 
 
 async def get(database: Database, identity: str) -> Artifact | None:
@@ -54,6 +54,22 @@ async def listed(
     async with database.read() as connection:
         rows = (await connection.execute(query.order_by(_A.id).limit(limit))).mappings().all()
     return [_artifact(row) for row in rows]
+
+
+async def known(database: Database, identities: Collection[str]) -> set[str]:
+    """Those of these ids that an artifact has.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    async with database.read() as connection:
+        found = await connection.execute(select(_A.id).where(_A.id.in_([scrubbed(one) for one in identities])))
+    return set(found.scalars())
+
+
+def _values(artifact: Artifact) -> dict[str, Any]:
+    values: dict[str, Any] = asdict(artifact)
+    return values | {name: scrubbed(values[name]) for name in _TEXTS} | {"created_at": moment(artifact.created_at)}
 
 
 def _artifact(row: RowMapping) -> Artifact:

@@ -14,23 +14,25 @@ from sqlalchemy import select, update
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
+from gateway.store.workflows import artifacts
 from gateway.store.workflows.attempts import Queued, wake_within
 from gateway.store.workflows.locked import LIVE, change, note, recount
 from gateway.store.workflows.translating import STEP, step_of, step_values, told
-from gateway.workflows.kept import WHOLE, Failure, Json, StepExecution
+from gateway.workflows.kept import WHOLE, Artifact, Failure, Json, StepExecution
 
 _E, _S = executions.c, step_executions.c
 _DECIDED = ("status", "output", "branch", "error", "completed_at", "seconds", "data")
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What a step that waits becomes; `data` is added to its own."""
+    """What a step that waits becomes; `data` is added to its own, `made` are files that it has then."""
 
     status: Literal["succeeded", "failed", "cancelled"]
     output: Json = None
     branch: str | None = None
     error: Failure | None = None
     data: dict[str, Any] = {}
+    made: tuple[Artifact, ...] = ()
 
 
 class Decided(Struct, frozen=True):
@@ -65,6 +67,7 @@ async def decide(
         values = {name: value for name, value in step_values(step).items() if name in _DECIDED}
         values |= {"attempt": step.attempt, "expires_at": None}
         await connection.execute(update(step_executions).where(*where).values(values))
+        await artifacts.add(connection, verdict.made)
         await recount(connection, execution_id)
         await note(connection, held, f"step.{verdict.status}", now=now, node_id=node_id, data=told(step))
         return Decided(step, await wake_within(connection, execution_id, now))

@@ -6,7 +6,7 @@ first one. A child of an execution that is to stop is born with the same request
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -100,10 +100,16 @@ async def get(database: Database, identity: str) -> Execution | None:
     Raises:
         StoreUnavailable: the database is away.
     """
-    async with database.read() as connection:
-        query = select(*EXECUTION).where(_E.id == scrubbed(identity))
-        row = (await connection.execute(query)).mappings().one_or_none()
-    return None if row is None else execution_of(row)
+    return await _one(database, identity, EXECUTION)
+
+
+async def facts(database: Database, identity: str) -> Execution | None:
+    """The same without its inputs and outputs, which can be megabytes.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    return await _one(database, identity, _LISTED)
 
 
 async def listed(database: Database, filters: Filters, *, cursor: str | None = None, limit: int = 50) -> Page:
@@ -146,6 +152,13 @@ async def live(database: Database) -> dict[str, int]:
     async with database.read() as connection:
         rows = (await connection.execute(query)).all()
     return {status: int(count) for status, count in rows}
+
+
+async def _one(database: Database, identity: str, columns: Sequence[ColumnElement[Any]]) -> Execution | None:
+    query = select(*columns).where(_E.id == scrubbed(identity))
+    async with database.read() as connection:
+        row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else execution_of(row)
 
 
 def _same(execution: Execution) -> ColumnElement[bool]:

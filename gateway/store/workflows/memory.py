@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.store.engine import Database
-from gateway.store.workflows import attempts, steps
+from gateway.store.workflows import artifacts, attempts, steps
 from gateway.store.workflows.locked import Fence
-from gateway.workflows.kept import Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
+from gateway.workflows.kept import Artifact, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution
 
 
 class WorkflowStore:
@@ -32,11 +32,22 @@ class WorkflowStore:
         return await steps.all_of(self._database, execution_id)
 
     async def put(
-        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """See `Memory`."""
         fence, now = self._fence(step.execution_id, attempt), self._clock()
-        return await steps.put(self._database, fence, step, event, now=now, spent=spent, begun=begun)
+        return await steps.put(self._database, fence, step, event, now=now, spent=spent, made=made, begun=begun)
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        """See `Memory`."""
+        return await artifacts.get(self._database, identity)
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
         """See `Memory`."""

@@ -10,6 +10,7 @@ have to wait for the execution's lock: whoever begins the step again after a cra
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -37,9 +38,10 @@ from gateway.store.engine import Database
 from gateway.store.tables import Money
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
+from gateway.store.workflows import artifacts
 from gateway.store.workflows.locked import DONE, LIVE, Fence, Noted, inserting, note_all, recount
 from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
-from gateway.workflows.kept import WHOLE, Json, Spent, StepExecution, Superseded
+from gateway.workflows.kept import WHOLE, Artifact, Json, Spent, StepExecution, Superseded
 
 _E, _S = executions.c, step_executions.c
 #: What is the row's own from the first on, whatever is put later.
@@ -72,12 +74,13 @@ async def put(
     *,
     now: float,
     spent: Spent | None = None,
+    made: Collection[Artifact] = (),
     begun: bool = False,
 ) -> bool:
     """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
 
-    `spent` is added to the sums of the execution; `step.spent` is kept as it is. `begun`: the event that it was started
-    goes before the other.
+    `spent` is added to the sums of the execution; `step.spent` is kept as it is. `made` are files that it has made.
+    `begun`: the event that it was started goes before the other.
 
     Raises:
         Superseded: another attempt, or another process, has taken over; nothing was changed.
@@ -105,6 +108,7 @@ async def put(
             identity = (await connection.execute(_upsert(database.dialect), row)).scalar_one_or_none()
             if identity is None:
                 raise _Known
+            await artifacts.add(connection, made)
             if recounts:
                 await recount(connection, step.execution_id)
             kept = replace(step, id=identity, attempt=fence.attempt)

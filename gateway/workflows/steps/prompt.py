@@ -20,12 +20,13 @@ from gateway.capping import Cap
 from gateway.catalog import Asked
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
+from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
-from gateway.workflows.kept import Failure, Spent
+from gateway.workflows.kept import Failure, Spent, Tried
 from gateway.workflows.running import Context, Result, StepFailed
-from gateway.workflows.spec import Json, Prompt
+from gateway.workflows.spec import WEIGHTS, Json, Prompt
 from providers.chat import ChatReply, Text, ToolCall
 from providers.dialects import OPENAI
 
@@ -44,13 +45,15 @@ class Prompts:
     def __init__(
         self,
         pipeline: Callable[[], Pipeline],
+        caller: Callable[[str], Principal | None],
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """By this pipeline, which may be another one after a reload."""
+        """By this pipeline, which may be another one after a reload; `caller` knows what a key's owner wishes."""
         self._pipeline = pipeline
+        self._caller = caller
         self._wall = wall
         self._monotonic = monotonic
         self._rng = rng
@@ -62,7 +65,8 @@ class Prompts:
             try:
                 reply = await self._ask(exchange, node, context.idempotency_key)
             except GatewayError as exc:
-                raise StepFailed(_failure(exc, context), transient=_transient(exc), spent=_spent(exchange)) from exc
+                failure = _failure(exc, context, exchange)
+                raise StepFailed(failure, transient=_transient(exc), spent=_spent(exchange)) from exc
             finally:
                 if context.purse is not None:
                     context.purse.settle(exchange.cost)
@@ -86,6 +90,7 @@ class Prompts:
             surface=SURFACE,
             dialect=OPENAI.name,
             principal=context.execution.key_name,
+            caller=self._caller(context.execution.key_name),
             requested_model=node.model,
             stream=False,
             preferences=_preferences(node),
@@ -120,7 +125,7 @@ def _preferences(node: Prompt) -> Preferences:
     )
     if isinstance(node.objective, dict):
         wishes.objective = "custom"
-        wishes.weights = dict.fromkeys(("latency", "cost", "errors", "quality"), 0.0) | node.objective
+        wishes.weights = dict.fromkeys(WEIGHTS, 0.0) | node.objective
     else:
         wishes.objective = node.objective
     return wishes
@@ -162,13 +167,26 @@ def _spent(exchange: Exchange) -> Spent:
     return Spent(exchange.cost, usage.input_tokens, usage.output_tokens)
 
 
-def _failure(exc: GatewayError, context: Context) -> Failure:
+def _failure(exc: GatewayError, context: Context, exchange: Exchange) -> Failure:
     purse = context.purse
     if exc.code == "max_cost_exceeded" and purse is not None:
         left = f"{purse.spent:.4g} are spent, {purse.held:.4g} held"
         said = f"The budget of {purse.limit:g} USD would be exceeded: {left}."
         return Failure("budget_exceeded", said, "budget_exceeded", exc.status)
-    return Failure(exc.type, exc.message, exc.code, exc.status)
+    tried = [
+        Tried(
+            context.step.tries,
+            one.outcome,
+            one.message,
+            one.status,
+            one.provider,
+            one.model,
+            round(one.seconds, 4),
+            exchange.id,
+        )
+        for one in exchange.attempts
+    ]
+    return Failure(exc.type, exc.message, exc.code, exc.status, attempts=tried)
 
 
 def _transient(exc: GatewayError) -> bool:

@@ -73,9 +73,28 @@ def fits_leaf(value: Any, schema: dict[str, Any]) -> bool:
             return value is None or isinstance(value, str)
 
 
-@given(st.recursive(leaves(), nests, max_leaves=12))
-def test_examples_fit_their_schema(schema: dict[str, Any]) -> None:
-    assert fits(example(schema), schema)
+@given(st.recursive(leaves(), nests, max_leaves=12), st.text(max_size=5), st.none() | st.floats(0, 1, exclude_max=True))
+def test_examples_fit_their_schema(schema: dict[str, Any], said: str, lot: float | None) -> None:
+    assert fits(example(schema, said, lot), schema)
+
+
+TOPIC: dict[str, Any] = {"enum": ["billing", "outage", "not billing", 3]}
+
+
+def test_of_an_enum_that_is_chosen_which_the_question_names() -> None:
+    assert example(TOPIC, "My router: an OUTAGE, since noon.") == "outage"
+    assert example(TOPIC, "The outages, the billings") == "billing"  # as nothing is named
+    assert example(TOPIC, "billing or outage?", 0.5) == "not billing"  # as both are
+    inner = {"type": "object", "properties": {"topics": {"type": "array", "items": TOPIC}}}
+    assert example(inner, "outage") == {"topics": ["outage"]}
+
+
+def test_what_nothing_decides_is_drawn() -> None:
+    lots = [n / 100 for n in range(100)]
+    assert {example(TOPIC, "", lot) for lot in lots} == set(TOPIC["enum"])
+    score = {"type": "integer", "minimum": 1, "exclusiveMaximum": 11}
+    assert {example(score, "", lot) for lot in lots} == set(range(1, 11))
+    assert example(score) == 1
 
 
 def test_recursive_schemas_end() -> None:
@@ -92,4 +111,7 @@ def test_recursive_schemas_end() -> None:
 def test_unique_items_differ_and_multiples_hold() -> None:
     made = example({"type": "array", "items": {"type": "string"}, "minItems": 3, "uniqueItems": True})
     assert len(set(made)) == 3
+    named = {"type": "object", "properties": {"name": {"type": "string"}}}
+    made = example({"type": "array", "items": named, "minItems": 3, "uniqueItems": True})
+    assert len({one["name"] for one in made}) == 3
     assert example({"type": "integer", "multipleOf": 7, "minimum": 10}) == 14

@@ -59,6 +59,7 @@ def test_each_variable_sets_its_own_field(option, tmp_path: Path):
     servers = tmp_path / "mcp_settings.json"
     servers.write_text("{}")
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
+    samples |= {"dir": "elsewhere"}
     samples |= {"ca_file": certifi.where(), "timezone": "Europe/Berlin", "settings_file": str(servers)}
     text = samples.get(name) or _other(option)
     value = getattr(getattr(load({option.env: text}), section), name)

@@ -15,7 +15,7 @@ from workflow_scene import Scene, refusing
 from gateway.workflows.attempt import Body
 from gateway.workflows.check import checked
 from gateway.workflows.graph import Graph
-from gateway.workflows.kept import Failure, Spent, Superseded
+from gateway.workflows.kept import Failure, Spent, Superseded, Tried
 from gateway.workflows.performing import Limits
 from gateway.workflows.spec import Definition
 from tests.unit.gateway.paused_time import paused, run
@@ -194,7 +194,9 @@ async def test_after_a_failure_nothing_begins_and_what_runs_ends_and_is_kept() -
     scene.asked.plays["bad"] = refusing("broken")
     scene.asked.seconds = lambda node, _item: {"bad": 1.0, "slow": 60.0}[node]
     ended = await scene.attempt()
-    assert (ended.status, ended.error) == ("failed", Failure("api_error", "Refused.", "broken", node_id="bad"))
+    attempts = [Tried(1, "broken", "Refused.")]
+    assert ended.status == "failed"
+    assert ended.error == Failure("api_error", "Refused.", "broken", node_id="bad", attempts=attempts)
     assert scene.shelf.of("slow").status == "succeeded"
     assert sorted(scene.began) == ["bad", "slow"]
 
@@ -222,6 +224,23 @@ def test_no_more_run_at_a_time_than_allowed(gateways: int, definitions: int | No
         assert scene.asked.most == most
 
     run(crowd())
+
+
+@paused
+async def test_what_the_engine_has_not_let_begin_yet_is_not_begun_twice() -> None:
+    scene = Scene(definition({"a": ask(), "b": ask(), "after": ask()}, "a>after"))
+    scene.asked.seconds = lambda node, _item: {"a": 1.0, "b": 1.1, "after": 1.0}[node]
+    scene.lag = 0.5
+    assert (await scene.attempt()).status == "completed"  # `b` ended while `after` was to begin
+    assert sorted(scene.began) == ["a", "after", "b"]
+
+
+@paused
+async def test_the_memo_and_not_the_engine_says_what_has_succeeded() -> None:
+    scene = Scene(definition({"a": ask(), "b": ask()}, "a>b"))
+    scene.remembered = {"a"}
+    assert (await scene.attempt()).status == "completed"
+    assert scene.asked.calls == {("a", -1): 1, ("b", -1): 1}
 
 
 @paused
@@ -305,20 +324,49 @@ async def test_nodes_that_a_newer_definition_does_not_have_are_left_alone() -> N
     assert dict(scene.asked.calls) == {("a", -1): 1, ("gone", -1): 1, ("new", -1): 1}
 
 
+FORK: tuple[str | Tree, ...] = (
+    {"source": "f", "target": "join", "branch": "true"},
+    {"source": "f", "target": "other", "branch": "false"},
+    "other>join",
+)
+
+
 @paused
-async def test_what_was_started_is_not_started_again_while_the_engine_still_looks_for_it() -> None:
-    class Slow(Scene):
-        """Its engine looks for ten seconds whether it knows `late`."""
-
-        async def around(self, key: str, body: Body) -> None:
-            self.began.append(key)
-            await asyncio.sleep(10.0 if key == "late" else 0.0)
-            await body()
-
-    scene = Slow(definition({"quick": ask(), "late": ask(), "next": ask()}, "quick>next"))
+async def test_a_join_reads_null_of_the_way_that_was_not_taken() -> None:
+    nodes = {
+        "f": {"type": "condition", "if": "input.topic == 'tea'"},
+        "other": ask(),
+        "join": ask("{{ nodes.other.output or 'nothing' }}", join="any"),
+    }
+    scene = Scene(definition(nodes, *FORK))
     assert (await scene.attempt()).status == "completed"
-    assert scene.began == ["quick", "late", "next"]
-    assert set(scene.asked.calls.values()) == {1}
+    assert scene.shelf.of("other").status == "skipped"
+    assert scene.shelf.of("join").output == {"text": "nothing"}
+
+
+@paused
+async def test_a_join_reads_null_of_what_it_did_not_wait_for() -> None:
+    nodes = {"quick": ask("q"), "slow": ask(), "join": ask("{{ nodes.slow.output or nodes.quick.output }}", join="any")}
+    scene = Scene(definition(nodes, "quick>join", "slow>join"))
+    scene.asked.seconds = lambda node, _item: 60.0 if node == "slow" else 1.0
+    assert (await scene.attempt()).status == "completed"
+    assert scene.shelf.of("join").output == {"text": {"text": "q"}}
+
+
+@paused
+async def test_what_the_engine_is_slow_to_begin_is_not_begun_twice() -> None:
+    scene = Scene(
+        definition({"a": ask(), "quick": ask(), "tardy": ask(), "after": ask()}, "a>quick", "a>tardy", "quick>after")
+    )
+
+    async def around(key: str, body: Body) -> None:
+        scene.began.append(key)
+        await asyncio.sleep(30.0 if key == "tardy" else 0.0)
+        await body()
+
+    scene.around = around
+    assert (await scene.attempt()).status == "completed"
+    assert sorted(scene.began) == ["a", "after", "quick", "tardy"]
 
 
 @paused

@@ -98,6 +98,19 @@ def test_a_join_that_can_never_run_is_told_with_the_way_out() -> None:
     }
 
 
+def test_by_what_a_provider_is_chosen_must_be_there() -> None:
+    nodes = {
+        "a": prompt("x", strategy="luck"),
+        "b": prompt("x", objective={"speed": 1, "cost": 1}),
+        "c": {"type": "map", "over": "[]", "node": prompt("x", objective={"cost": -1})},
+        "d": prompt("x", strategy="least_busy", objective={"quality": 1}),
+    }
+    said = told(tree(nodes))
+    assert said.keys() == {"$.nodes.a.strategy", "$.nodes.b.objective.speed", "$.nodes.c.node.objective"}
+    assert "load_balanced" in said["$.nodes.a.strategy"][0]
+    assert "quality" in said["$.nodes.b.objective.speed"][0]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from workflow_scene import execution
+from workflow_scene import Drawer, archive_of, execution
 
 from gateway.workflows.kept import StepExecution
 from gateway.workflows.running import Context, Inner, Result, StepFailed
@@ -25,6 +25,9 @@ class Upstream:
         self.asked: list[tuple[str, str, dict[str, str], bytes | None]] = []
         self.body, self.status, self.headers = body, status, headers or {}
         self.fault: Fault | None = None
+        self.drawer = Drawer()
+        #: As of a transport's, of which this is the answer, too.
+        self.max_body = 1_000_000
 
     def open(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, _clocks: Any, *, deadline: Any
@@ -42,12 +45,17 @@ class Upstream:
     async def read(self) -> bytes:
         return self.body
 
+    async def more(self) -> bytes:
+        piece, self.body = self.body[:400], self.body[400:]
+        return piece
+
 
 def send(upstream: Upstream, hosts: Sequence[str] = ("api.example.org",), **node: Any) -> Result:
     step = StepExecution("stepexec_1", "wfexec_1", "a", "http", tries=2)
     context = Context(execution(), step, None, cast("Inner", None))
     made = msgspec.convert({"type": "http", "url": "https://api.example.org/x", **node}, Http)
-    return asyncio.run(Requests(lambda: cast("Transport", upstream), lambda: hosts)(context, made, {}))
+    archive = archive_of(upstream.drawer)
+    return asyncio.run(Requests(lambda: cast("Transport", upstream), lambda: hosts, archive)(context, made, {}))
 
 
 def refused(url: str, *hosts: str) -> str | None:
@@ -221,3 +229,67 @@ def test_headers_that_say_where_a_request_ends_and_to_whom_it_goes_are_not_the_c
         send(upstream, headers={name: "evil.org"})
     assert caught.value.failure.code == "invalid_header"
     assert upstream.asked == []
+
+
+# ------------------------------------------------------------------------------------------------------------- bodies
+
+PNG = bytes(range(256)) * 8
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "shown"),
+    [
+        (b'{"a": 1}', "application/json", {"a": 1}),
+        (b"<a/>", "image/svg+xml", "<a/>"),
+        ("é".encode(), "", "é"),
+        (b"", "image/png", ""),
+        (b"x" * 1_000, "text/plain", "x" * 1_000),
+    ],
+)
+def test_text_stands_in_the_output(body: bytes, told: str, shown: Any) -> None:
+    upstream = Upstream(body, headers={"content-type": told} if told else {})
+    upstream.max_body = 1_000
+    result = send(upstream)
+    assert result.output["body"] == shown
+    assert (result.made, upstream.drawer.files) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "url", "name", "kind"),
+    [
+        (PNG, "image/png", "https://api.example.org/a/cat%20one.png?size=1", "cat one.png", "image/png"),
+        (PNG, "", "https://api.example.org/", "a.bin", "application/octet-stream"),
+        (PNG, "image/png\tx", "https://api.example.org/", "a.bin", "application/octet-stream"),
+        (b"plain", "application/pdf", "https://api.example.org/", "a.pdf", "application/pdf"),
+        (b"x" * 1_001, "text/csv", "https://api.example.org/t.csv", "t.csv", "text/csv"),
+    ],
+)
+def test_what_is_no_text_or_too_large_becomes_a_file(body: bytes, told: str, url: str, name: str, kind: str) -> None:
+    upstream = Upstream(body, headers={"content-type": told} if told else {})
+    upstream.max_body = 1_000
+    result = send(upstream, url=url)
+    (made,) = result.made
+    assert result.output["body"] == made.reference
+    assert (made.name, made.media_type, made.size, made.node_id) == (name, kind, len(body), "a")
+    assert upstream.drawer.files == {made.path: body}
+
+
+def test_a_node_may_name_the_file_of_its_body() -> None:
+    upstream = Upstream(PNG, headers={"content-type": "image/png"})
+    (made,) = send(upstream, artifact={"name": "a/cat", "media_type": "image/x-cat"}).made
+    assert (made.name, made.media_type) == ("a_cat", "image/x-cat")
+
+
+def test_a_body_that_no_file_may_hold_fails_for_good() -> None:
+    upstream = Upstream(b"\xff" * 10_001, headers={"content-type": "image/png"})
+    with pytest.raises(StepFailed) as caught:
+        send(upstream)
+    assert (caught.value.failure.code, caught.value.transient) == ("artifact_too_large", False)
+    assert upstream.drawer.files == {}
+
+
+def test_a_refusal_is_no_file_whatever_it_is() -> None:
+    upstream = Upstream(PNG, status=500, headers={"content-type": "image/png"})
+    with pytest.raises(StepFailed) as caught:
+        send(upstream)
+    assert (caught.value.failure.status, upstream.drawer.files) == (500, {})

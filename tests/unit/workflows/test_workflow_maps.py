@@ -8,7 +8,7 @@ import pytest
 from plan_world import Tree, definition
 from workflow_scene import Scene, refusing
 
-from gateway.workflows.kept import Failure
+from gateway.workflows.kept import Failure, Tried
 from gateway.workflows.running import Context, StepFailed
 from tests.unit.gateway.paused_time import paused, run
 
@@ -80,7 +80,9 @@ async def test_an_item_that_fails_stops_the_map_and_gives_the_others_up() -> Non
     scene.asked.seconds = lambda _node, item: 1.0 if item == 1 else 3600.0
     scene.asked.plays["a"] = refusing("why")
     ended = await scene.attempt()
-    assert ended.error == Failure("api_error", "Item 1: Refused.", "why", node_id="a")
+    assert ended.error == Failure(
+        "api_error", "Item 1: Refused.", "why", node_id="a", attempts=[Tried(1, "why", "Item 1: Refused.")]
+    )
     assert scene.wall() < 1010.0
     assert scene.asked.under_way == 0
     assert [scene.shelf.of("a", item).status for item in range(3)] == ["cancelled", "failed", "cancelled"]

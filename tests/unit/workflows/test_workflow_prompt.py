@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from workflow_scene import execution
 
 from gateway.failover import RetryPolicy
+from gateway.governance.keys import Principal
 from gateway.workflows.budget import Purse
 from gateway.workflows.kept import Spent, StepExecution
 from gateway.workflows.running import Context, Inner, Result, StepFailed
@@ -27,9 +29,17 @@ def node(**fields: Any) -> Prompt:
     return msgspec.convert({"type": "prompt", "prompt": "hi", "model": "m", **fields}, Prompt)
 
 
-async def asked(world: World, made: Prompt, *, purse: Purse | None = None) -> Result:
+async def asked(
+    world: World, made: Prompt, *, purse: Purse | None = None, whose: Mapping[str, Principal] | None = None
+) -> Result:
     loop = asyncio.get_running_loop()
-    prompts = Prompts(lambda: world.pipeline, wall=lambda: 1_700_000_000.0, monotonic=loop.time, rng=random.Random(1))
+    prompts = Prompts(
+        lambda: world.pipeline,
+        (whose or {}).get,
+        wall=lambda: 1_700_000_000.0,
+        monotonic=loop.time,
+        rng=random.Random(1),
+    )
     step = StepExecution("stepexec_1", "wfexec_1", "draft", "prompt", tries=1)
     return await prompts(Context(execution(), step, purse, cast("Inner", None)), made, {})
 
@@ -90,6 +100,16 @@ async def test_an_answer_is_told_with_who_gave_it_and_what_it_cost() -> None:
     assert closed.cost == pytest.approx(COST)
     assert (closed.surface, closed.principal) == (SURFACE, "app")
     assert closed.tags == {"execution_id": "wfexec_1", "workflow": "s", "node": "draft"}
+
+
+@paused
+async def test_a_prompt_that_wishes_nothing_has_the_wishes_of_its_key() -> None:
+    whose = {"app": Principal("app", strategy="priority", objective="cheapest")}
+    for wishes, came in (({}, ("priority", "cheapest")), ({"objective": "fastest"}, ("priority", "fastest"))):
+        world = World()
+        world.upstreams.on("a", reply("hello"))
+        await asked(world, node(**wishes), whose=whose)
+        assert (world.only().strategy, world.only().objective) == came
 
 
 @paused

@@ -14,7 +14,7 @@ from workflow_scene import Scene, refusing
 
 from gateway.errors import BadRequest
 from gateway.records import StoreUnavailable
-from gateway.workflows.kept import Failure, Spent
+from gateway.workflows.kept import Failure, Spent, Tried
 from gateway.workflows.retrying import LONGEST_PAUSE, pause
 from gateway.workflows.running import Context
 from tests.unit.gateway.paused_time import paused, run
@@ -73,7 +73,8 @@ def test_a_rule_of_its_own_decides_instead(rule: str, code: str, transient: bool
         scene.asked.plays["a"] = refusing(code, transient=transient)
         ended = await scene.attempt()
         assert scene.asked.calls["a", -1] == calls
-        assert ended.error == Failure("api_error", "Refused.", code, node_id="a")
+        attempts = [Tried(number, code, "Refused.") for number in range(1, calls + 1)]
+        assert ended.error == Failure("api_error", "Refused.", code, node_id="a", attempts=attempts)
 
     run(fail())
 

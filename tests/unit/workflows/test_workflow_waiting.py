@@ -13,7 +13,7 @@ from plan_world import Tree, definition
 from workflow_scene import Scene, execution
 
 from gateway.workflows.budget import Purse
-from gateway.workflows.kept import Execution, Failure, Spent, StepExecution
+from gateway.workflows.kept import Execution, Failure, Spent, StepExecution, Tried
 from gateway.workflows.running import Context, Result
 from gateway.workflows.spec import SubWorkflow
 from gateway.workflows.steps.subworkflow import DEEPEST, SubWorkflows
@@ -194,7 +194,9 @@ async def test_what_a_child_has_cost_while_it_was_waited_for_is_counted_once() -
     assert ended.status == "failed"
     assert ended.spent == Spent(4.0, 40, 0)
     identity = nursery.only().id
-    assert ended.error == Failure("api_error", f"kid ({identity}): Refused.", "why", 502, node_id="sub")
+    told = f"kid ({identity}): Refused."
+    tried = [Tried(scene.shelf.of("sub").tries, "why", told, 502)]
+    assert ended.error == Failure("api_error", told, "why", 502, node_id="sub", attempts=tried)
 
 
 @paused

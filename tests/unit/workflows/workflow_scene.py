@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from itertools import count
 from typing import Any
 
 import msgspec
 
 from gateway.records import StoreUnavailable
+from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.attempt import Attempt, Body
 from gateway.workflows.bind import Scope
-from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus, Failure, Json, Spent, StepExecution, Superseded
+from gateway.workflows.files import Files
+from gateway.workflows.kept import (
+    WHOLE,
+    Artifact,
+    Execution,
+    ExecutionStatus,
+    Failure,
+    Json,
+    Spent,
+    StepExecution,
+    Superseded,
+)
 from gateway.workflows.memo import Memory
 from gateway.workflows.performing import Limits, Performer
 from gateway.workflows.running import Bodies, Context, Result, StepFailed
@@ -56,6 +68,7 @@ class Shelf(Memory):
     def __init__(self, one: Execution | None = None) -> None:
         self.execution = one or execution()
         self.kept: dict[tuple[str, int], StepExecution] = {}
+        self.artifacts: dict[str, Artifact] = {}
         self.events: list[tuple[str, str | None, int]] = []
         self.aside_of: dict[tuple[str, int], Json] = {}
         self.puts = 0
@@ -98,7 +111,14 @@ class Shelf(Memory):
         return [copied(step) for step in self.kept.values()]
 
     async def put(
-        self, attempt: int, step: StepExecution, event: str, *, spent: Spent | None = None, begun: bool = False
+        self,
+        attempt: int,
+        step: StepExecution,
+        event: str,
+        *,
+        spent: Spent | None = None,
+        made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         self._answer()
         place, self.puts = self.puts, self.puts + 1
@@ -106,11 +126,16 @@ class Shelf(Memory):
         if killed and self.kill_at is not None and not self.kill_at[1]:
             self._die()
         won = self._put(attempt, step, [*(["step.started"] if begun else []), event], spent or Spent())
+        self.artifacts |= {one.id: one for one in made} if won else {}
         if killed:
             self._die()
         # As a database, it lets others go on meanwhile.
         await asyncio.sleep(0)
         return won
+
+    async def artifact(self, identity: str) -> Artifact | None:
+        self._answer()
+        return self.artifacts.get(identity)
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
         self._answer()
@@ -162,6 +187,41 @@ class Shelf(Memory):
     def _die(self) -> None:
         self.dead = True
         raise Killed
+
+
+class Drawer:
+    """Files in memory, which can be full."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.full = False
+
+    def path(self, execution_id: str, artifact_id: str) -> str:
+        return f"memory/{execution_id}/{artifact_id}"
+
+    async def write(self, path: str, pieces: AsyncIterator[bytes]) -> None:
+        content = b"".join([piece async for piece in pieces])
+        if self.full:
+            raise OSError("No space left on device")
+        assert path not in self.files
+        self.files[path] = content
+
+    async def read(self, path: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        yield self.files[path][start : None if length is None else start + length]
+
+    async def delete(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    async def old(self, before: float) -> AsyncIterator[list[str]]:
+        yield list(self.files)
+
+
+def archive_of(files: Files, *, inline: int = 1_000, most: int = 10_000) -> Archive:
+    """An archive on no clock, whose artifacts are `artifact_1` …"""
+    number = count(1)
+    return Archive(files, Bounds(inline=inline, most=most), wall=lambda: 1.0, new_id=lambda: f"artifact_{next(number)}")
 
 
 Play = Callable[[Context, Any], Awaitable[Json]]
@@ -222,11 +282,20 @@ class Scene:
         limits: Limits = LIMITS,
         bodies: Mapping[str, Any] | None = None,
         memory: Callable[[Shelf], Memory] = lambda shelf: shelf,
+        inline: int = 100_000,
+        most: int = 1_000_000,
     ) -> None:
+        self.drawer = Drawer()
+        self.archive = archive_of(self.drawer, inline=inline, most=most)
         self.definition = definition
         self.shelf = shelf or Shelf()
         self.asked = Asked(self.shelf)
         self.began: list[str] = []
+        #: How long the engine takes until it lets a node begin.
+        self.lag = 0.0
+        #: Nodes of which the engine says that they have run.
+        self.remembered: set[str] = set()
+        self._running: set[str] = set()
         self.limits = limits
         self.memory = memory(self.shelf)
         self._number = count(1)
@@ -250,6 +319,7 @@ class Scene:
             memory or self.memory,
             self.bodies,
             self.limits,
+            self.archive,
             wall=self.wall,
             rng=random.Random(1),
             new_id=lambda: f"stepexec_{next(self._number)}",
@@ -264,8 +334,15 @@ class Scene:
         return self.shelf.execution
 
     async def around(self, key: str, body: Body) -> None:
+        assert key not in self._running  # the engine's number is for one use
+        self._running.add(key)
         self.began.append(key)
-        await body()
+        try:
+            await asyncio.sleep(self.lag)
+            if key not in self.remembered:
+                await body()
+        finally:
+            self._running.remove(key)
 
     async def killed_at(self, place: int, *, kept: bool) -> bool:
         """An attempt that dies at this write of its own; False: it came to its end before."""
