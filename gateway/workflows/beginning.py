@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.errors import Conflict
 from gateway.workflows.kept import Execution, Json
 from gateway.workflows.library import Library, check_inputs
 
@@ -41,3 +42,13 @@ async def drafted(
         budget_usd=budget_usd or definition.budget_usd,
         deadline_at=None if seconds is None else now + seconds,
     )
+
+
+def must_be_the_same(known: Execution, slug: str, inputs: Json, version: int | None) -> None:
+    """Raise `Conflict` unless that is what the idempotency key has begun."""
+    if (known.slug, known.inputs, known.version) != (slug, inputs, version or known.version):
+        raise Conflict(
+            f"This idempotency key has begun {known.id}: '{known.slug}', its version or inputs differ. Use a new one.",
+            param="Idempotency-Key",
+            code="idempotency_key_reused",
+        )

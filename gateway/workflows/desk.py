@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import UNSET
 
@@ -22,15 +22,15 @@ from gateway.store.workflows.attempts import Rerun
 from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import children
 from gateway.workflows.archive import Archive
-from gateway.workflows.beginning import drafted
+from gateway.workflows.beginning import drafted, must_be_the_same
 from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
 from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecution
 from gateway.workflows.library import Library, check_form, check_inputs
+from gateway.workflows.looks import Looks
 from gateway.workflows.plan import Plan
 from gateway.workflows.spec import Definition, SubWorkflow
 
-_T = TypeVar("_T")
 #: Told of an attempt that is to be run: execution, its number, its nodes in the plan's order.
 Queue = Callable[[str, int, list[str]], Awaitable[None]]
 #: Queues an attempt in the transaction of a connection; whether it could.
@@ -72,7 +72,7 @@ class Desk:
         self._rng = rng
         self._ears = ears or Ears()
         self._enlist = enlist
-        self._looks = set[asyncio.Task[Any]]()
+        self._looks = Looks()
 
     async def begin(
         self,
@@ -105,7 +105,7 @@ class Desk:
         )
         submitted = await self._submit(execution)
         if not submitted.created:
-            _must_be_the_same(submitted.execution, slug, inputs, version)
+            must_be_the_same(submitted.execution, slug, inputs, version)
         return submitted.execution
 
     async def within(self, execution: Execution) -> Within | None:
@@ -284,7 +284,7 @@ class Desk:
         """The execution as it is when it has ended, or after so many seconds."""
         with self._ears.listening(execution_id, "end") as ear, suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (await self._unbroken(self._facts(execution_id, by))).status not in ENDED:
+                while (await self._looks.unbroken(self._facts(execution_id, by))).status not in ENDED:
                     await ear.wait()
         return await self.get(execution_id, by)
 
@@ -292,7 +292,7 @@ class Desk:
         """Every event behind that number, those to come too, until the execution has ended; now and then none."""
         with self._ears.listening(execution_id, "event") as ear:
             while True:
-                ended, found = await self._unbroken(self._seen(execution_id, by, after))
+                ended, found = await self._looks.unbroken(self._seen(execution_id, by, after))
                 if found:
                     after = found[-1].seq
                     yield found
@@ -307,18 +307,6 @@ class Desk:
         """Whether it has ended, and then what befell it: all of it, if it has."""
         execution = await self._facts(execution_id, by)
         return execution.status in ENDED, await events.after(self._database, execution_id, after, limit=_BATCH)
-
-    async def _unbroken(self, look: Coroutine[Any, Any, _T]) -> _T:
-        """Look to the end, though whoever watches goes meanwhile: a query that is cut off costs its connection."""
-        task = asyncio.create_task(look)
-        self._looks.add(task)
-        task.add_done_callback(self._looked)
-        return await asyncio.shield(task)
-
-    def _looked(self, task: asyncio.Task[Any]) -> None:
-        self._looks.discard(task)
-        if not task.cancelled():
-            task.exception()  # of one that went, nobody else asks
 
     async def ended(self, execution: Execution) -> None:
         """An attempt is over: whoever waits for it goes on, and itself if what it waits for has come meanwhile."""
@@ -390,13 +378,3 @@ def _theirs(found: Execution | None, execution_id: str, by: Principal) -> Execut
     if found is None or not (by.admin or found.key_name == by.name):
         raise NotFound(f"There is no execution '{execution_id:.80}'. GET /api/executions lists them.")
     return found
-
-
-def _must_be_the_same(known: Execution, slug: str, inputs: Json, version: int | None) -> None:
-    """Raise `Conflict` unless that is what the idempotency key has begun."""
-    if (known.slug, known.inputs, known.version) != (slug, inputs, version or known.version):
-        raise Conflict(
-            f"This idempotency key has begun {known.id}: '{known.slug}', its version or inputs differ. Use a new one.",
-            param="Idempotency-Key",
-            code="idempotency_key_reused",
-        )

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, Queue, SetWorkflowID
 
 from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
@@ -126,6 +126,7 @@ class Engine:
             if not self._url.startswith("sqlite"):
                 self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
             _keep_threads_of_our_own(engine)
+            _keep_concurrency_of_our_own(engine, self._concurrency)
             await DBOS.register_queue_async(
                 _QUEUE,
                 worker_concurrency=self._concurrency,
@@ -259,6 +260,20 @@ def _keep_threads_of_our_own(engine: DBOS) -> None:
     """The engine gives its few threads to the whole loop, and takes them away when it stops: files then stay open."""
     _THREADS.executor = engine._executor  # pyright: ignore[reportPrivateUsage] - no setting keeps it from that
     engine._shared_executor_field = _THREADS  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+
+
+def _keep_concurrency_of_our_own(engine: DBOS, concurrency: int) -> None:
+    """The engine keeps a queue's limit in its database: for all processes, as whoever started last has it."""
+    database = engine._sys_db  # pyright: ignore[reportPrivateUsage] - no setting is of one process alone
+    shared = database.get_queue
+
+    def ours(name: str, **more: Any) -> Queue | None:
+        queue = shared(name, **more)
+        if queue is not None:
+            queue._worker_concurrency = concurrency  # pyright: ignore[reportPrivateUsage] - its setter writes it down
+        return queue
+
+    database.get_queue = ours  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _write_ahead(url: str) -> None:

@@ -102,12 +102,16 @@ class Folder:
         await asyncio.to_thread(_removed, self._place(path))
 
     async def old(self, before: float) -> AsyncIterator[list[str]]:
-        """See `Files`: those of this database, of one execution at a time."""
+        """See `Files`: those of this database."""
+        found = list[str]()
         for folder in await asyncio.to_thread(_names, self._root / self._database):
             names = await asyncio.to_thread(_older, self._root / self._database / folder, before)
-            found = [path for name in names if _PATH.fullmatch(path := f"{self._database}/{folder}/{name}")]
-            for place in range(0, len(found), _AT_A_TIME):
-                yield found[place : place + _AT_A_TIME]
+            found += [path for name in names if _PATH.fullmatch(path := f"{self._database}/{folder}/{name}")]
+            while len(found) >= _AT_A_TIME:
+                yield found[:_AT_A_TIME]
+                found = found[_AT_A_TIME:]
+        if found:
+            yield found
 
     def _place(self, path: str) -> Path:
         if not _PATH.fullmatch(path):

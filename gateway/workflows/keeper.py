@@ -88,9 +88,15 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._tidy):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
                 await self._guarded(work)
             await asyncio.sleep(min(self._lease / _BEATS, _LOOK_EVERY))
+
+    async def tidy(self) -> None:
+        """Look at the files, until cancelled. Apart from the rest: where there are many, no takeover waits for it."""
+        while True:
+            await self._guarded(self._tidy)
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def leave(self) -> None:
         """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""

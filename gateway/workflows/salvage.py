@@ -7,7 +7,7 @@ which nothing is known, and where an edge cannot be read nothing is said of what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -28,16 +28,12 @@ class Salvage(Struct):
     definition: Definition
     in_order: bool
     #: Places of which nothing is known, and those whose faults may come of that.
-    unread: list[str]
-    doubtful: list[str]
+    unread: set[str]
+    doubtful: set[str]
 
     def told(self, problems: Iterable[Problem]) -> list[Problem]:
         """Those of them that are there for certain."""
-        return [
-            one
-            for one in problems
-            if one.path not in self.doubtful and not any(_within(one, place) for place in self.unread)
-        ]
+        return [one for one in problems if one.path not in self.doubtful and self.unread.isdisjoint(_places(one))]
 
 
 def salvaged(tree: Json, problems: Sequence[Problem]) -> Salvage | None:
@@ -47,22 +43,23 @@ def salvaged(tree: Json, problems: Sequence[Problem]) -> Salvage | None:
     if not nodes:
         return None
 
+    faulty = {place for one in problems for place in _places(one)}
+
     def is_odd(*where: str | int) -> bool:
-        place = at(*where)
-        return any(_within(one, place) for one in problems)
+        return at(*where) in faulty
 
     odd = {key for key in nodes if is_odd("nodes", key)}
-    unread, doubtful = [at("nodes", key) for key in odd], list[str]()
+    unread, doubtful = {at("nodes", key) for key in odd}, set[str]()
     for key in nodes.keys() - odd:
         if (members(nodes[key]) or {}).get("of") in odd:  # a vote on its answer
-            doubtful.append(at("nodes", key, "of"))
+            doubtful.add(at("nodes", key, "of"))
     edges: list[Json] = []
     for place, edge in enumerate(elements(fields.get("edges")) or []):
         if is_odd("edges", place):
-            unread.append(at("edges", place))
+            unread.add(at("edges", place))
             edge = _NO_EDGE
         elif edge["source"] in odd:
-            doubtful.append(at("edges", place))
+            doubtful.add(at("edges", place))
             edge = {"source": edge["source"], "target": edge["target"]}
         edges.append(edge)
     left = {name: fields[name] for name in _READ if name in fields and not is_odd(name)}
@@ -74,5 +71,10 @@ def salvaged(tree: Json, problems: Sequence[Problem]) -> Salvage | None:
     return Salvage(definition, not is_odd("edges"), unread, doubtful)
 
 
-def _within(problem: Problem, place: str) -> bool:
-    return problem.path == place or problem.path.startswith((f"{place}.", f"{place}["))
+def _places(problem: Problem) -> Iterator[str]:
+    """The place of a problem and all that it lies within."""
+    path = problem.path
+    yield path
+    for end, sign in enumerate(path):
+        if sign in ".[":
+            yield path[:end]

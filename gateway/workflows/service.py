@@ -171,6 +171,7 @@ class Service:
         self._queueing = engine
         self.running.set()
         self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall).run())
+        self._spawn(keeper.tidy())
         await keeper.look_after()
 
     async def _queue(self, execution_id: str, attempt: int, keys: list[str]) -> None:

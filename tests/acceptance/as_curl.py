@@ -22,7 +22,7 @@ def _main(words: list[str]) -> int:
                 headers[name] = value.strip()
             case "-X":
                 method = next(rest)
-            case "-s":
+            case "-s" | "-sS":
                 pass
             case _:
                 assert not word.startswith("-"), f"curl is asked for {word}, which is not known here"

@@ -281,13 +281,15 @@ def test_a_long_document_has_all_its_chapters_in_their_order(world: World) -> No
     headings = [one["heading"] for one in outline["chapters"]]
     assert said["chapters"] == len(headings) >= 3
     assert len(set(headings)) == len(headings)
+    [file] = world.get(f"/api/executions/{found['execution_id']}/artifacts").json["artifacts"]
+    assert (file["name"], file["media_type"]) == ("Bread.md", "text/markdown")
     parts = re.split(r"(?m)^## ", said["document"])
     assert parts[0].strip() == f"# {said['title']}"
     written = [one["output"]["text"] for one in items_of(world, found, "chapters")]
     for number, (heading, text) in enumerate(zip(headings, written, strict=True), 1):
         first, _, rest = parts[number].partition("\n")
         assert (first, rest.strip()) == (f"{number}. {heading}", text.strip())
-        assert f"Write chapter {number} of '{said['title']}'" in text
+        assert f"Write chapter {number} of '{said['title']}', in about 300 words, for curious adults" in text
 
 
 def test_the_digest_has_a_paragraph_for_each_topic(world: World) -> None:

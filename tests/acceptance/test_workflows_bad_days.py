@@ -152,6 +152,50 @@ def test_a_worker_that_thaws_when_all_is_done_changes_nothing(oracle: Oracle, da
         assert history.cut_off == {f"n{number}": 1 for number in range(5)}
 
 
+def test_a_worker_that_thaws_may_be_its_own_heir(oracle: Oracle, database: str, tmp_path: Path) -> None:
+    """What was taken from it waits for somebody with a free place, which it has itself."""
+    with a_fleet(tmp_path, oracle, database, lease=3.0) as fleet:
+        flows = fleet.flows
+        flows.save(prompts("own", "o-one", "o-two WAIT", "o-three"))
+        flows.save(prompts("other", "x-one KEEP"))
+        oracle.hold("WAIT", "KEEP")
+        busy = fleet.worker(STEELYARD_WORKFLOWS_CONCURRENCY="1")
+        other = flows.begin("other")
+        flows.eventually(lambda: oracle.times("x-one") == 1)
+        frozen = fleet.worker()
+        begun = flows.begin("own")
+        flows.eventually(lambda: oracle.times("o-two") == 1)
+        frozen.freeze()
+        flows.eventually(lambda: told(busy, "taking over what dead processes ran"))
+        frozen.thaw()
+        flows.eventually(lambda: oracle.times("o-two") == 2)
+        oracle.go_on()
+        assert flows.until(other)["status"] == "completed"
+        flows.until(begun)
+        history = has_paid_once(flows, begun, ["n0", "n1", "n2"])
+        assert history.cut_off == {"n1": 1}
+        assert oracle.asked == {"o-one": 1, "o-two WAIT": 2, "o-three": 1, "x-one KEEP": 1}
+        assert not [line for line in frozen.lines() if line["level"] == "error"]
+
+
+def test_a_worker_takes_as_many_as_it_may_whatever_its_neighbour_may(
+    oracle: Oracle, database: str, tmp_path: Path
+) -> None:
+    with a_fleet(tmp_path, oracle, database, lease=NEVER) as fleet:
+        flows = fleet.flows
+        flows.save(prompts("crowd", "q-{{ input.number }} WAIT", input_schema={"properties": {"number": {}}}))
+        oracle.hold("WAIT")
+        one = fleet.worker(STEELYARD_WORKFLOWS_CONCURRENCY="1")
+        two = fleet.worker(STEELYARD_WORKFLOWS_CONCURRENCY="2")
+        begun = [flows.begin("crowd", {"number": number}) for number in range(12)]
+        flows.eventually(lambda: (len(fleet.asked_by(one)), len(fleet.asked_by(two))) == (1, 2))
+        oracle.go_on()
+        for each in begun:
+            flows.until(each)
+            has_paid_once(flows, each, ["n0"])
+        assert oracle.most_at_once == 3
+
+
 # Asked to leave
 
 

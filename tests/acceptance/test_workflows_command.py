@@ -225,7 +225,7 @@ def test_what_fails_ends_with_1_and_may_be_resumed(world: World) -> None:
     (execution,) = set(re.findall(r"wfexec_\w+", result.stdout))
     again = steelyard(world, "resume", execution)
     assert again.exit_code == 1
-    assert "1 calls are saved." in again.stderr
+    assert "1 call is saved." in again.stderr
     assert steelyard(world, "watch", execution).exit_code == 1
     assert json.loads(steelyard(world, "watch", execution, "--json").stdout)["attempt"] == 2
     assert steelyard(world, "resume", execution, key=BOB_KEY).exit_code == 1

@@ -116,6 +116,7 @@ def test_a_stranger_who_follows_it_gets_what_it_says(program: Program, tmp_path:
             if AT_WORK in block and START not in block and "resume" not in block:
                 until(lambda: begun(terminal), within=PATIENCE)
     told(said)
+    assert (program.folder / "files" / "Bread.md").read_text().startswith("# simulated")
 
 
 def told(said: dict[str, str]) -> None:
@@ -134,12 +135,14 @@ def told(said: dict[str, str]) -> None:
     [watched] = [out for block, out in said.items() if block.strip() == "steelyard workflows watch $ID"]
     assert "execution.completed" in watched
     assert watched.count("step.succeeded outline") == 1
-    assert "calls are saved." in after("workflows resume $ID")
+    assert watched.count("step.started chapters[") > 3  # it was at work when it was killed
+    assert "1 call is saved." in after("workflows resume $ID")
     assert "It was rejected: Too long." in after("workflows resume $ID")
     assert answer(after("execute?wait=60"))["outputs"]["verdict"].startswith("[simulated] ")
     assert "verdict:" in after("--input topic=")
     assert len(answer(after("nightly-digest.yaml"))["next_times"]) == 6
     assert "average:" in after("run business-plan-review")
+    assert "# simulated" in after("/content")
 
 
 def answer(said: str) -> Any:

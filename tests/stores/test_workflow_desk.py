@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, deciding, executions, executors, steps
 from gateway.store.workflows.locked import Fence
 from gateway.store.workflows.memory import WorkflowStore
+from gateway.workflows import keeper
 from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bind import Scope
 from gateway.workflows.desk import Desk
@@ -539,3 +541,18 @@ async def test_a_process_with_another_folder_says_that_it_cannot_go_on(office: O
     await office.desk.resume(waiting.id, ME)
     await office.run()
     assert (await office.get(waiting.id)).outputs == {"all": "x" * 300}
+
+
+async def test_a_keeper_tidies_up_by_itself(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_LOOK_EVERY", 0.01)
+    path = office.folder / "tests" / "wfexec_gone" / "artifact_gone"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    os.utime(path, (DAY, DAY))
+    task = asyncio.create_task(office.keeper.tidy())
+    async with asyncio.timeout(20):
+        while path.exists():
+            office.now += 3_601
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

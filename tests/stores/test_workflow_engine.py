@@ -203,9 +203,8 @@ async def test_what_is_handed_over_is_run_by_the_next_without_being_adopted(
         await engine.submit(execution, attempt, ["a", "b"])
     await eventually(lambda: len(first.begun) == 8)
     await engine.hand_over()
-    found = await DBOS.list_workflows_async(workflow_id_prefix=name, status=["PENDING", "ENQUEUED"])
-    assert sorted(one.workflow_id for one in found) == [f"{name}_{number}:1" for number in range(5)]
-    assert f"one:{name}" not in {one.executor_id for one in found}
+    assert sorted(await under_way(name, "ENQUEUED")) == [f"{name}_{number}:1" for number in range(5)]
+    assert await under_way(name) == {}
     second = Ran("a", "b")
     await start(f"two:{name}", second)
     await eventually(lambda: len(second.ended) == 10)

@@ -29,7 +29,6 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course: list[str] = []
-    launched = asyncio.Event()
 
     async def ping() -> None:
         course.append("ping")
@@ -38,7 +37,9 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
 
     async def launch(_engine: Engine) -> None:
         course.append("launch")
-        launched.set()
+
+    async def hand_over(_engine: Engine) -> None:
+        course.append("hand over")
 
     async def stop(_engine: Engine) -> None:
         course.append("stop")
@@ -46,11 +47,12 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
     monkeypatch.setattr("gateway.workflows.service._AGAIN", 0.0)
     monkeypatch.setattr(service.database, "ping", ping)
     monkeypatch.setattr(Engine, "launch", launch)
+    monkeypatch.setattr(Engine, "hand_over", hand_over)
     monkeypatch.setattr(Engine, "stop", stop)
     await service.start()
-    await launched.wait()
+    await service.running.wait()
     await service.stop()
-    assert course == ["ping", "ping", "ping", "launch", "stop"]
+    assert course == ["ping", "ping", "ping", "launch", "ping", "hand over", "stop"]
 
 
 async def test_work_that_dies_is_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:

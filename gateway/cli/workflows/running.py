@@ -71,7 +71,8 @@ def resume(execution_id: str, detach: bool, url: str, key: str | None, as_json: 
     caller = Caller(url, key)
     resumed = caller.ask("POST", f"/api/executions/{quote(execution_id, safe='')}/resume")
     if not as_json:
-        click.echo(f"{resumed['saved_calls']} calls are saved.", err=True)
+        saved = resumed["saved_calls"]
+        click.echo(f"{saved} call{' is' if saved == 1 else 's are'} saved.", err=True)
     _follow(caller, resumed, detach=detach, as_json=as_json)
 
 

@@ -266,3 +266,11 @@ def test_a_fault_of_shape_brings_no_others_to_light_that_are_none(made: Definiti
     spelt["misspelt"] = 1
     more = faults(spelled) - before
     assert {one.path.rpartition(".")[2] for one in more} == {"misspelt"}
+
+
+def test_thousands_of_faults_are_told_without_comparing_each_with_each() -> None:
+    edges = [{"source": "a", "target": "b", "colour": "red"}] * 20_000
+    nodes = {key: {"type": "template", "template": "x"} for key in "ab"}
+    with pytest.raises(BadDefinition) as caught:
+        checked({"slug": "s", "name": "s", "nodes": nodes, "edges": edges})
+    assert len(caught.value.problems) == 20_000

@@ -168,5 +168,7 @@ async def test_many_old_files_are_told_some_at_a_time(folder: Folder, tmp_path: 
     place.mkdir(parents=True)
     for number in range(1_001):
         (place / f"a{number}").touch()
-    told = [len(paths) async for paths in folder.old(2e10)]
-    assert told == [500, 500, 1]
+    await folder.write(folder.path("another", "b"), pieces(b"x"))
+    told = [paths async for paths in folder.old(2e10)]
+    assert [len(paths) for paths in told] == [500, 500, 2]
+    assert len({path for paths in told for path in paths}) == 1_002
