@@ -9,7 +9,7 @@ TOGETHER := tests/acceptance
 APART := tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-peers soak dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-peers soak dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-growth: .venv/developing ## measure the request log at 1,000 to 10 million
 
 bench-curves: .venv/developing ## the same for 3 to 100 deployments, 10 to 100,000 keys, 0.2 to 400 kB prompts (some minutes)
 	@$(BIN)/python -m bench.curves $(ARGS)
+
+bench-workflows: .venv/developing ## what the gateway adds to the steps of workflows, and what a thousand waiting executions cost (ten minutes)
+	@$(BIN)/python -m bench.workflows $(ARGS)
 
 bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
 	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \

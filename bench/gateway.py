@@ -45,6 +45,8 @@ class Plan:
     keys: Sequence[str] = (KEY,)
     #: Which of the upstream's answers it has deployments of.
     answers: Collection[str] = tuple(answer for _, answers in _DIALECTS.values() for answer in answers)
+    #: The module that is the gateway: itself, or one that watches it.
+    module: str = "gateway"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def start(stack: ExitStack, folder: Path, plan: Plan) -> Gateway:
         **({"REDIS_URL": plan.redis} if plan.redis else {}),
         **plan.environment,
     }
-    command = [sys.executable, "-m", "gateway", "serve", "--port", str(port), "--config", str(config)]
+    command = [sys.executable, "-m", plan.module, "serve", "--port", str(port), "--config", str(config)]
     with on_measured_core(), said.open("wb") as out:
         process = stack.enter_context(subprocess.Popen(command, env=environment, stdout=out, stderr=out))
     stack.callback(process.terminate)

@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     what = parser.add_argument_group("what")
     what.add_argument("--workload", nargs="+", choices=sorted(BY_NAME), metavar="NAME", help="only these (see below)")
-    what.add_argument("--concurrency", type=_positive, nargs="+", metavar="C", help="callers (1 10 32 128 512)")
+    what.add_argument("--concurrency", type=positive, nargs="+", metavar="C", help="callers (1 10 32 128 512)")
     what.add_argument(
         "--open-loop", type=float, nargs="*", metavar="SHARE", help="shares of the maximum (0.25 0.5 0.75); none: skip"
     )
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     where.add_argument("--tls", action="store_true", help="upstream over TLS, with a throwaway certificate")
     where.add_argument("--delay-ms", type=float, metavar="MS", help="upstream takes this long (Python upstream)")
     where.add_argument("--event-ms", type=float, default=0.0, metavar="MS", help="pause between the events of streams")
-    where.add_argument("--deployments", type=_positive, default=4, help="of each model, for the DWA to weigh (4)")
+    where.add_argument("--deployments", type=positive, default=4, help="of each model, for the DWA to weigh (4)")
     where.add_argument("--upstream", choices=("auto", "python"), default="auto", help="auto: nginx where it can")
     where.add_argument("--sqlite", action="store_true", help="log to SQLite instead of PostgreSQL")
     out = parser.add_argument_group("result")
@@ -78,7 +78,8 @@ def _fill(found: Options) -> None:
         found.seconds = 1.0 if found.quick else 3.0
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number of things of which there is one at least."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")

@@ -154,6 +154,7 @@ class Database:
         if self.dialect == "postgresql":
             event.listen(self._engine.sync_engine, "connect", self._opened)
         self._unpooled: AsyncEngine | None = None
+        self._writing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"Database({masked(self.url)!r})"
@@ -176,7 +177,7 @@ class Database:
             StoreUnavailable: as `read`; nothing was written.
         """
         told: list[Notice] = []
-        async with self._translated(), self._engine.connect() as connection:
+        async with self._translated(), self._turn(), self._engine.connect() as connection:
             connection = await connection.execution_options(**{_BEGIN: _WRITE, _TOLD: told})
             async with connection.begin():
                 yield connection
@@ -247,6 +248,26 @@ class Database:
     async def _select_one(self) -> None:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """One's turn to write: on SQLite one after the other, in the order in which they came.
+
+        Left to SQLite, those who wait for its one write lock sleep and look again, in no order: some for seconds.
+        """
+        if self.dialect == "postgresql":
+            yield
+            return
+        try:
+            async with asyncio.timeout(self.pool.busy_timeout):
+                await self._writing.acquire()
+        except TimeoutError as exc:
+            waited = f"{self.pool.busy_timeout:g} s"
+            raise StoreUnavailable(f"{masked(self.url)}: database is locked, and was for {waited}") from exc
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @asynccontextmanager
     async def _translated(self) -> AsyncGenerator[None]:

@@ -160,10 +160,12 @@ class Attempt:
             performed = True
             await self._performer.perform(run, key, self._definition.nodes[key], known)
 
-        await around(key, body)
+        # Of what asks nobody the memo says it all, and the engine does not hear of it.
+        if not self._definition.nodes[key].ASKS_NOBODY:
+            await around(key, body)
         if not performed:
-            # The engine remembers that it ran, and the memo does not: of the two files of SQLite a power cut can take
-            # back one alone, as a backup can. What is kept of a node is for the memo to say.
+            # Or the engine remembers that it ran and the memo does not: of SQLite's two files a power cut can take back
+            # one alone, as a backup can. What is kept of a node is for the memo to say.
             await body()
 
     async def _wait(self, run: Running, tasks: dict[asyncio.Task[None], str]) -> None:

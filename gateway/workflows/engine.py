@@ -1,10 +1,11 @@
 """The only door to DBOS, the durable engine: it queues attempts, runs each once at a time, and again after a crash.
 
 One workflow of the engine is one attempt of one execution, by the id `<execution>:<attempt>`, so that submitting twice
-is submitting once. Each node is one of its steps, whose number is reserved before anything runs, in the plan's order:
-the engine numbers steps by the order of calls, and of a graph whose nodes run side by side it would otherwise give one
-node's result to another after a crash. What a node came to is kept in our own tables (`memo`); the engine keeps that it
-ran.
+is submitting once. Each node that asks somebody is one of its steps, whose number is reserved before anything runs, in
+the plan's order: the engine numbers steps by the order of calls, and of a graph whose nodes run side by side it would
+otherwise give one node's result to another after a crash. What a node came to is kept in our own tables (`memo`); the
+engine keeps that it ran. Of what asks nobody the memo says it all, and the engine does not hear of it: taking it down
+would be two transactions, to save the doing of nothing.
 
 Choices that matter:
 - the executor's id is unique, since the default would run again what another process is running;
@@ -111,6 +112,8 @@ class Engine:
             log_level="ERROR",
             max_executor_threads=4,
             sys_db_pool_size=4,
+            # Nobody is told anything by way of the engine: its thread for that would wake a hundred times a second.
+            notification_coalesce_sec=_POLL,
             sys_db_idle_transaction_timeout_sec=FROZEN,
         )
         if self._url.startswith("sqlite"):

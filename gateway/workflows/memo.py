@@ -32,11 +32,13 @@ class Memory(Protocol):
         *,
         spent: Spent | None = None,
         made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """Keep a step as it is now, with an event of that type and the execution's progress and sums; one transaction.
 
         The first success wins: False when the step had succeeded already, and nothing was changed. `spent` is what is
-        added to the sums of the execution, `made` are files that the step has made. Raises `Superseded`.
+        added to the sums of the execution, `made` are files that the step has made; `begun` when that the step was
+        started is not kept yet, and is now, before the other event. Raises `Superseded`.
         """
         ...
 

@@ -1,8 +1,10 @@
 """One step: is it known already? If not, tried until it succeeds, fails for good, waits, or is cancelled.
 
 Law: a step that has succeeded is neither called nor paid again, and what it came to is kept before anything follows
-from it. What a failed try has cost is kept as well. A cancelled try is kept as cancelled only when somebody cancelled
-this very step; when the whole attempt is given up, the step is found as it was and begun again by the next.
+from it. That it was started is kept before anybody is asked, so that whoever finds it knows that somebody may have
+answered; of what asks nobody it is kept with what came of it. What a failed try has cost is kept as well. A cancelled
+try is kept as cancelled only when somebody cancelled this very step; when the whole attempt is given up, the step is
+found as it was and begun again by the next.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ class Running(Struct):
     purse: Purse | None = None
     #: When to look for wishes to cancel, on the loop's clock.
     look_at: float = 0.0
+    #: Steps, by id, that were started, which is kept together with what comes of them.
+    begun: set[str] = field(default_factory=set[str])
     #: Set when somebody has told of such a wish.
     wished: asyncio.Event = field(default_factory=asyncio.Event)
     #: Steps that somebody cancelled, by id, and the tasks that run them.
@@ -195,7 +199,9 @@ class Performer:
         while True:
             step.tries += 1
             step.status, step.error, step.started_at = "running", None, self._wall()
-            if not await self._keep(run, step, "step.started", Spent()):
+            if node.ASKS_NOBODY:
+                run.begun.add(step.id)
+            elif not await self._keep(run, step, "step.started", Spent()):
                 return
             try:
                 result = await self._try(run, step, node, known, course)
@@ -288,8 +294,10 @@ class Performer:
         """False: it had succeeded already, and is now as it was kept then."""
         for name in Spent.__struct_fields__:
             setattr(step.spent, name, getattr(step.spent, name) + getattr(spent, name))
+        begun = step.id in run.begun
+        run.begun.discard(step.id)
         row = archive.in_row(step)
-        if await self._memory.put(run.execution.attempt, row, event, spent=spent, made=made):
+        if await self._memory.put(run.execution.attempt, row, event, spent=spent, made=made, begun=begun):
             return True
         for one in await self._memory.steps(step.execution_id):
             if (one.node_id, one.item) == (step.node_id, step.item):

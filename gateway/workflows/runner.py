@@ -61,9 +61,10 @@ class Patient:
         *,
         spent: Spent | None = None,
         made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """See `Memory`."""
-        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, made=made))
+        return await _patiently(lambda: self._memory.put(attempt, step, event, spent=spent, made=made, begun=begun))
 
     async def artifact(self, identity: str) -> Artifact | None:
         """See `Memory`."""

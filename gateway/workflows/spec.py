@@ -65,6 +65,8 @@ class Node(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", o
     """Of `TEMPLATES` those that are texts, whatever they are filled in with."""
     TEMPLATES: ClassVar[tuple[str, ...]] = ()
     EXPRESSIONS: ClassVar[tuple[str, ...]] = ()
+    ASKS_NOBODY: ClassVar[bool] = False
+    """Follows from what is known and from nothing else: to do it again costs nothing, and nobody sees it."""
 
     name: Name | None = None
     description: str | None = None
@@ -136,6 +138,7 @@ class Condition(Node, tag="condition"):
     """A fork: edges with `branch: "true"` or `"false"` are followed. Its output is `{"branch"}`."""
 
     EXPRESSIONS = ("if_",)
+    ASKS_NOBODY = True
 
     if_: str = field(name="if")
 
@@ -144,6 +147,7 @@ class Switch(Node, tag="switch"):
     """A fork by cases: the edge of the first case that holds is followed, or `default`. Its output is `{"branch"}`."""
 
     EXPRESSIONS = ("cases",)
+    ASKS_NOBODY = True
 
     cases: Annotated[dict[str, str], Meta(min_length=1)]
     """Branch → expression, tried in order."""
@@ -153,6 +157,7 @@ class Template(Node, tag="template"):
     """Put something together from what is known. Its output is `{"text"}`, or what `output` says."""
 
     TEMPLATES = ("template", "output")
+    ASKS_NOBODY = True
 
     template: str | None = None
     output: Json = None

@@ -100,10 +100,11 @@ class Counted:
         *,
         spent: Spent | None = None,
         made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """See `Memory`."""
         try:
-            kept = await self._memory.put(attempt, step, event, spent=spent, made=made)
+            kept = await self._memory.put(attempt, step, event, spent=spent, made=made, begun=begun)
         except Superseded:
             self._running.pop(step.execution_id, None)
             raise

@@ -16,7 +16,7 @@ from gateway.cli import main
 from gateway.store.workflows import steps
 
 PLACE, ONCE = os.environ["DIES_AT"], Path(os.environ["DIES_ONCE"])
-_put, _note, _set_aside = steps.put, steps.note, steps.set_aside
+_put, _note_all, _set_aside = steps.put, steps.note_all, steps.set_aside
 
 
 def die(place: str) -> None:
@@ -32,9 +32,9 @@ async def put(database: Any, fence: Any, step: Any, event: str, **facts: Any) ->
     return await _put(database, fence, step, event, **facts)
 
 
-async def note(connection: Any, changed: Any, kind: str, **facts: Any) -> None:
-    await _note(connection, changed, kind, **facts)
-    if kind == "step.succeeded":
+async def note_all(connection: Any, changed: Any, found: Any) -> None:
+    await _note_all(connection, changed, found)
+    if any(one.kind == "step.succeeded" for one in found):
         die("commit")
 
 
@@ -43,7 +43,7 @@ async def set_aside(database: Any, step: Any, answer: Any) -> None:
     await _set_aside(database, step, answer)
 
 
-steps.put, steps.note, steps.set_aside = put, note, set_aside
+steps.put, steps.note_all, steps.set_aside = put, note_all, set_aside
 
 if __name__ == "__main__":
     main()

@@ -47,3 +47,29 @@ def test_a_curve_is_measured_through_the_gateway_with_as_many_keys_as_it_says(tm
     points = json.loads(out.read_text())["points"]
     assert [(point["curve"], point["size"], point["errors"]) for point in points] == [("keys", 3, 0), ("keys", 70, 0)]
     assert all(point["per_second"] > 0 for point in points)
+
+
+def test_workflows_are_measured_in_all_their_parts(tmp_path: Path) -> None:
+    out = tmp_path / "workflows.json"
+    short = ["--database", "sqlite", "--steps", "5", "--executions", "4", "--waiting", "3", "--seconds", "0.5"]
+    done = run("bench.workflows", *short, "--out", str(out), "--markdown")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["databases"]["sqlite"]
+    for shape in ("chain", "fan-out", "map"):
+        assert found[f"{shape}, whole by step, ms"] > 0
+    assert found["many, steps/s"] > 0
+    # A step that does nothing is kept all the same.
+    assert found["many, statements by step"] >= 1
+    assert found["prompt, end to end p50, ms"] > 0
+    assert found["begin, until the first step p50, ms"] > 0
+    assert found["approval, until the next step p50, ms"] > 0
+    assert found["no workflow: statements/s"] == 0
+    assert found["3 waiting: MB"] > 0
+    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert len(table) == len(found) + 2
+
+
+def test_a_fan_out_without_a_middle_is_refused() -> None:
+    done = run("bench.workflows", "--steps", "2")
+    assert done.returncode == 2
+    assert "3 or more" in done.stderr

@@ -60,6 +60,15 @@ class Fence(Struct, frozen=True):
         return {"of_execution": scrubbed(self.execution_id), "of_attempt": self.attempt, "of_owner": self.owner}
 
 
+class Noted(Struct, frozen=True):
+    """What an event tells."""
+
+    kind: str
+    at: float
+    node_id: str | None
+    data: dict[str, Any]
+
+
 async def change(
     connection: AsyncConnection,
     *conditions: ColumnElement[bool],
@@ -84,16 +93,26 @@ async def note(
     data: dict[str, Any] | None = None,
 ) -> None:
     """Write the event that goes with a change; who waits for it is woken after the commit."""
-    values: dict[str, Any] = {
-        "execution_id": changed["id"],
-        "seq": changed["last_seq"],
-        "at": moment(now),
-        "type": kind,
-        "node_id": node_id,
-        "data": data or {},
-    }
+    await note_all(connection, changed, [Noted(kind, now, node_id, data or {})])
+
+
+async def note_all(connection: AsyncConnection, changed: RowMapping, found: Sequence[Noted]) -> None:
+    """Write the events that go with a change that has counted all of them; who waits for them is woken as well."""
+    first = changed["last_seq"] - len(found) + 1
+    values: list[dict[str, Any]] = [
+        {
+            "execution_id": changed["id"],
+            "seq": first + place,
+            "at": moment(one.at),
+            "type": one.kind,
+            "node_id": one.node_id,
+            "data": one.data,
+        }
+        for place, one in enumerate(found)
+    ]
     await connection.execute(_NOTE, values)
-    tell(connection, (changed["id"], kind))
+    for one in found:
+        tell(connection, (changed["id"], one.kind))
 
 
 async def recount(connection: AsyncConnection, execution_id: str) -> None:

@@ -45,11 +45,12 @@ class WorkflowStore:
         *,
         spent: Spent | None = None,
         made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         """See `Memory`."""
         fence, now = self._fence(step.execution_id, attempt), self._clock()
         told = event if self._tracking or (step.item == WHOLE and event not in _DETAILS) else None
-        return await steps.put(self._database, fence, step, told, now=now, spent=spent, made=made)
+        return await steps.put(self._database, fence, step, told, now=now, spent=spent, made=made, begun=begun)
 
     async def artifact(self, identity: str) -> Artifact | None:
         """See `Memory`."""

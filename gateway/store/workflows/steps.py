@@ -16,39 +16,39 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, ColumnElement, Integer, String, bindparam, case, exists, null, or_, select, update
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from gateway.store.engine import Database
 from gateway.store.tables import Money
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
 from gateway.store.workflows import artifacts
-from gateway.store.workflows.locked import DONE, LIVE, Fence, inserting, note, recount
+from gateway.store.workflows.locked import DONE, LIVE, Fence, Noted, inserting, note_all, recount
 from gateway.store.workflows.translating import STEP, moment, money, step_of, step_values, told
 from gateway.workflows.kept import WHOLE, Artifact, Json, Spent, StepExecution, Superseded
 
 _E, _S = executions.c, step_executions.c
 #: What is the row's own from the first on, whatever is put later.
 _OWN = ("id", "execution_id", "node_id", "item", "slug", "cancel_requested")
-#: Made once, as each step of each execution runs them; see `locked`.
-_HOLD = (
-    update(executions)
-    .where(
-        _E.id == bindparam("of_execution", type_=String()),
-        _E.attempt == bindparam("of_attempt"),
-        _E.status == "running",
-        or_(bindparam("of_owner", type_=String()).is_(None), _E.owner == bindparam("of_owner", type_=String())),
-    )
-    .values(
-        last_seq=_E.last_seq + bindparam("more_events", type_=BigInteger()),
-        cost_usd=_E.cost_usd + bindparam("more_usd", type_=Money()),
-        input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
-        output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
-        cached_steps=_E.cached_steps + bindparam("more_cached", type_=Integer()),
-        saved_usd=_E.saved_usd + bindparam("more_saved", type_=Money()),
-    )
-    .returning(_E.id, _E.slug, _E.last_seq)
+_MINE = (
+    _S.execution_id == bindparam("of_execution", type_=String()),
+    _S.node_id == bindparam("of_node", type_=String()),
 )
 
 
@@ -75,11 +75,12 @@ async def put(
     now: float,
     spent: Spent | None = None,
     made: Collection[Artifact] = (),
+    begun: bool = False,
 ) -> bool:
     """Keep a step as it is now, with an event of that type; False: it had succeeded already, and nothing was changed.
 
     Without an event nobody is told. `spent` is added to the sums of the execution; `step.spent` is kept as it is.
-    `made` are files that it has made.
+    `made` are files that it has made. `begun`: the event that it was started goes before the other.
 
     Raises:
         Superseded: another attempt, or another process, has taken over; nothing was changed.
@@ -87,16 +88,21 @@ async def put(
     """
     spent = spent or Spent()
     sums = {
-        "more_events": int(event is not None),
         "more_usd": money(spent.cost_usd),
         "more_input": spent.input_tokens,
         "more_output": spent.output_tokens,
         "more_cached": spent.cached_steps,
         "more_saved": money(spent.saved_usd),
+        "more_events": 0 if event is None else 1 + begun,
     }
+    # Within an attempt no node's state goes back; the next one begins those anew that had failed.
+    counts = step.item == WHOLE and fence.attempt == 1 and step.status in DONE
+    recounts = step.item == WHOLE and fence.attempt > 1
+    hold = _hold(database.dialect, counts=counts, costless=begun or event == "step.started")
+    whose = {**fence.parameters(), **({"of_node": step.node_id} if counts else {})}
     try:
         async with database.write() as connection:
-            held = (await connection.execute(_HOLD, sums | fence.parameters())).mappings().one_or_none()
+            held = (await connection.execute(hold, sums | whose)).mappings().one_or_none()
             if held is None:
                 raise Superseded
             row = {**step_values(step), "attempt": fence.attempt, "slug": held["slug"]}
@@ -104,12 +110,11 @@ async def put(
             if identity is None:
                 raise _Known
             await artifacts.add(connection, made)
-            # Within an attempt no node's state goes back; the next one begins those anew that had failed.
-            if step.item == WHOLE and (step.status in DONE or fence.attempt > 1):
+            if recounts:
                 await recount(connection, step.execution_id)
             if event is not None:
-                data = told(replace(step, id=identity, attempt=fence.attempt))
-                await note(connection, held, event, now=now, node_id=step.node_id, data=data)
+                kept = replace(step, id=identity, attempt=fence.attempt)
+                await note_all(connection, held, _events(kept, event, begun=begun, now=now))
     except _Known:
         return False
     return True
@@ -229,6 +234,51 @@ async def cancelled(database: Database, fence: Fence) -> tuple[bool, frozenset[s
 
 def _this(step: StepExecution) -> tuple[ColumnElement[bool], ...]:
     return _S.execution_id == scrubbed(step.execution_id), _S.node_id == step.node_id, _S.item == step.item
+
+
+def _events(step: StepExecution, event: str, *, begun: bool, now: float) -> list[Noted]:
+    """What there is to tell of a step that is kept."""
+    found = [Noted(event, now, step.node_id, told(step))]
+    if begun:
+        started = replace(step, status="running", branch=None, error=None, provider=None, model=None, spent=Spent())
+        found.insert(0, Noted("step.started", step.started_at or now, step.node_id, told(started)))
+    return found
+
+
+@cache
+def _hold(dialect: str, *, counts: bool, costless: bool) -> ReturningUpdate[Any]:
+    """Hold the execution, and count what is added to it; `counts`: a node is done, unless it was before.
+
+    `costless`: what can be done again for nothing need not be on PostgreSQL's disk before we go on. When its server
+    crashes, the last of it may be lost (three times its `wal_writer_delay`), but nothing that came before what is kept.
+    On SQLite that holds for everything: see `gateway.store.engine`.
+    """
+    mine = and_(
+        _E.id == bindparam("of_execution", type_=String()),
+        _E.attempt == bindparam("of_attempt"),
+        _E.status == "running",
+        or_(bindparam("of_owner", type_=String()).is_(None), _E.owner == bindparam("of_owner", type_=String())),
+    )
+    query = (
+        update(executions)
+        .where(mine)
+        .values(
+            last_seq=_E.last_seq + bindparam("more_events", type_=Integer()),
+            cost_usd=_E.cost_usd + bindparam("more_usd", type_=Money()),
+            input_tokens=_E.input_tokens + bindparam("more_input", type_=BigInteger()),
+            output_tokens=_E.output_tokens + bindparam("more_output", type_=BigInteger()),
+            cached_steps=_E.cached_steps + bindparam("more_cached", type_=Integer()),
+            saved_usd=_E.saved_usd + bindparam("more_saved", type_=Money()),
+        )
+    )
+    if counts:
+        before = select(func.count()).where(*_MINE, _S.item == WHOLE, _S.status.in_(DONE)).scalar_subquery()
+        query = query.values(done=_E.done + 1 - before)
+    found: list[ColumnElement[Any]] = [_E.id, _E.slug, _E.last_seq]
+    if costless and dialect == "postgresql":
+        # Here, for the rest of the transaction, since a statement of its own would be one more trip.
+        found.append(func.set_config("synchronous_commit", "off", true()))
+    return query.returning(*found)
 
 
 @cache

@@ -120,11 +120,14 @@ def chain() -> Scene:
         "small": ask("s"),
         "user": ask("{{ nodes.big.output.text | length }}!", artifact="length.txt"),
         "huge": {"type": "template", "output": {"list": ["{{ nodes.big.output.text }}", "{{ nodes.user.output }}"]}},
+        # What asks nobody is one write: this one is begun after it, and so dies after it, too.
+        "last": ask("{{ nodes.huge.output.list | length }}"),
     }
     edges: list[Any] = [
         "big>small",
         {"source": "small", "target": "user", "condition": "nodes.big.output.text | length > 5"},
         "user>huge",
+        "huge>last",
     ]
     made = scene_of(nodes, *edges, outputs={"all": "{{ nodes.huge.output.list }}", "first": "{{ nodes.big.output }}"})
     return made
@@ -268,8 +271,9 @@ async def test_a_commit_that_nobody_heard_of_is_found_with_its_files() -> None:
             *,
             spent: Spent | None = None,
             made: Collection[Artifact] = (),
+            begun: bool = False,
         ) -> bool:
-            won = await super().put(attempt, step, event, spent=spent, made=made)
+            won = await super().put(attempt, step, event, spent=spent, made=made, begun=begun)
             if event == "step.succeeded" and not self.lost:
                 self.lost = True
                 raise StoreUnavailable("The connection broke.")

@@ -367,3 +367,27 @@ async def test_what_the_engine_is_slow_to_begin_is_not_begun_twice() -> None:
     scene.around = around
     assert (await scene.attempt()).status == "completed"
     assert sorted(scene.began) == ["a", "after", "quick", "tardy"]
+
+
+@paused
+async def test_what_asks_nobody_is_kept_in_one_write_and_the_engine_does_not_hear_of_it() -> None:
+    nodes: dict[str, Tree] = {
+        "made": {"type": "template", "template": "x"},
+        "asked": ask(),
+        "way": {"type": "condition", "if": "true"},
+        "broken": {"type": "template", "template": "{{ nodes.made.output.none }}"},
+    }
+    scene = Scene(definition(nodes, "made>asked", "asked>way", "way>broken"))
+    assert (await scene.attempt()).status == "failed"
+    assert scene.began == ["asked"]
+    for key, end in (("made", "succeeded"), ("asked", "succeeded"), ("way", "succeeded"), ("broken", "failed")):
+        assert scene.shelf.types(key) == ["step.started", f"step.{end}"]
+    assert scene.shelf.puts == 1 + 2 + 1 + 1
+
+
+@paused
+async def test_a_second_try_of_what_asks_nobody_is_told_of_as_well() -> None:
+    node: Tree = {"type": "template", "template": "{{ 1 / 0 }}", "retries": 1, "retry_if": "true"}
+    scene = Scene(definition({"made": node}))
+    assert (await scene.attempt()).status == "failed"
+    assert scene.shelf.types("made") == ["step.started", "step.retrying", "step.started", "step.failed"]

@@ -118,13 +118,14 @@ class Shelf(Memory):
         *,
         spent: Spent | None = None,
         made: Collection[Artifact] = (),
+        begun: bool = False,
     ) -> bool:
         self._answer()
         place, self.puts = self.puts, self.puts + 1
         killed = self.kill_at is not None and self.kill_at[0] == place
         if killed and self.kill_at is not None and not self.kill_at[1]:
             self._die()
-        won = self._put(attempt, step, event, spent or Spent())
+        won = self._put(attempt, step, [*(["step.started"] if begun else []), event], spent or Spent())
         self.artifacts |= {one.id: one for one in made} if won else {}
         if killed:
             self._die()
@@ -161,7 +162,7 @@ class Shelf(Memory):
             raise Superseded
         return self.stop_all, frozenset(self.stop_steps)
 
-    def _put(self, attempt: int, step: StepExecution, event: str, spent: Spent) -> bool:
+    def _put(self, attempt: int, step: StepExecution, events: list[str], spent: Spent) -> bool:
         if attempt != self.execution.attempt or self.execution.status != "running":
             raise Superseded
         known = self.kept.get((step.node_id, step.item))
@@ -170,7 +171,7 @@ class Shelf(Memory):
         self.kept[step.node_id, step.item] = copied(step)
         if step.status != "running":
             self.aside_of.pop((step.node_id, step.item), None)
-        self.events.append((event, step.node_id, step.item))
+        self.events.extend((event, step.node_id, step.item) for event in events)
         for name in Spent.__struct_fields__:
             total = getattr(self.execution.spent, name) + getattr(spent, name)
             setattr(self.execution.spent, name, total)
