@@ -20,7 +20,9 @@ async def drafted(
     budget_usd: float | None = None,
     deadline: float | None = None,
 ) -> Execution:
-    """An execution of the newest version, unless one is named. `deadline` in seconds.
+    """An execution of the newest version, unless one is named. `deadline` in seconds, instead of the definition's.
+
+    Its budget is the smaller of `budget_usd` and the definition's: what a workflow may cost is for whoever defines it.
 
     Raises `NotFound`, and `Invalid` for inputs that do not follow the schema.
     """
@@ -39,7 +41,7 @@ async def drafted(
         created_at=now,
         nodes=len(definition.nodes),
         idempotency_key=idempotency_key,
-        budget_usd=budget_usd or definition.budget_usd,
+        budget_usd=min((one for one in (budget_usd, definition.budget_usd) if one is not None), default=None),
         deadline_s=deadline,
         deadline_at=None if seconds is None else now + seconds,
     )

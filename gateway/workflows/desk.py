@@ -230,6 +230,8 @@ class Desk:
     ) -> StepExecution:
         """Decide on a step that waits for it; the only one, when none is named. Raises `Conflict` when none waits."""
         execution = await self._facts(execution_id, by)
+        if execution.status in ENDED:
+            raise Conflict(f"The execution is {execution.status}: nothing of it waits for a decision.")
         waiting = [
             one
             for one in await steps.all_of(self._database, execution_id)

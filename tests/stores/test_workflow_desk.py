@@ -536,3 +536,19 @@ async def test_a_keeper_tidies_up_by_itself(office: Office, monkeypatch: pytest.
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("given", "held"), [(None, 4.0), (3.0, 3.0), (5.0, 4.0)])
+async def test_a_budget_may_be_made_smaller_and_no_larger(office: Office, given: float | None, held: float) -> None:
+    await office.save("s", {"a": ASK}, budget_usd=4.0)
+    assert (await office.begun("s", budget_usd=given)).budget_usd == held
+    await office.save("open", {"a": ASK})
+    assert (await office.begun("open", budget_usd=given)).budget_usd == given
+
+
+async def test_what_has_ended_waits_for_no_decision(office: Office) -> None:
+    await office.save("s", {"gate": GATE})
+    waiting = await office.begun("s")
+    await office.desk.cancel(waiting.id, ME)
+    with pytest.raises(Conflict, match="The execution is cancelled"):
+        await office.desk.approve(waiting.id, None, "approve", None, ME)

@@ -9,7 +9,7 @@ import rich_click as click
 
 from gateway.cli.workflows.defining import export, list_workflows, push, show, validate
 from gateway.cli.workflows.files import artifacts
-from gateway.cli.workflows.running import cancel, resume, run, watch_execution
+from gateway.cli.workflows.running import approve, cancel, resume, run, watch_execution
 
 
 @click.group()
@@ -17,5 +17,5 @@ def workflows() -> None:
     """Define, execute and watch workflows of a running gateway."""
 
 
-for command in (list_workflows, show, validate, push, export, run, watch_execution, resume, cancel, artifacts):
+for command in (list_workflows, show, validate, push, export, run, watch_execution, resume, approve, cancel, artifacts):
     workflows.add_command(command)

@@ -1,4 +1,4 @@
-"""`steelyard workflows run|watch|resume|cancel`: executions. They exit with 0 when one has completed, else with 1."""
+"""`steelyard workflows run|watch|resume|approve|cancel`: executions. Watching exits with 0 when one has completed."""
 
 # rich_click annotates its decorators only in part.
 # pyright: reportUnknownMemberType=false
@@ -77,6 +77,40 @@ def resume(execution_id: str, deadline: float | None, detach: bool, url: str, ke
         saved = resumed["saved_calls"]
         click.echo(f"{saved} call{' is' if saved == 1 else 's are'} saved.", err=True)
     _follow(caller, resumed, detach=detach, as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id")
+@click.option("--node", help="Which step, where several wait.")
+@click.option("--reject", is_flag=True, help="Decide against it.")
+@click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="A field of its form.")
+@click.option("--inputs", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON or YAML.")
+@connected
+def approve(
+    execution_id: str,
+    node: str | None,
+    reject: bool,
+    pairs: tuple[str, ...],
+    file: Path | None,
+    url: str,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Decide on a step that waits for a person; the first decision counts."""
+    caller, path = Caller(url, key), f"/api/executions/{quote(execution_id, safe='')}"
+    states: list[dict[str, Any]] = caller.ask("GET", path)["node_states"]
+    forms = [one["waits_for"]["form_schema"] or {} for one in states if _awaits(one, node)]
+    data = given(pairs, file, forms[0] if len(forms) == 1 else {})
+    body = {"decision": "reject" if reject else "approve", "node": node, "data": data or None}
+    decided = caller.ask("POST", f"{path}/approve", body)
+    if as_json:
+        tell(decided)
+    else:
+        click.echo(f"{decided['node_id']}: {'rejected' if reject else 'approved'}")
+
+
+def _awaits(state: dict[str, Any], node: str | None) -> bool:
+    return state["type"] == "approval" and state["status"] == "waiting" and node in {None, state["node_id"]}
 
 
 @click.command()

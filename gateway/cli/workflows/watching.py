@@ -97,7 +97,7 @@ class Picture(Struct):
             table.add_row(Text(key), status, str(one.tries or ""), seconds, cost, Text(one.by))
         waiting = [key for key, one in nodes if one.status == "waiting" and one.kind == "approval"]
         if waiting:
-            told = f"{', '.join(waiting)}: to decide, POST /api/executions/{self.execution_id}/approve"
+            told = f"{', '.join(waiting)}: to decide, steelyard workflows approve {self.execution_id}"
             return Group(head, table, Text(told, _COLOURS["waiting"]))
         return Group(head, table)
 
