@@ -99,8 +99,8 @@ def approve(
     """Decide on a step that waits for a person; the first decision counts."""
     caller, path = Caller(url, key), f"/api/executions/{quote(execution_id, safe='')}"
     states: list[dict[str, Any]] = caller.ask("GET", path)["node_states"]
-    forms = [one["waits_for"]["form_schema"] or {} for one in states if _awaits(one, node)]
-    data = given(pairs, file, forms[0] if len(forms) == 1 else {})
+    forms: list[dict[str, Any] | None] = [one["waits_for"]["form_schema"] for one in states if _awaits(one, node)]
+    data = given(pairs, file, (forms[0] if len(forms) == 1 else None) or {})
     body = {"decision": "reject" if reject else "approve", "node": node, "data": data or None}
     decided = caller.ask("POST", f"{path}/approve", body)
     if as_json:
