@@ -89,7 +89,7 @@ async def test_a_superseded_attempt_ends_no_step_in_one_write_either(database: D
 async def test_only_what_costs_nothing_need_not_be_on_the_disk(postgres_url: str, costless: bool) -> None:
     database = Database(postgres_url)
     fence = await running(database)
-    sums = dict.fromkeys(("more_usd", "more_input", "more_output", "more_cached"), 0)
+    sums = dict.fromkeys(("more_usd", "more_input", "more_output", "more_cached", "more_saved"), 0)
     show = text("SHOW synchronous_commit")
     async with database.write() as connection:
         hold = _hold("postgresql", counts=False, costless=costless)
