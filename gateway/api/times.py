@@ -4,16 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.errors import BadRequest
 
+#: Later than anything, and still a time in every zone.
+_LAST = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 def unix(moment: datetime, param: str = "since") -> float:
     """Unix seconds; a time without a zone is UTC, like every time here.
 
-    Raises `BadRequest` for one before 1970, and in 9999, which may be the year 10000 in another zone.
+    One in 9999, which may be the year 10000 in another zone, is that year's beginning. Raises `BadRequest` for one
+    before 1970.
     """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not 1970 <= aware.year < 9999:
-        raise BadRequest(f"'{param}' lies before 1970, or in the year 9999.", param=param)
-    return aware.timestamp()
+    if aware.year < 1970:
+        raise BadRequest(f"'{param}' lies before 1970.", param=param)
+    return aware.timestamp() if aware.year < _LAST.year else _LAST.timestamp()
 
 
 def date_or_time(text: str, param: str, *, end: bool = False) -> float:

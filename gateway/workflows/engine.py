@@ -46,6 +46,8 @@ _POLL = 0.25
 #: Seconds for attempts to be put down at a stop, which is a matter of milliseconds unless a step will not listen; and
 #: for the engine to end by itself, which takes longer only while its database is silent.
 _LEAVE_WITHIN = 3.0
+#: The same where the database is known to be silent: what waits for it will not end by waiting.
+_SILENT_WITHIN = 0.5
 #: Seconds for which a process may hold an execution of PostgreSQL's without a word. Doubled, what a frozen one held is
 #: taken over so much later; halved, a loop that stands still for five seconds loses a transaction, and writes it again.
 FROZEN = 10.0
@@ -172,19 +174,23 @@ class Engine:
         # Lest this process fetches what it gives away.
         for thread in [one for one in threading.enumerate() if one.name == f"queue-worker-{_QUEUE}"]:
             await asyncio.to_thread(thread.join, _LEAVE_WITHIN)
-        await self._give_up()
+        await self._give_up(_LEAVE_WITHIN)
         await self.adopt([self._executor_id])
 
-    async def stop(self) -> None:
-        """Run nothing more; what is under way is given up, and left to whoever adopts it."""
-        await self._give_up()
+    async def stop(self, *, silent: bool = False) -> None:
+        """Run nothing more; what is under way is given up, and left to whoever adopts it.
+
+        A database that is known to be `silent` is not waited for.
+        """
+        within = _SILENT_WITHIN if silent else _LEAVE_WITHIN
+        await self._give_up(within)
         ending = asyncio.create_task(asyncio.to_thread(DBOS.destroy))
-        await asyncio.wait({ending}, timeout=_LEAVE_WITHIN)
+        await asyncio.wait({ending}, timeout=within)
         if not ending.done() and self._cut is not None:
             self._cut.make()
         await ending
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, within: float) -> None:
         _Current.runner = None
         loop = asyncio.get_running_loop()
         attempts = [one for one in _Current.attempts if one.get_loop() is loop]
@@ -192,7 +198,7 @@ class Engine:
             attempt.cancel()
         if attempts:
             # Before the engine ends: what they still ask of it would find nobody.
-            await asyncio.wait(attempts, timeout=_LEAVE_WITHIN)
+            await asyncio.wait(attempts, timeout=within)
 
 
 class Client:

@@ -150,26 +150,28 @@ class Service:
         for task in self._tasks:
             task.cancel()
         queueing, self._queueing = self._queueing, None
+        answers = True
         if isinstance(queueing, Engine):
-            await self._hand_over(queueing)
-        ending = [asyncio.create_task(one.stop()) for one in {queueing, self._client} if one is not None]
+            answers = await self._handed_over(queueing)
+            await queueing.stop(silent=not answers)
         # What waits for a silent database ends when its connection is cut, below.
-        await asyncio.wait([*self._tasks, *ending], timeout=_LEAVE_WITHIN)
-        await asyncio.gather(*ending)
-        if self._keeper is not None:
-            # Last, so that nobody takes over what is still being put down.
+        await asyncio.wait([*self._tasks, asyncio.create_task(self._client.stop())], timeout=_LEAVE_WITHIN)
+        if self._keeper is not None and answers:
+            # Last, so that nobody takes over what is still being put down. Without a database there is nobody to tell.
             await self._keeper.leave()
         await self.database.dispose()
 
-    async def _hand_over(self, engine: Engine) -> None:
-        """Let others have at once what runs here; without a database they find it when that is back."""
+    async def _handed_over(self, engine: Engine) -> bool:
+        """Let others have at once what runs here; False: the database is silent, and they find it when it is back."""
         try:
             # First, as the engine itself waits for its database for as long as it takes.
+            await self.database.ping(within=_LEAVE_WITHIN / 2)
             async with asyncio.timeout(_LEAVE_WITHIN):
-                await self.database.ping()
                 await engine.hand_over()
         except Exception as exc:  # noqa: BLE001 - whatever the engine's driver raises
             _log.warning("what runs could not be handed over: it will be found", extra={"error": str(exc)[:300]})
+            return False
+        return True
 
     async def _launch(self, engine: Engine, keeper: Keeper) -> None:
         while True:

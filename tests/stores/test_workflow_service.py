@@ -41,7 +41,8 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
     async def hand_over(_engine: Engine) -> None:
         course.append("hand over")
 
-    async def stop(_engine: Engine) -> None:
+    async def stop(_engine: Engine, *, silent: bool) -> None:
+        assert not silent
         course.append("stop")
 
     monkeypatch.setattr("gateway.workflows.service._AGAIN", 0.0)
