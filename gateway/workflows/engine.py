@@ -120,6 +120,8 @@ class Engine:
         )
         if self._url.startswith("sqlite"):
             await asyncio.to_thread(_write_ahead, self._url)
+        # Here and not by the launch, which would hold the whole process for as long: seconds, for a new database.
+        await asyncio.to_thread(DBOS.migrate, self._url)
         if _Current.runner is not None:
             raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
