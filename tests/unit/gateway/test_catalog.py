@@ -351,35 +351,3 @@ def test_cached_tokens_are_part_of_the_input_and_reasoning_of_the_output(
 def test_a_cheaper_cache_never_costs_more(cached: int, fresh: int, written: int) -> None:
     usage = Usage(cached + fresh, written, cached_tokens=cached)
     assert 0.0 <= Price(2.0, 3.0, 0.5).of(usage) <= Price(2.0, 3.0).of(usage)
-
-
-@given(
-    made=st.lists(
-        st.tuples(
-            st.none() | st.integers(1, 2000),
-            st.none() | st.integers(1, 100),
-            st.none() | st.sets(st.sampled_from(["tools", "vision", EMBEDDINGS])).map(frozenset),
-        ),
-        min_size=1,
-        max_size=5,
-    ),
-    needs=st.sets(st.sampled_from(["tools", "vision", EMBEDDINGS])),
-    tokens=st.integers(0, 3000),
-    answer=st.integers(0, 150),
-)
-def test_together_they_can_what_each_can_by_itself(
-    made: list[tuple[int | None, int | None, frozenset[str] | None]], needs: set[str], tokens: int, answer: int
-) -> None:
-    those: list[Deployment] = []
-    for number, (context, longest, powers) in enumerate(made):
-        one = deployment(f"p{number}/m", context=context, capabilities=powers)
-        those.append(replace(one, target=replace(one.target, max_output=longest)))
-    it, asked = Catalog(those), wants(*needs, tokens=tokens, answer=answer)
-
-    def able(name: str) -> list[str]:
-        try:
-            return [key for tier in keys(it.resolve(name, asked)) for key in tier]
-        except BadRequest:
-            return []
-
-    assert able("m") == [one.key for one in those if able(one.key)]
