@@ -30,7 +30,7 @@ async def test_no_engine_is_launched_while_the_database_is_silent(
 ) -> None:
     course: list[str] = []
 
-    async def ping() -> None:
+    async def ping(within: float = 2.0) -> None:
         course.append("ping")
         if len(course) < 3:
             raise StoreUnavailable("silent")
