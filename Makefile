@@ -4,10 +4,10 @@ NPM ?= npm
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-peers soak dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-picking bench-peers soak dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/developing ## install everything that running, testing and checking need
 
@@ -34,6 +34,9 @@ bench-growth: .venv/developing ## measure the request log at 1,000 to 10 million
 
 bench-curves: .venv/developing ## the same for 3 to 100 deployments, 10 to 100,000 keys, 0.2 to 400 kB prompts (some minutes)
 	@$(BIN)/python -m bench.curves $(ARGS)
+
+bench-picking: .venv/developing ## what one choice of the DWA costs among ten and a hundred, and one attempt's books (seconds)
+	@$(BIN)/python -m bench.picking $(ARGS)
 
 bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
 	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \

@@ -47,3 +47,11 @@ def test_a_curve_is_measured_through_the_gateway_with_as_many_keys_as_it_says(tm
     points = json.loads(out.read_text())["points"]
     assert [(point["curve"], point["size"], point["errors"]) for point in points] == [("keys", 3, 0), ("keys", 70, 0)]
     assert all(point["per_second"] > 0 for point in points)
+
+
+def test_the_choice_of_the_dwa_is_measured_among_ten_and_a_hundred() -> None:
+    told = run("bench.picking")
+    assert told.returncode == 0, told.stderr
+    medians = {row[1].strip(): float(row[2]) for line in told.stdout.splitlines() if len(row := line.split("│")) > 3}
+    assert set(medians) == {"choice among 10", "choice among 100", "an attempt begun and learned from"}
+    assert all(figure > 0 for figure in medians.values())
