@@ -9,10 +9,10 @@ TOGETHER := tests/acceptance
 APART := tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-peers soak dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/developing ## install everything that running, testing and checking need
 
@@ -42,6 +42,9 @@ bench-curves: .venv/developing ## the same for 3 to 100 deployments, 10 to 100,0
 
 bench-workflows: .venv/developing ## what the gateway adds to the steps of workflows, and what a thousand waiting executions cost (ten minutes)
 	@$(BIN)/python -m bench.workflows $(ARGS)
+
+bench-picking: .venv/developing ## what one choice of the DWA costs among ten and a hundred, and one attempt's books (seconds)
+	@$(BIN)/python -m bench.picking $(ARGS)
 
 bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
 	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \

@@ -1,4 +1,4 @@
-"""`python -m bench.picking`: what the DWA's choice of ten and of a hundred costs, and an attempt begun and learned of.
+"""`make bench-picking`: what the DWA's choice of ten and of a hundred costs, and an attempt begun and learned of.
 
 No gateway, no socket: deployments that have been learned about, on a clock that moves a millisecond with each request,
 as under a thousand requests a second. Each figure is the median of rounds; the quickest stands beside it, since what

@@ -50,7 +50,7 @@ _DRIVERS = {
 #: or columns that are not there (yet): a database that still waits for its migrations.
 _AWAY_STATES = ("08", "53", "55P03", "57", "58", "25006", "42P01", "42703", "3D", "28")
 #: Seconds that PostgreSQL has to let go of the connections that are closed, all of them together. Doubled, a kind stop
-#: beside a silent server takes as much longer; halved, a busy one logs connections that were cut.
+#: beside a silent server takes as much longer; halved, a busy one may find connections cut that it was about to close.
 _LEAVE_WITHIN = 2.0
 _READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 _BEGIN, _TOLD = "steelyard_begin", "steelyard_told"

@@ -73,3 +73,11 @@ def test_a_fan_out_without_a_middle_is_refused() -> None:
     done = run("bench.workflows", "--steps", "2")
     assert done.returncode == 2
     assert "3 or more" in done.stderr
+
+
+def test_the_choice_of_the_dwa_is_measured_among_ten_and_a_hundred() -> None:
+    told = run("bench.picking")
+    assert told.returncode == 0, told.stderr
+    medians = {row[1].strip(): float(row[2]) for line in told.stdout.splitlines() if len(row := line.split("│")) > 3}
+    assert set(medians) == {"choice among 10", "choice among 100", "an attempt begun and learned from"}
+    assert all(figure > 0 for figure in medians.values())
