@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from gateway.cli import main
 from gateway.settings import Settings, load
-from tests.acceptance.driving import World, world_in
+from tests.acceptance.driving import World, with_worker, world_in
 from tests.serving import until
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def shelved(settings: Settings, folder: Path) -> Settings:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("examples")
-    with world_in(folder, lambda settings: shelved(settings, folder)) as made:
+    with world_in(folder, with_worker, lambda settings: shelved(settings, folder)) as made:
         # The one that another calls comes first.
         pushed = steelyard(made, "push", *map(str, sorted(FILES, key=lambda path: path.stem != "red-team-round")))
         assert pushed.count(": version 1\n") == len(FILES)

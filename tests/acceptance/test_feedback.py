@@ -13,7 +13,17 @@ from msgspec.structs import replace
 from gateway.settings import Settings
 from gateway.settings.shared import Objective, Route
 from gateway.settings.tree import RouteSettings
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, Answer, World, with_keys, world_in
+from tests.acceptance.driving import (
+    ADMIN_KEY,
+    ALICE_KEY,
+    BOB_KEY,
+    OPENAI,
+    Answer,
+    World,
+    with_keys,
+    with_worker,
+    world_in,
+)
 
 NOWHERE = "req_00000000000000000000000000"
 CAREFUL = Objective(latency=0.05, errors=1.0, quality=1.0)
@@ -28,7 +38,7 @@ def careful(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world_in(tmp_path_factory.mktemp("feedback"), with_keys, careful) as made:
+    with world_in(tmp_path_factory.mktemp("feedback"), with_keys, with_worker, careful) as made:
         yield made
 
 

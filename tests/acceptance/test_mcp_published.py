@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.settings import Settings
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, World, with_keys, world_in
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, World, with_keys, with_worker, world_in
 from tests.acceptance.tool_world import settings_of
 
 ENTRY = {"command": sys.executable, "args": ["-m", "mcp_server_time", "--local-timezone", "Europe/Berlin"]}
@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     def with_clock(settings: Settings) -> Settings:
         return replace(with_keys(settings), mcp=settings_of(folder, {"clock": ENTRY}).mcp)
 
-    with world_in(folder, with_clock) as made:
+    with world_in(folder, with_clock, with_worker) as made:
         yield made
 
 

@@ -16,7 +16,7 @@ from gateway.store.engine import Database
 from gateway.store.workflows import schedules
 from gateway.workflows.kept import ScheduleChanges
 from gateway.workflows.library import Library
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer, World, with_keys, world_in
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer, World, with_keys, with_worker, world_in
 from tests.serving import until
 
 DIGEST: dict[str, Any] = {
@@ -34,7 +34,7 @@ def in_berlin(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world_in(tmp_path_factory.mktemp("schedules"), with_keys, in_berlin) as made:
+    with world_in(tmp_path_factory.mktemp("schedules"), with_keys, with_worker, in_berlin) as made:
         asyncio.run(saved(made.serving.settings.database.url.reveal(), DIGEST))
         yield made
 

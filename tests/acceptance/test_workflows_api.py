@@ -649,6 +649,9 @@ def test_a_draft_is_checked_and_sent_back_once(flows: Flows) -> None:
     heard: list[str] = []
 
     def reply(question: str) -> str:
+        if question != "Do it." and "$.nodes" not in question:
+            # A prompt of an execution that another test has left behind.
+            return f"<{question}>"
         heard.append(question)
         return next(said)
 

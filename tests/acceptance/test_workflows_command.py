@@ -22,7 +22,7 @@ from gateway.cli import main
 from gateway.cli.workflows.calling import Caller
 from gateway.cli.workflows.watching import Node, Picture
 from tests.acceptance.bad_processes import free_port
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, World, with_keys, world_in
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, World, with_keys, with_worker, world_in
 from tests.serving import until
 
 TONES = ["dry", "warm"]
@@ -65,7 +65,7 @@ FAILING: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world_in(tmp_path_factory.mktemp("commands"), with_keys) as made:
+    with world_in(tmp_path_factory.mktemp("commands"), with_keys, with_worker) as made:
         for tree in (LETTER, FAILING):
             assert made.post("/api/workflows", tree, key=ADMIN_KEY).status == 201
         yield made

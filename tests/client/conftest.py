@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.acceptance.driving import ADMIN_KEY, World, with_keys, world_in
+from tests.acceptance.driving import ADMIN_KEY, World, with_keys, with_worker, world_in
 from tests.acceptance.tool_world import settings_of, stdio
 from tests.client.either import Either, opened
 
@@ -17,7 +17,7 @@ from tests.client.either import Either, opened
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("client")
     tools = settings_of(folder, {"tools": stdio()}).mcp
-    with world_in(folder, with_keys, lambda settings: replace(settings, mcp=tools)) as made:
+    with world_in(folder, with_keys, with_worker, lambda settings: replace(settings, mcp=tools)) as made:
         yield made
 
 
