@@ -150,5 +150,7 @@ class Exchange(Struct):
     pinned_headers: tuple[tuple[str, str], ...] = ()
     #: Of a request to count tokens: who counted, `provider`, or nobody, `estimate`.
     token_count: str | None = None
+    #: What the gates gave, to be settled at the end; see `governance.gates`.
+    passes: list[Any] = []
     request_body: bytes | None = None
     response_body: bytes | None = None

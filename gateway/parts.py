@@ -38,6 +38,7 @@ from gateway.records import Records
 from gateway.replaying import Replays
 from gateway.responses import Responses
 from gateway.sessions import Sessions
+from gateway.settings.shared import Key
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.slack import Slack
@@ -269,14 +270,15 @@ class Parts:
 
 def _principals(settings: Settings, salt: bytes) -> Principals:
     return Principals(
-        [
-            (Principal(key.name, strategy=key.strategy, objective=key.objective), key.key.reveal())
-            for key in settings.keys
-        ],
+        [(_principal(key), key.key.reveal()) for key in settings.keys],
         settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
         open_to_all=settings.auth.allow_anonymous,
         salt=salt,
     )
+
+
+def _principal(key: Key) -> Principal:
+    return Principal(**{name: getattr(key, name) for name in Key.__struct_fields__ if name != "key"})
 
 
 def _board(

@@ -1,7 +1,7 @@
 """One request, stage by stage: the table of contents of the gateway.
 
-    prepare (who can answer, how chosen, cached?) → look in the cache, or join whoever is asking the same
-    → rank, try, fail over → settle
+    prepare (who can answer, how chosen, cached?) → pass the gates (limits, budgets, guardrails)
+    → look in the cache, or join whoever is asking the same → rank, try, fail over → settle
 
 Law: an exchange is opened once and closed once, whatever happens in between; closing feeds every sink. A caller that
 hangs up cancels the upstream call and blames nobody, unless others wait for the same answer.
@@ -31,6 +31,7 @@ from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.exchange import Exchange
 from gateway.failover import Failover, Won, told
 from gateway.fanning import Dispatching
+from gateway.governance.gates import Gates
 from gateway.governance.keys import Principal
 from gateway.metering import Meter
 from gateway.quality.sampling import Sampling
@@ -77,6 +78,7 @@ class Pipeline:
         monotonic: Callable[[], float],
         beside: Sinks | None = None,
         sampling: Sampling | None = None,
+        gates: Gates | None = None,
     ) -> None:
         """Wire the stages.
 
@@ -93,6 +95,7 @@ class Pipeline:
         self._beside = beside or sinks
         self._now = monotonic
         self._sampling = sampling
+        self._gates = gates or Gates()
         self._continuing = Continuing(failover, balancer, transport, monotonic=monotonic)
 
     async def reply(self, ask: Ask) -> Kept:
@@ -100,6 +103,7 @@ class Pipeline:
         exchange = ask.exchange
         try:
             prepared = await self._preparing.prepare(ask)
+            await self._gates.admit(ask, prepared)
             kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
@@ -261,6 +265,7 @@ class Pipeline:
         exchange = ask.exchange
         try:
             prepared = await self._preparing.prepare(ask)
+            await self._gates.admit(ask, prepared)
             kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
@@ -376,4 +381,5 @@ class Pipeline:
         if exchange.ttft is None and not (exchange.stream and exchange.cache == "hit"):
             # Of a replayed stream it was noted at its beginning: how fast the caller reads is not ours.
             exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds)
+        self._gates.settle(exchange)
         sinks.feed(exchange)

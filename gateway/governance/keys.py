@@ -9,26 +9,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Literal
 
 from msgspec import Struct
 
 from gateway.errors import Forbidden, Unauthorized
+from gateway.settings.limits import Budget, Rates
+from gateway.settings.sections import CacheWhen
+from gateway.settings.shared import ADMIN, ANONYMOUS
+
+#: `use` asks models and runs workflows, `read` looks at records, statistics and spend of its own; `admin` does all.
+Scope = Literal["admin", "use", "read"]
 
 
 class Principal(Struct, frozen=True):
     """Who asks. `name` is the tenant: caches and records are kept apart by it.
 
-    `strategy` and `objective` choose providers where neither request nor route says; None: the gateway's own.
+    `strategy` and `objective` choose providers where neither request nor route says; None: the gateway's own. `id` is
+    that of a key that was made by the API. Of `models`, `providers`, `routes` and `mcp_tools` None means all.
     """
 
     name: str
     admin: bool = False
     strategy: str | None = None
     objective: str | None = None
-
-
-ANONYMOUS = "anonymous"
-ADMIN = "admin"
+    id: str | None = None
+    scopes: frozenset[Scope] = frozenset({"use", "read"})
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    providers: tuple[str, ...] | None = None
+    routes: tuple[str, ...] | None = None
+    mcp_tools: tuple[str, ...] | None = None
+    rates: Rates = Rates()
+    budget: Budget | None = None
+    #: When its answers are cached; None: as for everyone.
+    cache: CacheWhen | None = None
+    #: Whether its bodies are kept in the records; None: as for everyone.
+    log_bodies: bool | None = None
+    #: Unix seconds from which on the key is no good.
+    expires: float | None = None
 
 
 class Principals:

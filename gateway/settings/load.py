@@ -13,14 +13,13 @@ from pathlib import Path
 from msgspec import UNSET, Struct
 
 from gateway.catalogue import Catalogue, load_catalogue
-from gateway.governance.keys import ANONYMOUS
 from gateway.settings.build import Builder, Where
 from gateway.settings.environment import CONFIG, Variables, known_variables, overlay
 from gateway.settings.mcp import McpServer, read_mcp
 from gateway.settings.problems import Problem, SettingsError
 from gateway.settings.resolve import resolve_provider
 from gateway.settings.routes import check_whole, resolve_routes
-from gateway.settings.shared import Sections
+from gateway.settings.shared import ANONYMOUS, Sections
 from gateway.settings.sources import read_dotenv, read_yaml
 from gateway.settings.tree import McpSettings, ProviderSettings, Settings
 from gateway.settings.written import Document

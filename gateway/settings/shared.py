@@ -6,11 +6,13 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from gateway.settings.limits import Budget, Rates
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
     Artifacts,
     Auth,
     CacheSettings,
+    CacheWhen,
     Database,
     Dwa,
     Judge,
@@ -31,6 +33,9 @@ from gateway.settings.sections import (
     Workflows,
 )
 
+#: The names of callers who have no key of their own, and of the administrator.
+ANONYMOUS = "anonymous"
+ADMIN = "admin"
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
@@ -58,13 +63,23 @@ class Objective(Struct, frozen=True, kw_only=True):
 class Key(Struct, frozen=True, kw_only=True):
     """A caller's key from the configuration; `name` is what logs and records show.
 
-    `strategy` and `objective` hold for its requests, unless they or their route say otherwise.
+    `strategy` and `objective` hold for its requests, unless they or their route say otherwise. Of `models`,
+    `providers`, `routes` and `mcp_tools` None means all.
     """
 
     name: str
     key: Secret
     strategy: Strategy | None = None
     objective: str | None = None
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    providers: tuple[str, ...] | None = None
+    routes: tuple[str, ...] | None = None
+    mcp_tools: tuple[str, ...] | None = None
+    rates: Rates = Rates()
+    budget: Budget | None = None
+    cache: CacheWhen | None = None
+    log_bodies: bool | None = None
 
 
 class RouteCache(Struct, frozen=True, kw_only=True):
