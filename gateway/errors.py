@@ -15,6 +15,8 @@ GatewayError                    status  type                    source
 ├── ProviderRejected            400     invalid_request_error   provider
 ├── AnswerMisshapen             502     api_error               provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
+├── BeyondLimit                 413     invalid_request_error   policy, can never be within a limit
+├── RateLimited                 429     rate_limit_error        policy
 ├── AlreadyReplaying            429     rate_limit_error        gateway
 ├── NoneAnswered                by what they did                provider, of a comparison
 ├── ToolFailed                  502     api_error               provider, an MCP server
@@ -155,6 +157,18 @@ class ToolFailed(GatewayError):
     """The MCP server answered with an error of the protocol instead of running the tool."""
 
     status, type, code, source = 502, "api_error", "tool_failed", "provider"
+
+
+class BeyondLimit(GatewayError):
+    """This request alone is larger than what may be used in a minute."""
+
+    status, type, code, source = 413, "invalid_request_error", "request_too_large", "policy"
+
+
+class RateLimited(GatewayError):
+    """A limit on requests is reached. Wait as long as 'Retry-After' says."""
+
+    status, type, code, source = 429, "rate_limit_error", "rate_limit_exceeded", "policy"
 
 
 class AlreadyReplaying(GatewayError):

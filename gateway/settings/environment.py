@@ -76,15 +76,15 @@ def models_variable(provider: Provider) -> str:
 
 
 def options() -> tuple[Option, ...]:
-    """Every scalar setting, in the order of the file."""
+    """Every scalar setting, in the order of the file. What has no variable is in files only."""
     found: list[Option] = []
     for section in msgspec.structs.fields(Document):
         if isinstance(section.type, type) and issubclass(section.type, Struct):
             defaults = section.default if section.default is not msgspec.NODEFAULT else section.default_factory()
             for field in msgspec.structs.fields(section.type):
                 kind = kind_of(field.type)
-                default = getattr(defaults, field.name)
-                found.append(Option((section.name, field.name), kind.extra("env"), kind, default))
+                if env := kind.extra("env"):
+                    found.append(Option((section.name, field.name), env, kind, getattr(defaults, field.name)))
     return tuple(found)
 
 

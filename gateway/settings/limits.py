@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+
+from gateway.settings.sections import Count, Seconds
 
 Period = Literal["hour", "day", "week", "month", "total"]
-_Most = Annotated[int, Meta(ge=1)]
 
 
 class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much at a time; None: no bound. `rpm` and `tpm` are requests and tokens (in and out) within any minute."""
 
-    rpm: _Most | None = None
-    tpm: _Most | None = None
-    concurrency: _Most | None = None
+    rpm: Count | None = None
+    tpm: Count | None = None
+    concurrency: Count | None = None
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -27,3 +28,21 @@ class Budget(Struct, frozen=True, kw_only=True):
     usd: Annotated[float, Meta(gt=0)]
     period: Period = "month"
     soft: Annotated[float, Meta(gt=0, le=1)] = 0.8
+
+
+class Queue(Struct, frozen=True, kw_only=True):
+    """Let requests beyond a limit wait for their turn, so long and so many at most (per process); else they fail."""
+
+    seconds: Seconds
+    size: Count = 1000
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much callers may ask at a time.
+
+    `default` is for what a key does not say itself, `tags` for all keys together that have the tag.
+    """
+
+    default: Rates = Rates()
+    tags: dict[str, Rates] = field(default_factory=dict[str, Rates])
+    queue: Queue | None = None

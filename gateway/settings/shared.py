@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from gateway.settings.limits import Budget, Rates
+from gateway.settings.limits import Budget, Limits, Rates
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
     Artifacts,
@@ -104,6 +104,8 @@ class Route(Struct, frozen=True, kw_only=True):
     hedge: bool = False
     #: Whether an answer whose stream breaks off may be continued by another target.
     continue_streams: bool = False
+    #: What all its callers together may ask of it.
+    rates: Rates = Rates()
 
 
 class Sections(Struct, frozen=True, kw_only=True):
@@ -128,4 +130,5 @@ class Sections(Struct, frozen=True, kw_only=True):
     log: Log = Log()
     metrics: Metrics = Metrics()
     keys: tuple[Key, ...] = ()
+    limits: Limits = field(default_factory=Limits)
     objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])

@@ -76,7 +76,8 @@ def _plain(value: Any) -> Any:
             fields = {name: _plain(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
             return {**fields, "price": price}
         case Struct():
-            return {name: _plain(item) for name, item in msgspec.structs.asdict(value).items() if item is not None}
+            told = ((one.name, getattr(value, one.name), one.default) for one in msgspec.structs.fields(value))
+            return {name: _plain(item) for name, item, default in told if item is not None and item != default}
         case frozenset():
             return sorted(cast("frozenset[str]", value))
         case tuple():
