@@ -1,7 +1,7 @@
 """How a connection is made: name lookup, Happy Eyeballs, a proxy's tunnel, TLS. Each failure says which of them it was.
 
 Addresses are raced as in RFC 8305 (aiohappyeyeballs): where IPv6 leads nowhere, the first call must not wait for its
-connect timeout. Lookups are kept for half a minute and shared by those who ask meanwhile: a burst of calls asks once.
+connect timeout.
 """
 
 from __future__ import annotations
@@ -10,53 +10,23 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - loosely annotated
 
+from providers.http.names import Names
 from providers.http.target import Peer, credentials
 
-_KEPT_S = 30.0
 #: Seconds between two addresses that are tried (RFC 8305 recommends 250 ms).
 _EYEBALLS_S = 0.25
 #: Bytes of a proxy's answer to CONNECT.
 _TUNNEL_HEAD = 16 * 1024
-_Addresses = list[tuple[Any, Any, int, str, Any]]
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class DialError(Exception):
     """No connection; the message goes on from "… is unreachable: "."""
-
-
-class Names:
-    """Host names looked up."""
-
-    def __init__(self) -> None:
-        """Know none."""
-        self._known: dict[tuple[str, int], tuple[float, asyncio.Task[_Addresses]]] = {}
-
-    async def addresses(self, host: str, port: int) -> _Addresses:
-        """Those of a host. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        known = self._known.get((host, port))
-        if known is None or loop.time() - known[0] > _KEPT_S or _failed(known[1]):
-            looking = loop.create_task(_look_up(host, port))
-            # Seen, even if whoever asked has gone away.
-            looking.add_done_callback(_failed)
-            known = self._known[host, port] = (loop.time(), looking)
-        # Shielded: it is everybody's who waits for it.
-        return await asyncio.shield(known[1])
-
-
-async def _look_up(host: str, port: int) -> _Addresses:
-    loop = asyncio.get_running_loop()
-    return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-
-
-def _failed(looking: asyncio.Task[_Addresses]) -> bool:
-    return looking.done() and (looking.cancelled() or looking.exception() is not None)
 
 
 class Dialer:
