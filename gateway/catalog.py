@@ -105,6 +105,8 @@ class Route(Struct, frozen=True):
     hedge: bool = False
     #: An answer whose stream breaks off may be continued by another deployment.
     continue_streams: bool = False
+    #: Names of the guardrails that hold for it, beside those that always do.
+    guardrails: tuple[str, ...] = ()
 
 
 class Asked(Struct, frozen=True):

@@ -84,4 +84,5 @@ def _route(route: RouteSettings, by_key: Mapping[str, Deployment]) -> Route:
         judge=route.judge,
         hedge=route.hedge,
         continue_streams=route.continue_streams,
+        guardrails=route.guardrails,
     )

@@ -46,6 +46,8 @@ class Principal(Struct, frozen=True):
     cache: CacheWhen | None = None
     #: Whether its bodies are kept in the records; None: as for everyone.
     log_bodies: bool | None = None
+    #: Names of the guardrails that hold for it, beside those that always do.
+    guardrails: tuple[str, ...] = ()
     #: Unix seconds from which on the key is no good.
     expires: float | None = None
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from gateway.settings.guardrails import Guardrail
 from gateway.settings.limits import Budget, Limits, Rates
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
@@ -80,6 +81,8 @@ class Key(Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
     cache: CacheWhen | None = None
     log_bodies: bool | None = None
+    #: Guardrails by name, beside those that always hold.
+    guardrails: tuple[str, ...] = ()
 
 
 class RouteCache(Struct, frozen=True, kw_only=True):
@@ -104,6 +107,8 @@ class Route(Struct, frozen=True, kw_only=True):
     hedge: bool = False
     #: Whether an answer whose stream breaks off may be continued by another target.
     continue_streams: bool = False
+    #: Guardrails by name, beside those that always hold.
+    guardrails: tuple[str, ...] = ()
     #: What all its callers together may ask of it.
     rates: Rates = Rates()
 
@@ -132,3 +137,4 @@ class Sections(Struct, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     limits: Limits = field(default_factory=Limits)
     objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
+    guardrails: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Guardrail] = {}
