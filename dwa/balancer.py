@@ -131,6 +131,10 @@ class Balancer:
             self._params, survey, judgement, order, reason=reason, strategy=strategy, objective=objective, seed=uniform
         )
 
+    def expected_answer(self, shape: Shape) -> float:
+        """Tokens to expect of an answer; see `Lengths`."""
+        return self._lengths.expect(shape)
+
     def begin(
         self,
         candidate: Candidate,

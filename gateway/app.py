@@ -89,8 +89,6 @@ class Application:
                 await self._ingress.serve(surface, scope, receive, send)
                 return
             send = self._ingress.named(scope, send)
-            if self.parts.entrance.tokens is not None:
-                await self._ingress.ready(scope)
         await self._rest(scope, receive, send)
 
 
@@ -124,10 +122,11 @@ def create_app(
         version=VERSION,
         metrics=predecessor.parts.metrics if predecessor else None,
         workflows=predecessor.parts.workflows if predecessor else None,
+        counted=predecessor.parts.limits.backend if predecessor else None,
     )
     ingress = Ingress(
         parts.pipeline,
-        parts.entrance,
+        parts.principals,
         parts.sessions,
         parts.responses,
         body_limit=settings.server.max_body,

@@ -26,6 +26,7 @@ from gateway.capping import Unstarted, split
 from gateway.catalog import Asked, Resolution
 from gateway.errors import GatewayError, NoneAnswered
 from gateway.exchange import Entrant, Exchange
+from gateway.governance.limits.standing import tightest
 from gateway.racing import all_over
 from providers.chat import Usage
 
@@ -145,6 +146,8 @@ class Comparing:
     def _sum(self, exchange: Exchange, entrants: list[Entrant]) -> None:
         """What befell all of them, for the caller."""
         parts = [one.exchange for one in entrants]
+        exchange.limits = tightest(part.limits for part in parts)
+        exchange.queued = max(part.queued for part in parts)
         exchange.attempts = sorted((one for part in parts for one in part.attempts), key=lambda one: one.started)
         exchange.cost = sum(part.cost for part in parts)
         exchange.seconds = self._pipeline.now() - exchange.began
@@ -220,7 +223,7 @@ def _require_one(entrants: list[Entrant]) -> None:
     errors = [one.error for one in entrants if one.error is not None]
     if len(errors) < len(entrants):
         return
-    if all(error.source == "caller" for error in errors):
-        # The request is wrong for everybody, and names its own field.
+    if all(error.source in {"caller", "policy"} for error in errors):
+        # The request is wrong for everybody, and names its own field; or nobody was asked, for one reason.
         raise errors[0]
     raise NoneAnswered(errors)

@@ -13,6 +13,7 @@ from dwa import Ranking
 from gateway.capping import Cap, Unstarted
 from gateway.errors import GatewayError
 from gateway.governance.keys import Principal
+from gateway.governance.limits.standing import Standing
 from providers.chat import ChatChunk, Usage
 from providers.errors import Fault
 
@@ -150,6 +151,10 @@ class Exchange(Struct):
     pinned_headers: tuple[tuple[str, str], ...] = ()
     #: Of a request to count tokens: who counted, `provider`, or nobody, `estimate`.
     token_count: str | None = None
+    #: What is left of its caller's limits; None: there are none.
+    limits: Standing | None = None
+    #: Seconds it waited for its turn, by its caller's limits.
+    queued: float = 0.0
     #: What the gates gave, to be settled at the end; see `governance.gates`.
     passes: list[Any] = []
     request_body: bytes | None = None

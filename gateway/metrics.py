@@ -151,13 +151,24 @@ class Metrics:
             "outcome",
         )
 
-        self.wrong_keys = self._counter(
-            "steelyard_wrong_keys_total",
-            "Wrong keys that were sent: refused, or throttled where too many came from one address.",
-            "outcome",
-        )
+        self._count_limits()
         self._count_tools()
         self._count_workflows()
+
+    def _count_limits(self) -> None:
+        self.limited = self._counter(
+            "steelyard_limited_total",
+            "Requests refused for a limit, by whose it is (key, tag or route) and of what (rpm, tpm or concurrency).",
+            "limiter",
+            "bound",
+        )
+        self.limit_queue = self._gauge("steelyard_limit_queue", "Requests that wait for their turn, by their limits.")
+        self.limit_wait = self._histogram(
+            "steelyard_limit_wait_seconds", "Waits in that queue: admitted or refused.", _SECONDS, "outcome"
+        )
+        self.limits_alone = self._gauge(
+            "steelyard_limits_alone", "Processes that count for themselves, since the others cannot be reached."
+        )
 
     def _count_tools(self) -> None:
         self.mcp_state = self._gauge(

@@ -20,11 +20,13 @@ from gateway import logs
 from gateway.asking import Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
-from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
-from gateway.governance.entrance import Entrance
+from gateway.governance.gates import Gates
 from gateway.governance.keys import ADMIN, Principal, Principals
+from gateway.governance.limits.backend import Backend
+from gateway.governance.limits.gate import Limits
+from gateway.governance.limits.memory import MemoryBackend
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
@@ -40,6 +42,7 @@ from gateway.records import Records
 from gateway.replaying import Replays
 from gateway.responses import Responses
 from gateway.sessions import Sessions
+from gateway.settings.sections import CacheSettings
 from gateway.settings.shared import Key
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
@@ -69,11 +72,12 @@ class Parts:
         version: str,
         metrics: Metrics | None = None,
         workflows: Workflows | None = None,
+        counted: Backend | None = None,
     ) -> None:
         """Wire the parts; nothing is opened before `start`.
 
         `metrics` are those of a predecessor that still refreshes their gauges, and `workflows` those it still runs,
-        until `take_over`: there is one engine in a process.
+        until `take_over`: there is one engine in a process. `counted` is where it counted for limits.
         """
         self.settings = settings
         self.version = version
@@ -85,22 +89,20 @@ class Parts:
         self.metrics_public = settings.metrics.public
         self.principals = _principals(settings, salt)
         self.store, leases = _store(settings, shared_dir, monotonic, wall)
-        board = _board(settings, shared_dir, monotonic, wall)
-        everyone = [one.candidate for one in self.catalog.deployments]
-        name = new_id("node", wall(), rng)
-        self.fleet = Fleet(name, self.balancer, everyone, self.store, board, monotonic=monotonic)
-        kept = settings.cache
-        self.cache = AnswerCache(self.store, CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in), leases)
+        self.fleet = self._fleet(_board(settings, shared_dir, monotonic, wall))
+        self.cache = AnswerCache(self.store, _policy(settings.cache), leases)
         self.records = Records(settings, wall=wall)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
         self.responses = Responses(self.records.database, wall=wall)
-        self.feedback = self._feedback()
+        self.feedback = Feedback(
+            self.records, self.fleet, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
+        )
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
-        self.entrance = self._entrance(salt)
+        self.limits = self._limits(_counting(settings, shared_dir, monotonic, counted))
         self.pipeline = self._pipeline()
         self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
         self.workflows = workflows or self._workflows()
@@ -131,8 +133,6 @@ class Parts:
         self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
-        if self.entrance.tokens is not None:
-            self._spawn(self.entrance.tokens.keep())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
         if self._runs_workflows:
             self._spawn(self.workflows.open_if_needed())
@@ -166,6 +166,7 @@ class Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.close)
+            stack.push_async_callback(self.limits.close)
             stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.transport.close)
@@ -173,17 +174,6 @@ class Parts:
             stack.push_async_callback(self.mcp.stop)
             if self._runs_workflows:
                 stack.push_async_callback(self.workflows.stop)
-
-    def _entrance(self, salt: bytes) -> Entrance:
-        return entrance_of(
-            self.settings,
-            self.principals,
-            self.transport,
-            wall=self.wall,
-            monotonic=self.monotonic,
-            salt=salt,
-            counted=lambda how: self.metrics.wrong_keys(how).inc(),
-        )
 
     def _pipeline(self) -> Pipeline:
         # The log first: whether it took the record is part of the answer.
@@ -209,7 +199,24 @@ class Parts:
             sinks=Sinks(sinks, failed=failed),
             beside=Sinks(sinks[1:], failed=failed),
             monotonic=self.monotonic,
+            gates=Gates([self.limits]),
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
+        )
+
+    def _fleet(self, board: Board | None) -> Fleet:
+        everyone = [one.candidate for one in self.catalog.deployments]
+        name = new_id("node", self.wall(), self.rng)
+        return Fleet(name, self.balancer, everyone, self.store, board, monotonic=self.monotonic)
+
+    def _limits(self, backend: Backend) -> Limits:
+        return Limits(
+            backend,
+            self.settings.limits,
+            {name: route.rates for name, route in self.settings.routes.items()},
+            expect=self.balancer.expected_answer,
+            clock=self.monotonic,
+            refused=lambda refusal: self.metrics.limited(refusal.limiter.kind, refusal.bound).inc(),
+            waited=lambda outcome, seconds: self.metrics.limit_wait(outcome).observe(seconds),
         )
 
     def _workflows(self) -> Workflows:
@@ -232,12 +239,6 @@ class Parts:
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls
         return Seams(self.wall, self.monotonic, self.rng, self.version, tls.verify, tls.ca_file)
-
-    def _feedback(self) -> Feedback:
-        def heard(whose: str) -> None:
-            self.metrics.feedback(whose).inc()
-
-        return Feedback(self.records, self.fleet, wall=self.wall, rng=self.rng, heard=heard)
 
     def _judge(self) -> Judge | None:
         wanted = self.settings.judge
@@ -278,6 +279,8 @@ class Parts:
         for event in ("hits", "misses", "writes", "evictions", "errors"):
             self.metrics.cache_events(event).set(getattr(counts, event))
         self.metrics.cache_bytes().set(counts.bytes or 0)
+        self.metrics.limit_queue().set(self.limits.turns.waiting)
+        self.metrics.limits_alone().set(self.limits.backend.alone)
         log = self.records.log.stats()
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
@@ -294,7 +297,6 @@ def _principals(settings: Settings, salt: bytes) -> Principals:
         settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
         open_to_all=settings.auth.allow_anonymous,
         salt=salt,
-        tokens=settings.jwt.used,
     )
 
 
@@ -312,6 +314,17 @@ def _board(
     if redis.url is not None:
         return RedisBoard(redis.url.reveal(), clock=monotonic, db=redis.db)
     return FolderBoard(Path(shared_dir), wall=wall) if shared_dir else None
+
+
+def _policy(kept: CacheSettings) -> CachePolicy:
+    return CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in)
+
+
+def _counting(
+    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], counted: Backend | None
+) -> Backend:
+    """Where requests are counted for limits: with a predecessor in this process, where it did."""
+    return counted if isinstance(counted, MemoryBackend) else MemoryBackend(clock=monotonic)
 
 
 def _store(

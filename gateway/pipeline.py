@@ -269,7 +269,7 @@ class Pipeline:
             kept = await self._cache.get(prepared.plan)
             if kept is not None:
                 settling.from_cache(exchange, kept)
-                exchange.overhead = self._now() - exchange.began
+                exchange.overhead = self._now() - exchange.began - exchange.queued
                 for piece in kept.pieces:
                     yield piece
                 return
@@ -380,6 +380,6 @@ class Pipeline:
         exchange.seconds = self._now() - exchange.began
         if exchange.ttft is None and not (exchange.stream and exchange.cache == "hit"):
             # Of a replayed stream it was noted at its beginning: how fast the caller reads is not ours.
-            exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds)
+            exchange.overhead = max(0.0, exchange.seconds - exchange.upstream_seconds - exchange.queued)
         self._gates.settle(exchange)
         sinks.feed(exchange)

@@ -35,7 +35,7 @@ def chosen(exchange: Exchange, deployment: Deployment, dropped: tuple[str, ...])
 def committed(exchange: Exchange, attempt: Attempt, now: float) -> None:
     """The first content is here; `now` on the clock of `exchange.began`."""
     exchange.ttft = now - exchange.began
-    exchange.overhead = max(0.0, exchange.ttft - exchange.upstream_seconds)
+    exchange.overhead = max(0.0, exchange.ttft - exchange.upstream_seconds - exchange.queued)
     attempt.ttft = attempt.seconds
 
 

@@ -158,6 +158,10 @@ def facts(exchange: Exchange) -> Pairs:
         pairs.append((b"x-steelyard-dropped-params", names[:_LONGEST_HEADER].encode()))
     if exchange.token_count is not None:
         pairs.append((b"x-steelyard-token-count", exchange.token_count.encode()))
+    if exchange.limits is not None:
+        pairs += exchange.limits.pairs()
+        if exchange.queued:
+            pairs.append((b"x-steelyard-queued-ms", b"%.2f" % (exchange.queued * 1000)))
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", b"true"))
     return pairs
