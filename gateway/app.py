@@ -89,6 +89,8 @@ class Application:
                 await self._ingress.serve(surface, scope, receive, send)
                 return
             send = self._ingress.named(scope, send)
+            if self.parts.entrance.tokens is not None:
+                await self._ingress.ready(scope)
         await self._rest(scope, receive, send)
 
 
@@ -126,7 +128,7 @@ def create_app(
     )
     ingress = Ingress(
         parts.pipeline,
-        parts.principals,
+        parts.entrance,
         parts.sessions,
         parts.responses,
         body_limit=settings.server.max_body,

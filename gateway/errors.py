@@ -18,6 +18,7 @@ GatewayError                    status  type                    source
 ├── BeyondLimit                 413     invalid_request_error   policy, can never be within a limit
 ├── RateLimited                 429     rate_limit_error        policy
 ├── AlreadyReplaying            429     rate_limit_error        gateway
+├── TooManyWrongKeys            429     rate_limit_error        policy
 ├── NoneAnswered                by what they did                provider, of a comparison
 ├── ToolFailed                  502     api_error               provider, an MCP server
 ├── ToolTimedOut                504     timeout_error           provider, an MCP server
@@ -28,6 +29,7 @@ GatewayError                    status  type                    source
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -175,6 +177,17 @@ class AlreadyReplaying(GatewayError):
     """A replay is being worked out; one runs at a time. Ask again when it has ended."""
 
     status, type, code, source = 429, "rate_limit_error", "replay_running", "gateway"
+
+
+class TooManyWrongKeys(GatewayError):
+    """Too many wrong keys came from this address."""
+
+    status, type, code, source = 429, "rate_limit_error", "too_many_wrong_keys", "policy"
+
+    def __init__(self, seconds: float) -> None:
+        """Say how long until one is looked at as a mistake again."""
+        told = f"Try no other for {math.ceil(seconds)} s; a right key is answered at once."
+        super().__init__(f"{self.__doc__} {told}", retry_after=seconds)
 
 
 class ProvidersFailed(GatewayError):

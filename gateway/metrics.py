@@ -152,6 +152,11 @@ class Metrics:
         )
 
         self._count_limits()
+        self.wrong_keys = self._counter(
+            "steelyard_wrong_keys_total",
+            "Wrong keys that were sent: refused, or throttled where too many came from one address.",
+            "outcome",
+        )
         self._count_tools()
         self._count_workflows()
 

@@ -20,8 +20,10 @@ from gateway import logs
 from gateway.asking import Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
+from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
+from gateway.governance.entrance import Entrance
 from gateway.governance.gates import Gates
 from gateway.governance.keys import ADMIN, Principal, Principals
 from gateway.governance.limits.backend import Backend
@@ -95,14 +97,13 @@ class Parts:
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(self.records.database, wall=wall)
         self.responses = Responses(self.records.database, wall=wall)
-        self.feedback = Feedback(
-            self.records, self.fleet, wall=wall, rng=rng, heard=lambda whose: self.metrics.feedback(whose).inc()
-        )
+        self.feedback = self._feedback()
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.limits = self._limits(_counting(settings, shared_dir, monotonic, counted))
+        self.entrance = self._entrance(salt)
         self.pipeline = self._pipeline()
         self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
         self.workflows = workflows or self._workflows()
@@ -133,6 +134,8 @@ class Parts:
         self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
         self._spawn(self.fleet.run())
+        if self.entrance.tokens is not None:
+            self._spawn(self.entrance.tokens.keep())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
         if self._runs_workflows:
             self._spawn(self.workflows.open_if_needed())
@@ -174,6 +177,17 @@ class Parts:
             stack.push_async_callback(self.mcp.stop)
             if self._runs_workflows:
                 stack.push_async_callback(self.workflows.stop)
+
+    def _entrance(self, salt: bytes) -> Entrance:
+        return entrance_of(
+            self.settings,
+            self.principals,
+            self.transport,
+            wall=self.wall,
+            monotonic=self.monotonic,
+            salt=salt,
+            counted=lambda how: self.metrics.wrong_keys(how).inc(),
+        )
 
     def _pipeline(self) -> Pipeline:
         # The log first: whether it took the record is part of the answer.
@@ -240,6 +254,12 @@ class Parts:
         tls = self.settings.tls
         return Seams(self.wall, self.monotonic, self.rng, self.version, tls.verify, tls.ca_file)
 
+    def _feedback(self) -> Feedback:
+        def heard(whose: str) -> None:
+            self.metrics.feedback(whose).inc()
+
+        return Feedback(self.records, self.fleet, wall=self.wall, rng=self.rng, heard=heard)
+
     def _judge(self) -> Judge | None:
         wanted = self.settings.judge
         if wanted.model is None:
@@ -297,6 +317,7 @@ def _principals(settings: Settings, salt: bytes) -> Principals:
         settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
         open_to_all=settings.auth.allow_anonymous,
         salt=salt,
+        tokens=settings.jwt.used,
     )
 
 

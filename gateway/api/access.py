@@ -8,14 +8,13 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
 from gateway.api.crossing import require_own_page
-from gateway.api.ingress import api_key, key_in
+from gateway.api.ingress import GUESSED, address_of, offered_key
+from gateway.errors import TooManyWrongKeys
 from gateway.governance.keys import ANONYMOUS, Principal, require_admin
 from gateway.parts import Parts
 
 #: How handlers ask for the parts.
 Gateway = NamedDependency[Parts]
-#: Addresses of Google's, whose clients may put the key in the URL.
-_KEY_IN_QUERY = "/v1beta/"
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -29,14 +28,21 @@ def principal_of(connection: Connection) -> Principal:
     gateway: Parts = connection.app.state["parts"]
     scope = connection.scope
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    key = api_key(headers)
-    if key is None and scope["path"].startswith(_KEY_IN_QUERY):
-        key = key_in(scope["query_string"])
-    principal = gateway.principals.find(key)
+    key = offered_key(headers, scope["path"], scope["query_string"])
+    principal = known(connection, gateway, key)
     # Nothing but a POST is sent without asking first and does anything.
     if principal.name == ANONYMOUS and scope["type"] == "http" and scope["method"] == "POST":
         require_own_page(headers)
     return principal
+
+
+def known(connection: Connection, gateway: Parts, key: str | None) -> Principal:
+    """Whose key that is. Raises `Unauthorized`, and `TooManyWrongKeys`, which is then answered late."""
+    try:
+        return gateway.entrance.find(key, address_of(connection.scope))
+    except TooManyWrongKeys:
+        connection.scope["state"][GUESSED] = True
+        raise
 
 
 def caller(connection: Connection, _handler: BaseRouteHandler) -> None:

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Message, Receive, Send
@@ -21,9 +22,18 @@ from gateway.api.faults import ErrorShape, defect, retry_after
 from gateway.asking import Ask
 from gateway.caching import Kept
 from gateway.comparing import Comparing
-from gateway.errors import BadRequest, Busy, GatewayError, ProviderRejected, WrongMethod, of_invalid
+from gateway.errors import (
+    BadRequest,
+    Busy,
+    GatewayError,
+    ProviderRejected,
+    TooManyWrongKeys,
+    WrongMethod,
+    of_invalid,
+)
 from gateway.exchange import Exchange, Preferences
-from gateway.governance.keys import ANONYMOUS, Principal, Principals
+from gateway.governance.entrance import Entrance
+from gateway.governance.keys import ANONYMOUS, Principal
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline, Streamed
 from gateway.responses import Responses
@@ -34,6 +44,10 @@ from providers.errors import Refused
 
 _log = logging.getLogger("steelyard.api")
 _STOPPING = "The gateway is shutting down. Try again."
+#: Addresses of Google's, whose clients may put the key in the URL.
+_KEY_IN_QUERY = "/v1beta/"
+#: In the state of an ordinary request: its key is one wrong one too many.
+GUESSED = "guessed"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -79,7 +93,7 @@ class Ingress:
     def __init__(
         self,
         pipeline: Pipeline,
-        principals: Principals,
+        entrance: Entrance,
         sessions: Sessions,
         responses: Responses,
         *,
@@ -95,7 +109,7 @@ class Ingress:
         """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline."""
         self._pipeline = pipeline
         self._comparing = Comparing(pipeline, tagged=native.tagged, failed=native.failed)
-        self._principals = principals
+        self._entrance = entrance
         self._sessions = sessions
         self._responses = responses
         self._body_limit = body_limit
@@ -118,12 +132,7 @@ class Ingress:
         try:
             if scope["method"] != "POST":
                 raise WrongMethod
-            key = api_key(headers)
-            if key is None and surface.key_in_query:
-                key = key_in(scope["query_string"])
-            principal = self._principals.find(key)
-            if principal.name == ANONYMOUS:
-                require_own_page(headers)
+            principal = await self._let_in(surface, scope, headers)
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
             opened = _open(surface, request_id, now, began, principal, wishes)
@@ -154,10 +163,28 @@ class Ingress:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["state"].pop(GUESSED, False):
+                    await self._entrance.guesses.linger()
                 message["headers"] = [*message["headers"], *returned]
             await send(message)
 
         return sending
+
+    async def ready(self, scope: HTTPScope) -> None:
+        """For the ordinary routes: have at hand what verifies the caller's token, if it is one."""
+        await self._entrance.ready(offered_key(dict(scope["headers"]), scope["path"], scope["query_string"]))
+
+    async def _let_in(self, surface: Surface, scope: HTTPScope, headers: dict[bytes, bytes]) -> Principal:
+        """Whose request it is. Raises `GatewayError` for nobody's, and for what another site's page may have sent."""
+        key = api_key(headers)
+        if key is None and surface.key_in_query:
+            key = key_in(scope["query_string"])
+        if self._entrance.tokens is not None:
+            await self._entrance.ready(key)
+        principal = self._entrance.find(key, address_of(scope))
+        if principal.name == ANONYMOUS:
+            require_own_page(headers)
+        return principal
 
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:
         exchange = ask.exchange
@@ -245,6 +272,8 @@ class Ingress:
         if exchange is None:
             # It never reached the pipeline: there is nothing to tell but its name.
             self._turned_away(surface.name, error.status)
+            if isinstance(error, TooManyWrongKeys):
+                await self._entrance.guesses.linger()
             headers = [*returned, (b"x-steelyard-request-id", request_id.encode())]
         else:
             headers = [*returned, *wire.facts(exchange)]
@@ -278,6 +307,18 @@ def api_key(headers: dict[bytes, bytes]) -> str | None:
         if value := headers.get(name):
             return value.strip().decode("latin-1")
     return None
+
+
+def offered_key(headers: dict[bytes, bytes], path: str, query: bytes) -> str | None:
+    """The caller's key on an ordinary route: in a header, or below Google's addresses in the URL."""
+    key = api_key(headers)
+    return key_in(query) if key is None and path.startswith(_KEY_IN_QUERY) else key
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Where the connection comes from; empty where it has no address."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def key_in(query: bytes) -> str | None:

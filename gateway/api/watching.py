@@ -17,9 +17,10 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath
 
 from gateway.api import following
-from gateway.api.access import parts, principal_of
+from gateway.api.access import known, parts, principal_of
 from gateway.api.faults import openai_body
-from gateway.errors import Busy, Forbidden, GatewayError
+from gateway.api.ingress import api_key
+from gateway.errors import Busy, Forbidden, GatewayError, TooManyWrongKeys
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.parts import Parts
@@ -39,7 +40,7 @@ async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
     gateway = parts(socket.app.state)
     try:
         _must_be_of_here(socket)
-        by, after = _caller(socket, gateway), _after(socket)
+        by, after = await _caller(socket, gateway), _after(socket)
         desk = (await gateway.workflows.open()).desk
         await desk.get(execution_id, by)
     except GatewayError as exc:
@@ -82,10 +83,12 @@ def _offered(socket: _Socket) -> list[str]:
     return [one.strip() for one in socket.headers.get("sec-websocket-protocol", "").split(",")]
 
 
-def _caller(socket: _Socket, gateway: Parts) -> Principal:
+async def _caller(socket: _Socket, gateway: Parts) -> Principal:
     """Who asks. Raises `Unauthorized`."""
     keys = [one.removeprefix(_KEY_PROTOCOL) for one in _offered(socket) if one.startswith(_KEY_PROTOCOL)]
-    return gateway.principals.find(keys[0]) if keys else principal_of(socket)
+    key = keys[0] if keys else api_key(dict(socket.scope["headers"]))
+    await gateway.entrance.ready(key)
+    return known(socket, gateway, key) if keys else principal_of(socket)
 
 
 def _must_be_of_here(socket: _Socket) -> None:
@@ -101,6 +104,8 @@ def _after(socket: _Socket) -> int:
 
 async def _refuse(socket: _Socket, gateway: Parts, error: GatewayError) -> None:
     """Answer over HTTP instead of opening."""
+    if isinstance(error, TooManyWrongKeys):
+        await gateway.entrance.guesses.linger()
     gateway.metrics.turned_away("api", str(error.status)).inc()
     body = msgspec.json.encode(openai_body(error, new_id("req", gateway.wall(), gateway.rng)))
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -56,7 +56,13 @@ class Principals:
     """Everyone who may ask."""
 
     def __init__(
-        self, keys: Iterable[tuple[Principal, str]], admin_key: str | None, *, open_to_all: bool, salt: bytes
+        self,
+        keys: Iterable[tuple[Principal, str]],
+        admin_key: str | None,
+        *,
+        open_to_all: bool,
+        salt: bytes,
+        tokens: bool = False,
     ) -> None:
         """Accept `keys` and the admin key; with none at all, everyone.
 
@@ -65,6 +71,7 @@ class Principals:
             admin_key: the key that also opens administrative routes; without any key at all they are open to all.
             open_to_all: answer callers without a key although there are keys.
             salt: 16 to 64 random bytes, drawn at start.
+            tokens: others come by tokens, so that without any key it is not open to all either.
         """
         self._keyed = blake2b(key=salt, digest_size=32)
         self._known = {self._digest(key): principal for principal, key in keys}
@@ -72,12 +79,13 @@ class Principals:
             self._known[self._digest(admin_key)] = Principal(ADMIN, admin=True)
         self._named = {principal.name: principal for principal in self._known.values()}
         # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
-        self._anonymous = Principal(ANONYMOUS, admin=not self._known)
-        self._open = open_to_all or not self._known
+        keyless = not self._known and not tokens
+        self._anonymous = Principal(ANONYMOUS, admin=keyless)
+        self._open, self._keyless = open_to_all or keyless, keyless
 
     def find(self, key: str | None) -> Principal:
         """The principal of a key. Raises `Unauthorized`."""
-        if key is None or not self._known:
+        if key is None or self._keyless:
             if self._open:
                 return self._anonymous
             raise Unauthorized

@@ -10,7 +10,8 @@ from dwa import PRESETS
 from gateway.settings.build import Builder, Where
 from gateway.settings.names import suggestion
 from gateway.settings.secrets import Secret
-from gateway.settings.shared import Route
+from gateway.settings.shared import TOKENS, Route
+from gateway.settings.tokens import check_tokens
 from gateway.settings.tree import ProviderSettings, RouteSettings, Settings
 from gateway.settings.written import Document
 from providers import PROVIDERS
@@ -59,8 +60,10 @@ def check_whole(settings: Settings, builder: Builder) -> None:
     _check_objectives(settings, builder)
     _check_keys(settings, builder)
     _check_judge(settings, builder)
-    keyless = not settings.keys and not settings.auth.admin_key and not settings.auth.allow_anonymous
-    if keyless and not is_loopback(settings.server.host) and not any(map(builder.failed_below, (("keys",), ("auth",)))):
+    check_tokens(settings.jwt, builder)
+    keyless = settings.anonymous and not settings.auth.allow_anonymous
+    failed = any(map(builder.failed_below, (("keys",), ("auth",), ("jwt",))))
+    if keyless and not is_loopback(settings.server.host) and not failed:
         builder.blame(
             ("server", "host"),
             f"{settings.server.host} can be reached from other machines, and no key is set. Set STEELYARD_API_KEYS or "
@@ -117,6 +120,8 @@ def _check_keys(settings: Settings, builder: Builder) -> None:
     for index, key in enumerate(settings.keys):
         if key.name in _TENANTS:
             builder.blame(("keys", index, "name"), f"'{key.name}' is a name of the gateway's own. Choose another.")
+        if key.name.startswith(TOKENS):
+            builder.blame(("keys", index, "name"), f"begins with '{TOKENS}', as only callers with tokens do.")
         if key.name in names:
             builder.blame(("keys", index, "name"), f"the name '{key.name}' is taken by another key.")
         if key.key in seen:

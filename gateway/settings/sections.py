@@ -76,6 +76,13 @@ class Auth(Struct, frozen=True, kw_only=True):
         Secret | None,
         option("SECRET_KEY", "Mixed into the hashes by which callers' keys are known. The same on every replica."),
     ] = None
+    wrong_keys: Annotated[
+        NonNegativeInt,
+        option(
+            "STEELYARD_WRONG_KEYS",
+            "Wrong keys a minute from one address, after which others get 429, and late. 0: any number.",
+        ),
+    ] = 20
 
 
 class Database(Struct, frozen=True, kw_only=True):

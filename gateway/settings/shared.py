@@ -33,10 +33,13 @@ from gateway.settings.sections import (
     Tls,
     Workflows,
 )
+from gateway.settings.tokens import Jwt
 
 #: The names of callers who have no key of their own, and of the administrator.
 ANONYMOUS = "anonymous"
 ADMIN = "admin"
+#: What the names of callers who bring tokens begin with, and no key's may.
+TOKENS = "jwt:"
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
@@ -118,6 +121,7 @@ class Sections(Struct, frozen=True, kw_only=True):
 
     server: Server = Server()
     auth: Auth = Auth()
+    jwt: Jwt = Jwt()
     database: Database = field(default_factory=Database)
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()

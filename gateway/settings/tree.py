@@ -88,4 +88,4 @@ class Settings(Sections, frozen=True, kw_only=True):
     @property
     def anonymous(self) -> bool:
         """Callers without a key are answered."""
-        return self.auth.allow_anonymous or not (self.keys or self.auth.admin_key)
+        return self.auth.allow_anonymous or not (self.keys or self.auth.admin_key or self.jwt.used)

@@ -35,6 +35,7 @@ DOORS = {
     "aiohappyeyeballs": ("providers/http/dialing.py",),
     "redis": ("cache/redis.py",),
     "jsonschema_rs": ("gateway/schemas.py",),
+    "jwt": ("gateway/governance/tokens.py",),
     "jinja2": ("gateway/workflows/templates/",),
     "croniter": ("gateway/workflows/ticks.py",),
     "mcp": ("gateway/mcp/connection.py",),

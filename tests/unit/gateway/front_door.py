@@ -11,6 +11,8 @@ import msgspec
 
 from gateway.api.chat import CHAT_COMPLETIONS
 from gateway.api.ingress import Ingress, Surface
+from gateway.governance.entrance import Entrance
+from gateway.governance.guessing import Guesses
 from gateway.governance.keys import Principal, Principals
 from gateway.pipeline import Pipeline
 from gateway.responses import Responses
@@ -46,9 +48,11 @@ class Door:
         self, pipeline: Pipeline, *, sessions: Sessions | None = None, keys: Sequence[tuple[str, str]] = ()
     ) -> None:
         self.turned_away: list[tuple[str, int]] = []
+        known = Principals([(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16)
+        guesses = Guesses(0, monotonic=asyncio.get_running_loop().time, counted=lambda how: None)
         self.ingress = Ingress(
             pipeline,
-            Principals([(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16),
+            Entrance(known, None, guesses),
             cast("Sessions", sessions),
             cast("Responses", None),
             body_limit=2**20,

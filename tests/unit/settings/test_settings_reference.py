@@ -61,8 +61,14 @@ def test_each_variable_sets_its_own_field(option, tmp_path: Path):
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
     samples |= {"dir": "elsewhere"}
     samples |= {"ca_file": certifi.where(), "timezone": "Europe/Berlin", "settings_file": str(servers)}
+    samples |= dict.fromkeys(("name_claim", "scopes_claim", "tags_claim", "models_claim"), "another")
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text('{"keys": []}')
+    samples |= {"secret": "a-new-secret-of-more-than-32-bytes", "jwks": str(jwks)}
+    # Nobody's keys are taken without saying whose tokens.
+    beside = {"STEELYARD_JWT_AUDIENCE": "steelyard"} if name == "jwks" else {}
     text = samples.get(name) or _other(option)
-    value = getattr(getattr(load({option.env: text}), section), name)
+    value = getattr(getattr(load({option.env: text, **beside}), section), name)
     assert value != option.default
 
 
