@@ -32,6 +32,7 @@ from gateway.api.executions import Executing, Executions
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
 from gateway.api.ingress import Ingress, Surface
+from gateway.api.keys import Keys
 from gateway.api.mcp import McpServers, McpTools
 from gateway.api.models import GeminiNames, Models
 from gateway.api.orchestrate import ORCHESTRATE
@@ -47,6 +48,7 @@ from gateway.api.stored import StoredResponses
 from gateway.api.watching import watch
 from gateway.api.workflows import Workflows
 from gateway.errors import GatewayError
+from gateway.governance.configured import salt_of
 from gateway.parts import Parts
 from gateway.records import StoreUnavailable
 from gateway.settings.tree import Settings
@@ -119,7 +121,7 @@ def create_app(
         monotonic=monotonic,
         wall=wall,
         rng=rng or random.Random(),
-        salt=secret.reveal().encode()[:64] if secret else secrets.token_bytes(32),
+        salt=salt_of(secret) if secret else secrets.token_bytes(32),
         shared_dir=shared_dir,
         version=VERSION,
         metrics=predecessor.parts.metrics if predecessor else None,
@@ -164,6 +166,7 @@ def _litestar(parts: Parts) -> Litestar:
             Sessions,
             StoredResponses,
             Database,
+            Keys,
             Feedback,
             Workflows,
             Executing,

@@ -10,6 +10,7 @@ from cache import CacheStats, Store
 from dwa import Balancer
 from gateway.catalog import Catalog
 from gateway.fleet import Fleet
+from gateway.governance.keyring import Keyring
 from gateway.mcp.servers import Servers
 from gateway.records import Records
 from gateway.workflows.door import Workflows
@@ -30,6 +31,7 @@ class Health:
         fleet: Fleet,
         workflows: Workflows,
         mcp: Servers,
+        keyring: Keyring,
     ) -> None:
         """Look after these."""
         self._catalog = catalog
@@ -39,6 +41,7 @@ class Health:
         self._fleet = fleet
         self._workflows = workflows
         self._mcp = mcp
+        self._keyring = keyring
 
     async def services(self, key: str) -> tuple[str, dict[str, Any]]:
         """The status in one word, and each service's own; of the MCP servers those that this key may use."""
@@ -47,6 +50,7 @@ class Health:
             "cache": await self._cache(),
             "dwa": self._dwa(),
             "log": self._log(),
+            "keys": to_builtins(self._keyring.health()),
             "mcp": self._of_mcp(key),
         }
         if (workflows := await self._workflows.health()) is not None:

@@ -23,9 +23,12 @@ from gateway.catalog import Catalog
 from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
+from gateway.governance.configured import principals_of
 from gateway.governance.entrance import Entrance
 from gateway.governance.gates import Gates
-from gateway.governance.keys import ADMIN, Principal, Principals
+from gateway.governance.issuing import Issuing
+from gateway.governance.keyring import Keyring
+from gateway.governance.keys import ADMIN
 from gateway.governance.limits.backend import Backend
 from gateway.governance.limits.gate import Limits
 from gateway.governance.limits.memory import MemoryBackend
@@ -45,7 +48,6 @@ from gateway.replaying import Replays
 from gateway.responses import Responses
 from gateway.sessions import Sessions
 from gateway.settings.sections import CacheSettings
-from gateway.settings.shared import Key
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.slack import Slack
@@ -89,14 +91,16 @@ class Parts:
         self.balancer = Balancer(clock=monotonic, rng=rng)
         self.metrics = metrics or Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
-        self.principals = _principals(settings, salt)
+        self.principals = principals_of(settings, salt, wall)
         self.store, leases = _store(settings, shared_dir, monotonic, wall)
         self.fleet = self._fleet(_board(settings, shared_dir, monotonic, wall))
         self.cache = AnswerCache(self.store, _policy(settings.cache), leases)
         self.records = Records(settings, wall=wall)
+        database = self.records.database
+        self.keyring, self.issuing = self._keys(salt)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
-        self.sessions = Sessions(self.records.database, wall=wall)
-        self.responses = Responses(self.records.database, wall=wall)
+        self.sessions = Sessions(database, wall=wall)
+        self.responses = Responses(database, wall=wall)
         self.feedback = self._feedback()
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
@@ -112,9 +116,7 @@ class Parts:
         self._users = set[asyncio.Task[Any]]()
         if metrics is None:
             self.metrics.before_scrape(self._refresh_gauges)
-        self.health = Health(
-            self.catalog, self.balancer, self.store, self.records, self.fleet, self.workflows, self.mcp
-        )
+        self.health = self._health()
         self.started_at = monotonic()
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,6 +132,8 @@ class Parts:
         """Open what must be open; what is away is tried again in the background."""
         await self.records.start()
         self._recalling = self._spawn(self.snapshots.recall())
+        reading = self._spawn(self.keyring.read())
+        self._spawn(self.keyring.watch())
         self._spawn(self.records.migrate_until_done())
         self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
@@ -145,7 +149,7 @@ class Parts:
         if self.metrics.shared:
             self._spawn(self._keep_gauges_fresh())
         # Usually the database is there and this is done at once; a slow one must not hold up the first answer.
-        await asyncio.wait([self._recalling], timeout=2.0)
+        await asyncio.wait([self._recalling, reading], timeout=2.0)
         self.ready = True
 
     def take_over(self, predecessor: Parts) -> None:
@@ -155,6 +159,7 @@ class Parts:
         self.balancer.restore(predecessor.balancer.snapshot(), 0.0)
         self.metrics.begin_gauges_anew(self._refresh_gauges)
         self.mcp.take_over(predecessor.mcp)
+        self.keyring.take_over(predecessor.keyring)
         predecessor._runs_workflows, self._runs_workflows = False, True
         predecessor._users = self.workflows.go_on_by(self._means(), self.records)
         self._spawn(self.workflows.open_if_needed())
@@ -188,6 +193,25 @@ class Parts:
             salt=salt,
             counted=lambda how: self.metrics.wrong_keys(how).inc(),
         )
+
+    def _health(self) -> Health:
+        return Health(
+            self.catalog,
+            self.balancer,
+            self.store,
+            self.records,
+            self.fleet,
+            self.workflows,
+            self.mcp,
+            self.keyring,
+        )
+
+    def _keys(self, salt: bytes) -> tuple[Keyring, Issuing]:
+        settings, database = self.settings, self.records.database
+        secret = salt if settings.auth.secret_key else None
+        keyring = Keyring(self.principals, database, self.records.migrated, secret=secret, monotonic=self.monotonic)
+        issuing = Issuing(database, self.principals, keyring, settings, wall=self.wall, rng=self.rng)
+        return keyring, issuing
 
     def _pipeline(self) -> Pipeline:
         # The log first: whether it took the record is part of the answer.
@@ -309,20 +333,6 @@ class Parts:
             is_now = server.status().status
             for state in CONDITIONS:
                 self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
-
-
-def _principals(settings: Settings, salt: bytes) -> Principals:
-    return Principals(
-        [(_principal(key), key.key.reveal()) for key in settings.keys],
-        settings.auth.admin_key.reveal() if settings.auth.admin_key else None,
-        open_to_all=settings.auth.allow_anonymous,
-        salt=salt,
-        tokens=settings.jwt.used,
-    )
-
-
-def _principal(key: Key) -> Principal:
-    return Principal(**{name: getattr(key, name) for name in Key.__struct_fields__ if name != "key"})
 
 
 def _board(

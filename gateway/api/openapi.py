@@ -21,7 +21,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gateway.api import openapi_workflows
+from gateway.api import openapi_trust, openapi_workflows
 from gateway.api.answers import (
     artifacts,
     catalog,
@@ -29,6 +29,7 @@ from gateway.api.answers import (
     executions,
     feedback,
     health,
+    keys,
     mcp,
     models,
     records,
@@ -229,6 +230,7 @@ _ANSWERS = (
     executions,
     feedback,
     health,
+    keys,
     mcp,
     models,
     records,
@@ -257,7 +259,7 @@ def describe(document: OpenAPI) -> None:
             operation: Operation | None = getattr(item, verb)
             if operation is not None:
                 told = {"post": _FURTHER, "get": _FURTHER_GET}.get(verb, {})
-                further = told.get(path, {}) | openapi_workflows.further(verb, path)
+                further = told.get(path, {}) | openapi_workflows.further(verb, path) | openapi_trust.further(verb, path)
                 error = "GoogleError" if path.startswith("/v1beta/") else "GatewayError"
                 _tell_errors(operation, error, public=path.startswith(_PUBLIC), further=further)
     openapi_workflows.describe(paths, known)

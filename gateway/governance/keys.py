@@ -1,23 +1,30 @@
 """Key → principal, without a database on the path.
 
-Keys come from the configuration. They are kept as keyed BLAKE2b digests, with a key drawn at start: a lookup is one
-digest and one dictionary access, its time says nothing about how much of a guess was right, and a memory dump holds no
-key but those the configuration itself still holds.
+Keys come from the configuration and from the API (`governance.keyring` brings those here). They are kept as keyed
+BLAKE2b digests, with a salt drawn at start or with the pepper that all processes share: a lookup is one digest and one
+dictionary access, its time says nothing about how much of a guess was right, and a memory dump holds no key but those
+the configuration itself still holds.
+
+Law: a name belongs to one key, whichever way it was made, for it is the tenant. Where the configuration comes to name
+one that was made by the API, the configuration's holds and the other opens nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.errors import Forbidden, Unauthorized
+from gateway.errors import Busy, Forbidden, Unauthorized
 from gateway.settings.limits import Budget, Rates
 from gateway.settings.sections import CacheWhen
 from gateway.settings.shared import ADMIN, ANONYMOUS
 
+#: What every key of the API begins with, so that whoever finds one knows whose it is.
+PREFIX = "sk-sy-"
 #: `use` asks models and runs workflows, `read` looks at records, statistics and spend of its own; `admin` does all.
 Scope = Literal["admin", "use", "read"]
 
@@ -52,6 +59,13 @@ class Principal(Struct, frozen=True):
     expires: float | None = None
 
 
+class Opening(Struct, frozen=True):
+    """A digest that opens for a principal, up to a Unix time or for good."""
+
+    digest: bytes
+    until: float | None = None
+
+
 class Principals:
     """Everyone who may ask."""
 
@@ -62,6 +76,7 @@ class Principals:
         *,
         open_to_all: bool,
         salt: bytes,
+        wall: Callable[[], float],
         tokens: bool = False,
     ) -> None:
         """Accept `keys` and the admin key; with none at all, everyone.
@@ -70,41 +85,128 @@ class Principals:
             keys: each caller and its key.
             admin_key: the key that also opens administrative routes; without any key at all they are open to all.
             open_to_all: answer callers without a key although there are keys.
-            salt: 16 to 64 random bytes, drawn at start.
+            salt: 16 to 64 random bytes.
+            wall: tells Unix seconds, for keys that expire.
             tokens: others come by tokens, so that without any key it is not open to all either.
         """
-        self._keyed = blake2b(key=salt, digest_size=32)
-        self._known = {self._digest(key): principal for principal, key in keys}
+        self._keyed = self._peppered = _keyed(salt)
+        self._known = {_digest(self._keyed, key): principal for principal, key in keys}
         if admin_key is not None:
-            self._known[self._digest(admin_key)] = Principal(ADMIN, admin=True)
+            self._known[_digest(self._keyed, admin_key)] = Principal(ADMIN, admin=True)
         self._named = {principal.name: principal for principal in self._known.values()}
-        # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
-        keyless = not self._known and not tokens
-        self._anonymous = Principal(ANONYMOUS, admin=keyless)
-        self._open, self._keyless = open_to_all or keyless, keyless
+        self._own = frozenset(self._named)
+        self._wall = wall
+        self._open_to_all = open_to_all
+        #: Keys of the API may exist that are not here yet; `Keyring` says when all are.
+        self.unread = False
+        self._made: dict[str, tuple[Principal, tuple[Opening, ...]]] = {}
+        #: Somebody may come in otherwise, or could once.
+        self._others = tokens
+        self._close()
 
     def find(self, key: str | None) -> Principal:
-        """The principal of a key. Raises `Unauthorized`."""
-        if key is None or self._keyless:
+        """The principal of a key. Raises `Unauthorized`, and `Busy` while that cannot be known."""
+        if key is None or not self._closed:
             if self._open:
                 return self._anonymous
             raise Unauthorized
-        found = self._known.get(self._digest(key))
+        ours = key.startswith(PREFIX)
+        found = self._known.get(_digest(self._peppered if ours else self._keyed, key))
+        if found is None and ours:
+            # The configuration may have one that looks like those of the API.
+            found = self._known.get(_digest(self._keyed, key))
         if found is None:
+            if self.unread and ours:
+                raise Busy("The keys could not be read from the database yet. Try again.", retry_after=1.0)
             raise Unauthorized("The API key is not valid. Check the key, or ask the gateway's operator for one.")
+        if found.expires is not None and self._wall() >= found.expires:
+            told = "The API key has expired. Ask the gateway's operator for another."
+            raise Unauthorized(told, code="key_expired")
         return found
 
     def named(self, name: str) -> Principal | None:
-        """Whose name that is, for work that was begun with its key; None: there is no such key any more."""
-        return self._named.get(name)
+        """Whose name that is, for work that was begun with its key; None: there is no such key, or no more."""
+        if name == ANONYMOUS:
+            return self._anonymous if self._open else None
+        found = self._named.get(name)
+        return None if found is None or (found.expires is not None and self._wall() >= found.expires) else found
 
-    def _digest(self, key: str) -> bytes:
-        digest = self._keyed.copy()
-        digest.update(key.encode("utf-8", "surrogateescape"))
-        return digest.digest()
+    def configured(self, name: str) -> bool:
+        """Whether the configuration has a key of that name."""
+        return name in self._own
+
+    @property
+    def keyed(self) -> bool:
+        """Somebody needs a key: without one there is no administrator."""
+        return self._closed
+
+    # Keys that were made by the API
+
+    def begin(self, pepper: bytes) -> None:
+        """From now on those of the API are told by digests with this pepper; none is known yet."""
+        for identity in list(self._made):
+            self.dismiss(identity)
+        self._peppered = _keyed(pepper)
+
+    def admit(self, identity: str, principal: Principal, openings: tuple[Opening, ...]) -> bool:
+        """From now on this is the key of that id; False: the configuration has its name."""
+        self.dismiss(identity)
+        if principal.name in self._own:
+            return False
+        # A key that is in the configuration as well is that one's.
+        openings = tuple(one for one in openings if one.digest not in self._known)
+        self._made[identity] = principal, openings
+        self._named[principal.name] = principal
+        for one in openings:
+            self._known[one.digest] = principal if one.until is None else _until(principal, one.until)
+        return True
+
+    def dismiss(self, identity: str) -> None:
+        """The key of that id opens nothing any more. That there was one is remembered: nobody is let in without."""
+        self._others = True
+        self._close()
+        if (made := self._made.pop(identity, None)) is not None:
+            principal, openings = made
+            self._named.pop(principal.name, None)
+            for one in openings:
+                self._known.pop(one.digest, None)
+
+    def _close(self) -> None:
+        self._closed = bool(self._known) or self._others
+        # A caller with a key of its own is no administrator, so neither may one without be, once there are keys.
+        self._anonymous = Principal(ANONYMOUS, admin=not self._closed)
+        self._open = self._open_to_all or not self._closed
+
+
+def digest_of(key: str, salt: bytes) -> bytes:
+    """What a key is known by with this salt."""
+    return _digest(_keyed(salt), key)
+
+
+def _keyed(salt: bytes) -> blake2b:
+    return blake2b(key=salt, digest_size=32)
+
+
+def _digest(keyed: blake2b, key: str) -> bytes:
+    digest = keyed.copy()
+    digest.update(key.encode("utf-8", "surrogateescape"))
+    return digest.digest()
+
+
+def _until(principal: Principal, moment: float) -> Principal:
+    """The same, until a Unix time at the latest."""
+    soonest = moment if principal.expires is None else min(moment, principal.expires)
+    return replace(principal, expires=soonest)
 
 
 def require_admin(principal: Principal) -> None:
     """Raise `Forbidden` unless this is the administrator."""
     if not principal.admin:
         raise Forbidden("This needs the admin key. If there is none yet, set STEELYARD_ADMIN_KEY and restart.")
+
+
+def require_scope(principal: Principal, scope: Scope) -> None:
+    """Raise `Forbidden` unless the key has that scope; an administrator's has all."""
+    if not (principal.admin or scope in principal.scopes):
+        has = ", ".join(sorted(principal.scopes)) or "none"
+        raise Forbidden(f"This needs a key with the scope '{scope}'; the key '{principal.name}' has: {has}.")

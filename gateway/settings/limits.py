@@ -11,7 +11,7 @@ from gateway.settings.sections import Count, Seconds
 Period = Literal["hour", "day", "week", "month", "total"]
 
 
-class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How much at a time; None: no bound. `rpm` and `tpm` are requests and tokens (in and out) within any minute."""
 
     rpm: Count | None = None
@@ -19,7 +19,7 @@ class Rates(Struct, frozen=True, kw_only=True, omit_defaults=True):
     concurrency: Count | None = None
 
 
-class Budget(Struct, frozen=True, kw_only=True):
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be spent, in USD, per calendar period in UTC (weeks begin on Monday; `total`: once and for all).
 
     From the share `soft` of it on there are warnings.

@@ -110,7 +110,7 @@ def _check_judge(settings: Settings, builder: Builder) -> None:
 
 
 #: Callers without a key of their own, and the judge: another of that name would share their cache and records.
-_TENANTS = ("admin", "anonymous", "judge")
+TENANTS = ("admin", "anonymous", "judge")
 
 
 def _check_keys(settings: Settings, builder: Builder) -> None:
@@ -118,7 +118,7 @@ def _check_keys(settings: Settings, builder: Builder) -> None:
     admin = settings.auth.admin_key
     seen: set[Secret] = {admin} if admin else set()
     for index, key in enumerate(settings.keys):
-        if key.name in _TENANTS:
+        if key.name in TENANTS:
             builder.blame(("keys", index, "name"), f"'{key.name}' is a name of the gateway's own. Choose another.")
         if key.name.startswith(TOKENS):
             builder.blame(("keys", index, "name"), f"begins with '{TOKENS}', as only callers with tokens do.")

@@ -256,7 +256,9 @@ sessions = Table(
     Index(None, "tenant", "updated_at", "id"),
 )
 
-#: `prefix` is the part of a key that may be shown; the key itself is never stored, only its `hash`.
+#: `prefix` is the part of a key that may be shown; the key itself is never stored, only its `hash`, keyed with the
+#: pepper whose fingerprint is `pepper`. `former` are hashes that a rotation lets open for a while: `{hash, until}`. A
+#: revoked key's row stays, and with it its name. `version`: `key_state.version` at its last change.
 keys = Table(
     "keys",
     metadata,
@@ -264,12 +266,30 @@ keys = Table(
     _text("name"),
     _text("prefix"),
     _text("hash"),
+    Column("former", JSON(), nullable=False),
+    _text("pepper"),
     Column("created_at", UtcDateTime(), nullable=False),
+    _text("created_by"),
     Column("expires_at", UtcDateTime()),
     Column("revoked_at", UtcDateTime()),
-    Column("settings", JSON(), nullable=False),
+    Column("grants", JSON(), nullable=False),
+    _count("version"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("hash"),
+    UniqueConstraint("name"),
+    UniqueConstraint("version"),
+)
+
+#: One row, which every process looks at twice a second. Whoever changes a key counts `version` up in the same
+#: transaction, and so has the row's lock: versions become visible in their order. `pepper` keys the hashes where no
+#: SECRET_KEY does.
+key_state = Table(
+    "key_state",
+    metadata,
+    Column("id", Integer(), autoincrement=False, nullable=False),
+    _count("version"),
+    _text("pepper"),
+    PrimaryKeyConstraint("id"),
 )
 
 #: One vote per request, source and metric. It goes with its request, so that who deletes one deletes what was said of

@@ -22,7 +22,7 @@ def principals(
     salt: bytes = SALT,
 ) -> Principals:
     named = [(Principal(name), key) for name, key in keys]
-    return Principals(named, admin_key, open_to_all=open_to_all, salt=salt)
+    return Principals(named, admin_key, open_to_all=open_to_all, salt=salt, wall=lambda: 0.0)
 
 
 @pytest.mark.parametrize("open_to_all", [True, False])
@@ -109,7 +109,7 @@ def test_every_key_finds_its_own_principal_and_no_other_text_finds_one(keys: lis
 
 def test_a_key_brings_along_how_its_caller_is_served() -> None:
     ann = Principal("ann", strategy="cost", objective="cheapest")
-    everyone = Principals([(ann, "key-of-ann")], "key-of-admin", open_to_all=True, salt=SALT)
+    everyone = Principals([(ann, "key-of-ann")], "key-of-admin", open_to_all=True, salt=SALT, wall=lambda: 0.0)
     assert everyone.find("key-of-ann") == ann
     assert (everyone.find(None).strategy, everyone.find("key-of-admin").objective) == (None, None)
 

@@ -65,6 +65,21 @@ class LogHealth:
 
 
 @dataclass(kw_only=True)
+class KeysHealth:
+    """Keys of the API as this process knows them, and how many seconds ago it looked; null: not yet.
+
+    While the database is away, as `error` says, those that are known stay valid. `unusable` ones were made with
+    another SECRET_KEY, or have the name of one in the configuration.
+    """
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    active: int
+    unusable: int
+    checked_seconds_ago: float | None
+    error: str | None
+
+
+@dataclass(kw_only=True)
 class McpHealth:
     """MCP servers of the process that answers: those that run, and those that failed, with why. Others rest."""
 
@@ -96,6 +111,7 @@ class Services:
     cache: CacheHealth
     dwa: DwaHealth
     log: LogHealth
+    keys: KeysHealth
     mcp: McpHealth
     workflows: WorkflowHealth | None = None
 

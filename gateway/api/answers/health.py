@@ -68,6 +68,20 @@ class LogHealth(Struct):
     last_error: str | None
 
 
+class KeysHealth(Struct):
+    """Keys of the API as this process knows them, and how many seconds ago it looked; null: not yet.
+
+    While the database is away, as `error` says, those that are known stay valid. `unusable` ones were made with another
+    SECRET_KEY, or have the name of one in the configuration.
+    """
+
+    status: Condition
+    active: int
+    unusable: int
+    checked_seconds_ago: float | None
+    error: str | None
+
+
 class McpHealth(Struct):
     """MCP servers of the process that answers: those that run, and those that failed, with why. Others rest."""
 
@@ -97,6 +111,7 @@ class Services(Struct, omit_defaults=True):
     cache: CacheHealth
     dwa: DwaHealth
     log: LogHealth
+    keys: KeysHealth
     mcp: McpHealth
     workflows: WorkflowHealth | None = None
 

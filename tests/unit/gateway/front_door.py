@@ -48,7 +48,9 @@ class Door:
         self, pipeline: Pipeline, *, sessions: Sessions | None = None, keys: Sequence[tuple[str, str]] = ()
     ) -> None:
         self.turned_away: list[tuple[str, int]] = []
-        known = Principals([(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16)
+        known = Principals(
+            [(Principal(name), key) for name, key in keys], None, open_to_all=False, salt=b"x" * 16, wall=lambda: 0.0
+        )
         guesses = Guesses(0, monotonic=asyncio.get_running_loop().time, counted=lambda how: None)
         self.ingress = Ingress(
             pipeline,

@@ -16,6 +16,7 @@ from dwa import Balancer, Shape
 from gateway.catalog import Catalog
 from gateway.errors import McpUnavailable
 from gateway.fleet import Fleet
+from gateway.governance.keyring import Keyring, Known
 from gateway.governance.keys import ADMIN
 from gateway.health import Health
 from gateway.mcp.server import Seams, Server
@@ -40,9 +41,13 @@ class Services:
         self.shared, self.reachable = False, True
         self.peers: dict[str, float] = {}
         self.tools: list[Any] = []
+        self.keys = Known("healthy", 2, 0, 0.1)
 
     def of(self, _key: str) -> list[Any]:
         return self.tools
+
+    def health(self) -> Known:
+        return self.keys
 
     async def ping(self) -> bool:
         return self.works
@@ -82,6 +87,7 @@ class Scene:
             cast("Fleet", self.services),
             cast("Workflows", Unopened()),
             cast("Servers", self.services),
+            cast("Keyring", self.services),
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:
@@ -104,7 +110,7 @@ class Scene:
 async def test_all_is_well_before_the_first_request() -> None:
     verdict, services = await Scene().look()
     assert verdict == "healthy"
-    assert set(services) == {"database", "cache", "dwa", "log", "mcp"}
+    assert set(services) == {"database", "cache", "dwa", "log", "keys", "mcp"}
     assert {one["status"] for one in services.values()} == {"healthy"}
     assert services["dwa"]["active_providers"] == ["a", "b"]
     assert services["dwa"]["excluded"] == []
@@ -118,6 +124,16 @@ async def test_a_database_that_is_away_degrades() -> None:
     verdict, services = await scene.look()
     assert verdict == "degraded"
     assert services["database"] == {"status": "degraded", "error": "db:5432 does not answer"}
+
+
+@paused
+async def test_keys_that_cannot_be_looked_after_degrade() -> None:
+    scene = Scene()
+    scene.services.keys = Known("degraded", 2, 0, 7.5, "db:5432 does not answer")
+    verdict, services = await scene.look()
+    assert verdict == "degraded"
+    told = {"active": 2, "unusable": 0, "checked_seconds_ago": 7.5, "error": "db:5432 does not answer"}
+    assert services["keys"] == {"status": "degraded", **told}
 
 
 @paused

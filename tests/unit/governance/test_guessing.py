@@ -126,7 +126,7 @@ async def test_answers_are_late_but_only_so_many_at_a_time(paused: Paused) -> No
 
 
 def entrance(guesses: Guesses) -> Entrance:
-    keys = Principals([(Principal("ann"), "key-of-ann")], None, open_to_all=False, salt=b"x" * 16)
+    keys = Principals([(Principal("ann"), "key-of-ann")], None, open_to_all=False, salt=b"x" * 16, wall=lambda: 0.0)
     return Entrance(keys, None, guesses)
 
 

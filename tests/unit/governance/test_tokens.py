@@ -318,7 +318,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entrance(tokens: Tokens, most: int = 2) -> Entrance:
-    keys = Principals([(Principal("ann"), "key-of-ann")], None, open_to_all=False, salt=b"x" * 16, tokens=True)
+    keys = Principals(
+        [(Principal("ann"), "key-of-ann")], None, open_to_all=False, salt=b"x" * 16, wall=lambda: 0.0, tokens=True
+    )
     return Entrance(keys, tokens, Guesses(most, monotonic=lambda: 0.0, counted=lambda how: None))
 
 
@@ -342,11 +344,11 @@ def test_an_expired_token_is_no_guess_and_a_forged_one_is() -> None:
 
 
 def test_tokens_alone_close_the_gateway_to_others() -> None:
-    closed = Principals([], None, open_to_all=False, salt=b"x" * 16, tokens=True)
+    closed = Principals([], None, open_to_all=False, salt=b"x" * 16, wall=lambda: 0.0, tokens=True)
     for key in (None, "any"):
         with pytest.raises(Unauthorized):
             closed.find(key)
-    open_to_all = Principals([], None, open_to_all=True, salt=b"x" * 16, tokens=True)
+    open_to_all = Principals([], None, open_to_all=True, salt=b"x" * 16, wall=lambda: 0.0, tokens=True)
     assert not open_to_all.find(None).admin
 
 
