@@ -95,7 +95,7 @@ class Parts:
         self.store, leases = _store(settings, shared_dir, monotonic, wall)
         self.fleet = self._fleet(_board(settings, shared_dir, monotonic, wall))
         self.cache = AnswerCache(self.store, _policy(settings.cache), leases)
-        self.records = Records(settings, wall=wall)
+        self.records = Records(settings, wall=wall, monotonic=monotonic)
         database = self.records.database
         self.keyring, self.issuing = self._keys(salt)
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)

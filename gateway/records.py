@@ -16,6 +16,7 @@ from msgspec.structs import asdict
 from dwa import unfolded
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
+from gateway.reckoning import Reckoning
 from gateway.settings.tree import Settings
 from gateway.store import exchanges, migrate, retention, snapshots, totals
 from gateway.store.engine import Database, PoolSettings
@@ -49,7 +50,7 @@ _TIDY_EVERY = 3_600.0
 class Records:
     """The log, and what can be asked of it."""
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, *, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         """Log to the settings' database; nothing is opened before `start`. `wall` tells Unix seconds."""
         wanted, limits = settings.database, settings.request_log
         self._keep_days, self._wall = limits.retention_days, wall
@@ -71,6 +72,8 @@ class Records:
             LogLimits(queue_rows=limits.queue_size, flush_seconds=limits.flush_interval, spill_bytes=limits.spill_max),
         )
         self.migrated = asyncio.Event()
+        #: By which all that is in the database grows old.
+        self.reckoning = Reckoning(wall=wall, monotonic=monotonic)
         self._migration_problem: str | None = None
 
     async def start(self) -> None:
@@ -96,8 +99,11 @@ class Records:
         await self.migrated.wait()
         while True:
             try:
-                done = await retention.tidy(self.database, self._wall(), self._keep_days)
-                forgotten = await retention.tidy_responses(self.database, self._wall(), self._keep_responses)
+                if not self.reckoning.begun:
+                    self.reckoning.begin(await retention.newest(self.database))
+                by = self.reckoning.now()
+                done = await retention.tidy(self.database, self._wall(), self._keep_days, forget_by=by)
+                forgotten = await retention.tidy_responses(self.database, by, self._keep_responses)
             except StoreUnavailable as exc:
                 _log.warning("the log was not tidied", extra={"error": str(exc)})
             except Exception:  # noqa: BLE001 - a vote for a row that is just going is enough; nobody else makes the weeks
@@ -164,7 +170,7 @@ class Records:
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
         """Keep what the DWA knows. Raises `StoreUnavailable`."""
         await snapshots.save_snapshot(self.database, snapshots.Snapshot(at, state, weights))
-        await snapshots.forget(self.database, at - _SNAPSHOTS_KEPT)
+        await snapshots.forget(self.database, self.reckoning.now() - _SNAPSHOTS_KEPT)
 
     async def latest_snapshot(self) -> tuple[dict[str, object], float] | None:
         """The newest snapshot and its Unix time. Raises `StoreUnavailable`."""

@@ -1,8 +1,9 @@
 """The request log's durable path: a row that was accepted reaches the database, though not always at once.
 
     offer ─► queue + journal ─► writer ─► database              every `flush_seconds`, or `batch_rows`
-               │ full             │ away or silent
-               └──────► spill ◄───┘ ─► recovery ─► database, when it is back
+               │ full       ▲     │ away or silent
+               │            └─ ─ ─┤ no room there either
+               └──────► spill ◄───┘ ─► recovery ─► database, when it takes rows again
 
 Law: `offer` neither waits nor raises, and returns False for a row that will not be kept, which is then counted. At any
 moment each accepted row is in the database, in the spill, or in memory and the journal: for `flush_seconds` and the
@@ -12,8 +13,9 @@ runs beside it takes over journal and spill; and nothing by a database that is a
 idempotent, so whatever is in doubt is written again. A row the database cannot take is set apart, counted, and its
 reason logged; it never holds up the others.
 
-The spill's limit, a full disk and an unwritable folder lose rows, visibly: `dropped` and `last_error`. `offer` belongs
-to the event loop's thread.
+While neither database nor spill takes them (a full disk, an unwritable folder, the spill's limit), rows stay in memory;
+when that is full, too, further ones are lost, visibly: `dropped` and `last_error`. `offer` belongs to the event loop's
+thread.
 """
 
 from __future__ import annotations
@@ -22,61 +24,21 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
+from gateway.store.log_limits import LogLimits, LogStats
 from gateway.store.packing import unpacked
 from gateway.store.record import ExchangeRecord, Poison
 from gateway.store.spill import Spill, read_segment
 from gateway.store.writers import Made
 from gateway.store.writing import Lane
 
+__all__ = ["LogLimits", "LogStats", "RequestLog"]
+
 _log = logging.getLogger("steelyard.request_log")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLimits:
-    """How much is held where. Times in seconds."""
-
-    #: Rows, and bytes of bodies, held in memory: 4 s of the busiest worker, and no more memory than the gateway has. (A
-    #: body that waits is held twice, for the database and for the disk.)
-    queue_rows: int = 20_000
-    queue_bytes: int = 32 * 2**20
-    #: One transaction: 500 rows take PostgreSQL some 15 ms, and 1,000 save nothing more.
-    batch_rows: int = 500
-    batch_bytes: int = 4 * 2**20
-    flush_seconds: float = 0.2
-    #: How long what has gathered may take to be written before it goes to the disk instead. A pause of the server that
-    #: is longer costs a detour over the disk; a longer deadline costs rows when the process is killed meanwhile.
-    write_deadline: float = 1.0
-    #: Between two looks for what processes have left that died beside this one. Doubled: their rows are in the log that
-    #: much later; halved: twice as many looks into a folder, at some 50 µs each.
-    adopt_seconds: float = 5.0
-    #: Pauses between two looks at a database that is away: the first, and the longest.
-    probe_first: float = 0.25
-    probe_longest: float = 5.0
-    spill_bytes: int = 2**30
-    segment_bytes: int = 8 * 2**20
-
-
-class LogStats(msgspec.Struct, frozen=True):
-    """The log's state, for health and metrics. Counts are rows since the start."""
-
-    queue: int
-    capacity: int
-    written: int
-    spilled: int
-    replayed: int
-    dropped: int
-    spill_bytes: int
-    spill_segments: int
-    database: Literal["up", "away"]
-    last_error: str | None
 
 
 class RequestLog:
@@ -93,11 +55,15 @@ class RequestLog:
         self._queue_bytes = 0
         self._taken: list[Made] = []
         self._away = False
+        #: Neither database nor spill takes rows: they stay in memory, and in the journals, which are not turned.
+        self._stuck = False
         self._open = False
         self._first, self._full, self._progress = asyncio.Event(), asyncio.Event(), asyncio.Event()
         #: Rows that were ever in the queue, and how many of them have left memory, in the same order.
         self._queued = self._settled = 0
-        self._recover = asyncio.Event()
+        self._recover, self._relieved = asyncio.Event(), asyncio.Event()
+        #: Before the next look at a database that is away; grows until it has taken rows.
+        self._pause = self._limits.probe_first
         self._writer: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._journal_fails = False
@@ -139,10 +105,10 @@ class RequestLog:
         return True
 
     async def flush(self) -> None:
-        """Return when every row offered so far is in the database or on the disk, whatever comes meanwhile."""
+        """Return when every row offered so far is in the database or on the disk, or neither takes it for now."""
         wanted = self._queued
         self._full.set()
-        while self._settled < wanted:
+        while self._settled < wanted and not self._stuck:
             await self._progress.wait()
 
     def stats(self) -> LogStats:
@@ -176,6 +142,8 @@ class RequestLog:
         self._taken, self._queue = [], deque()
         if await self._keep(left):
             self._cleared(everything=True)
+        else:
+            self._drop(len(left), self._last_error or "no room")
         await asyncio.gather(self._live.close(), self._back.close())
         try:
             await asyncio.to_thread(self._spill.close)
@@ -190,22 +158,37 @@ class RequestLog:
                 self._first.clear()
                 await self._first.wait()
                 continue
-            if len(self._queue) < self._limits.batch_rows and self._open:
+            if self._stuck:
+                self._relieved.clear()
+                await _until(self._relieved, self._limits.probe_first)
+            elif len(self._queue) < self._limits.batch_rows and self._open:
                 await _until(self._full, self._limits.flush_seconds)
             self._full.clear()
             # What has gathered by now shares one deadline, or a server that is merely slow could keep a long queue in
             # memory for minutes, one batch in time after another.
             gathered, until = len(self._queue), loop.time() + self._limits.write_deadline
-            if self._spill.journal is not None:
+            if self._spill.journal is not None and not self._stuck:
                 self._spill.journal.turn()
-            while gathered > 0:
-                # Not beyond: what came since is in the other journal.
-                self._take(gathered)
-                gathered -= len(self._taken)
-                await self._put(self._taken, until)
-                self._settle(self._settled + len(self._taken))
-                self._taken = []
-            self._cleared()
+            # Not beyond: what came since is in the other journal.
+            while gathered > 0 and (rows := await self._write_some(gathered, until)):
+                gathered -= rows
+            if not self._stuck:
+                self._cleared()
+
+    async def _write_some(self, most: int, until: float) -> int:
+        """Take a batch off the queue and keep it: how many rows; none, and they are back, when nobody takes them."""
+        self._take(most)
+        rows = len(self._taken)
+        self._stuck = not await self._put(self._taken, until)
+        if self._stuck:
+            self._queue.extendleft(reversed(self._taken))
+            self._queue_bytes += sum(made.size for made in self._taken)
+            self._taken = []
+            self._settle(self._settled)
+            return 0
+        self._taken = []
+        self._settle(self._settled + rows)
+        return rows
 
     def _settle(self, rows: int) -> None:
         self._settled = rows
@@ -244,7 +227,8 @@ class RequestLog:
             self._taken.append(made)
         self._queue_bytes = self._queue_bytes - size if self._queue else 0
 
-    async def _put(self, batch: Sequence[Made], until: float) -> None:
+    async def _put(self, batch: Sequence[Made], until: float) -> bool:
+        """Write a batch to the database, else to the disk. False: neither takes it."""
         if not self._away and asyncio.get_running_loop().time() < until:
             try:
                 poison = await self._live.write(batch, until=until + self._limits.write_deadline)
@@ -253,8 +237,9 @@ class RequestLog:
             else:
                 self._set_apart(poison)
                 self._written += len(batch) - len(poison)
+                self._pause = self._limits.probe_first
                 batch = ()
-        await self._keep(batch)
+        return await self._keep(batch)
 
     async def _keep(self, batch: Sequence[Made]) -> bool:
         """Put rows on the disk, and make sure of whatever `offer` appended there since the last time. Did it work?"""
@@ -263,7 +248,10 @@ class RequestLog:
             try:
                 await asyncio.to_thread(self._spill.append, [one.payload for one in batch])
             except OSError as exc:
-                kept = self._drop(len(batch), self._describe(exc))
+                kept = False
+                if not self._stuck:
+                    self._note("neither the database nor the disk takes rows: they stay in memory", exc)
+                self._last_error = self._describe(exc)
             else:
                 self._kept(len(batch))
         if self._spill.dirty:
@@ -286,26 +274,32 @@ class RequestLog:
         self._recover.set()
 
     async def _recover_forever(self) -> None:
-        pause = self._limits.probe_first
         while True:
             if self._away:
-                await asyncio.sleep(pause)
-                try:
-                    await self._back.probe()
-                except StoreUnavailable as exc:
-                    self._last_error = str(exc)
-                    pause = min(2 * pause, self._limits.probe_longest)
+                await asyncio.sleep(self._pause)
+                self._pause = min(2 * self._pause, self._limits.probe_longest)
+                if not await self._answers():
                     continue
-                pause = self._limits.probe_first
-                self._away = False
-                _log.info("the database is back")
             self._recover.clear()
             segment = await asyncio.to_thread(self._spill.oldest)
+            # One that answers need not take rows: it may be read-only or full. What waits is the test of that.
+            if segment is not None and not await self._replay(segment):
+                continue
+            if self._away:
+                self._away = False
+                self._relieved.set()
+                _log.info("the database is back")
             if segment is None:
                 await _until(self._recover, self._limits.adopt_seconds)
                 await self._adopt()
-            else:
-                await self._replay(segment)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._back.probe()
+        except StoreUnavailable as exc:
+            self._last_error = str(exc)
+            return False
+        return True
 
     async def _adopt(self) -> None:
         """Take over what has been left by a process that died beside this one."""
@@ -317,7 +311,8 @@ class RequestLog:
             if found:
                 _log.info("took over the rows of a process that is gone", extra={"segments": found})
 
-    async def _replay(self, segment: Path) -> None:
+    async def _replay(self, segment: Path) -> bool:
+        """Write what a segment holds, and forget it; False when the database does not take it."""
         try:
             payloads, damaged = await asyncio.to_thread(read_segment, segment)
             for start in range(0, len(payloads), self._limits.batch_rows):
@@ -325,12 +320,15 @@ class RequestLog:
                 poison = await self._back.store(records) if records else []
                 self._set_apart([*poison, *unreadable])
                 self._replayed += len(records) - len(poison)
+                self._pause = self._limits.probe_first
             await asyncio.to_thread(self._spill.discard, segment, damaged=damaged)
         except StoreUnavailable as exc:
             self._lose(exc)
+            return False
         except OSError as exc:
             self._note("a spill segment cannot be replayed", exc)
             await asyncio.sleep(self._limits.probe_longest)
+        return True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Tell of a defect that stopped a task; the queue then runs full, and over into the spill."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from math import floor
 
 from msgspec import Struct
-from sqlalchemy import delete, exists, select, text, tuple_
+from sqlalchemy import delete, exists, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import partitions
@@ -42,14 +42,18 @@ class Tidied(Struct, frozen=True):
     rows: int = 0
 
 
-async def tidy(database: Database, now: float, keep_days: int | None = None) -> Tidied:
+async def tidy(
+    database: Database, now: float, keep_days: int | None = None, *, forget_by: float | None = None
+) -> Tidied:
     """Make room for the weeks that come; forget what is older than `keep_days` (None: nothing). `now`: Unix seconds.
+
+    `forget_by` is the time by which things are old, where that is another one than `now`.
 
     Raises:
         StoreUnavailable: the database is away, or too busy; what was done so far stays done.
     """
     made = dropped = rows = 0
-    horizon = None if keep_days is None else floor(now / DAY - keep_days) * DAY
+    horizon = None if keep_days is None else floor((now if forget_by is None else forget_by) / DAY - keep_days) * DAY
     if database.dialect == "postgresql":
         horizon = None if horizon is None else partitions.week_of(horizon)
         async with database.write() as connection:
@@ -66,6 +70,13 @@ async def tidy(database: Database, now: float, keep_days: int | None = None) -> 
             rows += deleted
             await asyncio.sleep(_PAUSE)
     return Tidied(made, dropped, rows)
+
+
+async def newest(database: Database) -> float | None:
+    """When the newest request came, in Unix seconds; None when there is none. Raises `StoreUnavailable`."""
+    async with database.read() as connection:
+        found = (await connection.execute(select(func.max(exchanges.c.created_at)))).scalar()
+    return None if found is None else found.timestamp()
 
 
 async def tidy_responses(database: Database, now: float, keep_days: int | None) -> int:

@@ -23,7 +23,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.metrics import Metrics
+from gateway.reckoning import Reckoning
 from gateway.records import StoreUnavailable
+from gateway.store import retention
 from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
@@ -66,12 +68,13 @@ class Keeper:
         adopt: Callable[[list[str]], Awaitable[None]],
         drop: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
+        reckoning: Reckoning,
         interval: float = _LOOK_EVERY,
         tally: Tally | None = None,
     ) -> None:
         """`lease` and `interval`, the longest time between two looks, in seconds.
 
-        `adopt` is told of processes that are dead, `drop` since when ended attempts count.
+        `adopt` is told of processes that are dead, `drop` since when ended attempts count; things age by `reckoning`.
         """
         self._interval = min(lease / _BEATS, interval)
         self._tally = tally or Tally(Metrics(), wall=wall)
@@ -84,6 +87,7 @@ class Keeper:
         self._adopt = adopt
         self._drop = drop
         self._wall = wall
+        self._reckoning = reckoning
         self._forgot_at = self._tidied_at = 0.0
         self._suspected = set[str]()
         # At first none: what was begun while nobody ran anything has waited long enough.
@@ -153,8 +157,10 @@ class Keeper:
             await self._desk.ended(execution)
 
     async def _forget(self) -> None:
-        now = self._wall()
-        if now < self._forgot_at + _FORGET_EVERY:
+        if not self._reckoning.begun:
+            self._reckoning.begin(await retention.newest(self._database))
+        now = self._reckoning.now()
+        if abs(now - self._forgot_at) < _FORGET_EVERY:
             return
         self._forgot_at = now
         await self._drop(now - _FORGET_EVERY)
@@ -170,7 +176,7 @@ class Keeper:
     async def _tidy(self) -> None:
         """Delete what nobody knew at two looks: what is to be known by then is, however long the database was away."""
         now = self._wall()
-        if now < self._tidied_at + _TIDY_EVERY:
+        if abs(now - self._tidied_at) < _TIDY_EVERY:
             return
         self._tidied_at = now
         unknown = set[str]()

@@ -196,13 +196,35 @@ async def test_a_database_that_is_away_at_the_start_is_migrated_and_filled_when_
         await until_all_is_logged(day, postgres, crowd)
 
 
-async def test_with_neither_database_nor_spill_it_answers_and_counts_what_it_drops(
+async def test_with_neither_database_nor_spill_rows_wait_in_memory(
+    proxied: str, proxy: Proxy, postgres: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")  # not even root can make a folder beneath a file
+    change = functools.partial(logging_to, proxied, spill=tmp_path / "file" / "spill")
+    async with a_day_beside(tmp_path, change) as day:
+        page = f"{day.url}/api/health"
+        await eventually(day.serving.app.parts.records.migrated.is_set)
+        async with callers() as session, a_crowd(day.url, pace=40, at_most=300) as crowd:
+            await until_seen(session, page, lambda found: found["services"]["log"]["written"] > 0)
+            await proxy.cut()
+            sick = await until_seen(session, page, lambda found: found["services"]["log"]["queue"] > 30)
+            assert sick["status"] == "degraded"
+            assert sick["services"]["log"]["last_error"]
+            await proxy.heal()
+        await until_all_is_logged(day, postgres, crowd)
+
+
+async def test_with_neither_database_nor_spill_nor_room_in_memory_it_answers_and_counts_what_it_drops(
     proxied: str, proxy: Proxy, postgres: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")  # not even root can make a folder beneath a file
     spill = tmp_path / "file" / "spill"
-    change = functools.partial(logging_to, proxied, spill=spill)
-    async with a_day_beside(tmp_path, change) as day, callers() as session:
+
+    def cramped(settings: Settings) -> Settings:
+        changed = logging_to(proxied, settings, spill=spill)
+        return replace(changed, request_log=replace(changed.request_log, queue_size=5))
+
+    async with a_day_beside(tmp_path, cramped) as day, callers() as session:
         page = f"{day.url}/api/health"
         await eventually(day.serving.app.parts.records.migrated.is_set)
         assert (await ask(session, day.url, "question.")).good
@@ -222,7 +244,11 @@ async def test_with_neither_database_nor_spill_it_answers_and_counts_what_it_dro
         assert health["services"]["log"]["last_error"]
         await proxy.heal()
         await until_seen(session, page, lambda found: found["services"]["database"]["status"] == "healthy")
-        await until_seen(session, page, lambda found: found["services"]["log"]["database"] == "up")
+        await until_seen(
+            session,
+            page,
+            lambda found: found["services"]["log"]["database"] == "up" and found["services"]["log"]["queue"] == 0,
+        )
         last = await ask(session, day.url, "and again.")
         await until_logged(postgres, {last.id})
         # What is lost stays told: an operator who looks an hour later must know.

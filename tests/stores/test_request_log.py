@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -178,7 +179,7 @@ async def test_without_room_anywhere_rows_are_refused_and_counted(url: str, tmp_
         assert "spill" in (log.stats().last_error or "")
 
 
-async def test_a_full_disk_while_the_database_is_away_costs_rows_that_are_counted_and_nothing_else(
+async def test_a_full_disk_while_the_database_is_away_costs_no_row_while_memory_lasts(
     proxied_url: str, proxy: Proxy, tmp_path: Path, eventually: Eventually
 ) -> None:
     await proxy.cut()
@@ -188,14 +189,105 @@ async def test_a_full_disk_while_the_database_is_away_costs_rows_that_are_counte
             assert log.offer(exchange(n))
             await log.flush()
         stats = log.stats()
-        assert stats.dropped > 0
-        assert stats.spilled + stats.dropped == 12
+        assert (stats.dropped, stats.spilled + stats.queue) == (0, 12)
+        assert stats.queue > 0
+        assert "spill" in (stats.last_error or "")
         await proxy.heal()
         await eventually(lambda: not _segments(tmp_path) and log.stats().database == "up")
         log.offer(exchange(12))
+        await eventually(lambda: log.stats().queue == 0)
+        assert log.stats().dropped == 0
+    assert await _count(proxied_url) == 13
+
+
+async def test_when_memory_is_full_as_well_rows_are_lost_that_are_counted_and_nothing_else(
+    proxied_url: str, proxy: Proxy, tmp_path: Path, eventually: Eventually
+) -> None:
+    await proxy.cut()
+    limits = LogLimits(
+        flush_seconds=0.01, write_deadline=0.2, probe_first=0.01, probe_longest=0.05, spill_bytes=2_000, queue_rows=3
+    )
+    async with _logging(proxied_url, tmp_path / "spill", limits) as log:
+        taken: list[bool] = []
+        for n in range(20):
+            taken.append(log.offer(exchange(n)))
+            await log.flush()
+        stats = log.stats()
+        assert 0 < stats.dropped == taken.count(False)
+        assert stats.spilled + stats.queue + stats.dropped == 20
+        await proxy.heal()
+        await eventually(lambda: not _segments(tmp_path) and log.stats().queue == 0)
+        assert log.offer(exchange(20))
         await log.flush()
         assert log.stats().dropped == stats.dropped
-    assert await _count(proxied_url) == stats.spilled + 1
+    assert await _count(proxied_url) == taken.count(True) + 1
+
+
+async def test_what_stays_in_memory_outlives_a_kill(
+    proxied_url: str, proxy: Proxy, postgres_url: str, tmp_path: Path, eventually: Eventually
+) -> None:
+    await proxy.cut()
+    limits = LogLimits(flush_seconds=0.01, write_deadline=0.2, probe_first=0.01, spill_bytes=600)
+    async with _logging(proxied_url, tmp_path / "spill", limits) as log:
+        for n in range(12):
+            log.offer(exchange(n))
+            await log.flush()
+        assert log.stats().queue > 0
+        # As it lies there now, with nobody who holds the lock any more.
+        shutil.copytree(tmp_path / "spill", tmp_path / "left")
+        await log.close(within=0.05)
+    async with _logging(postgres_url, tmp_path / "left", PATIENT) as heir:
+        await eventually(lambda: heir.stats().replayed >= 12 and not _segments(tmp_path / "left"))
+    assert await _count(postgres_url) == 12
+
+
+async def test_what_cannot_be_kept_anywhere_at_the_end_is_counted(
+    proxied_url: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    await proxy.cut()
+    limits = LogLimits(flush_seconds=0.01, write_deadline=0.2, probe_first=0.01, spill_bytes=1)
+    async with _logging(proxied_url, tmp_path / "spill", limits) as log:
+        for n in range(3):
+            log.offer(exchange(n))
+        await log.flush()
+        await log.close(within=0.05)
+        assert (log.stats().dropped, log.stats().spilled) == (3, 0)
+
+
+async def test_a_read_only_database_is_no_database_until_it_takes_rows(
+    postgres_url: str, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _read_only(postgres_url, "on")
+    try:
+        async with _logging(postgres_url, tmp_path / "spill") as log:
+            for n in range(5):
+                log.offer(exchange(n))
+                await log.flush()
+            # It answers all along: several looks later it is still not taken for one that is back.
+            looks = caplog.text.count
+            await eventually(lambda: log.stats().spilled == 5)
+            await asyncio.sleep(0.3)
+            assert (log.stats().database, log.stats().dropped) == ("away", 0)
+            assert (looks("the database is away"), looks("the database is back")) == (1, 0)
+            await _read_only(postgres_url, "off")
+            await eventually(lambda: log.stats().replayed == 5 and log.stats().database == "up")
+    finally:
+        await _read_only(postgres_url, "off")
+    assert await _count(postgres_url) == 5
+
+
+async def _read_only(url: str, word: str) -> None:
+    """Of sessions that begin from now on, the log's too: those that are open are ended."""
+    database = Database(url)
+    name = str(database.url.database)
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
+    async with database.read() as connection:
+        await connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE"))
+        await connection.commit()
+        await connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {word}'))
+        await connection.execute(text(others), {"name": name})
+        await connection.commit()
+    await database.dispose()
 
 
 async def test_a_defect_in_the_writer_is_told_and_rows_go_to_the_disk(

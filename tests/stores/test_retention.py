@@ -20,6 +20,7 @@ from test_feedback_store import vote
 
 from gateway.identity import earliest_id, new_id
 from gateway.records import Records
+from gateway.settings import SecretUrl
 from gateway.store import exchanges, feedback, migrate, partitions, retention, totals
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
@@ -205,19 +206,23 @@ async def test_a_time_that_fails_is_not_the_last(
     asked: list[int | None] = []
     tidied = asyncio.Event()
 
-    async def tidy(_database: Database, now: float, keep_days: int | None) -> Tidied:
-        assert now == DAY
+    async def tidy(_database: Database, now: float, keep_days: int | None, *, forget_by: float) -> Tidied:
+        assert now == forget_by == DAY
         asked.append(keep_days)
         if len(asked) < 3:
             raise (StoreUnavailable("away"), ZeroDivisionError())[len(asked) - 1]
         tidied.set()
         return Tidied()
 
+    async def newest(_database: Database) -> None:
+        return None
+
     monkeypatch.setattr(retention, "tidy", tidy)
+    monkeypatch.setattr(retention, "newest", newest)
     monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.0)
     settings = settings_in(tmp_path)
     settings = replace(settings, request_log=replace(settings.request_log, retention_days=9))
-    kept = Records(settings, wall=lambda: DAY)
+    kept = Records(settings, wall=lambda: DAY, monotonic=lambda: 0.0)
     kept.migrated.set()
     keeping = asyncio.create_task(kept.keep_tidy())
     async with asyncio.timeout(30):
@@ -227,6 +232,44 @@ async def test_a_time_that_fails_is_not_the_last(
     await kept.database.dispose()
     assert asked[:3] == [9, 9, 9]
     assert caplog.text.count("the log was not tidied") == 2
+
+
+async def test_what_a_clock_says_that_has_jumped_is_not_forgotten_by(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts a year ahead, as after a dead battery: room is made for those weeks, and nothing goes."""
+    await _log(database, *(_at(DAY + hour * 3_600.0) for hour in range(3)))
+    settings = settings_in(tmp_path)
+    settings = replace(
+        settings,
+        database=replace(settings.database, url=SecretUrl(database.url.render_as_string(hide_password=False))),
+        request_log=replace(settings.request_log, retention_days=30),
+    )
+    monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.01)
+    clock = DAY + 400 * 86_400.0
+    kept = Records(settings, wall=lambda: clock, monotonic=lambda: 0.0)
+    kept.migrated.set()
+    done: list[Tidied] = []
+    twice = asyncio.Event()
+    tidy = retention.tidy
+
+    async def counted(*arguments: Any, **named: Any) -> Tidied:
+        done.append(await tidy(*arguments, **named))
+        if len(done) == 2:
+            twice.set()
+        return done[-1]
+
+    monkeypatch.setattr(retention, "tidy", counted)
+    keeping = asyncio.create_task(kept.keep_tidy())
+    async with asyncio.timeout(30):
+        await twice.wait()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await kept.database.dispose()
+    assert (len(await _times(database)), sum(one.dropped + one.rows for one in done)) == (3, 0)
+    # By the same clock it would all have gone.
+    await retention.tidy(database, clock, 30)
+    assert await _times(database) == []
 
 
 async def test_one_process_at_a_time(postgres: Database) -> None:

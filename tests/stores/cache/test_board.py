@@ -61,6 +61,15 @@ async def test_a_note_whose_writer_died_is_gone_after_a_while(tmp_path: Path) ->
     assert not (tmp_path / "dead.note").exists()
 
 
+async def test_a_note_from_the_future_is_gone_as_well(tmp_path: Path) -> None:
+    """The clock was ahead when its writer died, and has been set right since."""
+    board = FolderBoard(tmp_path, wall=time.time)
+    await board.exchange("dead", b"1")
+    then = time.time() + EXPIRES + 60.0
+    os.utime(tmp_path / "dead.note", (then, then))
+    assert await notes(board, "alive", b"2") == {}
+
+
 async def test_in_redis_too(redis_url: str) -> None:
     skew = [0.0]
     key = f"test:{uuid.uuid4().hex}"

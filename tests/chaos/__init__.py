@@ -1,0 +1,1 @@
+"""What Steelyard depends on is made to fail under load; see `__main__`."""
