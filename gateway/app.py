@@ -19,7 +19,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import ScalarRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
@@ -27,7 +26,7 @@ from gateway.api import access, errors, gemini, openapi
 from gateway.api.artifacts import Artifacts
 from gateway.api.asked import Asked
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
-from gateway.api.docs import document
+from gateway.api.docs import Page, document
 from gateway.api.executions import Executing, Executions
 from gateway.api.feedback import Feedback
 from gateway.api.health import Health
@@ -53,8 +52,6 @@ from gateway.parts import Parts
 from gateway.records import StoreUnavailable
 from gateway.settings.tree import Settings
 
-#: The script of the page at /docs comes from a public CDN: a pinned one, not whatever is there tomorrow.
-_SCALAR = "1.72.1"
 VERSION = installed_version("steelyard")
 SURFACES: dict[str, Surface] = {
     "/v1/chat/completions": CHAT_COMPLETIONS,
@@ -140,6 +137,8 @@ def create_app(
         wall=wall,
         monotonic=monotonic,
         rng=parts.rng,
+        local_only=parts.local_only,
+        max_nesting=settings.server.max_nesting,
         turned_away=lambda surface, status: parts.metrics.turned_away(surface, str(status)).inc(),
     )
     return Application(parts, ingress, _litestar(parts))
@@ -204,7 +203,7 @@ def _openapi() -> OpenAPIConfig:
         version=VERSION,
         description="A multi-LLM routing gateway that weighs its providers.",
         path="/docs",
-        render_plugins=[ScalarRenderPlugin(version=_SCALAR)],
+        render_plugins=[Page()],
         components=Components(security_schemes=dict(schemes)),
         security=[{"bearer": []}],
     )

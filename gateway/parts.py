@@ -47,6 +47,7 @@ from gateway.records import Records
 from gateway.replaying import Replays
 from gateway.responses import Responses
 from gateway.sessions import Sessions
+from gateway.settings.routes import is_loopback
 from gateway.settings.sections import CacheSettings
 from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
@@ -55,6 +56,7 @@ from gateway.snapshots import Snapshots
 from gateway.workflows.door import Workflows
 from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
+from providers.reach import Reach
 from providers.transport import Transport
 
 #: Seconds between two looks of a worker at its own gauges.
@@ -105,6 +107,7 @@ class Parts:
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
+        self.outward = _outward(settings)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.limits = self._limits(_counting(settings, shared_dir, monotonic, counted))
         self.entrance = self._entrance(salt)
@@ -121,6 +124,12 @@ class Parts:
         self.ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._recalling: asyncio.Task[None] | None = None
+
+    @property
+    def local_only(self) -> bool:
+        """Nobody needs a key, as nobody but this machine is to reach it."""
+        settings = self.settings
+        return settings.anonymous and not settings.auth.allow_anonymous and is_loopback(settings.server.host)
 
     def objectives(self, name: str, weights: dict[str, float] | None) -> Objective:
         """An objective by name or by weights. Raises `ValueError` for neither a preset nor a configured one."""
@@ -178,6 +187,7 @@ class Parts:
             stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.transport.close)
+            stack.push_async_callback(self.outward.close)
             stack.push_async_callback(self.snapshots.save)
             stack.push_async_callback(self.mcp.stop)
             if self._runs_workflows:
@@ -268,7 +278,9 @@ class Parts:
         )
 
     def _means(self) -> Means:
-        return Means(self.settings, self.pipeline, self.transport, self.mcp, self.feedback, self.principals)
+        return Means(
+            self.settings, self.pipeline, self.transport, self.outward, self.mcp, self.feedback, self.principals
+        )
 
     def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
         self.metrics.mcp_calls(server, tool, outcome).inc()
@@ -333,6 +345,11 @@ class Parts:
             is_now = server.status().status
             for state in CONDITIONS:
                 self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
+
+
+def _outward(settings: Settings) -> Transport:
+    reach = Reach(settings.workflows.networks, settings.workflows.hosts)
+    return Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file, reach=reach)
 
 
 def _board(

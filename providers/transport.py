@@ -11,15 +11,14 @@ per call by `python -m bench.transport_compare`, 2026-11, one run on a busy mach
     60 events, plain | TLS  0.352 | 0.436      0.420 | 0.473        0.174 | 0.272
     cancelled before head   closed             all stay open        closed
 
-pyreqwest is as fast, but a call cancelled before its response headers keeps its upstream connection while the provider
-works on it: each hedge, caller that hung up and first-byte timeout would go on being generated and billed. It also
-takes the connect timeout once per client, and tells refused, reset and unknown host apart only in English.
+pyreqwest is as fast, but keeps the upstream connection of a call that was cancelled before its response headers: each
+hedge, caller that hung up and first-byte timeout would go on being generated and billed.
 
-Road not taken: asking for gzip, which for a few kB costs more than it saves and delays streams. A body that comes
-compressed all the same is decoded, in bounded steps, and the bounds count decoded bytes.
+Road not taken: asking for gzip, which for a few kB costs more than it saves and delays streams. A body that comes so
+all the same is decoded, in bounded steps, and the bounds count decoded bytes.
 
-Limits: HTTP/1.1. A body without length that ends with the connection cannot be told from a broken one: the dialects
-know by their terminal event. Waiting for a free connection counts as connecting.
+Limits: HTTP/1.1. A body without length that ends with the connection is not told from a broken one: the dialects know
+by their terminal event. Waiting for a free connection counts as connecting.
 """
 
 from __future__ import annotations
@@ -38,16 +37,17 @@ from providers.egress import Proxies, host_and_port, tls_context
 from providers.errors import Cut, Fault, Garbled, Misconfigured, Phase, TimedOut, Unreachable
 from providers.http.connection import BrokenError, Connection, NotHttpError, Reply
 from providers.http.decoding import Decoder
-from providers.http.dialing import Dialer, DialError
+from providers.http.dialing import AwayError, Dialer, DialError
 from providers.http.pool import Pool
 from providers.http.target import Target, head_of, target_of
+from providers.reach import Reach
 
 MiB = 1024 * 1024
 
-#: A pooled connection the provider had closed already says so within a round trip, which takes less than this many
-#: seconds. One that breaks later may have been worked on: sending the call again could bill it twice.
+#: Seconds, more than a round trip, in which a pooled connection that was closed already says so. One that breaks later
+#: may have been worked on: sending the call again could bill it twice.
 _STALE_WITHIN = 1.0
-#: Heads and URLs that are remembered; there are as many as endpoints and their models. Beyond, all are made again.
+#: Heads and URLs that are remembered, as many as endpoints and their models. Beyond, all are made again.
 _REMEMBERED = 1024
 
 Headers = Sequence[tuple[str, str]] | Mapping[str, str]
@@ -95,6 +95,8 @@ class _Course(Struct):
     def fault(self, exc: Exception) -> Fault:
         """Translate what went wrong on the wire."""
         where = host_and_port(self.url)
+        if isinstance(exc, AwayError):
+            return Misconfigured(f"{where} may not be reached: {exc}.")
         if isinstance(exc, DialError):
             return Unreachable(f"{where} is unreachable: {exc}.")
         if isinstance(exc, ValueError):
@@ -114,7 +116,7 @@ class Answer:
         """Made by `Transport.open` only."""
         self.status = reply.status
         #: Lower-case names; of a decoded body, without the two that described its encoded form.
-        self.headers = _headers(reply)
+        self.headers = reply.fields()
         self._connection = connection
         self._reply = reply
         self._course = course
@@ -227,6 +229,7 @@ class Transport:
         ca_file: Path | None = None,
         trust_env: bool = True,
         user_agent: str = "steelyard",
+        reach: Reach | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -240,12 +243,13 @@ class Transport:
             ca_file: a PEM file of authorities trusted besides the system's (`SSL_CERT_FILE` replaces those).
             trust_env: use the proxies named by the environment.
             user_agent: sent unless the call has its own.
+            reach: addresses that may be connected to; every one when absent.
         """
         self.max_body = max_body
         self.max_stream = max_stream
         self._proxies = Proxies(trust_env=trust_env)
         self._defaults = (("accept-encoding", "identity"), ("user-agent", user_agent))
-        dialer = Dialer(tls_context(verify=verify, ca_file=ca_file))
+        dialer = Dialer(tls_context(verify=verify, ca_file=ca_file), reach)
         self.pool = Pool(dialer.dial, most=connections, most_per_peer=connections_per_endpoint, keep_s=keep_alive)
         self.closed = False
         self._targets: dict[str, Target] = {}
@@ -390,11 +394,3 @@ class _Opening(AbstractAsyncContextManager[Answer]):
             if not await connection.wait(until):
                 raise course.late("first_byte", clock())
         return True
-
-
-def _headers(reply: Reply) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw, coded in reply.headers:
-        name, value = raw.decode("latin-1"), coded.decode("utf-8", "surrogateescape")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers

@@ -12,6 +12,7 @@ import uvicorn
 from msgspec.structs import replace
 
 from gateway.app import Application, create_app
+from gateway.connected import Connected
 from gateway.first_run import with_simulator
 from gateway.settings import SecretUrl, Settings
 from providers import simulator
@@ -57,7 +58,15 @@ class Serving:
     async def _serve(self) -> None:
         self.app = create_app(self.settings)
         config = uvicorn.Config(
-            self.app, host="127.0.0.1", port=0, log_config=None, ws="none", timeout_graceful_shutdown=5
+            self.app,
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            http=Connected,
+            ws="none",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
         serving = asyncio.create_task(self._server.serve())

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
-from gateway.api.crossing import require_own_page
+from gateway.api.crossing import require_name_of_here, require_own_page
 from gateway.api.ingress import GUESSED, address_of, offered_key
 from gateway.errors import TooManyWrongKeys
 from gateway.governance.keys import ANONYMOUS, Principal, require_admin
@@ -23,16 +23,22 @@ def parts(state: State) -> Parts:
     return state["parts"]
 
 
-def principal_of(connection: Connection) -> Principal:
-    """Who asks. Raises `Unauthorized`, and `Forbidden` where a web page of another site may have asked."""
+def principal_of(connection: Connection, key: str | None = None) -> Principal:
+    """Who asks, with that key or else the one of the headers.
+
+    Raises `Unauthorized`, and `Forbidden` where a web page of another site may have asked.
+    """
     gateway: Parts = connection.app.state["parts"]
     scope = connection.scope
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    key = offered_key(headers, scope["path"], scope["query_string"])
+    key = key or offered_key(headers, scope["path"], scope["query_string"])
     principal = known(connection, gateway, key)
     # Nothing but a POST is sent without asking first and does anything.
-    if principal.name == ANONYMOUS and scope["type"] == "http" and scope["method"] == "POST":
-        require_own_page(headers)
+    if principal.name == ANONYMOUS:
+        if gateway.local_only:
+            require_name_of_here(headers)
+        if scope["type"] == "http" and scope["method"] == "POST":
+            require_own_page(headers)
     return principal
 
 

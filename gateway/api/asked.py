@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.datastructures import State
 
+from gateway.api.nesting import require_shallow
 from gateway.errors import BadRequest
 
 
@@ -15,6 +16,7 @@ class Asked(Request[object, object, State]):
 
     async def json(self) -> Any:
         """The body. Raises `BadRequest`, and Litestar's own fault for what is not JSON."""
+        require_shallow(await self.body(), self.app.state["parts"].settings.server.max_nesting)
         try:
             return await super().json()
         except UnicodeDecodeError as exc:

@@ -17,8 +17,11 @@ from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 
 from gateway.api import native, preferences, wire
-from gateway.api.crossing import require_own_page
+from gateway.api.crossing import require_name_of_here, require_own_page
+from gateway.api.docs import PAGE_POLICY
 from gateway.api.faults import ErrorShape, defect, retry_after
+from gateway.api.headers import CONTENT_POLICY, SECURITY, completed
+from gateway.api.nesting import require_shallow
 from gateway.asking import Ask
 from gateway.caching import Kept
 from gateway.comparing import Comparing
@@ -48,6 +51,8 @@ _STOPPING = "The gateway is shutting down. Try again."
 _KEY_IN_QUERY = "/v1beta/"
 #: In the state of an ordinary request: its key is one wrong one too many.
 GUESSED = "guessed"
+#: Where the one page is that runs a script.
+_PAGES = "/docs"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -70,7 +75,8 @@ class Surface(Struct, frozen=True):
 
     `reframe` makes something else of a stream's events, which then has the type `streams_as`. `blocked` makes an answer
     of the provider's own (JSON) for a prompt that its policy refused, in formats where that is no error. The key of a
-    surface with `key_in_query` may also stand in the URL. One that `counts` tells how many tokens a prompt has.
+    surface with `key_in_query` may also stand in the URL. One that `counts` tells how many tokens a prompt has; what
+    one with a `form` reads is no JSON.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Surface(Struct, frozen=True):
     blocked: Callable[[bytes], bytes] | None = None
     key_in_query: bool = False
     counts: bool = False
+    form: bool = False
 
 
 class Ingress:
@@ -105,8 +112,15 @@ class Ingress:
         monotonic: Callable[[], float],
         rng: random.Random,
         turned_away: Callable[[str, int], None],
+        local_only: bool = False,
+        max_nesting: int = 128,
     ) -> None:
-        """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline."""
+        """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline.
+
+        With `local_only` callers without a key must ask for this machine, by name.
+        """
+        self._local_only = local_only
+        self._max_nesting = max_nesting
         self._pipeline = pipeline
         self._comparing = Comparing(pipeline, tagged=native.tagged, failed=native.failed)
         self._entrance = entrance
@@ -135,6 +149,8 @@ class Ingress:
             principal = await self._let_in(surface, scope, headers)
             wishes = preferences.read(scope["headers"])
             body = await wire.read_body(receive, headers, self._body_limit)
+            if not surface.form:
+                require_shallow(body, self._max_nesting)
             opened = _open(surface, request_id, now, began, principal, wishes)
             if self._log_bodies:
                 opened.request_body = body
@@ -160,12 +176,14 @@ class Ingress:
         request_id = new_id("req", self._wall(), self._rng)
         scope["state"]["request_id"] = request_id
         returned = self._returned(dict(scope["headers"]), request_id)
+        if scope["path"].startswith(_PAGES):
+            returned = [(CONTENT_POLICY, PAGE_POLICY), *(pair for pair in returned if pair[0] != CONTENT_POLICY)]
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" or message["type"] == "websocket.http.response.start":
                 if scope["state"].pop(GUESSED, False):
                     await self._entrance.guesses.linger()
-                message["headers"] = [*message["headers"], *returned]
+                message["headers"] = completed(message["headers"], returned)
             await send(message)
 
         return sending
@@ -184,6 +202,8 @@ class Ingress:
         principal = self._entrance.find(key, address_of(scope))
         if principal.name == ANONYMOUS:
             require_own_page(headers)
+            if self._local_only:
+                require_name_of_here(headers)
         return principal
 
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:
@@ -291,11 +311,14 @@ class Ingress:
         await wire.send_whole(send, error.status, surface.shape.encoded(error, request_id), headers)
 
     def _returned(self, headers: dict[bytes, bytes], request_id: str) -> wire.Pairs:
-        """The request id under the names that callers and SDKs look for; theirs, when it is a harmless one."""
+        """What every answer has.
+
+        The request id under the names that callers and SDKs look for; theirs, when it is a harmless one.
+        """
         ours = request_id.encode()
         theirs = headers.get(self._request_id_header)
         shown = theirs if theirs is not None and _REQUEST_ID.fullmatch(theirs) else ours
-        return [(self._request_id_header, shown), (b"request-id", ours)]
+        return [(self._request_id_header, shown), (b"request-id", ours), *SECURITY]
 
 
 def api_key(headers: dict[bytes, bytes]) -> str | None:

@@ -72,7 +72,7 @@ COMPLETIONS = Surface("completions", "openai", OPENAI_SHAPE, _completions)
 MODERATIONS = Surface("moderations", "openai", OPENAI_SHAPE, partial(_json, MODERATION, "/moderations"))
 IMAGE_GENERATIONS = Surface("images", "openai", OPENAI_SHAPE, partial(_json, IMAGES, "/images/generations"))
 AUDIO_SPEECH = Surface("speech", "openai", OPENAI_SHAPE, _speech)
-AUDIO_TRANSCRIPTIONS = Surface("transcriptions", "openai", OPENAI_SHAPE, _transcriptions)
+AUDIO_TRANSCRIPTIONS = Surface("transcriptions", "openai", OPENAI_SHAPE, _transcriptions, form=True)
 #: By their addresses.
 BESIDE_CHAT = {
     "/v1/completions": COMPLETIONS,

@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar.types import Receive, Send
 
+from gateway.api.headers import UNKEPT
 from gateway.errors import TooLarge
 from gateway.exchange import Exchange
 
@@ -201,7 +202,8 @@ async def send_whole(send: Send, status: int, body: bytes, headers: Pairs, media
 async def send_stream(send: Send, pieces: AsyncIterator[bytes], headers: Pairs, media_type: bytes = SSE) -> None:
     """A stream, as it comes."""
     kind = (b"content-type", media_type)
-    start: Any = {"type": "http.response.start", "status": 200, "headers": [kind, *_UNBUFFERED, *headers]}
+    others = (pair for pair in headers if pair is not UNKEPT)
+    start: Any = {"type": "http.response.start", "status": 200, "headers": [kind, *_UNBUFFERED, *others]}
     await send(start)
     async for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -29,6 +29,7 @@ from gateway.api.answers.workflows import (
     summary,
     workflow,
 )
+from gateway.api.nesting import require_shallow
 from gateway.api.times import date_or_time
 from gateway.errors import BadRequest, Invalid, NotFound, TooLarge
 from gateway.settings.trees import NoTree, tree_of
@@ -227,6 +228,8 @@ async def _tree(request: _Request) -> Any:
     if len(body) > _LARGEST:
         raise TooLarge(f"A definition has at most {_LARGEST:,} bytes.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _YAML:
+        require_shallow(body, request.app.state["parts"].settings.server.max_nesting)
     try:
         # YAML in a thread: a megabyte of it takes ten seconds.
         return await asyncio.to_thread(tree_of, body) if kind in _YAML else msgspec.json.decode(body)

@@ -69,6 +69,10 @@ def check_whole(settings: Settings, builder: Builder) -> None:
             f"{settings.server.host} can be reached from other machines, and no key is set. Set STEELYARD_API_KEYS or "
             "STEELYARD_ADMIN_KEY, or STEELYARD_ALLOW_ANONYMOUS=true, or listen on 127.0.0.1.",
         )
+    for network in settings.workflows.networks:
+        if not _is_network(network):
+            told = f"'{network:.60}' is no network; write 10.1.0.0/16, or an address."
+            builder.blame(("workflows", "http_networks"), told)
     redis = settings.redis
     if redis.url and redis.db is not None:
         named = redis.url.reveal().partition("?")[0].rpartition("/")[2]
@@ -159,6 +163,14 @@ def _circle(start: str, entries: Mapping[str, Route]) -> list[str] | None:
                 visited.add(target)
                 ways.append([*way, target])
     return None
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

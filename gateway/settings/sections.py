@@ -50,6 +50,22 @@ class Server(Struct, frozen=True, kw_only=True):
     max_body: Annotated[
         Bytes, option("STEELYARD_MAX_BODY", "Largest request body; a larger one is answered with 413.")
     ] = 20 * 1024 * 1024
+    max_nesting: Annotated[
+        Count, option("STEELYARD_MAX_NESTING", "Deepest nesting of lists and objects in a body; deeper ones get 400.")
+    ] = 128
+    max_header: Annotated[
+        Bytes, option("STEELYARD_MAX_HEADER", "Largest head of a request, address and headers; a larger one gets 431.")
+    ] = 64 * 1024
+    head_timeout: Annotated[
+        Seconds, option("STEELYARD_HEAD_TIMEOUT", "How long a caller may take to send a request's head.")
+    ] = 15.0
+    body_timeout: Annotated[
+        Seconds,
+        option("STEELYARD_BODY_TIMEOUT", "How long a body may be on its way, and a second more for each kB of it."),
+    ] = 30.0
+    write_timeout: Annotated[
+        Seconds, option("STEELYARD_WRITE_TIMEOUT", "How long a caller may read nothing of an answer.")
+    ] = 60.0
     shutdown_grace: Annotated[
         Seconds, option("STEELYARD_SHUTDOWN_GRACE", "How long running requests may take to finish after a stop signal.")
     ] = 30.0
@@ -263,6 +279,13 @@ class Workflows(Struct, frozen=True, kw_only=True):
             "Hosts that nodes of the kind `http` may reach, with commas: names, or patterns such as `*.example.org`.",
         ),
     ] = ""
+    http_networks: Annotated[
+        str,
+        option(
+            "STEELYARD_WORKFLOWS_HTTP_NETWORKS",
+            "Networks that are not public and that those hosts may be in all the same, with commas: `10.1.0.0/16`.",
+        ),
+    ] = ""
     lease: Annotated[
         Seconds,
         option("WORKER_LEASE_SECONDS", "Silence after which a process is taken for dead, and others run what it ran."),
@@ -286,6 +309,16 @@ class Workflows(Struct, frozen=True, kw_only=True):
         ),
     ] = 300.0
     timezone: Annotated[str, option("TZ", "Time zone of schedules that name none, such as `Europe/Berlin`.")] = "UTC"
+
+    @property
+    def hosts(self) -> list[str]:
+        """Of `http_hosts`, each."""
+        return [host.strip() for host in self.http_hosts.split(",") if host.strip()]
+
+    @property
+    def networks(self) -> list[str]:
+        """Of `http_networks`, each."""
+        return [network.strip() for network in self.http_networks.split(",") if network.strip()]
 
 
 class Artifacts(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ would be two transactions, to save the doing of nothing.
 Choices that matter:
 - the executor's id is unique, since the default would run again what another process is running;
 - the application's version is fixed, since the default is a hash of the code, and a deploy would strand what runs;
-- inputs are portable JSON, since with pickles who can write to the database can run code;
+- inputs are portable JSON, since with pickles who can write to the database can run code; and as the engine believes a
+  row that says it is a pickle, whatever its own setting, it is kept from reading and making any;
 - takeover rests on one private call, `_recover_pending_workflows`: it is wrapped here and held by a test.
 
 There is one engine in a process, as DBOS has one global instance.
@@ -30,7 +31,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, Queue, SetWorkflowID
+from dbos import (
+    DBOS,
+    DBOSClient,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    EnqueueOptions,
+    Queue,
+    SetWorkflowID,
+)
+from dbos._serialization import DefaultSerializer
 
 from gateway.store.beside import Cut
 from gateway.workflows.attempt import Around, Body
@@ -55,6 +65,18 @@ _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 #: Ended attempts that are dropped at a time. With ten steps each, some ten thousand rows, for which others wait.
 _DROPPED = 500
 _log = logging.getLogger("steelyard.workflows")
+
+
+class PickleRefused(Exception):
+    """The engine's tables hold a pickle, which is a program, or the engine would write one."""
+
+
+def _no_pickle(_self: object, _data: object) -> Any:
+    raise PickleRefused("The engine's tables hold JSON only.")
+
+
+for _verb in ("serialize", "deserialize"):
+    setattr(DefaultSerializer, _verb, _no_pickle)
 
 
 class Runner(Protocol):

@@ -16,11 +16,15 @@ from providers.transport import Transport
 
 
 class Means(Struct):
-    """After a reload of the settings there are other ones. `users` are steps under way by these."""
+    """After a reload of the settings there are other ones. `users` are steps under way by these.
+
+    `outward` reaches whatever a definition names, as far as the settings let it; `transport` reaches providers.
+    """
 
     settings: Settings
     pipeline: Pipeline
     transport: Transport
+    outward: Transport
     mcp: Servers
     feedback: Feedback
     principals: Principals

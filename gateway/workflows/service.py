@@ -243,7 +243,7 @@ class Service:
                     rng=self._rng,
                 )
             ),
-            "http": self._lent(Requests(lambda: self.means.transport, self._hosts, self._archive)),
+            "http": self._lent(Requests(lambda: self.means.outward, self._hosts, self._archive)),
             "tool": self._lent(Tools(lambda: self.means.mcp)),
             "condition": condition,
             "switch": switch,
@@ -277,7 +277,7 @@ class Service:
         return using
 
     def _hosts(self) -> list[str]:
-        return [host.strip() for host in self.means.settings.workflows.http_hosts.split(",") if host.strip()]
+        return self.means.settings.workflows.hosts
 
     def _named(self, prefix: str) -> str:
         return new_id(prefix, self._wall(), self._rng)

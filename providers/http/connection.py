@@ -59,6 +59,14 @@ class Reply:
         #: The body ends where the connection does.
         self.until_close = True
 
+    def fields(self) -> dict[str, str]:
+        """The headers by lower-case name, those of one name joined."""
+        found: dict[str, str] = {}
+        for raw, coded in self.headers:
+            name, value = raw.decode("latin-1"), coded.decode("utf-8", "surrogateescape")
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
 
 class Connection(asyncio.Protocol):
     """A connected peer. `ended` is told once, when the connection is over; `free` each time it can be asked again."""

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - loosely annotated
 
-from providers.http.names import Names
+from providers.http.names import Addresses, Names
 from providers.http.target import Peer, credentials
+from providers.reach import Reach
 
 #: Seconds between two addresses that are tried (RFC 8305 recommends 250 ms).
 _EYEBALLS_S = 0.25
@@ -29,19 +30,24 @@ class DialError(Exception):
     """No connection; the message goes on from "… is unreachable: "."""
 
 
+class AwayError(DialError):
+    """An address that may not be reached, wherever its name led the time before."""
+
+
 class Dialer:
     """Makes connections; `tls` is how those to https peers are encrypted and whom they trust."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        """Connect nowhere yet."""
+    def __init__(self, tls: ssl.SSLContext, reach: Reach | None = None) -> None:
+        """Connect nowhere yet; and never to what is not within `reach`."""
         self._tls = tls
+        self._reach = reach
         self._names = Names()
 
     async def dial(self, peer: Peer, made: Callable[[], P]) -> P:
         """Connect to `peer` a protocol that `made` makes. Raises `DialError`."""
         if peer.proxy is not None:
             return await self._through(peer, peer.proxy, made)
-        sock = await self._connected(peer.host, peer.port)
+        sock = await self._connected(peer.host, peer.port, self._reach)
         return await self._spoken(sock, peer.host if peer.scheme == "https" else None, made)
 
     async def _through(self, peer: Peer, proxy: str, made: Callable[[], P]) -> P:
@@ -49,6 +55,8 @@ class Dialer:
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise DialError("its proxy is not an HTTP one")
         encrypted = parts.scheme == "https"
+        if self._reach is not None:
+            await self._look_ahead(peer, self._reach)
         try:
             sock = await self._connected(parts.hostname, parts.port or (443 if encrypted else 80))
         except DialError as exc:
@@ -63,11 +71,21 @@ class Dialer:
             tunnel.transport.abort()
             raise
 
-    async def _connected(self, host: str, port: int) -> socket.socket:
+    async def _look_ahead(self, peer: Peer, reach: Reach) -> None:
+        """A proxy looks names up itself, and is the one to guard them; what is seen from here is refused here."""
+        try:
+            addresses = await self._names.addresses(peer.host, peer.port)
+        except (OSError, UnicodeError):
+            return  # only the proxy knows that name
+        _within(reach, peer.host, addresses)
+
+    async def _connected(self, host: str, port: int, reach: Reach | None = None) -> socket.socket:
         try:
             addresses = await self._names.addresses(host, port)
         except (OSError, UnicodeError) as exc:
             raise DialError("its name could not be resolved") from exc
+        if reach is not None:
+            addresses = _within(reach, host, addresses)
         try:
             sock = await start_connection(addresses, happy_eyeballs_delay=_EYEBALLS_S, interleave=1)
         except OSError as exc:
@@ -98,6 +116,14 @@ class Dialer:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         return protocol
+
+
+def _within(reach: Reach, host: str, addresses: Addresses) -> Addresses:
+    """Those that may be reached. Raises `AwayError` if there are none."""
+    allowed = [one for one in addresses if reach.may(host, str(one[4][0]))]
+    if not allowed:
+        raise AwayError("its address is none of the public ones, nor of those that are allowed")
+    return allowed
 
 
 def _told(exc: BaseException) -> BaseException:

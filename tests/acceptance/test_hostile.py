@@ -22,7 +22,7 @@ every_dialect = pytest.mark.parametrize("model", CHAT_MODELS)
 def hang_up_after(world: World, body: dict[str, Any], *, first: bytes) -> None:
     """Ask for a chat completion, wait for `first` in what comes, and close the connection."""
     data = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(data)}\r\n\r\n".encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", world.serving.port), timeout=20) as wire:
         wire.sendall(head + data)
         seen = b""
@@ -59,7 +59,9 @@ def test_a_caller_who_hangs_up_while_waiting_cancels_the_call(frail: World) -> N
     before = frail.running.state()["sim-openai"]["counters"]
     data = json.dumps({"model": OPENAI, "messages": [{"role": "user", "content": "Hello"}]}).encode()
     with socket.create_connection(("127.0.0.1", frail.serving.port), timeout=20) as wire:
-        wire.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(data) + data)
+        wire.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(data) + data
+        )
         until(lambda: frail.asked("sim-openai") == before["requests"] + 1)
     until(lambda: frail.running.state()["sim-openai"]["counters"]["aborted"] == before["aborted"] + 1)
 

@@ -46,7 +46,7 @@ DOORS = {
     "asyncpg": ("gateway/store/",),
     "alembic": ("gateway/store/", "migrations/"),
     "prometheus_client": ("gateway/metrics.py",),
-    "uvicorn": ("gateway/server.py", "providers/simulator/server.py"),
+    "uvicorn": ("gateway/server.py", "gateway/connected.py", "gateway/cycle.py", "providers/simulator/server.py"),
     "rich_click": ("gateway/cli/",),
     "rich": ("gateway/cli/",),
     "yaml": ("gateway/settings/", "gateway/cli/"),

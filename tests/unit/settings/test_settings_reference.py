@@ -59,7 +59,7 @@ def test_each_variable_sets_its_own_field(option, tmp_path: Path):
     servers = tmp_path / "mcp_settings.json"
     servers.write_text("{}")
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
-    samples |= {"dir": "elsewhere"}
+    samples |= {"dir": "elsewhere", "http_networks": "10.1.0.0/16"}
     samples |= {"ca_file": certifi.where(), "timezone": "Europe/Berlin", "settings_file": str(servers)}
     samples |= dict.fromkeys(("name_claim", "scopes_claim", "tags_claim", "models_claim"), "another")
     jwks = tmp_path / "jwks.json"
