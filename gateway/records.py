@@ -18,7 +18,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
 from gateway.reckoning import Reckoning
 from gateway.settings.tree import Settings
-from gateway.store import exchanges, migrate, retention, snapshots, totals
+from gateway.store import exchanges, migrate, own_totals, retention, snapshots, totals
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
 from gateway.store.exchanges import Filters, Page
@@ -162,6 +162,10 @@ class Records:
     async def stats(self, since: float) -> LogTotals:
         """Totals since the five minutes that a moment, in Unix seconds, is in."""
         return await totals.stats(self.database, since)
+
+    async def stats_of(self, key_name: str, since: float) -> LogTotals:
+        """The same of one key's requests."""
+        return await own_totals.stats_of(self.database, key_name, since)
 
     async def spent(self, key_name: str, since: float) -> float:
         """USD that a key's requests have cost since a moment in Unix seconds. Raises `StoreUnavailable`."""

@@ -1,4 +1,7 @@
-"""Who may use the ordinary routes: guards for Litestar's controllers, and the parts they work on."""
+"""Who may use the ordinary routes: guards for Litestar's controllers, and the parts they work on.
+
+Guards wait for nothing and are coroutines all the same: Litestar runs plain functions in another thread.
+"""
 
 from typing import Any
 
@@ -9,12 +12,13 @@ from litestar.handlers import BaseRouteHandler
 
 from gateway.api.crossing import require_name_of_here, require_own_page
 from gateway.api.ingress import GUESSED, address_of, offered_key
-from gateway.errors import TooManyWrongKeys
-from gateway.governance.keys import ANONYMOUS, Principal, require_admin
+from gateway.errors import Forbidden, TooManyWrongKeys
+from gateway.governance.keys import ANONYMOUS, Principal, require_admin, require_scope
 from gateway.parts import Parts
 
 #: How handlers ask for the parts.
 Gateway = NamedDependency[Parts]
+_LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -51,18 +55,34 @@ def known(connection: Connection, gateway: Parts, key: str | None) -> Principal:
         raise
 
 
-def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Guard: any valid key."""
-    principal_of(connection)
+async def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: any valid key may look at what is its own; whoever does more needs the scope `use`."""
+    principal = principal_of(connection)
+    scope = connection.scope
+    if scope["type"] == "http" and scope["method"] not in _LOOKING:
+        require_scope(principal, "use")
 
 
-def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def reader(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: a key with the scope `read`, for records and statistics."""
+    require_scope(principal_of(connection), "read")
+
+
+async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: the admin key."""
     require_admin(principal_of(connection))
 
 
-def metrics_reader(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Guard: any valid key, unless the metrics are public."""
+async def records_reader(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: the scope `read`, and a name of one's own: whoever comes without a key is many."""
+    principal = principal_of(connection)
+    require_scope(principal, "read")
+    if principal.name == ANONYMOUS and not principal.admin:
+        raise Forbidden("Callers without a key share one name, and so may not read what others of them have asked.")
+
+
+async def metrics_reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard: a key with the scope `read`, unless the metrics are public."""
     gateway: Parts = connection.app.state["parts"]
     if not gateway.metrics_public:
-        caller(connection, handler)
+        await reader(connection, handler)

@@ -36,7 +36,7 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.entrance import Entrance
-from gateway.governance.keys import ANONYMOUS, Principal
+from gateway.governance.keys import ANONYMOUS, Principal, require_scope
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline, Streamed
 from gateway.responses import Responses
@@ -152,7 +152,7 @@ class Ingress:
             if not surface.form:
                 require_shallow(body, self._max_nesting)
             opened = _open(surface, request_id, now, began, principal, wishes)
-            if self._log_bodies:
+            if self._log_bodies if principal.log_bodies is None else principal.log_bodies:
                 opened.request_body = body
             ask = surface.understand(Incoming(body, headers, opened, self._responses, scope["path"]))
             exchange = opened
@@ -204,6 +204,7 @@ class Ingress:
             require_own_page(headers)
             if self._local_only:
                 require_name_of_here(headers)
+        require_scope(principal, "use")
         return principal
 
     async def _answer(self, surface: Surface, ask: Ask, send: Send, returned: wire.Pairs) -> None:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from dwa import STRATEGIES, Objective
-from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.access import Gateway, principal_of, reader
 from gateway.api.answers.replay import SimulateAnswer, simulated
 from gateway.api.orchestrate import Weights
 from gateway.api.times import unix
@@ -47,7 +47,7 @@ class Replay(Controller):
     """What would have happened."""
 
     path = "/api/llm/dwa"
-    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    guards = [reader]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["DWA"]  # noqa: RUF012 - as above
 
     @post("/simulate", summary="Replay recorded requests under another strategy or objective", status_code=HTTP_200_OK)

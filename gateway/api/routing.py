@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct, convert
 
 from dwa import Shape, sentence
-from gateway.api.access import Gateway, admin, caller, principal_of
+from gateway.api.access import Gateway, admin, caller, principal_of, reader
 from gateway.api.answers.catalog import (
     ModelAnswer,
     ModelPrice,
@@ -89,7 +89,7 @@ class Dwa(Controller):
     """What the DWA has learned."""
 
     path = "/api/llm/dwa"
-    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    guards = [reader]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["DWA"]  # noqa: RUF012 - as above
 
     @get("/stats", summary="Statistics, weight and score per deployment")

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.access import Gateway, caller, principal_of, reader
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import StepAnswer, StepMetrics, StepPage
 
@@ -40,7 +40,7 @@ class StepExecutions(Controller):
         """It fails as cancelled, in a second if it runs; its `on_error` says what follows. 409 when it has ended."""
         return shown.step(await (await gateway.workflows.open()).desk.cancel_step(step_id, principal_of(request)))
 
-    @get("/metrics/step-executions", summary="Counts of step executions")
+    @get("/metrics/step-executions", summary="Counts of step executions", guards=[reader])
     async def count_steps(self, gateway: Gateway, request: _Request) -> StepMetrics:
         """How many are in which state."""
         return shown.metrics(await (await gateway.workflows.open()).reading.step_counts(principal_of(request)))

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct, convert, to_builtins
 
-from gateway.api.access import Gateway, admin, caller, principal_of
+from gateway.api.access import Gateway, admin, caller, principal_of, reader
 from gateway.api.answers.workflows import (
     AnalyticsAnswer,
     DraftAnswer,
@@ -165,7 +165,7 @@ class Workflows(Controller):
             raise NotFound(f"There is no step '{step:.80}'; there are {', '.join(one.key for one in nodes)}.")
         return found
 
-    @get("/{slug:str}/analytics", summary="What the executions of a workflow were like")
+    @get("/{slug:str}/analytics", summary="What the executions of a workflow were like", guards=[reader])
     async def analytics(
         self,
         gateway: Gateway,

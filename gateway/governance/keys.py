@@ -41,7 +41,7 @@ class Principal(Struct, frozen=True):
     strategy: str | None = None
     objective: str | None = None
     id: str | None = None
-    scopes: frozenset[Scope] = frozenset({"use", "read"})
+    scopes: frozenset[Scope] = frozenset[Scope]({"use", "read"})
     tags: tuple[str, ...] = ()
     models: tuple[str, ...] | None = None
     providers: tuple[str, ...] | None = None
@@ -150,15 +150,21 @@ class Principals:
 
     def admit(self, identity: str, principal: Principal, openings: tuple[Opening, ...]) -> bool:
         """From now on this is the key of that id; False: the configuration has its name."""
-        self.dismiss(identity)
         if principal.name in self._own:
+            self.dismiss(identity)
             return False
+        _, before = self._made.get(identity, (principal, ()))
+        mine = {one.digest for one in before}
         # A key that is in the configuration as well is that one's.
-        openings = tuple(one for one in openings if one.digest not in self._known)
+        openings = tuple(one for one in openings if one.digest in mine or one.digest not in self._known)
         self._made[identity] = principal, openings
         self._named[principal.name] = principal
         for one in openings:
             self._known[one.digest] = principal if one.until is None else _until(principal, one.until)
+        for digest in mine.difference(one.digest for one in openings):
+            del self._known[digest]
+        self._others = True
+        self._close()
         return True
 
     def dismiss(self, identity: str) -> None:

@@ -69,9 +69,9 @@ async def stats(database: Database, since: float) -> LogTotals:
         StoreUnavailable: the database is away.
     """
     start = floor(since / FINE) * FINE
-    summed = [func.sum(_S[name]).label(name) for name in Totals.__struct_fields__]
+    columns = [func.sum(_S[name]).label(name) for name in Totals.__struct_fields__]
     shares_query = (
-        select(_S.provider, _S.model, *summed)
+        select(_S.provider, _S.model, *columns)
         .where(_from(exchange_sums, start))
         .group_by(_S.provider, _S.model)
         .order_by(func.sum(_S.requests).desc(), _S.provider, _S.model)
@@ -88,7 +88,7 @@ async def stats(database: Database, since: float) -> LogTotals:
         for metric, number, count in await connection.execute(bins_query):
             counts[metric].append((number, int(count)))
     shares = [Share(row["provider"] or None, row["model"] or None, _totals(row)) for row in rows]
-    return LogTotals(float(start), _sum(shares), shares, _percentiles(counts[DURATION]), _percentiles(counts[TTFT]))
+    return LogTotals(float(start), summed(shares), shares, _percentiles(counts[DURATION]), _percentiles(counts[TTFT]))
 
 
 async def spent(database: Database, key_name: str, since: float) -> Decimal:
@@ -123,7 +123,8 @@ def _totals(row: RowMapping) -> Totals:
     return Totals(**counts, cost_usd=row["cost_usd"])
 
 
-def _sum(shares: Sequence[Share]) -> Totals:
+def summed(shares: Sequence[Share]) -> Totals:
+    """All of them together."""
     whole: dict[str, Any] = {
         name: sum((getattr(share.totals, name) for share in shares), start=getattr(Totals(), name))
         for name in Totals.__struct_fields__

@@ -27,9 +27,9 @@ FOR_CALLERS = [
     "/api/llm/dwa/best-provider",
     "/api/sessions",
 ]
+#: Of one's own requests, for who has a name; whoever comes without a key has none.
+FOR_WHO_HAS_A_NAME = [("GET", "/api/db/stats"), ("GET", "/api/db/requests/recent")]
 FOR_THE_ADMIN = [
-    ("GET", "/api/db/stats"),
-    ("GET", "/api/db/requests/recent"),
     ("GET", "/api/db/cache/stats"),
     ("DELETE", "/api/db/cache/clear"),
     ("POST", "/api/llm/dwa/reset"),
@@ -66,12 +66,42 @@ def test_some_need_the_admin_key(keyed: World, method: str, path: str, key: str 
         assert (error["type"], error["code"], error["source"]) == ("permission_error", "permission_denied", "policy")
 
 
-def test_one_record_needs_the_admin_key_and_an_explanation_its_owner(keyed: World) -> None:
+@pytest.mark.parametrize(("method", "path"), FOR_WHO_HAS_A_NAME)
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [(None, 401), ("wrong", 401), (ALICE_KEY, 200), (ADMIN_KEY, 200)],
+    ids=["none", "wrong", "alice", "admin"],
+)
+def test_some_need_a_key_and_tell_of_its_own_only(
+    keyed: World, method: str, path: str, key: str | None, status: int
+) -> None:
+    assert keyed.call(method, path, key=key).status == status
+
+
+def test_a_record_and_an_explanation_need_its_owner_or_the_admin(keyed: World) -> None:
     identity = keyed.chat("Hello", key=ALICE_KEY).headers["x-steelyard-request-id"]
     assert keyed.record(identity, ADMIN_KEY)["key_name"] == "alice"
-    assert keyed.get(f"/api/db/requests/{identity}", ALICE_KEY).status == 403
     for key, status in ((None, 401), (ALICE_KEY, 200), (BOB_KEY, 404), (ADMIN_KEY, 200)):
+        assert keyed.get(f"/api/db/requests/{identity}", key).status == status
         assert keyed.get(f"/api/llm/dwa/explain/{identity}", key).status == status
+
+
+def test_a_key_sees_its_own_requests_and_their_totals_only(keyed: World) -> None:
+    mine = keyed.chat("One", key=BOB_KEY).headers["x-steelyard-request-id"]
+    theirs = keyed.chat("Two", key=ALICE_KEY).headers["x-steelyard-request-id"]
+    keyed.record(mine, ADMIN_KEY)
+    keyed.record(theirs, ADMIN_KEY)
+    seen = keyed.get("/api/db/requests/recent?limit=500", BOB_KEY).json["requests"]
+    assert mine in {one["id"] for one in seen}
+    assert {one["key_name"] for one in seen} == {"bob"}
+    assert keyed.get("/api/db/requests/recent?key=bob", BOB_KEY).status == 200
+    assert keyed.get("/api/db/requests/recent?key=alice", BOB_KEY).status == 403
+    told = keyed.get("/api/db/stats", BOB_KEY).json
+    assert told["totals"]["requests"] == len(seen)
+    assert sum(one["requests"] for one in told["deployments"]) == len(seen)
+    assert told["totals"]["cost_usd"] == pytest.approx(sum(one["cost_usd"] for one in seen))
+    good = sorted(one["duration_s"] for one in seen if one["outcome"] == "ok")
+    assert told["duration_s"]["p50"] == pytest.approx(good[(len(good) * 50 + 99) // 100 - 1])
 
 
 def test_the_log_keeps_no_key(keyed: World) -> None:
@@ -110,7 +140,7 @@ def test_metrics_may_be_public(friendly: World) -> None:
 def test_anonymous_callers_may_be_let_in_but_not_as_administrators(friendly: World) -> None:
     assert friendly.chat("Hello").status == 200
     assert friendly.get("/api/sessions").status == 200
-    for method, path in FOR_THE_ADMIN:
+    for method, path in [*FOR_WHO_HAS_A_NAME, *FOR_THE_ADMIN]:
         answer = friendly.call(method, path, {} if method == "POST" else None)
         assert answer.status == 403
     assert friendly.get("/api/db/stats", ADMIN_KEY).status == 200
