@@ -40,12 +40,22 @@ class AttemptRecord(Struct, kw_only=True, omit_defaults=True):
     cost_usd: float = 0.0
 
 
+class Charge(NamedTuple):
+    """What a budget's account is charged with, in units of 10⁻¹⁰ USD; `holder` is the process that had leased it."""
+
+    holder: str
+    account: str
+    start: int
+    amount: int
+
+
 class ExchangeRecord(Struct, omit_defaults=True):
     """One request and all that befell it.
 
     `id` is unique and sorts by time; writing the same id twice keeps the first. `outcome` is `ok`, `error` or
     `cancelled`; `cache` is `hit`, `miss`, `bypass` or `coalesced`; `decision` is the ranking as it was made, as
-    `dwa.Ranking.record` keeps it. Bodies are kept only when given. One made on the request path is given its values in
+    `dwa.Ranking.record` keeps it. Bodies are kept only when given. `key_tags` and `charges` stand in no column: they are
+    added to the books when the row is written (`posting`). One made on the request path is given its values in
     their order: so many by name take 18,000 instructions more, since Python makes a dictionary of them.
     """
 
@@ -89,6 +99,8 @@ class ExchangeRecord(Struct, omit_defaults=True):
     attempts: list[AttemptRecord] = field(default_factory=list[AttemptRecord])
     request_body: bytes | None = None
     response_body: bytes | None = None
+    key_tags: tuple[str, ...] = ()
+    charges: tuple[Charge, ...] = ()
 
 
 class Poison(NamedTuple):

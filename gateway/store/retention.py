@@ -23,7 +23,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import partitions
 from gateway.store.engine import Database
-from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, exchanges, key_sums, responses
+from gateway.store.tables import (
+    attempts,
+    bodies,
+    exchange_latencies,
+    exchange_sums,
+    exchanges,
+    key_sums,
+    responses,
+    spend_sums,
+)
 from gateway.store.tally import DAY
 
 #: "steelyard" as a number, and one: the advisory lock's name. (The migrations' is without the one.)
@@ -133,5 +142,5 @@ async def _delete_some(database: Database, horizon: int) -> int:
 
 
 async def _forget_sums(connection: AsyncConnection, horizon: int) -> None:
-    for table in (exchange_sums, exchange_latencies, key_sums):
+    for table in (exchange_sums, exchange_latencies, key_sums, spend_sums):
         await connection.execute(delete(table).where(table.c.start < horizon))

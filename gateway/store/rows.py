@@ -32,7 +32,7 @@ MAX_MESSAGE = 2_000
 MAX_JSON = 65_536
 
 _MESSAGES = {"reason", "error_message", "message"}
-_NOT_COLUMNS = 3  # attempts, request_body, response_body: the record's last fields
+_NOT_COLUMNS = 5  # attempts, request_body, response_body, key_tags, charges: the record's last fields
 #: Units of a stored amount in a dollar.
 MONEY_SCALE = 10**MONEY_PLACES
 _PLACE = Decimal(1).scaleb(-MONEY_PLACES)

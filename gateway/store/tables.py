@@ -341,3 +341,59 @@ dwa_snapshots = Table(
     Column("weights", JSON(), nullable=False),
     Index(None, "at"),
 )
+
+#: What requests cost, per day (UTC, Unix seconds of its beginning), key and deployment that was paid; and once more for
+#: each tag that the key had. '' is no tag, and no deployment: a request that was answered from the cache, or by nobody.
+spend_sums = Table(
+    "spend_sums",
+    metadata,
+    Column("start", BigInteger(), nullable=False),
+    _text("tag"),
+    _text("key_name"),
+    _text("provider"),
+    _text("model"),
+    _count("requests"),
+    _count("input_tokens"),
+    _count("output_tokens"),
+    Column("cost_usd", MoneySum(), nullable=False),
+    PrimaryKeyConstraint("start", "tag", "key_name", "provider", "model"),
+    **_SUMS,
+)
+
+#: What was spent of a budget in its period, which began at `start` (Unix seconds). `forgiven_usd` does not count: it is
+#: what was spent when it was begun anew. `short` is the process that may run short, `wanted` grows when somebody waits.
+spend_accounts = Table(
+    "spend_accounts",
+    metadata,
+    _text("account"),
+    Column("start", BigInteger(), nullable=False),
+    Column("spent_usd", MoneySum(), nullable=False),
+    Column("forgiven_usd", MoneySum(), nullable=False),
+    _text("short"),
+    _count("wanted"),
+    Column("warned", Boolean(), nullable=False),
+    PrimaryKeyConstraint("account", "start"),
+    **_SUMS,
+)
+
+#: What a process has of a budget, less what is written down of its spending.
+spend_leases = Table(
+    "spend_leases",
+    metadata,
+    _text("account"),
+    Column("start", BigInteger(), nullable=False),
+    _text("holder"),
+    Column("usd", MoneySum(), nullable=False),
+    PrimaryKeyConstraint("account", "start", "holder"),
+    Index(None, "holder"),
+    **_SUMS,
+)
+
+#: Processes that have leases; one whose `beats` do not grow is dead.
+spend_holders = Table(
+    "spend_holders",
+    metadata,
+    _text("id"),
+    _count("beats"),
+    PrimaryKeyConstraint("id"),
+)

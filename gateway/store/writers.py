@@ -6,7 +6,7 @@ batches of 500 on one machine: COPY 22,000 rows/s; COPY to a staging table, then
 INSERT alone 13,000 to 17,000. What is copied was made when its record came (`copying`). SQLite: the same INSERT as
 executemany. (`ON CONFLICT DO NOTHING` and not `OR IGNORE`, which would also swallow a NULL where none may be.)
 
-What the new rows add to the sums (`tally`) is added in the same transaction. All writers add to the same few rows, and
+What the new rows add to the sums (`tally`) and to the books (`posting`) is added in the same transaction. All writers add to the same few rows, and
 who has added holds the others up until his commit: so on PostgreSQL adding and COMMIT are one message, the last one. A
 writer that is stopped in mid-transaction, or whose event loop is busy, then holds nobody up.
 """
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.store.copying import Copied, contents, copied
 from gateway.store.engine import Database
 from gateway.store.packing import unpacked
+from gateway.store.posting import SQLITE_POSTS, Posts, postgres_posts, summed
 from gateway.store.record import ExchangeRecord
 from gateway.store.rows import POSTGRES, SQLITE, Rows, rows_of
 from gateway.store.tables import attempts, bodies, exchange_latencies, exchange_sums, exchanges, key_sums
@@ -43,6 +44,7 @@ class Made(Struct, frozen=True, gc=False):
     payload: bytes
     #: Bytes of its bodies; they are in the payload as well.
     size: int
+    posts: Posts
 
 
 class Writer(Protocol):
@@ -125,9 +127,9 @@ async def _begun(driver: Any) -> AsyncGenerator[None]:
         raise
 
 
-def _add_and_commit(identities: Sequence[str]) -> str:
-    """What adds the rows of these ids to the sums and commits, to be sent as one message."""
-    return postgres_adds(identities) + "; COMMIT"
+def _add_and_commit(batch: Sequence[Made]) -> str:
+    """What adds these rows to the sums and the books and commits, to be sent as one message."""
+    return postgres_adds([one.id for one in batch]) + "; " + postgres_posts([one.posts for one in batch]) + "COMMIT"
 
 
 class _PostgresWriter:
@@ -149,13 +151,14 @@ class _PostgresWriter:
                     if content:
                         view = memoryview(content)  # bytes would be taken for a file's name
                         await driver.copy_to_table(table.name, source=view, columns=names, format="binary")
-                await driver.execute(_add_and_commit(identities))
+                await driver.execute(_add_and_commit(batch))
         except asyncpg.UniqueViolationError:
             await self._write_new(driver, batch)
 
     async def _write_new(self, driver: Any, batch: Sequence[Made]) -> None:
         """Write those rows that are not there. Who else is writing one of them is waited for, so it counts once."""
-        records = _records(batch, {one.id for one in batch})
+        first = {one.id: one for one in reversed(batch)}
+        records = _records(batch, {*first})
         async with _begun(driver):
             new = await driver.fetchmany(_POSTGRES_INSERTS[0] + " RETURNING id", rows_of(records, POSTGRES).exchanges)
             written = {row["id"] for row in new}
@@ -163,7 +166,7 @@ class _PostgresWriter:
             for statement, content in zip(_POSTGRES_INSERTS[1:], rows[1:], strict=True):
                 if content:
                     await driver.executemany(statement, content)
-            await driver.execute(_add_and_commit([row[0] for row in rows.exchanges]))
+            await driver.execute(_add_and_commit([first[row[0]] for row in rows.exchanges]))
 
     async def probe(self) -> None:
         driver = await self._connected()
@@ -224,6 +227,9 @@ class _SqliteWriter:
                 if content is rows.exchanges and cursor.rowcount < len(content):
                     return False
         for statement, content in zip(_SQLITE_ADDS, tally([at for at, _ in made], rows.exchanges), strict=True):
+            if content:
+                await driver.executemany(statement, content)
+        for statement, content in zip(SQLITE_POSTS, summed([one.posts for one in batch]), strict=True):
             if content:
                 await driver.executemany(statement, content)
         return True

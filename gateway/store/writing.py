@@ -20,6 +20,7 @@ import asyncpg
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
 from gateway.store.packing import pack
+from gateway.store.posting import posts_of
 from gateway.store.record import ExchangeRecord, Poison
 from gateway.store.writers import Made, writer
 
@@ -63,7 +64,7 @@ class Lane:
         """The record as `write` takes it, or why it has no row."""
         try:
             size = len(record.request_body or b"") + len(record.response_body or b"")
-            return Made(record.id, self._writer.row(record), pack(record), size)
+            return Made(record.id, self._writer.row(record), pack(record), size, posts_of(record))
         except _ROW_ERRORS as exc:
             return Poison(record.id, exc)
 
