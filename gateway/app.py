@@ -42,6 +42,7 @@ from gateway.api.responses import INPUT_TOKENS, RESPONSES
 from gateway.api.routing import Catalog, Dwa
 from gateway.api.schedules import Schedules
 from gateway.api.sessions import Sessions
+from gateway.api.spend import Spend
 from gateway.api.step_executions import StepExecutions
 from gateway.api.stored import StoredResponses
 from gateway.api.watching import watch
@@ -167,6 +168,7 @@ def _litestar(parts: Parts) -> Litestar:
             Database,
             Keys,
             Feedback,
+            Spend,
             Workflows,
             Executing,
             Executions,

@@ -7,7 +7,7 @@ it, cannot answer and are left out here; whether the others should is the DWA's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from difflib import get_close_matches
 from math import inf
 
@@ -161,6 +161,13 @@ class Resolution(Struct, frozen=True):
 
     tiers: tuple[tuple[Deployment, ...], ...]
     route: Route | None = None
+
+    def without(self, providers: Set[str]) -> tuple[tuple[Deployment, ...], ...]:
+        """The tiers without what these providers serve."""
+        if not providers:
+            return self.tiers
+        tiers = (tuple(one for one in tier if one.provider not in providers) for tier in self.tiers)
+        return tuple(tier for tier in tiers if tier)
 
 
 class Catalog:

@@ -17,6 +17,7 @@ GatewayError                    status  type                    source
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
 ├── BeyondLimit                 413     invalid_request_error   policy, can never be within a limit
 ├── RateLimited                 429     rate_limit_error        policy
+├── QuotaExceeded               429     insufficient_quota      policy
 ├── AlreadyReplaying            429     rate_limit_error        gateway
 ├── TooManyWrongKeys            429     rate_limit_error        policy
 ├── NoneAnswered                by what they did                provider, of a comparison
@@ -171,6 +172,14 @@ class RateLimited(GatewayError):
     """A limit on requests is reached. Wait as long as 'Retry-After' says."""
 
     status, type, code, source = 429, "rate_limit_error", "rate_limit_exceeded", "policy"
+
+
+class QuotaExceeded(GatewayError):
+    """A budget is spent: asking again is of no use before it begins anew."""
+
+    status, type, code, source = 429, "insufficient_quota", "insufficient_quota", "policy"
+    #: Whose it is: a key's, a tag's or a provider's.
+    kind: str = "key"
 
 
 class AlreadyReplaying(GatewayError):

@@ -157,5 +157,10 @@ class Exchange(Struct):
     queued: float = 0.0
     #: What the gates gave, to be settled at the end; see `governance.gates`.
     passes: list[Any] = []
+    #: Providers that must not be asked, since their budgets are spent.
+    barred: frozenset[str] = frozenset()
+    #: What the budgets are charged with (`store.record.Charge`), and which of them near their end.
+    charges: tuple[Any, ...] = ()
+    budget_warning: str | None = None
     request_body: bytes | None = None
     response_body: bytes | None = None

@@ -84,10 +84,10 @@ class Failover:
         run.hedges = resolution.route is not None and resolution.route.hedge
         run.width = exchange.preferences.race
         try:
-            for tier in resolution.tiers:
+            for tier in (tiers := resolution.without(exchange.barred)):
                 if won := await run.among(tier):
                     return won
-            everyone = [deployment for tier in resolution.tiers for deployment in tier]
+            everyone = [deployment for tier in tiers for deployment in tier]
             if won := await run.resort(everyone):
                 return won
             for number in range(self._policy.rounds):

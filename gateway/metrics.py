@@ -157,6 +157,7 @@ class Metrics:
             "Wrong keys that were sent: refused, or throttled where too many came from one address.",
             "outcome",
         )
+        self._count_money()
         self._count_tools()
         self._count_workflows()
 
@@ -173,6 +174,21 @@ class Metrics:
         )
         self.limits_alone = self._gauge(
             "steelyard_limits_alone", "Processes that count for themselves, since the others cannot be reached."
+        )
+
+    def _count_money(self) -> None:
+        self.budget_refusals = self._counter(
+            "steelyard_budget_refusals_total", "Requests turned away since a budget is spent, by whose it is.", "kind"
+        )
+        self.budget_warnings = self._counter(
+            "steelyard_budget_warnings_total", "Budgets that passed their soft limits, by whose they are.", "kind"
+        )
+        self.budget_used = self._gauge(
+            "steelyard_budget_used_ratio",
+            "Share of a tag's or provider's budget that is spent, where this process has to do with it.",
+            "kind",
+            "name",
+            workers="livemostrecent",
         )
 
     def _count_tools(self) -> None:

@@ -23,6 +23,7 @@ from gateway.catalog import Catalog
 from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
+from gateway.governance.budgets.office import Budgets
 from gateway.governance.configured import principals_of
 from gateway.governance.entrance import Entrance
 from gateway.governance.gates import Gates
@@ -111,6 +112,7 @@ class Parts:
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.limits = self._limits(_counting(settings, shared_dir, monotonic, counted))
         self.entrance = self._entrance(salt)
+        self.budgets = self._budgets()
         self.pipeline = self._pipeline()
         self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
         self.workflows = workflows or self._workflows()
@@ -149,6 +151,7 @@ class Parts:
         self._spawn(self.fleet.run())
         if self.entrance.tokens is not None:
             self._spawn(self.entrance.tokens.keep())
+        self._spawn(self.budgets.keep())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
         if self._runs_workflows:
             self._spawn(self.workflows.open_if_needed())
@@ -186,6 +189,7 @@ class Parts:
             stack.push_async_callback(self.limits.close)
             stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
+            stack.push_async_callback(self.budgets.stop)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self.outward.close)
             stack.push_async_callback(self.snapshots.save)
@@ -223,9 +227,18 @@ class Parts:
         issuing = Issuing(database, self.principals, keyring, settings, wall=self.wall, rng=self.rng)
         return keyring, issuing
 
+    def _budgets(self) -> Budgets:
+        clocks = {"monotonic": self.monotonic, "wall": self.wall}
+        return Budgets(self.settings, self.records, self.fleet.name, **clocks, rng=self.rng, metrics=self.metrics)
+
     def _pipeline(self) -> Pipeline:
         # The log first: whether it took the record is part of the answer.
-        sinks = [("request_log", self.records.take), ("metrics", self.metrics.observe), ("log_line", logs.tell)]
+        sinks = [
+            ("request_log", self.records.take),
+            ("budgets", self.budgets.logged),
+            ("metrics", self.metrics.observe),
+            ("log_line", logs.tell),
+        ]
 
         def failed(name: str) -> None:
             self.metrics.sink_failures(name).inc()
@@ -245,9 +258,9 @@ class Parts:
             cache=self.cache,
             transport=self.transport,
             sinks=Sinks(sinks, failed=failed),
-            beside=Sinks(sinks[1:], failed=failed),
+            beside=Sinks(sinks[2:], failed=failed),
             monotonic=self.monotonic,
-            gates=Gates([self.limits]),
+            gates=Gates([self.limits, self.budgets.gate]),
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
         )
 
@@ -331,6 +344,7 @@ class Parts:
             self.metrics.score(provider, model).set(row.score or 0.0)
             self.metrics.available(provider, model).set(1.0 if row.state in {"closed", "ramp"} else 0.0)
             self.metrics.in_flight(provider, model).set(row.in_flight)
+        self.budgets.show()
         counts = self.store.stats()
         for event in ("hits", "misses", "writes", "evictions", "errors"):
             self.metrics.cache_events(event).set(getattr(counts, event))

@@ -232,6 +232,8 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         [_attempt(number, one) for number, one in enumerate(exchange.attempts)],
         exchange.request_body,
         exchange.response_body,
+        exchange.caller.tags if exchange.caller is not None else (),
+        exchange.charges,
     )
 
 

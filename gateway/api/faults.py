@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, QuotaExceeded
 from gateway.logs import redact
 from providers.dialects.anthropic.parse import NO_THREADS
 
@@ -156,7 +156,7 @@ NATIVE_SHAPE = ErrorShape(openai_body, named_event(openai_body))
 
 
 def retry_after(error: GatewayError) -> str | None:
-    """The header's value: whole seconds, on every 429 and 503."""
-    if error.status not in {429, 503}:
+    """The header's value: whole seconds, on every 429 and 503, but for a budget that does not begin anew."""
+    if error.status not in {429, 503} or (error.retry_after is None and isinstance(error, QuotaExceeded)):
         return None
     return str(max(1, math.ceil(error.retry_after or 1.0)))

@@ -30,6 +30,7 @@ from gateway.errors import (
     Busy,
     GatewayError,
     ProviderRejected,
+    QuotaExceeded,
     TooManyWrongKeys,
     WrongMethod,
     of_invalid,
@@ -309,6 +310,9 @@ class Ingress:
             headers.append((b"retry-after", seconds.encode()))
         if error.status == 405:
             headers.append((b"allow", b"POST"))
+        if isinstance(error, QuotaExceeded):
+            # What the official SDKs understand: they would try a 429 again.
+            headers.append((b"x-should-retry", b"false"))
         await wire.send_whole(send, error.status, surface.shape.encoded(error, request_id), headers)
 
     def _returned(self, headers: dict[bytes, bytes], request_id: str) -> wire.Pairs:

@@ -37,6 +37,7 @@ from gateway.api.answers import (
     responses,
     schedules,
     sessions,
+    spend,
     workflows,
 )
 from gateway.api.answers.beside import ENDPOINTS
@@ -201,6 +202,10 @@ _FURTHER = {
         "422": "The workflow takes these inputs no more; `error.problems` lists all that is wrong.",
         "503": "The database is not available right now.",
     },
+    "/api/spend/budgets/reset": {
+        "404": "There is no such key, tag or provider, or it has no budget.",
+        "503": "The database is not available right now.",
+    },
     "/api/feedback": {
         "404": "There is no such request, or it is not yours.",
         "409": "No deployment answered the request.",
@@ -216,6 +221,8 @@ _FURTHER = {
 }
 #: And a GET.
 _FURTHER_GET = {
+    "/api/spend": {"503": "The database is not available right now."},
+    "/api/spend/budgets": {"503": "The database is not available right now."},
     "/api/mcp-servers/{server}/tools": {
         "404": "There is no such server.",
         "503": "The server is not there right now; see `Retry-After`.",
@@ -238,6 +245,7 @@ _ANSWERS = (
     responses,
     schedules,
     sessions,
+    spend,
     workflows,
 )
 

@@ -161,10 +161,21 @@ def facts(exchange: Exchange) -> Pairs:
         pairs.append((b"x-steelyard-token-count", exchange.token_count.encode()))
     if exchange.limits is not None:
         pairs += exchange.limits.pairs()
-        if exchange.queued:
-            pairs.append((b"x-steelyard-queued-ms", b"%.2f" % (exchange.queued * 1000)))
+    if exchange.queued or exchange.budget_warning is not None:
+        pairs += _of_policy(exchange)
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", b"true"))
+    return pairs
+
+
+def _of_policy(exchange: Exchange) -> Pairs:
+    """What limits and budgets had to say beside the limits themselves."""
+    pairs: Pairs = []
+    if exchange.queued:
+        pairs.append((b"x-steelyard-queued-ms", b"%.2f" % (exchange.queued * 1000)))
+    if exchange.budget_warning is not None:
+        told = _UNHEADED.sub("?", exchange.budget_warning)
+        pairs.append((b"x-steelyard-budget-warning", told[:_LONGEST_HEADER].encode()))
     return pairs
 
 

@@ -13,6 +13,7 @@ from gateway.cli.dwa import dwa
 from gateway.cli.providers import providers
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
+from gateway.cli.spend import spend
 from gateway.cli.version import version
 from gateway.cli.worker import worker
 from gateway.cli.workflows import workflows
@@ -24,5 +25,5 @@ def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 
 
-for command in (serve, worker, simulate, config, providers, dwa, workflows, database, version):
+for command in (serve, worker, simulate, config, providers, dwa, workflows, spend, database, version):
     main.add_command(command)

@@ -131,6 +131,10 @@ class Principals:
         found = self._named.get(name)
         return None if found is None or (found.expires is not None and self._wall() >= found.expires) else found
 
+    def everyone(self) -> list[Principal]:
+        """All who have a key, and the administrator."""
+        return [*self._named.values()]
+
     def configured(self, name: str) -> bool:
         """Whether the configuration has a key of that name."""
         return name in self._own

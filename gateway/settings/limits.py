@@ -46,3 +46,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     default: Rates = Rates()
     tags: dict[str, Rates] = field(default_factory=dict[str, Rates])
     queue: Queue | None = None
+
+
+class Budgets(Struct, frozen=True, kw_only=True):
+    """What may be spent: `tags` for all keys together that have the tag. A key's and a provider's stand with them."""
+
+    tags: dict[str, Budget] = field(default_factory=dict[str, Budget])

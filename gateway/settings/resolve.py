@@ -58,6 +58,7 @@ def resolve_provider(
         max_concurrency=entry.max_concurrency,
         priority=entry.priority,
         weight=entry.weight,
+        budget=entry.budget,
     )
 
 

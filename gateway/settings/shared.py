@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from gateway.settings.guardrails import Guardrail
-from gateway.settings.limits import Budget, Limits, Rates
+from gateway.settings.limits import Budget, Budgets, Limits, Rates
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
     Artifacts,
@@ -140,5 +140,6 @@ class Sections(Struct, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     keys: tuple[Key, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    budgets: Budgets = field(default_factory=Budgets)
     objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
     guardrails: dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Guardrail] = {}

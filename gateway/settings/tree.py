@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from gateway.catalogue import Capability
+from gateway.settings.limits import Budget
 from gateway.settings.mcp import McpServer
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import Mcp, Timeouts
@@ -59,6 +60,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     max_concurrency: int | None = None
     priority: int = 0
     weight: float = 1.0
+    #: What it may cost; from the soft limit on it is asked the less, the nearer the end is.
+    budget: Budget | None = None
 
     def __repr__(self) -> str:
         """Leave out the profile, whose headers may carry secrets."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from gateway.catalogue import Capability
+from gateway.settings.limits import Budget
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import Count, NonNegative, Seconds
 from gateway.settings.shared import Route, Sections
@@ -68,6 +69,7 @@ class ProviderEntry(Struct, frozen=True, kw_only=True):
     profile: Profile = Profile()
     priority: int = 0
     weight: NonNegative = 1.0
+    budget: Budget | None = None
 
 
 class Document(Sections, frozen=True, kw_only=True):

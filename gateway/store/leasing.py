@@ -1,15 +1,15 @@
 """The budgets' ledger in the database: one transaction per function.
 
 Law: whoever changes what is leased of a budget has locked its account, and several by their names; so what is leased is
-decided by one process at a time, and nobody waits in a circle (see `posting`). The rules are `governance.budgets.ledger`'s,
-which is pure. Amounts are whole units of 10⁻¹⁰ USD.
+decided by one process at a time, and nobody waits in a circle (see `posting`). The rules are those of the pure
+`governance.budgets.ledger`. Amounts are whole units of 10⁻¹⁰ USD.
 
 A process that has leases is written down, and beats. One whose beats do not grow is taken for dead by another, who
 deletes it and what it had leased; it may have been frozen only, and then finds itself deleted and begins anew. What its
 requests have cost comes with their rows, whoever writes them. No clock of one machine is compared with another's.
 
-An account is begun with what the log says that was spent in its period, so that a budget that is set in mid-month counts
-the month. (Of hours, which the sums of spending do not tell, it counts from then on.)
+An account is begun with what the log says that was spent in its period: a budget that is set in mid-month counts all of
+it. (Of hours, which the sums of spending do not tell, it counts from then on.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _KEPT = 400 * 86_400
 
 
 class Account(Struct, frozen=True):
-    """A budget in one period. `kind` is `key`, `tag` or `provider`, `of` its name; `in_days`: sums of whole days tell it."""
+    """A budget in one period.
+
+    `kind` is `key`, `tag` or `provider`, and `of` the name; `in_days`: sums of whole days tell it.
+    """
 
     name: str
     start: int
@@ -111,7 +114,9 @@ async def draw(database: Database, holder: str, account: Account, limit: int, ne
             lease = {"account": account.name, "start": account.start, "holder": holder, "usd": _usd(grant.amount)}
             adding = inserting(connection.dialect.name, spend_leases).values(lease)
             keys = [_L.account, _L.start, _L.holder]
-            await connection.execute(adding.on_conflict_do_update(index_elements=keys, set_={"usd": _L.usd + _usd(grant.amount)}))
+            await connection.execute(
+                adding.on_conflict_do_update(index_elements=keys, set_={"usd": _L.usd + _usd(grant.amount)})
+            )
         short = holder if grant.short else ("" if row.short == holder else row.short)
         wanted = row.wanted + (not grant.enough)
         if (short, wanted) != (row.short, row.wanted):

@@ -54,8 +54,8 @@ class ExchangeRecord(Struct, omit_defaults=True):
 
     `id` is unique and sorts by time; writing the same id twice keeps the first. `outcome` is `ok`, `error` or
     `cancelled`; `cache` is `hit`, `miss`, `bypass` or `coalesced`; `decision` is the ranking as it was made, as
-    `dwa.Ranking.record` keeps it. Bodies are kept only when given. `key_tags` and `charges` stand in no column: they are
-    added to the books when the row is written (`posting`). One made on the request path is given its values in
+    `dwa.Ranking.record` keeps it. Bodies are kept only when given. `key_tags` and `charges` stand in no column: they
+    are added to the books when the row is written (`posting`). One made on the request path is given its values in
     their order: so many by name take 18,000 instructions more, since Python makes a dictionary of them.
     """
 

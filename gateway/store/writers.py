@@ -6,9 +6,10 @@ batches of 500 on one machine: COPY 22,000 rows/s; COPY to a staging table, then
 INSERT alone 13,000 to 17,000. What is copied was made when its record came (`copying`). SQLite: the same INSERT as
 executemany. (`ON CONFLICT DO NOTHING` and not `OR IGNORE`, which would also swallow a NULL where none may be.)
 
-What the new rows add to the sums (`tally`) and to the books (`posting`) is added in the same transaction. All writers add to the same few rows, and
-who has added holds the others up until his commit: so on PostgreSQL adding and COMMIT are one message, the last one. A
-writer that is stopped in mid-transaction, or whose event loop is busy, then holds nobody up.
+What the new rows add to the sums (`tally`) and to the books (`posting`) is added in the same transaction. All writers
+add to the same few rows, and who has added holds the others up until his commit: so on PostgreSQL adding and COMMIT are
+one message, the last one. A writer that is stopped in mid-transaction, or whose event loop is busy, then holds nobody
+up.
 """
 
 from __future__ import annotations

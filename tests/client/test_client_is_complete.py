@@ -20,7 +20,7 @@ _DROP_IN = ("/v1/", "/v1beta/")
 _ALIASES = {("get", "/health/live")}
 _VERBS = {"get", "post", "put", "patch", "delete"}
 #: Methods that ask the address of another one in another way.
-_BESIDE = {"orchestrate_stream", "run_workflow", "save_artifact", "watch"}
+_BESIDE = {"orchestrate_stream", "run_workflow", "save_artifact", "spend_csv", "watch"}
 
 
 def ours(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

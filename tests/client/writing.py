@@ -30,6 +30,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     ),
     "schedules": ("/api/schedules",),
     "mcp": ("/api/mcp-servers", "/api/mcp-tools"),
+    "spend": ("/api/spend",),
 }
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 

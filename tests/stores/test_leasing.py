@@ -29,7 +29,9 @@ async def _write(database: Database, *records: ExchangeRecord) -> None:
 
 
 def _charged(number: int, *charges: Charge, cost: float = 0.0, tags: tuple[str, ...] = ()) -> ExchangeRecord:
-    attempt = AttemptRecord(seq=0, provider="openai", model="gpt-4o-mini", outcome="ok", input_tokens=2, output_tokens=3)
+    attempt = AttemptRecord(
+        seq=0, provider="openai", model="gpt-4o-mini", outcome="ok", input_tokens=2, output_tokens=3
+    )
     attempt.cost_usd = cost
     return exchange(number, cost_usd=cost, attempts=[attempt], charges=charges, key_tags=tags)
 
@@ -189,7 +191,7 @@ async def test_the_log_of_before_is_in_the_books(empty_url: str) -> None:
     await migrate.upgrade(empty_url)
     database = Database(empty_url)
     await _write(database, *(_charged(number, cost=0.5) for number in range(3)))
-    await migrate.downgrade(empty_url, "0006")
+    await migrate.downgrade(empty_url, "0007")
     await migrate.upgrade(empty_url)
     async with database.read() as connection:
         (row,) = (await connection.execute(select(spend_sums))).all()

@@ -8,8 +8,9 @@ from steelyard_client.operations.records import Records
 from steelyard_client.operations.responses import Responses
 from steelyard_client.operations.routing import Routing
 from steelyard_client.operations.schedules import Schedules
+from steelyard_client.operations.spend import Spend
 from steelyard_client.operations.workflows import Workflows
 
 
-class Operations(Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp):
+class Operations(Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp, Spend):
     """All of them."""

@@ -23,7 +23,7 @@ from gateway.governance.budgets.ledger import units
 
 #: How often a prompt's estimate may lie below its tokens; see above.
 _ROUGHLY = 2
-#: Tokens of an answer, and of a prompt with media, of a model of which nothing is known. Twice that doubles what unknown
+#: Tokens of an answer, and of a prompt with media, of a model of which nothing is known. Twice that doubles what such
 #: models reserve; half of it is less than some of today's models say in one answer.
 _LONGEST = 16_384
 _WINDOW = 131_072

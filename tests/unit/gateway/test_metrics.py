@@ -25,6 +25,7 @@ GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_by
     "limit_queue",
     "limits_alone",
     "mcp_server_state",
+    "budget_used_ratio",
     "workflow_live_executions",
 }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec.structs import asdict
 
 from gateway.exchange import Attempt, Exchange, Preferences
+from gateway.governance.keys import Principal
 from gateway.records import record_of
+from gateway.store.record import Charge
 from providers.chat import Usage
 
 
@@ -44,6 +46,8 @@ def test_each_value_is_in_the_field_of_its_name() -> None:
         dropped=("seed",),
         tags={"team": "a"},
         attempts=[Attempt("provider", "model", 0.75, "ok")],
+        caller=Principal("somebody", tags=("red",)),
+        charges=(Charge("node", "key:somebody/month", 0, 7),),
         request_body=b"question",
         response_body=b"answer",
     )
@@ -90,4 +94,6 @@ def test_each_value_is_in_the_field_of_its_name() -> None:
         "decision": None,
         "request_body": b"question",
         "response_body": b"answer",
+        "key_tags": ("red",),
+        "charges": (Charge("node", "key:somebody/month", 0, 7),),
     }

@@ -1,0 +1,370 @@
+"""A process's shares of the budgets, and the line of those who wait for one.
+
+    a request's claims → all its shares have room: taken, without asking anybody
+                       → one has not: in line; the first of the line leases more, or waits until somebody gives back
+
+Law: a request is reserved in all its budgets or in none; it is settled once; and nothing is spent that was not leased,
+but for the one request of a process that may run short (`ledger`). Those who wait do so in the order in which they
+come, as long as their deadline allows.
+
+The database is asked when a share is used up, and looked at twice a second by a process that has any: whether others
+wait (then what is free is given back), what was spent (for warnings), and who has died. While it is away the shares are
+served from, for `_TRUSTED` seconds: then others may have taken this process for dead and have what it had.
+
+Limits: what a process that was frozen for so long had under way when it was taken for dead is spent beside what others
+have leased meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+
+from msgspec import Struct, field
+
+from gateway.errors import Busy, DeadlineExceeded
+from gateway.governance.budgets.claims import Claim, exhausted
+from gateway.governance.budgets.ledger import Share, dollars
+from gateway.store import leasing
+from gateway.store.engine import Database
+from gateway.store.errors import StoreUnavailable
+from gateway.store.leasing import Drawn
+from gateway.store.record import Charge
+
+_log = logging.getLogger("steelyard.budgets")
+#: Seconds between two looks at the database. Doubled: whoever waits for what another process has free waits half a
+#: second longer; halved: twice as many looks.
+_LOOK_EVERY = 0.5
+#: Seconds between two tries of somebody who waits, when nothing here has changed.
+_AGAIN = 0.25
+#: Seconds after which an unused share is given back.
+_IDLE = 5.0
+#: Seconds between two signs of life; for which they are trusted; and after which others take a process for dead.
+_BEAT_EVERY, _TRUSTED, _DEAD = 5.0, 30.0, 45.0
+#: Seconds that a request waits for the database to answer.
+_PATIENCE = 5.0
+#: Seconds for which it is believed that a budget is spent: so often at most is the database asked about one.
+_BELIEVED = 0.5
+
+
+class Purse(Struct):
+    """What this process has of one budget in one period.
+
+    `known` is what was spent when the database told last, `since` what requests have cost here since then.
+    """
+
+    claim: Claim
+    used: float
+    share: Share = field(default_factory=Share)
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    known: int = 0
+    since: int = 0
+    #: How often somebody had waited when it was last heard of; None: never heard.
+    wanted: int | None = None
+    warned: bool = False
+    #: Requests that have it at hand, so that it must stay the only one of its budget.
+    users: int = 0
+    #: The limit that was found to be spent, and when.
+    spent_out: tuple[int, float] | None = None
+
+    @property
+    def spent(self) -> int:
+        """About what was spent."""
+        return self.known + self.since
+
+    def stir(self) -> None:
+        """Something is free that was not."""
+        waited_for, self.changed = self.changed, asyncio.Event()
+        waited_for.set()
+
+
+class Hold(Struct, frozen=True):
+    """What a request has reserved of one budget."""
+
+    purse: Purse
+    claim: Claim
+    share: Share
+    bound: int
+
+
+class Accounts:
+    """All of them, in this process, whose name is nobody else's."""
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        *,
+        monotonic: Callable[[], float],
+        warned: Callable[[Claim], None],
+    ) -> None:
+        """Over this database; `warned` hears of each budget that passes its soft limit, once over all processes."""
+        self._database = database
+        self._name = name
+        self._now = monotonic
+        self._warned = warned
+        self._purses: dict[tuple[str, int], Purse] = {}
+        #: When the last sign of life was given that arrived; None: nobody knows of us yet.
+        self._beaten: float | None = None
+        self._others: dict[str, tuple[int, float]] = {}
+        self._owed: list[Charge] = []
+        self._looks_at = 0.0
+        self._away = False
+        self._drawing: set[asyncio.Task[Drawn]] = set()
+        self._beating = asyncio.Lock()
+
+    @property
+    def purses(self) -> Sequence[Purse]:
+        """The budgets that this process has to do with now."""
+        return tuple(self._purses.values())
+
+    def spent(self, claim: Claim) -> int | None:
+        """About what was spent of it, as far as is known here."""
+        purse = self._purses.get(claim.key)
+        return None if purse is None or purse.wanted is None else purse.spent
+
+    async def reserve(self, claims: Sequence[Claim], bound: int, deadline: float) -> list[Hold]:
+        """Have so much reserved of all these budgets; `deadline` on the monotonic clock.
+
+        Raises:
+            QuotaExceeded: one of them is spent.
+            DeadlineExceeded: others hold what is left of one, and have not given it back in time.
+            Busy: the database is away, and what was leased is used up.
+        """
+        purses = [self._purse(claim) for claim in sorted(claims, key=lambda one: one.key)]
+        if self._trusted and all(not one.line.locked() and one.share.fits(bound) for one in purses):
+            return self._take(purses, bound)
+        try:
+            async with asyncio.timeout_at(deadline), AsyncExitStack() as lines:
+                for purse in purses:
+                    lines.enter_context(_at_hand(purse))
+                for purse in purses:
+                    self._require(purse)
+                    await lines.enter_async_context(purse.line)
+                while lacking := [one for one in purses if not (self._trusted and one.share.fits(bound))]:
+                    await self._more(lacking[0], bound)
+                return self._take(purses, bound)
+        except TimeoutError as exc:
+            names = " and ".join(one.claim.title for one in purses)
+            raise DeadlineExceeded(f"What is left of the budget of {names} is held by requests under way.") from exc
+
+    async def offer(self, claim: Claim, bound: int) -> Hold | None:
+        """As `reserve`, and None instead of waiting. Raises `QuotaExceeded`, and `Busy`."""
+        purse = self._purse(claim)
+        if not (self._trusted and purse.share.fits(bound)):
+            with _at_hand(purse):
+                async with purse.line:
+                    self._require(purse)
+                    if not (self._trusted and purse.share.fits(bound)):
+                        self._note(purse, await self._patiently(purse, bound))
+        return self._take([purse], bound)[0] if purse.share.fits(bound) else None
+
+    def settle(self, hold: Hold, cost: int) -> Charge | None:
+        """A request is over; what its record is to be charged with."""
+        hold.share.settle(hold.bound, cost)
+        hold.purse.since += cost
+        hold.purse.stir()
+        account = hold.claim.account
+        return Charge(self._name, account.name, account.start, cost) if cost else None
+
+    def owe(self, charges: Sequence[Charge]) -> None:
+        """The log has lost the record that was charged with these: they are written down by themselves."""
+        self._owed.extend(charges)
+
+    async def keep(self) -> None:
+        """Look after them until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self.look()
+            except StoreUnavailable as exc:
+                if not self._away:
+                    _log.warning("the budgets' ledger is away", extra={"error": str(exc)})
+                self._away = True
+            else:
+                self._away = False
+
+    async def look(self) -> None:
+        """Once. Raises `StoreUnavailable`."""
+        if self._owed:
+            owed, self._owed = self._owed, []
+            try:
+                await leasing.charge(self._database, owed)
+            except StoreUnavailable:
+                self._owed += owed
+                raise
+        if self._beaten is None:
+            return
+        if self._now() >= self._looks_at:
+            self._looks_at = self._now() + _BEAT_EVERY
+            await self._beat()
+            await self._bury()
+        if not self._purses:
+            return
+        for seen in await leasing.look(self._database, [one.claim.account for one in self.purses]):
+            purse = self._purses.get((seen.name, seen.start))
+            if purse is None:
+                continue
+            wanted = purse.wanted is not None and seen.wanted > purse.wanted
+            purse.known, purse.since, purse.wanted = seen.spent, 0, seen.wanted
+            if purse.spent >= purse.claim.soft and not (purse.warned or seen.warned):
+                await self._warn(purse)
+            purse.warned = seen.warned or purse.spent >= purse.claim.soft
+            if seen.spent < purse.claim.limit:
+                purse.spent_out = None
+            await self._release(purse, wanted=wanted)
+
+    async def stop(self) -> None:
+        """Give back what is free; the rest is given back with its rows, or when this process is taken for dead."""
+        try:
+            await self.look()
+            if self._beaten is not None:
+                for purse in self.purses:
+                    await self._give_back(purse)
+                await leasing.leave(self._database, self._name)
+        except StoreUnavailable as exc:
+            _log.warning("leases were not given back", extra={"error": str(exc)})
+
+    # --- one at a time -----------------------------------------------------------------------------------------
+
+    @property
+    def _trusted(self) -> bool:
+        return self._beaten is not None and self._now() - self._beaten < _TRUSTED
+
+    def _purse(self, claim: Claim) -> Purse:
+        purse = self._purses.get(claim.key)
+        if purse is None:
+            purse = self._purses[claim.key] = Purse(claim, self._now())
+        purse.claim = claim  # its limit may be another one now
+        purse.used = self._now()
+        return purse
+
+    def _take(self, purses: Sequence[Purse], bound: int) -> list[Hold]:
+        holds = [Hold(one, one.claim, one.share, bound) for one in purses]
+        for one in holds:
+            one.share.take(bound)
+        return holds
+
+    def _require(self, purse: Purse) -> None:
+        """Refuse at once what was refused a moment ago."""
+        if purse.spent_out is not None:
+            limit, at = purse.spent_out
+            if limit == purse.claim.limit and self._now() - at < _BELIEVED:
+                raise exhausted(purse.claim)
+
+    async def _more(self, purse: Purse, bound: int) -> None:
+        """Lease what is lacking, or wait a moment for it."""
+        self._require(purse)
+        self._note(purse, await self._patiently(purse, bound))
+        if purse.share.fits(bound):
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(purse.changed.wait(), _AGAIN)
+
+    def _note(self, purse: Purse, drawn: Drawn) -> None:
+        if drawn.standing.left <= 0:
+            purse.spent_out = (drawn.standing.limit, self._now())
+            raise exhausted(purse.claim)
+
+    async def _patiently(self, purse: Purse, bound: int) -> Drawn:
+        """Lease; to its end, though nobody waits for it any more: what was leased must not be forgotten."""
+        task = asyncio.create_task(self._draw(purse, bound))
+        self._drawing.add(task)
+        task.add_done_callback(self._drawn)
+        try:
+            await asyncio.wait([task], timeout=_PATIENCE)
+            if not task.done():
+                raise StoreUnavailable("no answer in time")
+            return task.result()
+        except StoreUnavailable as exc:
+            raise Busy(
+                f"The budget of {purse.claim.title} cannot be looked up: the database is not available right now, and "
+                "what had been leased of it is used up. Try again.",
+                code="budget_unavailable",
+                retry_after=_PATIENCE,
+            ) from exc
+
+    def _drawn(self, task: asyncio.Task[Drawn]) -> None:
+        self._drawing.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody else asks for it, when nobody waits any more
+
+    async def _draw(self, purse: Purse, bound: int) -> Drawn:
+        if not self._trusted:
+            await self._beat()
+        claim = purse.claim
+        while True:
+            share = purse.share
+            drawn = await leasing.draw(self._database, self._name, claim.account, claim.limit, share.need(bound))
+            if drawn is None:
+                await self._beat()
+                continue
+            share.leased += drawn.grant.amount
+            share.short = drawn.grant.short
+            purse.known, purse.since = drawn.standing.spent, 0
+            if purse.wanted is None:
+                purse.wanted = drawn.wanted
+            elif not drawn.grant.enough:
+                purse.wanted += 1
+            return drawn
+
+    # --- with the others ---------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Give a sign of life, the first one too."""
+        asked = self._now()
+        async with self._beating:
+            if self._beaten is None or self._beaten < asked:
+                await self._beat_now()
+
+    async def _beat_now(self) -> None:
+        now = self._now()
+        if self._beaten is None or not await leasing.beat(self._database, self._name):
+            # Nobody has anything of ours that was leased before: what is under way settles with what it had.
+            await leasing.enter(self._database, self._name)
+            for purse in self.purses:
+                purse.share = Share()
+        self._beaten = now
+
+    async def _bury(self) -> None:
+        """Take for dead who has given no sign of life for long enough, by our own clock."""
+        found, now = await leasing.holders(self._database), self._now()
+        known = {name: self._others.get(name, (-1, now)) for name in found if name != self._name}
+        self._others = {name: (found[name], at if found[name] == beats else now) for name, (beats, at) in known.items()}
+        for name, (beats, at) in self._others.items():
+            if now - at >= _DEAD and await leasing.bury(self._database, name, beats):
+                _log.warning("a process died and left leases", extra={"holder": name})
+
+    async def _release(self, purse: Purse, *, wanted: bool) -> None:
+        share, waiting = purse.share, bool(purse.users)
+        idle = self._now() - purse.used >= _IDLE and not share.reserved and not waiting
+        if idle or (wanted and not waiting) or (share.short and share.free >= 0 and not waiting):
+            await self._give_back(purse)
+        if idle:
+            self._purses.pop(purse.claim.key, None)
+
+    async def _give_back(self, purse: Purse) -> None:
+        share, amount = purse.share, purse.share.spare()
+        if amount or (share.short and share.free >= 0):
+            # Before the database knows, so that nobody takes it meanwhile.
+            share.gave_back(amount)
+            await leasing.give_back(self._database, self._name, [(purse.claim.account, amount)])
+
+    async def _warn(self, purse: Purse) -> None:
+        if await leasing.warn(self._database, purse.claim.account):
+            claim = purse.claim
+            spent = {"spent_usd": dollars(purse.spent), "usd": claim.budget.usd, "period": claim.budget.period}
+            _log.warning("a budget nears its end", extra={"budget": claim.title, **spent})
+            self._warned(claim)
+
+
+@contextmanager
+def _at_hand(purse: Purse) -> Generator[None]:
+    purse.users += 1
+    try:
+        yield
+    finally:
+        purse.users -= 1
