@@ -10,10 +10,9 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-from cache import Board, FolderBoard, FolderStore, Leases, MemoryStore, RedisBoard, RedisStore, Store
+from cache import Board
 from dwa import Balancer, Objective
 from dwa.strategies import STRATEGIES
 from gateway import logs
@@ -54,6 +53,7 @@ from gateway.settings.tree import Settings
 from gateway.sinks import Sinks
 from gateway.slack import Slack
 from gateway.snapshots import Snapshots
+from gateway.together import board_of, store_of
 from gateway.workflows.door import Workflows
 from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
@@ -95,8 +95,8 @@ class Parts:
         self.metrics = metrics or Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
         self.principals = principals_of(settings, salt, wall)
-        self.store, leases = _store(settings, shared_dir, monotonic, wall)
-        self.fleet = self._fleet(_board(settings, shared_dir, monotonic, wall))
+        self.store, leases = store_of(settings, shared_dir, monotonic, wall)
+        self.fleet = self._fleet(board_of(settings, shared_dir, monotonic, wall))
         self.cache = AnswerCache(self.store, _policy(settings.cache), leases)
         self.records = Records(settings, wall=wall, monotonic=monotonic)
         database = self.records.database
@@ -366,18 +366,6 @@ def _outward(settings: Settings) -> Transport:
     return Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file, reach=reach)
 
 
-def _board(
-    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], wall: Callable[[], float]
-) -> Board | None:
-    """Where replicas find each other: in Redis, else in the folder of this machine's workers."""
-    redis = settings.redis
-    if not settings.dwa.share:
-        return None
-    if redis.url is not None:
-        return RedisBoard(redis.url.reveal(), clock=monotonic, db=redis.db)
-    return FolderBoard(Path(shared_dir), wall=wall) if shared_dir else None
-
-
 def _policy(kept: CacheSettings) -> CachePolicy:
     return CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in)
 
@@ -387,21 +375,3 @@ def _counting(
 ) -> Backend:
     """Where requests are counted for limits: with a predecessor in this process, where it did."""
     return counted if isinstance(counted, MemoryBackend) else MemoryBackend(clock=monotonic)
-
-
-def _store(
-    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], wall: Callable[[], float]
-) -> tuple[Store, Leases | None]:
-    """Where answers are kept: in Redis, else in memory, before a folder for all workers of this machine.
-
-    And where it is agreed who finds one, when there may be others.
-    """
-    redis, size = settings.redis, settings.cache.memory
-    if redis.url is not None:
-        store = RedisStore(redis.url.reveal(), clock=monotonic, max_connections=redis.max_connections, db=redis.db)
-        return store, store
-    memory = MemoryStore(size, clock=monotonic)
-    if shared_dir is None:
-        return memory, None
-    folder = FolderStore(memory, Path(shared_dir), max_bytes=size, wall=wall)
-    return folder, folder
