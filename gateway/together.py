@@ -1,4 +1,4 @@
-"""Where the processes of one gateway have things together: in Redis, else in a folder of their machine, else nowhere."""
+"""Where processes of one gateway have things together: in Redis, else in a folder of their machine, else nowhere."""
 
 from __future__ import annotations
 
