@@ -8,7 +8,8 @@ from cache.flight import Abandoned, Broadcast, Flights
 from cache.folder import FolderStore
 from cache.keys import Verdict, key_of, prefix_of
 from cache.memory import MemoryStore
-from cache.redis import RedisBoard, RedisStore
+from cache.outage import Outage
+from cache.redis import RedisBoard, RedisProgram, RedisStore
 from cache.store import CacheStats, Claim, Leases, Store
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "Leases",
     "MemoryStore",
     "News",
+    "Outage",
     "RedisBoard",
+    "RedisProgram",
     "RedisStore",
     "Store",
     "Verdict",

@@ -1,4 +1,4 @@
-"""Answers in Redis, who finds them, and the board of replicas, shared by every process. The only file with redis.
+"""Answers in Redis, who finds them, the board of replicas, and programs that Redis runs. The only file with redis.
 
 Law: a slow or absent Redis slows nobody. A command waits at most `timeout` seconds; after a failure the store answers
 "miss" at once for a pause that doubles from 0.5 s to 10 s, then one command tries again.
@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -19,15 +19,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from cache.board import EXPIRES, News
+from cache.outage import Outage
 from cache.store import CacheStats, Claim
 from cache.together import Together
 
 T = TypeVar("T")
 _log = logging.getLogger("steelyard.cache")
-_FIRST_PAUSE = (
-    0.5  # seconds; long enough that a dead Redis costs a request in a hundred, short enough to notice a restart
-)
-_LONGEST_PAUSE = 10.0  # seconds; a restarted Redis is used again within this time
 #: Seconds after which a claim of a process that died is free; renewed at a third of it. Doubled: others wait for the
 #: dead for twice as long; halved: a process that stands still for a moment loses its claim, and asks twice.
 _LEASE = 6.0
@@ -57,10 +54,8 @@ class RedisStore:
         """Connect lazily to `url`; a command, with waiting for a connection, takes at most `timeout` seconds."""
         self._redis = Redis(connection_pool=_pool(url, timeout=timeout, max_connections=max_connections, db=db))
         self._namespace = namespace
-        self._clock = clock
         self._timeout = timeout
-        self._resume_at = 0.0
-        self._pause = _FIRST_PAUSE
+        self._outage = Outage(clock)
         self._stats = CacheStats("redis")
         self._leases = leases
         #: Claims of this process: a random word for each, by which Redis knows that it is still ours.
@@ -198,13 +193,9 @@ class RedisStore:
 
     def _admitted(self) -> bool:
         """Whether Redis may be asked now; if not, that is an error more."""
-        now = self._clock()
-        if now < self._resume_at:
+        if not self._outage.may_ask():
             self._stats.errors += 1
             return False
-        if not self._stats.healthy:
-            # One command tries; those that come while it waits are answered "miss" at once.
-            self._resume_at = now + self._pause
         return True
 
     async def _tried(self, command: Callable[[], Awaitable[T]]) -> T | None:
@@ -226,21 +217,17 @@ class RedisStore:
 
     def _failed(self, exc: Exception) -> None:
         self._stats.errors += 1
-        if self._stats.healthy:
+        if self._outage.failed():
             _log.warning("redis is away: the cache misses", extra={"error": type(exc).__name__})
         self._stats.healthy = False
         # The class says enough; the text may quote the URL with its password.
         self._stats.last_error = type(exc).__name__
-        self._resume_at = self._clock() + self._pause
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def _works(self) -> None:
-        if not self._stats.healthy:
+        if self._outage.answered():
             _log.info("redis is back")
             self._stats.healthy = True
             self._stats.last_error = None
-            self._resume_at = 0.0
-            self._pause = _FIRST_PAUSE
 
 
 class RedisBoard:
@@ -313,6 +300,43 @@ class RedisBoard:
         with contextlib.suppress(RedisError, OSError, TimeoutError):  # it expires by itself
             async with asyncio.timeout(self._timeout):
                 await self._redis.hdel(self._key, *cast("tuple[str, ...]", fields))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+
+class RedisProgram:
+    """A Lua program that Redis runs, and nothing else at the same time: what it reads and writes is one step.
+
+    Law: see the module; None is the answer of a Redis that gives none.
+    """
+
+    def __init__(
+        self, url: str, source: str, *, clock: Callable[[], float], timeout: float = 0.25, db: int | None = None
+    ) -> None:
+        """Connect lazily to `url`; a run takes at most `timeout` seconds."""
+        self._redis = Redis(connection_pool=_pool(url, timeout=timeout, max_connections=2, db=db))
+        self._script = self._redis.register_script(source)
+        self._timeout = timeout
+        self.outage = Outage(clock)
+
+    async def run(self, keys: Sequence[str], arguments: Sequence[str | int]) -> list[Any] | None:
+        """Its answer. One trip; a second one for a Redis that has forgotten the program."""
+        if not self.outage.may_ask():
+            return None
+        try:
+            async with asyncio.timeout(self._timeout):
+                told = cast("list[Any]", await self._script(keys=keys, args=arguments))  # pyright: ignore[reportUnknownMemberType] - typed loosely
+        except (RedisError, OSError, TimeoutError) as exc:
+            # A server that refuses to write cannot be counted on either.
+            if self.outage.failed():
+                _log.warning("redis is away: this process counts alone", extra={"error": type(exc).__name__})
+            return None
+        if self.outage.answered():
+            _log.info("redis is back: processes count together")
+        return told
 
     async def close(self) -> None:
         """Close every connection."""

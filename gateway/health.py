@@ -11,6 +11,7 @@ from dwa import Balancer
 from gateway.catalog import Catalog
 from gateway.fleet import Fleet
 from gateway.governance.keyring import Keyring
+from gateway.governance.limits.gate import Limits
 from gateway.mcp.servers import Servers
 from gateway.records import Records
 from gateway.workflows.door import Workflows
@@ -32,6 +33,7 @@ class Health:
         workflows: Workflows,
         mcp: Servers,
         keyring: Keyring,
+        limits: Limits,
     ) -> None:
         """Look after these."""
         self._catalog = catalog
@@ -42,6 +44,7 @@ class Health:
         self._workflows = workflows
         self._mcp = mcp
         self._keyring = keyring
+        self._limits = limits
 
     async def services(self, key: str) -> tuple[str, dict[str, Any]]:
         """The status in one word, and each service's own; of the MCP servers those that this key may use."""
@@ -52,6 +55,7 @@ class Health:
             "log": self._log(),
             "keys": to_builtins(self._keyring.health()),
             "mcp": self._of_mcp(key),
+            "limits": self._of_limits(),
         }
         if (workflows := await self._workflows.health()) is not None:
             services["workflows"] = workflows
@@ -83,6 +87,11 @@ class Health:
     def _log(self) -> dict[str, Any]:
         stats = self._records.log.stats()
         return {"status": "healthy" if stats.database == "up" else "degraded", **to_builtins(stats)}
+
+    def _of_limits(self) -> dict[str, Any]:
+        backend, waiting = self._limits.backend, self._limits.turns.waiting
+        status = "degraded" if backend.alone else "healthy"
+        return {"status": status, "counted_in": backend.name, "alone": backend.alone, "waiting": waiting}
 
     def _of_mcp(self, key: str) -> dict[str, Any]:
         told = {one.spec.name: one.status() for one in self._mcp.of(key)}

@@ -31,7 +31,7 @@ from gateway.governance.keyring import Keyring
 from gateway.governance.keys import ADMIN
 from gateway.governance.limits.backend import Backend
 from gateway.governance.limits.gate import Limits
-from gateway.governance.limits.memory import MemoryBackend
+from gateway.governance.limits.place import backend_of
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
@@ -110,7 +110,7 @@ class Parts:
         self.transport = Transport(verify=settings.tls.verify, ca_file=settings.tls.ca_file)
         self.outward = _outward(settings)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
-        self.limits = self._limits(_counting(settings, shared_dir, monotonic, counted))
+        self.limits = self._limits(backend_of(settings.redis, shared_dir, counted, clock=monotonic))
         self.entrance = self._entrance(salt)
         self.budgets = self._budgets()
         self.pipeline = self._pipeline()
@@ -218,6 +218,7 @@ class Parts:
             self.workflows,
             self.mcp,
             self.keyring,
+            self.limits,
         )
 
     def _keys(self, salt: bytes) -> tuple[Keyring, Issuing]:
@@ -368,10 +369,3 @@ def _outward(settings: Settings) -> Transport:
 
 def _policy(kept: CacheSettings) -> CachePolicy:
     return CachePolicy(kept.enabled, kept.ttl, kept.native, kept.drop_in)
-
-
-def _counting(
-    settings: Settings, shared_dir: str | None, monotonic: Callable[[], float], counted: Backend | None
-) -> Backend:
-    """Where requests are counted for limits: with a predecessor in this process, where it did."""
-    return counted if isinstance(counted, MemoryBackend) else MemoryBackend(clock=monotonic)

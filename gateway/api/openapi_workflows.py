@@ -26,7 +26,7 @@ _ERRORS: dict[tuple[str, str], dict[str, str]] = {
     ("put", "/api/workflows/{slug}"): {"422": _WRONG},
     ("delete", "/api/workflows/{slug}"): {"404": _NOBODY, "409": "Executions have not ended."},
     ("post", "/api/workflows/plan"): {
-        "429": "Every provider asks for fewer requests; see `Retry-After`.",
+        "429": "A limit of the caller is reached, or every provider asks for fewer requests; see `Retry-After`.",
         "502": "The draft has problems, which `error.problems` lists, or every provider answered with rubbish.",
     },
     ("post", "/api/workflows/{slug}/execute"): _BEGINNING,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ from msgspec.structs import replace
 
 from gateway.settings import RouteSettings, Settings
 from gateway.settings.limits import Limits, Queue, Rates
-from gateway.settings.secrets import Secret
+from gateway.settings.secrets import Secret, SecretUrl
 from gateway.settings.sections import Auth
 from gateway.settings.shared import Key
 from providers.dialects.openai.limits import quota
 from tests.acceptance.driving import ADMIN_KEY, OPENAI, Answer, World, world_in
 from tests.serving import until
+from tests.stores.cache.cache_world import Server
 
 #: Callers by what limits them; each of the first is for one test.
 CALLERS: dict[str, dict[str, Any]] = {
@@ -29,6 +31,7 @@ CALLERS: dict[str, dict[str, Any]] = {
     "patient": {"rates": Rates(concurrency=1)},
     "team-one": {"tags": ("team",)},
     "team-two": {"tags": ("team", "other")},
+    "pair": {"rates": Rates(rpm=2)},
     "free": {},
     "own": {"rates": Rates(rpm=7)},
     "compares": {"rates": Rates(rpm=3)},
@@ -261,3 +264,27 @@ def test_with_a_queue_one_waits_for_its_turn(tmp_path_factory: pytest.TempPathFa
             'steelyard_limit_wait_seconds_count{outcome="admitted"} 1.0'
             in world.get("/metrics", ADMIN_KEY).body.decode()
         )
+
+
+def test_replicas_count_together_and_alone_while_redis_is_away(tmp_path: Path, redis: Server) -> None:
+    def together(settings: Settings) -> Settings:
+        redis_there = replace(settings.redis, url=SecretUrl(redis.url()))
+        return replace(limited(settings), redis=redis_there, dwa=replace(settings.dwa, share=False))
+
+    def limits_of(world: World) -> Any:
+        return world.get("/api/health", ADMIN_KEY).json["services"]["limits"]
+
+    with world_in(tmp_path / "one", together) as one, world_in(tmp_path / "two", together) as two:
+        key = key_of("pair")
+        assert remaining(one.chat("Hello", key=key)) == 1
+        assert remaining(two.chat("Hello", key=key)) == 0
+        assert one.chat("Hello", key=key).status == two.chat("Hello", key=key).status == 429
+        assert limits_of(one) == {"status": "healthy", "counted_in": "redis", "alone": False, "waiting": 0}
+        redis.kill()
+        # Each by itself, and each knows what it let through before.
+        assert [one.chat("Hello", key=key).status for _ in range(3)] == [200, 429, 429]
+        assert [two.chat("Hello", key=key).status for _ in range(3)] == [200, 429, 429]
+        assert limits_of(one)["status"] == "degraded"
+        assert "steelyard_limits_alone 1.0" in one.get("/metrics", ADMIN_KEY).body.decode()
+        redis.start()
+        until(lambda: limits_of(one)["status"] == limits_of(two)["status"] == "healthy")

@@ -89,6 +89,20 @@ class McpHealth:
 
 
 @dataclass(kw_only=True)
+class LimitsHealth:
+    """Callers' limits, and where their requests are counted: `memory`, `folder` (of all workers) or `redis` (of all).
+
+    Degraded while this process counts `alone`, since the others cannot be reached: the bounds hold for each by
+    itself. `waiting` for their turn, where there is a queue.
+    """
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    counted_in: Literal["memory", "folder", "redis"]
+    alone: bool
+    waiting: int
+
+
+@dataclass(kw_only=True)
 class WorkflowHealth:
     """Workflows: processes that run executions, and executions that wait for one, run, or wait for somebody else.
 
@@ -113,6 +127,7 @@ class Services:
     log: LogHealth
     keys: KeysHealth
     mcp: McpHealth
+    limits: LimitsHealth
     workflows: WorkflowHealth | None = None
 
 

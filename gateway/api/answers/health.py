@@ -90,6 +90,19 @@ class McpHealth(Struct):
     failed: dict[str, str]
 
 
+class LimitsHealth(Struct):
+    """Callers' limits, and where their requests are counted: `memory`, `folder` (of all workers) or `redis` (of all).
+
+    Degraded while this process counts `alone`, since the others cannot be reached: the bounds hold for each by itself.
+    `waiting` for their turn, where there is a queue.
+    """
+
+    status: Condition
+    counted_in: Literal["memory", "folder", "redis"]
+    alone: bool
+    waiting: int
+
+
 class WorkflowHealth(Struct):
     """Workflows: processes that run executions, and executions that wait for one, run, or wait for somebody else.
 
@@ -113,6 +126,7 @@ class Services(Struct, omit_defaults=True):
     log: LogHealth
     keys: KeysHealth
     mcp: McpHealth
+    limits: LimitsHealth
     workflows: WorkflowHealth | None = None
 
 

@@ -18,8 +18,8 @@ Pure: seconds are handed in, on a clock that all who count have in common.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, MutableSequence, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -33,6 +33,14 @@ RING = 64
 Kind = Literal["key", "tag", "route"]
 #: The fields of `Rates`.
 Bound = Literal["rpm", "tpm", "concurrency"]
+
+
+class Column(Protocol):
+    """`RING` numbers, one for each bucket."""
+
+    def __getitem__(self, at: int, /) -> int: ...
+    def __setitem__(self, at: int, value: int, /) -> None: ...
+    def __iter__(self) -> Iterator[int]: ...
 
 
 class Limiter(Struct, frozen=True):
@@ -87,9 +95,9 @@ class Minute:
 
     def __init__(
         self,
-        seconds: MutableSequence[int] | None = None,
-        requests: MutableSequence[int] | None = None,
-        tokens: MutableSequence[int] | None = None,
+        seconds: Column | None = None,
+        requests: Column | None = None,
+        tokens: Column | None = None,
     ) -> None:
         """Count in these, `RING` of each, or in this process's memory."""
         self.seconds = _zeros() if seconds is None else seconds
@@ -138,7 +146,7 @@ class Minute:
         """Nothing counts any more: it may be forgotten."""
         return not self.running and max(self.seconds) < second - SPAN
 
-    def _opens(self, counts: Sequence[int], excess: int, oldest: int) -> int:
+    def _opens(self, counts: Column, excess: int, oldest: int) -> int:
         """The second in which so much will have left the window, if nothing comes."""
         for at, count in sorted(zip(self.seconds, counts, strict=True)):
             if at >= oldest:
@@ -171,5 +179,5 @@ def _after(second: int) -> int:
     return second + SPAN + 1 if second else 0
 
 
-def _zeros() -> MutableSequence[int]:
+def _zeros() -> Column:
     return array("q", bytes(8 * RING))

@@ -18,6 +18,7 @@ from gateway.errors import McpUnavailable
 from gateway.fleet import Fleet
 from gateway.governance.keyring import Keyring, Known
 from gateway.governance.keys import ADMIN
+from gateway.governance.limits.gate import Limits
 from gateway.health import Health
 from gateway.mcp.server import Seams, Server
 from gateway.mcp.servers import Servers
@@ -75,8 +76,17 @@ class Unopened:
         return None
 
 
+class Counting:
+    """Limits whose place to count in may be out of reach."""
+
+    def __init__(self) -> None:
+        self.backend = self.turns = self
+        self.name, self.alone, self.waiting = "redis", False, 0
+
+
 class Scene:
     def __init__(self) -> None:
+        self.limits = Counting()
         self.services = Services()
         self.balancer = Balancer(clock=asyncio.get_running_loop().time, rng=random.Random(1))
         self.health = Health(
@@ -88,6 +98,7 @@ class Scene:
             cast("Workflows", Unopened()),
             cast("Servers", self.services),
             cast("Keyring", self.services),
+            cast("Limits", self.limits),
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:
@@ -110,7 +121,7 @@ class Scene:
 async def test_all_is_well_before_the_first_request() -> None:
     verdict, services = await Scene().look()
     assert verdict == "healthy"
-    assert set(services) == {"database", "cache", "dwa", "log", "keys", "mcp"}
+    assert set(services) == {"database", "cache", "dwa", "log", "keys", "mcp", "limits"}
     assert {one["status"] for one in services.values()} == {"healthy"}
     assert services["dwa"]["active_providers"] == ["a", "b"]
     assert services["dwa"]["excluded"] == []
@@ -134,6 +145,15 @@ async def test_keys_that_cannot_be_looked_after_degrade() -> None:
     assert verdict == "degraded"
     told = {"active": 2, "unusable": 0, "checked_seconds_ago": 7.5, "error": "db:5432 does not answer"}
     assert services["keys"] == {"status": "degraded", **told}
+
+
+@paused
+async def test_limits_that_hold_for_each_process_alone_degrade() -> None:
+    scene = Scene()
+    scene.limits.alone, scene.limits.waiting = True, 3
+    verdict, services = await scene.look()
+    assert verdict == "degraded"
+    assert services["limits"] == {"status": "degraded", "counted_in": "redis", "alone": True, "waiting": 3}
 
 
 @paused
