@@ -1,7 +1,7 @@
-"""Counts that the workers of one machine share: a file that all of them map, and a lock that each has for some 50 µs.
+"""Counts that the workers of one machine share: a file that all of them map, and a lock that each has for some 20 µs.
 
-    counts      how many records and workers there are; then the records: whose, the ring of `Minute`, and how many
-                run in each worker
+    counts      how many records and workers there are, and how often records were moved; then the records: whose, the
+                ring of `Minute`, and how many run in each worker
     lock        flock'd while somebody counts; the kernel takes it from the dead
     worker-<n>  flock'd by the n-th worker for as long as it lives: what runs in a dead one is dropped when it matters
 
@@ -12,8 +12,8 @@ alone meanwhile.
 Why a file and not a process that counts for all: no trip, no turn of the event loop, nobody whose death would matter.
 Clocks are the machine's monotonic one, which all its processes have in common.
 
-Limits: one machine; `RECORDS` limiters, 2.6 kB each and on disk only once they are used. Further ones are counted by
-each worker alone. The folder lives and dies with the workers.
+Limits: one machine; `RECORDS` limiters within a minute, 2.6 kB each and on disk only once they are used. When all are
+taken, those of idle ones are given up; when none is, each worker counts alone. The folder goes with the workers.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from gateway.governance.limits.memory import MemoryBackend
 from gateway.governance.limits.window import RING, Limiter, Minute, Need, refusal
 
 _log = logging.getLogger("steelyard.limits")
-#: Limiters there may be: keys, tags and routes that were used since the start.
-RECORDS = 65_536
+#: Limiters there may be at a time. Doubled: to give up idle ones takes twice the 0.2 s, when ever that comes.
+RECORDS = 16_384
 #: Workers: twice as many as the settings allow, since old and new ones live side by side during a reload.
 WORKERS = 512
 _NAME, _COLUMN, _RUNNING = 32, 8 * RING, 2 * WORKERS
 _RECORD = _NAME + 3 * _COLUMN + _RUNNING
-_HEAD = struct.Struct("=qq")
+_HEAD = struct.Struct("=qqq")
 _BEGIN = 64
 #: Seconds between two tries of a lock that another has, and tries. Together they are the wait for one who is stopped.
 _PAUSE, _TRIES = 0.001, 50
@@ -74,6 +74,7 @@ class FolderBackend:
         #: Ended while another had the lock.
         self._owed: list[tuple[Grant, int]] = []
         self._slot: int | None = None
+        self._moves = 0
         self._worker = -1
         self._folder.mkdir(exist_ok=True)
         self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -139,15 +140,19 @@ class FolderBackend:
             asyncio.get_running_loop().call_later(_PAUSE, self._pay)
             return
         try:
+            self._follow()
             self._correct()
+        except OSError as exc:
+            self._failed(exc.strerror or type(exc).__name__)
         finally:
             self._unlock()
 
     def _judge_and_unlock(self, need: Need) -> Verdict:
         try:
+            self._follow()
             slot = self._enter() if self._slot is None else self._slot
             self._correct()
-            records = [self._record(limiter) for limiter in need.limiters]
+            records = self._all(need)
             verdict = self._judge(need, records, slot)
         except OSError as exc:
             # The disk is full, or the table.
@@ -184,7 +189,7 @@ class FolderBackend:
         second, slot = int(self._clock()), self._slot
         for grant, tokens in owed:
             for limiter in grant.need.limiters:
-                record = self._records[limiter.id]
+                record = self._record(limiter)
                 record.minute.correct(grant.second, second, tokens - grant.need.tokens)
                 if slot is not None:
                     record.running[slot] = max(0, record.running[slot] - 1)
@@ -215,12 +220,22 @@ class FolderBackend:
                 os.close(handle)
                 continue
             self._worker, self._slot = handle, slot
-            records, workers = self._head()
+            records, workers, moves = self._head()
             for number in range(records):
                 self._view(number, _NAME + 3 * _COLUMN, _RUNNING, "H")[slot] = 0
-            _HEAD.pack_into(self._map, 0, records, max(workers, slot + 1))
+            _HEAD.pack_into(self._map, 0, records, max(workers, slot + 1), moves)
             return slot
         raise OSError(errno.EUSERS, "more workers than places")
+
+    def _all(self, need: Need) -> list[_Record]:
+        """The records of a request's limiters. Raises `OSError` when there is no room for all of them."""
+        for _ in range(3):
+            moves = self._moves
+            records = [self._record(limiter) for limiter in need.limiters]
+            if moves == self._moves:
+                return records
+            # To make room for one, those before it may have been moved.
+        raise OSError(errno.ENOSPC, "more limiters than records")
 
     def _record(self, limiter: Limiter) -> _Record:
         found = self._records.get(limiter.id)
@@ -231,17 +246,44 @@ class FolderBackend:
     def _number(self, limiter: str) -> int:
         """The number of a limiter's record, which is there then. Raises `OSError` when there is no room."""
         name = blake2b(limiter.encode(), digest_size=_NAME).digest()
-        records, workers = self._head()
-        for number in range(len(self._numbers), records):
-            self._numbers[bytes(self._view(number, 0, _NAME, "B"))] = number
+        self._learn()
         if name not in self._numbers:
-            if records == RECORDS:
-                raise OSError(errno.ENOSPC, "more limiters than records")
+            if self._head()[0] == RECORDS:
+                self._give_up_idle()
+            records, workers, moves = self._head()
             # Written and not mapped, so that a full disk is an error and not a signal.
             os.pwrite(self._file, name + bytes(_RECORD - _NAME), _BEGIN + records * _RECORD)
-            _HEAD.pack_into(self._map, 0, records + 1, workers)
+            _HEAD.pack_into(self._map, 0, records + 1, workers, moves)
             self._numbers[name] = records
         return self._numbers[name]
+
+    def _learn(self) -> None:
+        """Whose records have come."""
+        for number in range(len(self._numbers), self._head()[0]):
+            self._numbers[bytes(self._view(number, 0, _NAME, "B"))] = number
+
+    def _give_up_idle(self) -> None:
+        """Move those together that still count. Raises `OSError` when all do."""
+        second, kept = int(self._clock()), 0
+        records, workers, moves = self._head()
+        for number in range(records):
+            record = self._opened(number)
+            if any(record.running) or not record.minute.idle(second):
+                self._view(kept, 0, _RECORD, "B")[:] = self._view(number, 0, _RECORD, "B")
+                kept += 1
+        if kept == records:
+            raise OSError(errno.ENOSPC, "more limiters than records")
+        _HEAD.pack_into(self._map, 0, kept, workers, moves + 1)
+        self._follow()
+        self._learn()
+
+    def _follow(self) -> None:
+        """Forget where records were, when some have moved since."""
+        moves = self._head()[2]
+        if moves != self._moves:
+            self._moves = moves
+            self._records.clear()
+            self._numbers.clear()
 
     def _opened(self, number: int) -> _Record:
         columns = [self._view(number, _NAME + place * _COLUMN, _COLUMN, "q") for place in range(3)]
@@ -251,10 +293,10 @@ class FolderBackend:
         begin = _BEGIN + number * _RECORD + offset
         return memoryview(self._map)[begin : begin + size].cast(kind)
 
-    def _head(self) -> tuple[int, int]:
-        """How many records there are, and places of workers that were ever taken."""
-        records, workers = _HEAD.unpack_from(self._map, 0)
-        return records, workers
+    def _head(self) -> tuple[int, int, int]:
+        """How many records there are, places of workers that were ever taken, and how often records were moved."""
+        records, workers, moves = _HEAD.unpack_from(self._map, 0)
+        return records, workers, moves
 
     def _failed(self, why: str) -> None:
         if self._outage.failed():

@@ -123,6 +123,38 @@ async def test_more_limiters_than_records_are_counted_alone(tmp_path: Path, monk
     await counting.close()
 
 
+async def test_records_of_idle_limiters_are_given_up_when_others_need_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "RECORDS", 3)
+    counting = PassingFolder(tmp_path)
+    idle, running, busy, late = (limiter(name, rpm=2, at_a_time=1) for name in ("idle", "running", "busy", "late"))
+    await counting.settle(await counting.granted(idle))
+    held = await counting.granted(running, process=1)
+    counting.pass_seconds(62)
+    await counting.settle(await counting.granted(busy, process=1), process=1)
+    assert not (await counting.granted(late)).alone
+    # Whoever knew them where they were finds them where they are.
+    for process in (0, 1):
+        states = (await counting.take(running, busy, late, process=process)).states
+        assert [state[:3] for state in states] == [(0, 0, 1), (1, 0, 0), (1, 0, 1)]
+    await counting.settle(held, process=1)
+    assert (await counting.take(running, limiter("full", rpm=1))).states[0].running == 0
+    await counting.close()
+
+
+async def test_room_is_made_for_all_limiters_of_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "RECORDS", 3)
+    counting = PassingFolder(tmp_path)
+    for name in ("one", "two"):
+        await counting.settle(await counting.granted(limiter(name, rpm=1)))
+    counting.pass_seconds(62)
+    several = tuple(limiter(name, rpm=1) for name in ("new", "newer", "newest"))
+    assert not (await counting.granted(*several)).alone
+    assert [state.requests for state in (await counting.take(*several)).states] == [1, 1, 1]
+    await counting.close()
+
+
 async def test_what_ends_while_another_counts_is_set_right_by_itself(tmp_path: Path) -> None:
     counting = PassingFolder(tmp_path)
     one = limiter(at_a_time=1)
