@@ -17,6 +17,7 @@ from gateway.errors import BadRequest, DeadlineExceeded, GatewayError
 from gateway.exchange import Exchange
 from gateway.failover import Choosing
 from gateway.governance.keys import Principal
+from gateway.guardrails.watch import Watch
 from gateway.settings.names import suggestion
 from providers.chat import Json
 
@@ -49,7 +50,12 @@ class Talk(Struct):
 
 
 class Ending(Protocol):
-    """What becomes of a good answer before its caller has seen the last of it; and how a broken stream ends."""
+    """What becomes of a good answer before its caller has seen the last of it; and how a broken stream ends.
+
+    `watch` looks at what it recalls and keeps.
+    """
+
+    watch: Watch | None
 
     async def whole(self, body: bytes) -> bytes:
         """The body to send."""
@@ -65,7 +71,10 @@ class Ending(Protocol):
 
 
 class Ask(Struct):
-    """A request on its way through the pipeline. `body` is what the caller sent."""
+    """A request on its way through the pipeline. `body` is what the caller sent.
+
+    `reread` understands another body in its place, by the same address, headers and key; `watch` are its guardrails.
+    """
 
     exchange: Exchange
     wanted: Wanted
@@ -74,6 +83,12 @@ class Ask(Struct):
     deterministic: bool
     talk: Talk | None = None
     ending: Ending | None = None
+    reread: Callable[[bytes], Ask] | None = None
+    watch: Watch | None = None
+
+    def told(self, said: Json) -> Json:
+        """What was said, as the caller was told it: of a stream it was collected before any guardrail had seen it."""
+        return said if self.watch is None else self.watch.final(said)
 
 
 class Prepared(Struct, frozen=True):

@@ -100,7 +100,7 @@ class AnswerCache:
             tenant=exchange.principal,
             surface=exchange.surface,
             model=exchange.requested_model,
-            pins=_pins(wishes, exchange.pinned_headers),
+            pins=_pins(wishes, exchange.pinned_headers, exchange.guarded),
         )
         if verdict.key is None:
             return Plan()
@@ -158,11 +158,15 @@ def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:
     return by_default
 
 
-def _pins(wishes: Preferences, headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """What headers add to the question: who may answer, how they are chosen, whether fields may be left out of it."""
-    if not headers and wishes == _NO_WISHES:
+def _pins(wishes: Preferences, headers: tuple[tuple[str, str], ...], guarded: str) -> tuple[str, ...]:
+    """What headers add to the question: who may answer, how they are chosen, whether fields may be left out of it.
+
+    And the guardrails that an answer has passed: under others it is another.
+    """
+    if not headers and not guarded and wishes == _NO_WISHES:
         return _NO_PINS
-    return (*_wished(wishes), *(f"{name}: {value}" for name, value in headers))
+    marked = (f"guarded {guarded}",) if guarded else ()
+    return (*_wished(wishes), *(f"{name}: {value}" for name, value in headers), *marked)
 
 
 def _wished(wishes: Preferences) -> tuple[str, ...]:

@@ -74,6 +74,8 @@ class Comparing:
         """Who is asked: each named provider's best, else the best of each, up to the bounds of number and cost."""
         exchange = ask.exchange
         try:
+            # Once for all; each looks at its own answer.
+            self._pipeline.screen(ask)
             resolution, ranking = self._pipeline.weigh(ask)
             exchange.ranking = ranking
             entrants = [_entrant(exchange, key, number) for number, key in enumerate(_chosen(ask, resolution, ranking))]

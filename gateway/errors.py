@@ -12,6 +12,7 @@ GatewayError                    status  type                    source
 ├── Gone                        410     not_found_error         gateway
 ├── TooLarge                    413     invalid_request_error   caller
 ├── Invalid                     422     invalid_request_error   caller, with all that is wrong
+├── ContentFiltered             400     invalid_request_error   policy, a guardrail
 ├── ProviderRejected            400     invalid_request_error   provider
 ├── AnswerMisshapen             502     api_error               provider
 ├── StreamBroken                502     api_error               provider, after the stream's beginning
@@ -180,6 +181,17 @@ class QuotaExceeded(GatewayError):
     status, type, code, source = 429, "insufficient_quota", "insufficient_quota", "policy"
     #: Whose it is: a key's, a tag's or a provider's.
     kind: str = "key"
+
+
+class ContentFiltered(GatewayError):
+    """A guardrail has refused the prompt, or withheld the answer."""
+
+    status, type, code, source = 400, "invalid_request_error", "content_filter", "policy"
+
+    def __init__(self, guardrail: str, where: Literal["request", "response"]) -> None:
+        """Name the guardrail; what it found is not repeated."""
+        done = "The prompt was refused" if where == "request" else "The answer was withheld"
+        super().__init__(f"{done} by the guardrail '{guardrail}'.")
 
 
 class AlreadyReplaying(GatewayError):

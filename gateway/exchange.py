@@ -162,5 +162,8 @@ class Exchange(Struct):
     #: What the budgets are charged with (`store.record.Charge`), and which of them near their end.
     charges: tuple[Any, ...] = ()
     budget_warning: str | None = None
+    #: Stands for its guardrails; empty without any. And what they did: `name=redacted request` …
+    guarded: str = ""
+    guardrails: tuple[str, ...] = ()
     request_body: bytes | None = None
     response_body: bytes | None = None

@@ -238,6 +238,13 @@ class Metrics:
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` set the gauges whenever somebody looks."""
+        self.guardrails = self._counter(
+            "steelyard_guardrails_total",
+            "What guardrails did: blocked, redacted, or unavailable and let pass.",
+            "guardrail",
+            "where",
+            "outcome",
+        )
         self._before_scrape.append(refresh)
 
     def begin_gauges_anew(self, refresh: Callable[[], None]) -> None:
@@ -272,6 +279,10 @@ class Metrics:
     def shared(self) -> bool:
         """The values of several workers are shown together."""
         return self._shared_dir is not None
+
+    def guarded(self, guardrail: str, where: str, outcome: str) -> None:
+        """A guardrail has done something."""
+        self.guardrails(guardrail, where, outcome).inc()
 
     def observe(self, exchange: Exchange) -> None:
         """The sink: one finished exchange."""

@@ -32,6 +32,8 @@ from gateway.governance.keys import ADMIN
 from gateway.governance.limits.backend import Backend
 from gateway.governance.limits.gate import Limits
 from gateway.governance.limits.place import backend_of
+from gateway.guardrails.guards import Guards, Moderated, Sizes
+from gateway.guardrails.moderating import Moderator
 from gateway.health import Health
 from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
@@ -244,6 +246,7 @@ class Parts:
         def failed(name: str) -> None:
             self.metrics.sink_failures(name).inc()
 
+        moderator = Moderator(lambda: self.pipeline, wall=self.wall, monotonic=self.monotonic, rng=self.rng)
         return Pipeline(
             catalog=self.catalog,
             preparing=Preparing(
@@ -261,7 +264,8 @@ class Parts:
             sinks=Sinks(sinks, failed=failed),
             beside=Sinks(sinks[2:], failed=failed),
             monotonic=self.monotonic,
-            gates=Gates([self.limits, self.budgets.gate]),
+            gates=Gates([Sizes(), self.limits, self.budgets.gate, Moderated()]),
+            guards=Guards(self.settings.guardrails, self.catalog.routes, moderator, self.metrics.guarded),
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
         )
 

@@ -1,7 +1,7 @@
 """One request, stage by stage: the table of contents of the gateway.
 
-    prepare (who can answer, how chosen, cached?) → pass the gates (limits, budgets, guardrails)
-    → look in the cache, or join whoever is asking the same → rank, try, fail over → settle
+    screen (guardrails on the prompt) → prepare (who can answer, how chosen, cached?) → pass the gates (limits, budgets)
+    → look in the cache, or join whoever is asking the same → rank, try, fail over → guardrails on the answer → settle
 
 Law: an exchange is opened once and closed once, whatever happens in between; closing feeds every sink. A caller that
 hangs up cancels the upstream call and blames nobody, unless others wait for the same answer.
@@ -21,7 +21,7 @@ from cache import Broadcast
 from dwa import Balancer, Ranking, Shape
 from gateway import continuing, settling
 from gateway.asking import Amiss, Ask, Prepared, Preparing
-from gateway.caching import AnswerCache, Kept
+from gateway.caching import AnswerCache, Kept, Plan
 from gateway.calls import Answer, Chat, Passed
 from gateway.capping import TOO_DEAR
 from gateway.catalog import Asked, Catalog, Resolution
@@ -33,6 +33,8 @@ from gateway.failover import Failover, Won, told
 from gateway.fanning import Dispatching
 from gateway.governance.gates import Gates
 from gateway.governance.keys import Principal
+from gateway.guardrails.guards import Guards
+from gateway.guardrails.streaming import guarded
 from gateway.metering import Meter
 from gateway.quality.sampling import Sampling
 from gateway.sinks import Sinks
@@ -79,6 +81,7 @@ class Pipeline:
         beside: Sinks | None = None,
         sampling: Sampling | None = None,
         gates: Gates | None = None,
+        guards: Guards | None = None,
     ) -> None:
         """Wire the stages.
 
@@ -96,12 +99,14 @@ class Pipeline:
         self._now = monotonic
         self._sampling = sampling
         self._gates = gates or Gates()
+        self._guards = guards
         self._continuing = Continuing(failover, balancer, transport, monotonic=monotonic)
 
     async def reply(self, ask: Ask) -> Kept:
         """A whole answer. Raises a `GatewayError`."""
         exchange = ask.exchange
         try:
+            self.screen(ask)
             prepared = await self._preparing.prepare(ask)
             await self._gates.admit(ask, prepared)
             kept = await self._cache.get(prepared.plan)
@@ -127,6 +132,7 @@ class Pipeline:
         """How many tokens a prompt has. Raises a `GatewayError`."""
         exchange = ask.exchange
         try:
+            self.screen(ask)
             prepared = await self._preparing.prepare(ask)
             work = ask.wanted.work
             assert isinstance(work, Counting)
@@ -162,6 +168,11 @@ class Pipeline:
         choosing = self._preparing.choosing(exchange, resolution, shape, objective, exchange.caller)
         candidates = [one.candidate for tier in resolution.tiers for one in tier]
         return resolution, self._balancer.preview(candidates, shape, choosing.objective)
+
+    def screen(self, ask: Ask) -> None:
+        """Look at the prompt by its guardrails. Raises a `GatewayError`."""
+        if self._guards is not None:
+            self._guards.screen(ask)
 
     def worth(self, exchange: Exchange) -> float:
         """What the answer of an exchange would have cost, in USD, had it not been at hand."""
@@ -251,12 +262,14 @@ class Pipeline:
         if answer.beside is not None:
             exchange.usage = answer.usage.plus(answer.beside)
         settling.learn_quota(self._balancer, won.deployment, answer.headers)
+        watch = ask.watch
+        body = answer.body if watch is None else await watch.whole(answer.body)
         if exchange.request_body is not None:
-            exchange.response_body = answer.body
-        if self._sampling is not None:
+            exchange.response_body = body
+        if self._sampling is not None and body is answer.body:
             self._sampling.whole(ask, prepared.resolution.route, won.deployment, answer)
-        kept = settling.kept(exchange, [answer.body])
-        await self._cache.keep(prepared.plan, kept)
+        kept = settling.kept(exchange, [body])
+        await self._cache.keep(Plan() if watch is not None and watch.unsure else prepared.plan, kept)
         return kept, exchange
 
     # Streams
@@ -264,6 +277,7 @@ class Pipeline:
     async def _relay(self, ask: Ask) -> AsyncGenerator[bytes]:
         exchange = ask.exchange
         try:
+            self.screen(ask)
             prepared = await self._preparing.prepare(ask)
             await self._gates.admit(ask, prepared)
             kept = await self._cache.get(prepared.plan)
@@ -326,13 +340,14 @@ class Pipeline:
 
     def _ask_on(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
         """A stream, and where that is wanted another that goes on with it when it breaks."""
-        source = self._ask_stream(ask, prepared, deadline)
+        watch = ask.watch if ask.watch is not None and ask.watch.policy.looks_at_answers else None
+        source = self._ask_stream(ask, prepared, prepared.plan if watch is None else Plan(), deadline)
         if continuing.wanted(ask, prepared):
-            return self._continuing.mended(source, ask, prepared, deadline)
-        return source
+            source = self._continuing.mended(source, ask, prepared, deadline)
+        return source if watch is None else guarded(source, ask, watch, prepared.plan, self._cache)
 
-    async def _ask_stream(self, ask: Ask, prepared: Prepared, deadline: float) -> AsyncGenerator[bytes]:
-        exchange, work, plan = ask.exchange, ask.wanted.work, prepared.plan
+    async def _ask_stream(self, ask: Ask, prepared: Prepared, plan: Plan, deadline: float) -> AsyncGenerator[bytes]:
+        exchange, work = ask.exchange, ask.wanted.work
         assert isinstance(work, Chat | Passed)
         asking = Dispatching(work, self._failover, self._transport, exchange, prepared.choosing, deadline)
         asked = prepared.resolution, prepared.choosing
@@ -368,7 +383,7 @@ class Pipeline:
                     settling.abandoned(exchange, won, meter, self._now())
                 raise
             settling.heard_out(exchange, won, meter, self._now())
-        if self._sampling is not None and heard is not None:
+        if self._sampling is not None and heard is not None and plan is prepared.plan:
             self._sampling.streamed(ask, won.deployment, heard)
         if plan.key is not None and sent:
             await self._cache.keep(plan, settling.kept(exchange, sent))

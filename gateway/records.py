@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger("steelyard.records")
+#: Among a record's tags: what guardrails did.
+_GUARDRAILS = "steelyard_guardrails"
 #: Seconds between two tries to migrate a database that is away.
 _RETRY_EVERY = 2.0
 #: Longest wait, in seconds, for the record of a request that has just been answered.
@@ -226,7 +228,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         exchange.preferences.session_id,
         exchange.user,
         exchange.dropped,
-        exchange.tags,
+        exchange.tags if not exchange.guardrails else {**(exchange.tags or {}), _GUARDRAILS: [*exchange.guardrails]},
         # A choice that another exchange made is told with that one as well: who joined was answered by it.
         exchange.ranking.record() if exchange.ranking else None,
         [_attempt(number, one) for number, one in enumerate(exchange.attempts)],

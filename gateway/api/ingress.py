@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.api import native, preferences, wire
 from gateway.api.crossing import require_name_of_here, require_own_page
@@ -155,7 +156,9 @@ class Ingress:
             opened = _open(surface, request_id, now, began, principal, wishes)
             if self._log_bodies if principal.log_bodies is None else principal.log_bodies:
                 opened.request_body = body
-            ask = surface.understand(Incoming(body, headers, opened, self._responses, scope["path"]))
+            incoming = Incoming(body, headers, opened, self._responses, scope["path"])
+            ask = surface.understand(incoming)
+            ask.reread = lambda another: surface.understand(replace(incoming, body=another))
             exchange = opened
             with wire.Listener(receive, self._patience):
                 await self._answer(surface, ask, send, returned)
@@ -273,7 +276,7 @@ class Ingress:
         session_id = exchange.preferences.session_id
         if ask.talk is None or session_id is None or surface.said is None:
             return
-        turn = [*ask.talk.messages, surface.said(exchange, kept)]
+        turn = [*ask.talk.messages, ask.told(surface.said(exchange, kept))]
         try:
             await self._sessions.remember(exchange.principal, session_id, turn)
             exchange.session_saved = True

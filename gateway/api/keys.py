@@ -49,6 +49,7 @@ class KeyChange(Struct, kw_only=True, forbid_unknown_fields=True):
     budget: Budget | UnsetType | None = UNSET
     cache: CacheWhen | UnsetType | None = UNSET
     log_bodies: bool | UnsetType | None = UNSET
+    guardrails: Names | UnsetType = UNSET
     strategy: str | UnsetType | None = UNSET
     objective: str | UnsetType | None = UNSET
     expires_at: datetime | UnsetType | None = UNSET

@@ -11,7 +11,8 @@ from gateway.api.chat import ask_chat, ask_count, wanted_chat, wanted_count
 from gateway.api.faults import RESPONSES_SHAPE
 from gateway.api.ingress import Incoming, Surface
 from gateway.asking import Ask, Talk, Wanted
-from gateway.errors import GatewayError, StreamBroken
+from gateway.errors import ContentFiltered, GatewayError, StreamBroken
+from gateway.guardrails.watch import Watch
 from gateway.responding import Responding
 from gateway.responses import Past, Responses, trimmed
 from providers.chat import ChatRequest, Json
@@ -32,6 +33,7 @@ class _Conversation:
         self._exchange = exchange
         self._responses: Responses = incoming.responses
         self._past = Past([], {})
+        self.watch: Watch | None = None
         self._goes_on = self._asked.request.previous_response_id is not None or bool(self._asked.references)
 
     @property
@@ -49,6 +51,9 @@ class _Conversation:
         request = self._asked.request
         previous, references = request.previous_response_id, self._asked.references
         self._past = await self._responses.recall(self._exchange.principal, previous, references)
+        if self.watch is not None:
+            referenced = zip(self._past.referenced, self.watch.earlier([*self._past.referenced.values()]), strict=True)
+            self._past = Past(self.watch.earlier(self._past.items), dict(referenced))
         if request.truncation != "auto":
             return self._past.items
         return trimmed(self._past.items, windows, self._asked.draft().input_tokens)
@@ -71,11 +76,20 @@ class _Conversation:
 
     async def last(self) -> bytes:
         """Keep what a stream said; its terminal event."""
-        return self.form.end(await self._kept(self.form.final()))
+        final = self.form.final()
+        return self.form.end(await self._kept(final if self.watch is None else self.watch.final(final)))
 
     def broken(self, error: GatewayError) -> bytes:
         """The terminal event of a stream that broke."""
-        return self.form.broken(error.fault.code if isinstance(error, StreamBroken) else None, error.message)
+        code = error.fault.code if isinstance(error, StreamBroken) else None
+        if isinstance(error, ContentFiltered):
+            return self.form.broken(error.code, error.message, withheld=True)
+        told = self.form.broken(code, error.message)
+        try:
+            return told if self.watch is None else self.watch.events(told)
+        except ContentFiltered:
+            # What had come so far is not for the caller to see, either.
+            return self.form.broken(code, error.message, withheld=True)
 
     async def _kept(self, response: Json) -> Json:
         response["completed_at"] = int(self._responses.wall()) if response["status"] == "completed" else None

@@ -165,7 +165,12 @@ def facts(exchange: Exchange) -> Pairs:
         pairs += _of_policy(exchange)
     if exchange.simulated:
         pairs.append((b"x-steelyard-simulated", b"true"))
-    return pairs
+    return pairs if not exchange.guardrails else [*pairs, _guarded(exchange)]
+
+
+def _guarded(exchange: Exchange) -> tuple[bytes, bytes]:
+    """What guardrails did; their names are configured ones."""
+    return (b"x-steelyard-guardrails", ", ".join(exchange.guardrails).encode())
 
 
 def _of_policy(exchange: Exchange) -> Pairs:

@@ -34,6 +34,7 @@ class Grants(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget: Budget | None = None
     cache: CacheWhen | None = None
     log_bodies: bool | None = None
+    guardrails: Names = ()
     strategy: str | None = None
     objective: str | None = None
 

@@ -177,6 +177,12 @@ class Issuing:
             name: str | None = getattr(grants, field)
             if name is not None and name not in known:
                 found.append((f"$.{field}", f"there is no {field} '{name:.100}'. {suggestion(name, known)}"))
+        known = self._settings.guardrails
+        for index, name in enumerate(grants.guardrails):
+            if name not in known:
+                found.append(
+                    (f"$.guardrails[{index}]", f"there is no guardrail '{name:.100}'. {suggestion(name, known)}")
+                )
         if found:
             param = found[0][0].removeprefix("$.").partition("[")[0]
             raise Invalid("The key cannot be made so.", found, param=param, code="invalid_key")

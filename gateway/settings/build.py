@@ -97,6 +97,8 @@ class Builder:
         if struct and (isinstance(raw, Mapping) or len(kind.members) == 1):
             return self._struct(struct, raw, where)
         member = kind.members[0]
+        if member is Any:
+            return raw
         if get_origin(member) is dict:
             return self._dict(get_args(member), raw, where)
         if get_origin(member) is tuple:

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 
 from dwa import PRESETS
 from gateway.settings.build import Builder, Where
+from gateway.settings.guarding import check_guardrails
 from gateway.settings.names import suggestion
 from gateway.settings.secrets import Secret
-from gateway.settings.shared import TOKENS, Route
+from gateway.settings.shared import GUARDRAIL, TOKENS, Route
 from gateway.settings.tokens import check_tokens
-from gateway.settings.tree import ProviderSettings, RouteSettings, Settings
+from gateway.settings.tree import AUTO, ProviderSettings, RouteSettings, Settings
 from gateway.settings.written import Document
 from providers import PROVIDERS
-
-#: What a caller writes for "any model"; a route of that name could never be meant.
-AUTO = "auto"
 
 
 def resolve_routes(
@@ -60,6 +58,7 @@ def check_whole(settings: Settings, builder: Builder) -> None:
     _check_objectives(settings, builder)
     _check_keys(settings, builder)
     _check_judge(settings, builder)
+    check_guardrails(settings, builder)
     check_tokens(settings.jwt, builder)
     keyless = settings.anonymous and not settings.auth.allow_anonymous
     failed = any(map(builder.failed_below, (("keys",), ("auth",), ("jwt",))))
@@ -105,16 +104,14 @@ def _check_objectives(settings: Settings, builder: Builder) -> None:
 
 
 def _check_judge(settings: Settings, builder: Builder) -> None:
-    model = settings.judge.model
-    served = [(name, one.name) for name, provider in settings.providers.items() for one in provider.models]
-    known = [AUTO, *settings.routes, *(f"{name}/{one}" for name, one in served), *(one for _, one in served)]
+    model, known = settings.judge.model, settings.models_and_routes
     # Without providers there will be the simulator's, whose models are its own.
     if model is not None and settings.providers and model not in known and not builder.failed_below(("providers",)):
         builder.blame(("judge", "model"), f"there is no model or route '{model}'. {suggestion(model, known)}")
 
 
-#: Callers without a key of their own, and the judge: another of that name would share their cache and records.
-TENANTS = ("admin", "anonymous", "judge")
+#: Callers without a key of their own, the judge and the guardrails: another of that name would share their records.
+TENANTS = ("admin", "anonymous", "judge", GUARDRAIL)
 
 
 def _check_keys(settings: Settings, builder: Builder) -> None:

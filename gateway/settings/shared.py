@@ -40,6 +40,8 @@ ANONYMOUS = "anonymous"
 ADMIN = "admin"
 #: What the names of callers who bring tokens begin with, and no key's may.
 TOKENS = "jwt:"
+#: The surface and the principal of what guardrails ask models.
+GUARDRAIL = "guardrail"
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 

@@ -18,6 +18,9 @@ from gateway.settings.shared import Route, Sections
 from providers import DialectName
 from providers.dialect import Profile
 
+#: What a caller writes for "any model"; a route of that name could never be meant.
+AUTO = "auto"
+
 
 class Price(Struct, frozen=True, kw_only=True):
     """USD per token. `cached_input` is for prompt tokens that the provider reads from its own cache.
@@ -87,6 +90,12 @@ class Settings(Sections, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = field(default_factory=dict[str, ProviderSettings])
     routes: dict[str, RouteSettings] = field(default_factory=dict[str, RouteSettings])
     mcp: McpSettings = field(default_factory=McpSettings)
+
+    @property
+    def models_and_routes(self) -> list[str]:
+        """Whatever a request may name."""
+        served = [(name, one.name) for name, provider in self.providers.items() for one in provider.models]
+        return [AUTO, *self.routes, *(f"{name}/{one}" for name, one in served), *(one for _, one in served)]
 
     @property
     def anonymous(self) -> bool:

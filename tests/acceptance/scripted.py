@@ -54,6 +54,7 @@ class Says:
     status: int = 200
     pieces: list[bytes] = field(default_factory=list[bytes])
     ends: str = "well"
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 #: (provider, the body it was sent) → its answer.
@@ -74,7 +75,7 @@ class Sent:
 class _Answer:
     def __init__(self, says: Says, sent: Sent) -> None:
         self.status = says.status
-        self.headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = says.headers
         self._says = says
         self._sent = sent
 
@@ -299,6 +300,8 @@ class _Stage:
             self._ready.set()
 
 
-def scripted(folder: Path, *, retries: int = 0) -> AbstractContextManager[Scripted]:
-    """A gateway with its files in `folder`; `retries` rounds when everybody has failed."""
-    return _Stage(_settings(folder, retries))
+def scripted(
+    folder: Path, *, retries: int = 0, change: Callable[[Settings], Settings] = lambda settings: settings
+) -> AbstractContextManager[Scripted]:
+    """A gateway with its files in `folder`; `retries` rounds when everybody has failed; `change` says what else."""
+    return _Stage(change(_settings(folder, retries)))

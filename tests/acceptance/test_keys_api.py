@@ -122,6 +122,7 @@ def test_what_a_key_may_do_is_changed_at_once(keyed: World) -> None:
         ({"name": "x", "mcp_tools": ["none/add"]}, 422, "mcp_tools"),
         ({"name": "x", "strategy": "magic"}, 422, "strategy"),
         ({"name": "x", "objective": "fame"}, 422, "objective"),
+        ({"name": "x", "guardrails": ["none"]}, 422, "guardrails"),
     ],
     ids=str,
 )

@@ -34,6 +34,7 @@ DOORS = {
     "httptools": ("providers/http/connection.py",),
     "aiohappyeyeballs": ("providers/http/dialing.py",),
     "redis": ("cache/redis.py",),
+    "re2": ("gateway/guardrails/regexes.py",),
     "jsonschema_rs": ("gateway/schemas.py",),
     "jwt": ("gateway/governance/tokens.py",),
     "jinja2": ("gateway/workflows/templates/",),

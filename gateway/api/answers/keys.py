@@ -38,6 +38,7 @@ class KeyAnswer(Struct):
     log_bodies: bool | None
     strategy: str | None
     objective: str | None
+    guardrails: list[str] = []
 
 
 class NewKeyAnswer(KeyAnswer, kw_only=True):

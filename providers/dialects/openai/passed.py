@@ -93,7 +93,7 @@ def read_form(body: bytes, content_type: str) -> Passing:
     if not content_type.lower().startswith("multipart/form-data") or found is None:
         raise InvalidRequest("Send this request as multipart/form-data, with a boundary.", code="invalid_content_type")
     boundary = (found[1] or found[2]).encode("latin-1", "replace")
-    places = _places(body, b"--" + boundary)
+    places = dict(_places(body, b"--" + boundary))
     said = {name: body[start:end].decode("utf-8", "replace") for name, (start, end) in places.items()}
     return Passing(
         body,
@@ -106,9 +106,15 @@ def read_form(body: bytes, content_type: str) -> Passing:
     )
 
 
-def _places(body: bytes, delimiter: bytes) -> dict[str, tuple[int, int]]:
+def texts_of(form: Passing) -> list[tuple[int, int]]:
+    """Where the values of a form's fields are, but for its files and its model. Raises `InvalidRequest`."""
+    assert form.boundary is not None, "a form"
+    return [place for name, place in _places(form.body, b"--" + form.boundary) if name != "model"]
+
+
+def _places(body: bytes, delimiter: bytes) -> list[tuple[str, tuple[int, int]]]:
     """Where the values of the form's fields are; files are passed over. Raises `InvalidRequest`."""
-    places: dict[str, tuple[int, int]] = {}
+    places: list[tuple[str, tuple[int, int]]] = []
     at = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter) + 2
     for _ in range(_MOST_PARTS):
         at += len(delimiter)
@@ -124,7 +130,7 @@ def _places(body: bytes, delimiter: bytes) -> dict[str, tuple[int, int]]:
             break
         head = body[line:ends]
         if (name := _NAME.search(head)) and not _FILE.search(head):
-            places[name[1].decode("utf-8", "replace")] = (ends + 4, max(following, ends + 4))
+            places.append((name[1].decode("utf-8", "replace"), (ends + 4, max(following, ends + 4))))
         at = following + 2
     else:
         raise InvalidRequest(f"The form has more than {_MOST_PARTS} parts.", code="invalid_form")

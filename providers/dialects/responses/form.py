@@ -116,13 +116,19 @@ class Form:
         assert self._stream is not None
         return self._stream.write([{"type": f"response.{response['status']}", "response": response}])
 
-    def broken(self, code: str | None, message: str) -> bytes:
-        """The terminal event of a stream that broke, with what was said of it, by a provider's `code` or without."""
+    def broken(self, code: str | None, message: str, *, withheld: bool = False) -> bytes:
+        """The terminal event of a stream that broke, with what was said of it, by a provider's `code` or without.
+
+        Nothing that was said is told where it is `withheld`.
+        """
         if self._stream is None:
             return b""
         stream = self._stream
         events, response = stream.cut()
-        error = {"code": error_code(code), "message": message}
+        if withheld:
+            events = []
+            response |= {"output": list[Json]()}
+        error = {"code": code if withheld and code else error_code(code), "message": message}
         response |= {"status": "failed", "incomplete_details": None, "error": error}
         # Nothing is kept of it.
         response["store"] = False

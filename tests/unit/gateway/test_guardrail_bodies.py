@@ -1,0 +1,92 @@
+"""Texts in JSON bodies: all of them are found, and nothing else is changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.guardrails.matching import Blocked, Matcher, Rule
+from gateway.guardrails.patterns import KNOWN, own
+from gateway.guardrails.spots import edited, scan, written
+
+EMAIL, CARD = "alice@example.com", 4111111111111111
+REDACTS = Matcher([Rule("g", KNOWN[name], redacts=True) for name in ("email", "card")])
+
+
+def purged(body: object) -> Any:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return json.loads(REDACTS.purged(raw, lambda _: None))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"content": f"I am {EMAIL}"}, {"content": "I am [email]"}),
+        (b'{"content": "alice\\u0040example.com"}', {"content": "[email]"}),
+        ({"stop": [EMAIL, "x"]}, {"stop": ["[email]", "x"]}),
+        ({"id": EMAIL, "model": EMAIL, "type": EMAIL}, {"id": EMAIL, "model": EMAIL, "type": EMAIL}),
+        ({"input": {"id": EMAIL, "n": CARD}}, {"input": {"id": "[email]", "n": "[card]"}}),
+        ({"args": {EMAIL: 1}}, {"args": {"[email]": 1}}),
+        ({"input": [{"id": EMAIL}]}, {"input": [{"id": EMAIL}]}),
+        ({"arguments": json.dumps({"to": EMAIL, "n": CARD})}, {"arguments": '{"to": "[email]", "n": "[card]"}'}),
+        ({"arguments": f"not JSON {EMAIL}"}, {"arguments": "not JSON [email]"}),
+        ({"signature": EMAIL, "data": "data:image/png;base64," + "A" * 300}, None),
+        ({"data": "QUJD" * 100 + str(CARD)}, None),
+        ({"data": f"plain text of {EMAIL}"}, {"data": "plain text of [email]"}),
+        ({"created": CARD, "x": 0.4111111111111111, "y": -1}, None),
+        ([EMAIL], ["[email]"]),
+    ],
+)
+def test_texts_are_redacted_and_names_stay(body: object, expected: object) -> None:
+    assert purged(body) == (body if expected is None else expected)
+
+
+def test_every_other_byte_stays() -> None:
+    body = b'{ "a" : 1.0, "big": 12345678901234567890123, "t":"x alice@example.com",\n "u": "\\u00e9", "e":1e2 }'
+    assert REDACTS.purged(body, lambda _: None) == body.replace(b"alice@example.com", b"[email]")
+
+
+def test_a_key_that_is_there_twice_hides_nothing() -> None:
+    clean = REDACTS.purged(b'{"content":"alice@example.com","content":"x"}', lambda _: None)
+    assert clean == b'{"content":"[email]","content":"x"}'
+
+
+def test_what_tells_the_tokens_once_more_is_left_out() -> None:
+    choice = {"text": EMAIL, "logprobs": {"content": [{"token": EMAIL, "logprobs": []}]}, "index": 0}
+    assert purged({"choices": [choice], "logprobs": [1]}) == {
+        "choices": [{"text": "[email]", "logprobs": None, "index": 0}],
+        "logprobs": [],
+    }
+
+
+def test_where_two_overlap_all_of_both_is_redacted() -> None:
+    both = Matcher([Rule("a", own("a", "one two", 9), redacts=True), Rule("b", own("b", "two three", 9), redacts=True)])
+    assert both.cleaned("zero one two three four", lambda _: None) == "zero [a] four"
+
+
+def test_what_blocks_goes_before_what_redacts() -> None:
+    both = Matcher([Rule("a", KNOWN["email"], redacts=True), Rule("b", own("b", "example", 9), redacts=False)])
+    with pytest.raises(Blocked, match="b"):
+        both.cleaned(EMAIL, lambda _: None)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(_JSON, st.booleans())
+def test_every_text_has_its_place(value: object, ascii_only: bool) -> None:
+    body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "replace")
+    spots = scan(body).spots
+    for spot in spots:
+        token = json.loads(body[spot.start : spot.end])
+        assert str(token).encode("utf-8", "replace").decode() or token == ""
+    same = edited(body, [(one.start, one.end, written(one.text)) for one in spots if not one.is_number])
+    assert len(json.dumps(json.loads(same))) == len(json.dumps(json.loads(body)))
