@@ -25,6 +25,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.api import access, errors, gemini, openapi
 from gateway.api.artifacts import Artifacts
 from gateway.api.asked import Asked
+from gateway.api.audit import AuditLog
 from gateway.api.chat import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES
 from gateway.api.docs import Page, document
 from gateway.api.executions import Executing, Executions
@@ -167,6 +168,7 @@ def _litestar(parts: Parts) -> Litestar:
             StoredResponses,
             Database,
             Keys,
+            AuditLog,
             Feedback,
             Spend,
             Workflows,

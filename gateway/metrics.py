@@ -158,6 +158,11 @@ class Metrics:
             "outcome",
         )
         self._count_money()
+        self.acts = self._counter(
+            "steelyard_audit_acts_total",
+            "Acts of the audit log without a transaction: written, or delayed while the database is away.",
+            "outcome",
+        )
         self._count_tools()
         self._count_workflows()
 

@@ -22,6 +22,7 @@ from gateway.catalog import Catalog
 from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
+from gateway.governance.audit import Audit
 from gateway.governance.budgets.office import Budgets
 from gateway.governance.configured import principals_of
 from gateway.governance.entrance import Entrance
@@ -106,6 +107,7 @@ class Parts:
         self.replays = Replays(settings.database.url.reveal(), self.records.log.flush)
         self.sessions = Sessions(database, wall=wall)
         self.responses = Responses(database, wall=wall)
+        self.audit = self._audit()
         self.feedback = self._feedback()
         self.judge = self._judge()
         self.snapshots = Snapshots(self.balancer, self.records, wall=wall)
@@ -150,6 +152,7 @@ class Parts:
         self._spawn(self.records.migrate_until_done())
         self._spawn(self.records.keep_tidy())
         self._spawn(self.snapshots.keep())
+        self._spawn(self.audit.keep())
         self._spawn(self.fleet.run())
         if self.entrance.tokens is not None:
             self._spawn(self.entrance.tokens.keep())
@@ -192,12 +195,19 @@ class Parts:
             stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.budgets.stop)
+            stack.push_async_callback(self.audit.leave)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self.outward.close)
             stack.push_async_callback(self.snapshots.save)
             stack.push_async_callback(self.mcp.stop)
             if self._runs_workflows:
                 stack.push_async_callback(self.workflows.stop)
+
+    def _audit(self) -> Audit:
+        def counted(how: str) -> None:
+            self.metrics.acts(how).inc()
+
+        return Audit(self.records.database, wall=self.wall, rng=self.rng, counted=counted)
 
     def _entrance(self, salt: bytes) -> Entrance:
         return entrance_of(

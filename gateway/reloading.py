@@ -22,6 +22,8 @@ from typing import Any
 
 from gateway import logs
 from gateway.app import Application, create_app
+from gateway.governance.audit import reloaded
+from gateway.settings.changes import changed
 from gateway.settings.tree import Settings
 from gateway.supervisor import Terminal
 
@@ -163,6 +165,8 @@ class Reloading:
         new.app.parts.take_over(old.app.parts)
         self._newest = new
         _log.info("reloaded")
+        parts = new.app.parts
+        await parts.audit.record(reloaded(changed(old.app.parts.settings, settings), parts.wall(), parts.rng))
         await old.drain(self._grace)
         settle()
 

@@ -27,6 +27,7 @@ from gateway import logs
 from gateway.accepting import Acceptor
 from gateway.app import Application, create_app
 from gateway.connected import Bounds, bounded
+from gateway.governance.audit import Act
 from gateway.reloading import Reloading, settle
 from gateway.settings.tree import Settings
 
@@ -127,8 +128,9 @@ class WorkerServer(Server):
 class Worker:
     """What a worker process does; travels there with its settings and its socket."""
 
-    def __init__(self, settings: Settings, shared_dir: str, listening: socket.socket) -> None:
-        """Serve the application of `settings`."""
+    def __init__(self, settings: Settings, shared_dir: str, listening: socket.socket, act: Act | None = None) -> None:
+        """Serve the application of `settings`; `act`: by what they came to be those."""
+        self._act = act
         self._settings = settings
         self._shared_dir = shared_dir
         self._listening = listening
@@ -144,6 +146,8 @@ class Worker:
     def _application(self) -> Application:
         logs.configure(self._settings.log.level)
         app = create_app(self._settings, shared_dir=self._shared_dir)
+        if self._act is not None:
+            app.parts.audit.remember(self._act)
         settle()
         return app
 

@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from gateway.api.crossing import require_name_of_here, require_own_page
 from gateway.api.ingress import GUESSED, address_of, offered_key
 from gateway.errors import Forbidden, TooManyWrongKeys
+from gateway.governance.audit import Act
 from gateway.governance.keys import ANONYMOUS, Principal, require_admin, require_scope
 from gateway.parts import Parts
 
@@ -53,6 +54,15 @@ def known(connection: Connection, gateway: Parts, key: str | None) -> Principal:
     except TooManyWrongKeys:
         connection.scope["state"][GUESSED] = True
         raise
+
+
+def acting(connection: Connection, action: str, target: str | None = None) -> Act:
+    """An act of whoever asks, for the audit log."""
+    gateway: Parts = connection.app.state["parts"]
+    scope = connection.scope
+    address = address_of(scope) or None
+    request_id = scope["state"].get("request_id")
+    return gateway.audit.act(principal_of(connection), action, target, request_id=request_id, address=address)
 
 
 async def caller(connection: Connection, _handler: BaseRouteHandler) -> None:

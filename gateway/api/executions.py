@@ -13,9 +13,10 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gateway.api import following
-from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.access import Gateway, acting, caller, principal_of
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import (
     EventPage,
@@ -28,6 +29,7 @@ from gateway.api.answers.executions import (
 )
 from gateway.api.times import unix
 from gateway.governance.keys import Principal
+from gateway.parts import Parts
 from gateway.workflows.kept import WHOLE, Execution, ExecutionStatus
 from gateway.workflows.spec import Budget, Version
 
@@ -214,7 +216,9 @@ class Executions(Controller):
     async def cancel(self, gateway: Gateway, request: _Request, execution_id: FromPath[str]) -> ExecutionAnswer:
         """Stop it and those it has begun: at once what waits, within a second what runs. What has ended stays."""
         by = principal_of(request)
-        return await _whole(gateway, await (await gateway.workflows.open()).desk.cancel(execution_id, by), by)
+        cancelled = await (await gateway.workflows.open()).desk.cancel(execution_id, by)
+        await _told(gateway, request, "execution.cancel", cancelled)
+        return await _whole(gateway, cancelled, by)
 
     @post("/{execution_id:str}/resume", summary="Go on with an execution", status_code=HTTP_202_ACCEPTED)
     async def resume(
@@ -230,7 +234,9 @@ class Executions(Controller):
         """
         desk = (await gateway.workflows.open()).desk
         deadline = None if data is None else data.deadline
-        return shown.resumed(*await desk.resume(execution_id, principal_of(request), deadline=deadline))
+        resumed, saved = await desk.resume(execution_id, principal_of(request), deadline=deadline)
+        await _told(gateway, request, "execution.resume", resumed)
+        return shown.resumed(resumed, saved)
 
     @post("/{execution_id:str}/retry", summary="Run an execution anew from a step", status_code=HTTP_202_ACCEPTED)
     async def retry(
@@ -238,16 +244,16 @@ class Executions(Controller):
     ) -> ExecutionResumed:
         """That step and all that comes after it, or everything. 409 while it has not ended."""
         desk = (await gateway.workflows.open()).desk
-        return shown.resumed(
-            *await desk.retry(
-                execution_id,
-                principal_of(request),
-                from_step=data.from_step,
-                inputs=data.inputs,
-                version=data.version,
-                deadline=data.deadline,
-            )
+        rerun, saved = await desk.retry(
+            execution_id,
+            principal_of(request),
+            from_step=data.from_step,
+            inputs=data.inputs,
+            version=data.version,
+            deadline=data.deadline,
         )
+        await _told(gateway, request, "execution.retry", rerun)
+        return shown.resumed(rerun, saved)
 
     @post("/{execution_id:str}/approve", summary="Decide on a step that waits", status_code=HTTP_200_OK)
     async def approve(
@@ -255,7 +261,9 @@ class Executions(Controller):
     ) -> StepAnswer:
         """Approve or reject. The first decision counts: 409 for a later one, and when nothing waits."""
         desk = (await gateway.workflows.open()).desk
-        return shown.step(await desk.approve(execution_id, data.node, data.decision, data.data, principal_of(request)))
+        act = acting(request, "execution.decide")
+        decided = await desk.approve(execution_id, data.node, data.decision, data.data, principal_of(request), act)
+        return shown.step(decided)
 
 
 async def _begin(gateway: Any, by: Principal, slug: str, data: ExecuteRequest, key: str | None) -> Execution:
@@ -268,6 +276,13 @@ async def _begin(gateway: Any, by: Principal, slug: str, data: ExecuteRequest, k
         budget_usd=data.budget_usd,
         deadline=data.deadline,
     )
+
+
+async def _told(gateway: Parts, request: _Request, action: str, one: Execution) -> None:
+    """For the audit log: what an administrator did with another's execution. With one's own everybody may do it."""
+    by = principal_of(request)
+    if by.admin and by.name != one.key_name:
+        await gateway.audit.record(replace(acting(request, action, one.id), after={"attempt": one.attempt}))
 
 
 async def _whole(gateway: Any, one: Execution, by: Principal) -> ExecutionAnswer:

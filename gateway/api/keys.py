@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import UNSET, Meta, Struct, UnsetType, convert
 
-from gateway.api.access import Gateway, admin, principal_of
+from gateway.api.access import Gateway, acting, admin, principal_of
 from gateway.api.answers.keys import KeyAnswer, KeyPage, NewKeyAnswer
 from gateway.api.times import unix
 from gateway.errors import BadRequest
@@ -72,8 +72,8 @@ class Keys(Controller):
     async def create_key(self, gateway: Gateway, request: _Request, data: JSONBody[KeyRequest]) -> NewKeyAnswer:
         """Its text is told this once. 409 when the name is taken, 422 with every name in it that means nothing."""
         grants = Grants(**{field: getattr(data, field) for field in FIELDS})
-        by = principal_of(request)
-        return _new(gateway, await gateway.issuing.create(data.name, grants, _expiry(data.expires_at), by))
+        by, act = principal_of(request), acting(request, "key.create")
+        return _new(gateway, await gateway.issuing.create(data.name, grants, _expiry(data.expires_at), by, act))
 
     @get(summary="List keys, newest first")
     async def list_keys(
@@ -103,12 +103,12 @@ class Keys(Controller):
             raise BadRequest(f"Name what to change: {', '.join(data.__struct_fields__)}.")
         if "expires_at" in changes:
             changes["expires_at"] = _expiry(changes["expires_at"])
-        return _answer(gateway, await gateway.issuing.change(key_id, changes, principal_of(request)))
+        return _answer(gateway, await gateway.issuing.change(key_id, changes, acting(request, "key.update")))
 
     @delete("/{key_id:str}", summary="Revoke a key", status_code=HTTP_200_OK)
     async def revoke_key(self, gateway: Gateway, request: _Request, key_id: FromPath[str]) -> KeyAnswer:
         """For good, and everywhere within a second. It stays in the list, and its name stays taken."""
-        return _answer(gateway, await gateway.issuing.revoke(key_id, principal_of(request)))
+        return _answer(gateway, await gateway.issuing.revoke(key_id, acting(request, "key.revoke")))
 
     @post("/{key_id:str}/rotate", summary="Give a key another text", status_code=HTTP_200_OK)
     async def rotate_key(
@@ -116,7 +116,7 @@ class Keys(Controller):
     ) -> NewKeyAnswer:
         """The new text is told this once; the former one opens for `overlap` more seconds. 409 when it is revoked."""
         overlap = (data or RotateRequest()).overlap
-        return _new(gateway, await gateway.issuing.rotate(key_id, overlap, principal_of(request)))
+        return _new(gateway, await gateway.issuing.rotate(key_id, overlap, acting(request, "key.rotate")))
 
 
 def _expiry(moment: datetime | None) -> float | None:

@@ -8,9 +8,10 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
 from cache import prefix_of
-from gateway.api.access import Gateway, admin, principal_of, records_reader
+from gateway.api.access import Gateway, acting, admin, principal_of, records_reader
 from gateway.api.answers.records import (
     CacheAnswer,
     ClearedAnswer,
@@ -99,11 +100,18 @@ class Database(Controller):
 
     @delete("/cache/clear", summary="Clear the cache", status_code=HTTP_200_OK, guards=[admin])
     async def clear(
-        self, gateway: Gateway, model: FromQuery[str | None] = None, prefix: FromQuery[str | None] = None
+        self,
+        gateway: Gateway,
+        request: Request[object, object, State],
+        model: FromQuery[str | None] = None,
+        prefix: FromQuery[str | None] = None,
     ) -> ClearedAnswer:
         """Drop every kept answer, or those of a model (as asked for), or those whose key begins with `prefix`."""
+        act = acting(request, "cache.clear", model or prefix)
         start = prefix_of(model) if model is not None else (prefix or "")
         try:
-            return ClearedAnswer(await gateway.fleet.clear(start))
+            cleared = await gateway.fleet.clear(start)
         except ConnectionError as exc:
             raise Busy(str(exc), retry_after=5.0) from exc
+        await gateway.audit.record(replace(act, after={"dropped": cleared}))
+        return ClearedAnswer(cleared)

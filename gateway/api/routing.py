@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct, convert
 
 from dwa import Shape, sentence
-from gateway.api.access import Gateway, admin, caller, principal_of, reader
+from gateway.api.access import Gateway, acting, admin, caller, principal_of, reader
 from gateway.api.answers.catalog import (
     ModelAnswer,
     ModelPrice,
@@ -104,13 +104,17 @@ class Dwa(Controller):
         )
 
     @post("/reset", summary="Forget what was learned", guards=[admin], status_code=HTTP_200_OK)
-    async def reset(self, gateway: Gateway, data: JSONBody[ResetRequest | None] = None) -> ResetAnswer:
+    async def reset(
+        self, gateway: Gateway, request: Request[object, object, State], data: JSONBody[ResetRequest | None] = None
+    ) -> ResetAnswer:
         """Forget one provider or deployment, or all of them."""
         target = data.provider if data else None
         known = {*gateway.catalog.providers, *gateway.catalog.by_key}
         if target is not None and target not in known:
             raise NotFound(f"There is no provider '{target}'. Known are: {', '.join(gateway.catalog.providers)}.")
+        act = acting(request, "dwa.reset", target)
         gateway.fleet.reset(target)
+        await gateway.audit.record(act)
         return ResetAnswer(target or "all")
 
     @get("/best-provider", summary="Rank the candidates of a request, with reasons")

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.access import Gateway, acting, caller, principal_of
 from gateway.api.answers.schedules import RunNowAnswer, ScheduleAnswer, SchedulePage
 from gateway.errors import BadRequest
 from gateway.parts import Parts
@@ -91,6 +91,7 @@ class Schedules(Controller):
             version=data.version,
             misfire_grace_s=ours.misfire_grace if grace is None else grace,
             enabled=data.enabled,
+            act=acting(request, "schedule.create"),
         )
         return _answer(made, table.upcoming(made))
 
@@ -117,19 +118,20 @@ class Schedules(Controller):
             misfire_grace_s=data.misfire_grace_seconds,
             enabled=data.enabled,
         )
-        found = await table.change(schedule_id, changes, principal_of(request))
+        found = await table.change(schedule_id, changes, principal_of(request), acting(request, "schedule.update"))
         return _answer(found, table.upcoming(found))
 
     @delete("/{schedule_id:str}", summary="Delete a schedule")
     async def delete_schedule(self, gateway: Gateway, request: _Request, schedule_id: FromPath[str]) -> None:
         """What it has begun goes on."""
-        await (await gateway.workflows.open()).timetable.remove(schedule_id, principal_of(request))
+        table = (await gateway.workflows.open()).timetable
+        await table.remove(schedule_id, principal_of(request), acting(request, "schedule.delete"))
 
     @post("/{schedule_id:str}/run-now", summary="Begin a schedule's execution now", status_code=HTTP_202_ACCEPTED)
     async def run_now(self, gateway: Gateway, request: _Request, schedule_id: FromPath[str]) -> RunNowAnswer:
         """Besides its times, which stay as they are; paused or not. The execution is of the key that made it."""
         service = await gateway.workflows.open()
-        begun = await service.timetable.run_now(schedule_id, principal_of(request))
+        begun = await service.timetable.run_now(schedule_id, principal_of(request), acting(request, "schedule.run"))
         return RunNowAnswer(begun.id, begun.slug, begun.version, begun.status, _time(begun.created_at))
 
 

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct, convert, to_builtins
 
-from gateway.api.access import Gateway, admin, caller, principal_of, reader
+from gateway.api.access import Gateway, acting, admin, caller, principal_of, reader
 from gateway.api.answers.workflows import (
     AnalyticsAnswer,
     DraftAnswer,
@@ -81,7 +81,9 @@ class Workflows(Controller):
         """422 with all that is wrong with it, 409 when its slug is taken."""
         tree = await _tree(request)
         library = (await gateway.workflows.open()).library
-        saved, changed = await library.save(tree, by=principal_of(request).name, new=True)
+        saved, changed = await library.save(
+            tree, by=principal_of(request).name, new=True, act=acting(request, "workflow.save")
+        )
         return workflow(saved.kept, whole=True, changed=changed, warnings=saved.warnings)
 
     @post("/plan", summary="Draft a workflow for a goal", status_code=HTTP_200_OK)
@@ -108,16 +110,22 @@ class Workflows(Controller):
         """The next version of it, or the first; none if nothing differs. Executions keep the version they have."""
         tree = await _tree(request)
         library = (await gateway.workflows.open()).library
-        saved, changed = await library.save(tree, by=principal_of(request).name, slug=slug)
+        saved, changed = await library.save(
+            tree, by=principal_of(request).name, slug=slug, act=acting(request, "workflow.save")
+        )
         return workflow(saved.kept, whole=True, changed=changed, warnings=saved.warnings)
 
     @delete("/{slug:str}", summary="Delete a workflow", guards=[admin])
-    async def delete_workflow(self, gateway: Gateway, slug: FromPath[str], force: FromQuery[bool] = False) -> None:
+    async def delete_workflow(
+        self, gateway: Gateway, request: _Request, slug: FromPath[str], force: FromQuery[bool] = False
+    ) -> None:
         """No execution begins any more; its versions stay, and saving it again revives it.
 
         409 while executions have not ended; with `force` they go on to their end.
         """
-        await (await gateway.workflows.open()).library.archive(slug, force=force)
+        await (await gateway.workflows.open()).library.archive(
+            slug, force=force, act=acting(request, "workflow.archive")
+        )
 
     @get("/{slug:str}/versions", summary="The versions of a workflow")
     async def list_versions(self, gateway: Gateway, slug: FromPath[str]) -> WorkflowVersions:

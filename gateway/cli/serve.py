@@ -11,10 +11,12 @@ workers in the place of the old (`supervisor`), or a new application in the one 
 from __future__ import annotations
 
 import logging
+import random
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,9 +29,11 @@ from gateway.accepting import lay_out
 from gateway.app import VERSION
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
+from gateway.governance.audit import reloaded
 from gateway.metrics import forget_worker
 from gateway.server import COUNTS, Worker, serve_alone
 from gateway.settings import SettingsError, from_environment, share_with_workers
+from gateway.settings.changes import changed
 from gateway.settings.routes import is_loopback
 from gateway.settings.tree import Settings
 from gateway.supervisor import Supervisor
@@ -106,9 +110,15 @@ class Written:
 
 def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, written: Written) -> int:
     def renewed() -> Worker | None:
+        nonlocal newest
         found = written.again(settings)
-        return None if found is None else Worker(found, shared_dir, listening)
+        if found is None:
+            return None
+        act = reloaded(changed(newest, found), time.time(), random.Random())
+        newest = found
+        return Worker(found, shared_dir, listening, act)
 
+    newest = settings
     lay_out(Path(shared_dir, COUNTS), settings.server.workers)
     return Supervisor(
         settings.server.workers,

@@ -28,7 +28,8 @@ from gateway.settings.allowing import objectives_in, unknown_names
 from gateway.settings.names import suggestion
 from gateway.settings.routes import TENANTS
 from gateway.settings.tree import Settings
-from gateway.store import keys
+from gateway.store import audit, keys
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.keys import Former, NameTaken, StoredKey
 
@@ -71,8 +72,10 @@ class Issuing:
         self._rng = rng
         self._draw = draw
 
-    async def create(self, name: str, grants: Grants, expires_at: float | None, by: Principal) -> Made:
-        """A new key. Raises `Invalid`, `BadRequest`, or `Conflict` when the name is taken."""
+    async def create(
+        self, name: str, grants: Grants, expires_at: float | None, by: Principal, act: Act | None = None
+    ) -> Made:
+        """A new key, and the act of making it. Raises `Invalid`, `BadRequest`, or `Conflict` when the name is taken."""
         if not self._principals.keyed:
             raise Conflict(
                 "Set STEELYARD_ADMIN_KEY and restart first: once there is a key, everybody needs one, and nobody could "
@@ -97,6 +100,7 @@ class Issuing:
         try:
             async with self._database.write() as connection:
                 row = await keys.put(connection, row)
+                await audit.write(connection, _told(act, None, row))
         except NameTaken as exc:
             told = f"The name '{name}' belongs to another key, or did to one that was revoked. Choose another."
             raise Conflict(told, param="name", code="name_taken") from exc
@@ -112,10 +116,10 @@ class Issuing:
         """The key of that id, revoked or not. Raises `NotFound`."""
         return _there(await keys.get(self._database, identity), identity)
 
-    async def change(self, identity: str, changes: Mapping[str, Any], by: Principal) -> StoredKey:
+    async def change(self, identity: str, changes: Mapping[str, Any], act: Act | None = None) -> StoredKey:
         """With other grants, or another `expires_at`. Raises `NotFound`, `Conflict` when it is revoked, `Invalid`."""
         async with self._database.write() as connection:
-            row = self._living(await keys.locked(connection, identity), identity)
+            row = before = self._living(await keys.locked(connection, identity), identity)
             changes = dict(changes)
             expires_at = changes.pop("expires_at", row.expires_at)
             if expires_at != row.expires_at:
@@ -124,17 +128,19 @@ class Issuing:
             self._check(grants)
             row = structs.replace(row, grants=msgspec.to_builtins(grants), expires_at=expires_at)
             row = await keys.change(connection, row)
+            await audit.write(connection, _told(act, before, row))
         self._keyring.hear(row)
         return row
 
-    async def rotate(self, identity: str, overlap: float, by: Principal) -> Made:
+    async def rotate(self, identity: str, overlap: float, act: Act | None = None) -> Made:
         """Another text for the same key; the former one opens for `overlap` more seconds, older ones as long as before.
 
         Raises `NotFound`, or `Conflict` when it is revoked.
         """
         text, pepper = PREFIX + self._draw(), self._keyring.pepper
         async with self._database.write() as connection:
-            row, now = self._living(await keys.locked(connection, identity), identity), self._wall()
+            row = before = self._living(await keys.locked(connection, identity), identity)
+            now = self._wall()
             former = [one for one in row.former if one.until > now and overlap > 0]
             if overlap > 0 and row.pepper == fingerprint(pepper):
                 former.append(Former(row.hash, now + overlap))
@@ -148,15 +154,17 @@ class Issuing:
                 former=tuple(former),
             )
             row = await keys.change(connection, row)
+            await audit.write(connection, _told(act, before, row, overlap=overlap))
         self._keyring.hear(row)
         return Made(row, text)
 
-    async def revoke(self, identity: str, by: Principal) -> StoredKey:
+    async def revoke(self, identity: str, act: Act | None = None) -> StoredKey:
         """It opens nothing any more, and neither do its former texts; its row stays. Raises `NotFound`."""
         async with self._database.write() as connection:
-            row = _there(await keys.locked(connection, identity), identity)
+            row = before = _there(await keys.locked(connection, identity), identity)
             if row.revoked_at is None:
                 row = await keys.change(connection, structs.replace(row, revoked_at=self._wall(), former=()))
+                await audit.write(connection, _told(act, before, row))
         self._keyring.hear(row)
         return row
 
@@ -186,6 +194,24 @@ class Issuing:
         if found:
             param = found[0][0].removeprefix("$.").partition("[")[0]
             raise Invalid("The key cannot be made so.", found, param=param, code="invalid_key")
+
+
+def _told(act: Act | None, before: StoredKey | None, after: StoredKey, **more: float) -> Act | None:
+    """The act with what it changes of a key: what it may do, until when, and how its text begins."""
+    if act is None:
+        return None
+    was, now = None if before is None else _shown(before), {**_shown(after), **more}
+    if was is not None:
+        now = {name: value for name, value in now.items() if name not in was or was[name] != value}
+        was = {name: value for name, value in was.items() if name in now}
+    return structs.replace(act, target=after.id, before=was, after=now)
+
+
+def _shown(row: StoredKey) -> dict[str, Any]:
+    ended = {"expires_at": row.expires_at, "revoked_at": row.revoked_at}
+    # A set, of which JSON made a list in some order.
+    scopes = sorted(row.grants.get("scopes", ()))
+    return {**row.grants, "scopes": scopes, "name": row.name, "prefix": row.prefix, **ended}
 
 
 def _there(row: StoredKey | None, identity: str) -> StoredKey:

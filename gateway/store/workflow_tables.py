@@ -33,6 +33,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+# In the same metadata, for whoever asks for all tables.
+from gateway.store.audit_table import audit_log as audit_log
 from gateway.store.tables import Money, UtcDateTime, metadata
 
 _DOUBLE: Double[float] = Double()

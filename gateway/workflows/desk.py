@@ -11,10 +11,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.errors import BadRequest, Conflict, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.metrics import Metrics
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.workflows import attempts, deciding, events, executions, steps, stopping
 from gateway.store.workflows.attempts import Rerun
@@ -226,7 +229,13 @@ class Desk:
         return await self._again(execution, rerun)
 
     async def approve(
-        self, execution_id: str, node_id: str | None, decision: str, data: Json, by: Principal
+        self,
+        execution_id: str,
+        node_id: str | None,
+        decision: str,
+        data: Json,
+        by: Principal,
+        act: Act | None = None,
     ) -> StepExecution:
         """Decide on a step that waits for it; the only one, when none is named. Raises `Conflict` when none waits."""
         execution = await self._facts(execution_id, by)
@@ -247,11 +256,16 @@ class Desk:
         branch = APPROVED if decision == "approve" else REJECTED
         made, told = await self._archive.decided(waiting[0], output)
         verdict = deciding.Verdict(status="succeeded", output=output, branch=branch, data=told, made=made)
-        return await self.decide(execution, waiting[0].node_id, verdict)
+        if act is not None:
+            told = {"node": waiting[0].node_id, "decision": decision}
+            act = replace(act, target=execution_id, after=told)
+        return await self.decide(execution, waiting[0].node_id, verdict, act)
 
-    async def decide(self, execution: Execution, node_id: str, verdict: deciding.Verdict) -> StepExecution:
+    async def decide(
+        self, execution: Execution, node_id: str, verdict: deciding.Verdict, act: Act | None = None
+    ) -> StepExecution:
         """End a step that waits. Raises `Conflict` when it does no more."""
-        decided = await deciding.decide(self._database, execution.id, node_id, verdict, now=self._wall())
+        decided = await deciding.decide(self._database, execution.id, node_id, verdict, now=self._wall(), act=act)
         if decided is None:
             raise Conflict(f"The step '{node_id}' waits no more: somebody else has decided.")
         if decided.queued is not None:

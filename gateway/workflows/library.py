@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway import schemas
 from gateway.errors import Conflict, Invalid, NotFound
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.workflows import definitions
 from gateway.store.workflows.definitions import Kept, Version
@@ -54,8 +55,10 @@ class Library:
         self._objectives = objectives
         self._ready: dict[tuple[str, int], Definition] = {}
 
-    async def save(self, tree: Json, *, by: str, slug: str | None = None, new: bool = False) -> tuple[Found, bool]:
-        """Keep a definition; whether that made a version. `slug`: what the address says it is.
+    async def save(
+        self, tree: Json, *, by: str, slug: str | None = None, new: bool = False, act: Act | None = None
+    ) -> tuple[Found, bool]:
+        """Keep a definition; whether that made a version, whose `act` is kept with it. `slug`: what the address says.
 
         Raises `Invalid` with all that is wrong, and `Conflict` when a `new` one is there already.
         """
@@ -74,7 +77,9 @@ class Library:
             told = [(one.path, one.message) for one in sorted(problems)]
             raise Invalid("This definition cannot be kept.", told, param="nodes", code=_BAD)
         written = msgspec.to_builtins(definition)
-        saved = await definitions.save(self._database, definition.slug, written, by=by, now=self._wall(), new=new)
+        saved = await definitions.save(
+            self._database, definition.slug, written, by=by, now=self._wall(), new=new, act=act
+        )
         if saved is None:
             raise Conflict(f"There is a workflow '{definition.slug}'. PUT /api/workflows/{definition.slug} changes it.")
         found = await self.get(definition.slug, saved.version)
@@ -105,9 +110,9 @@ class Library:
             raise NotFound(f"There is no workflow '{slug:.80}'. GET /api/workflows lists them.")
         return found
 
-    async def archive(self, slug: str, *, force: bool) -> None:
+    async def archive(self, slug: str, *, force: bool, act: Act | None = None) -> None:
         """Let no execution begin any more. Raises `NotFound`, and `Conflict` while some have not ended."""
-        live = await definitions.archive(self._database, slug, now=self._wall(), force=force)
+        live = await definitions.archive(self._database, slug, now=self._wall(), force=force, act=act)
         if live is None:
             raise NotFound(f"There is no workflow '{slug:.80}'.")
         if live and not force:

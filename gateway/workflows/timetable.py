@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import UNSET
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gateway.errors import Invalid, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.workflows import schedules
 from gateway.workflows.desk import Desk
@@ -25,6 +27,8 @@ from gateway.workflows.ticks import Unclear, cron, zone_of
 
 #: Of the times that are shown of a schedule, how many: a working week and the first of the next.
 _SHOWN = 6
+#: What the audit log tells of a schedule.
+_IN_THE_LOG = ("slug", "version", "cron", "timezone", "misfire_grace_s", "enabled", "created_by")
 
 
 class Timetable:
@@ -51,6 +55,7 @@ class Timetable:
         version: int | None,
         misfire_grace_s: float,
         enabled: bool,
+        act: Act | None = None,
     ) -> Schedule:
         """Keep a new one. Raises `NotFound` for the workflow, `Invalid` for what means nothing."""
         await self._check_start(slug, version, inputs)
@@ -68,7 +73,7 @@ class Timetable:
             created_at=now,
             created_by=by.name,
         )
-        await schedules.put(self._database, schedule)
+        await schedules.put(self._database, schedule, _told(act, None, schedule))
         return schedule
 
     async def get(self, identity: str, by: Principal) -> Schedule:
@@ -86,7 +91,7 @@ class Timetable:
         found = await schedules.listed(self._database, slug=slug, created_by=whose, after=after, limit=limit + 1)
         return found[:limit], (found[limit - 1].id if len(found) > limit else None)
 
-    async def change(self, identity: str, changes: ScheduleChanges, by: Principal) -> Schedule:
+    async def change(self, identity: str, changes: ScheduleChanges, by: Principal, act: Act | None = None) -> Schedule:
         """Change one of theirs; what is set is changed. Raises `NotFound`, and `Invalid` as `make` does."""
         found = await self.get(identity, by)
         if changes.version is not UNSET or changes.inputs is not UNSET:
@@ -96,23 +101,25 @@ class Timetable:
         zone = found.timezone if changes.timezone is UNSET else changes.timezone
         if changes.enabled is True or (line, zone) != (found.cron, found.timezone):
             changes = replace(changes, next_at=_next(line, zone, self._wall()))
-        changed = await schedules.change(self._database, identity, changes)
+        after = replace(found, **{name: value for name, value in asdict(changes).items() if value is not UNSET})
+        changed = await schedules.change(self._database, identity, changes, _told(act, found, after))
         if changed is None:
             raise NotFound(f"The schedule '{identity:.80}' has just been deleted.")
         return changed
 
-    async def remove(self, identity: str, by: Principal) -> None:
+    async def remove(self, identity: str, by: Principal, act: Act | None = None) -> None:
         """Delete one of theirs; what it has begun goes on. Raises `NotFound`."""
-        await self.get(identity, by)
-        await schedules.remove(self._database, identity)
+        found = await self.get(identity, by)
+        await schedules.remove(self._database, identity, _told(act, found, None))
 
-    async def run_now(self, identity: str, by: Principal) -> Execution:
+    async def run_now(self, identity: str, by: Principal, act: Act | None = None) -> Execution:
         """Begin an execution besides, paused or not. Raises `NotFound`, and `Invalid` for inputs that fit no more."""
         found = await self.get(identity, by)
         owner = Principal(found.created_by)
         begun = await self._desk.begin(found.slug, found.inputs, owner, version=found.version)
         changes = ScheduleChanges(last_at=begun.created_at, last_execution_id=begun.id)
-        await schedules.change(self._database, identity, changes)
+        told = None if act is None else replace(act, target=identity, after={"execution_id": begun.id})
+        await schedules.change(self._database, identity, changes, told)
         return begun
 
     def upcoming(self, schedule: Schedule) -> list[float]:
@@ -127,6 +134,25 @@ class Timetable:
         if version is not None:
             found = await self._library.get(slug, version)
         check_inputs(found.definition, inputs)
+
+
+def _told(act: Act | None, before: Schedule | None, after: Schedule | None) -> Act | None:
+    """The act with what it changes. Inputs may hold what only their workflow should see: of them only that they do."""
+    if act is None:
+        return None
+    one = after or before
+    assert one is not None, "something was there, or is there now"
+    was, now = (_shown(before), _shown(after))
+    if was is not None and now is not None:
+        changed = [name for name in now if was[name] != now[name]]
+        was, now = {name: was[name] for name in changed}, {name: now[name] for name in changed}
+        if before is not None and before.inputs != one.inputs:
+            now["inputs"] = "changed"
+    return replace(act, target=one.id, before=was, after=now)
+
+
+def _shown(schedule: Schedule | None) -> dict[str, Any] | None:
+    return None if schedule is None else {name: getattr(schedule, name) for name in _IN_THE_LOG}
 
 
 def _next(line: str, zone: str, now: float) -> float:

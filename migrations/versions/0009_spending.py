@@ -1,6 +1,6 @@
 """Money: what was spent by whom, and the ledger of the budgets.
 
-Revision: 0009, after 0007.
+Revision: 0009, after 0008.
 
 What is in the log becomes the first sums: by the deployment that answered, as older rows do not tell their keys' tags.
 PostgreSQL reads `exchanges` once for that, with the log locked: half a million rows take seconds, during which gateways
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

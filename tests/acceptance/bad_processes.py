@@ -22,7 +22,8 @@ from typing import Any
 import asyncpg
 import psutil
 
-from gateway.store.engine import parse_url
+from gateway.store import audit
+from gateway.store.engine import Database, parse_url
 from providers import simulator
 from providers.simulator import Simulation, Trouble
 from tests.acceptance.bad_days import DIALECTS, PATIENCE
@@ -242,6 +243,15 @@ def _in_sqlite(path: str) -> list[str]:
             if "no such table" in str(exc):
                 return []
             raise
+
+
+async def reloads(url: str) -> list[Any]:
+    """What changed by each reload that the audit log holds, oldest first."""
+    database = Database(url)
+    found = (await audit.listed(database, audit.Wanted(action="settings.reload"), cursor=None, limit=50)).items
+    await database.dispose()
+    assert {one.actor for one in found} <= {"system"}
+    return [(one.after or {})["changed"] for one in reversed(found)]
 
 
 async def until_logged(url: str, wanted: set[str]) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from providers import simulator
 from tests.acceptance.bad_days import MODEL, a_crowd, ask, callers, eventually, four, look, question
-from tests.acceptance.bad_processes import Program, a_program, configuration, logged, until_logged
+from tests.acceptance.bad_processes import Program, a_program, configuration, logged, reloads, until_logged
 from tests.acceptance.gated import a_gate, whole
 
 NEWLY = {"routes": {"newly": {"targets": [f"alfa/{MODEL}"]}}}
@@ -63,6 +63,7 @@ async def test_under_load_it_drops_no_request_and_answers_with_the_new_settings(
         assert await program.ended() == 0
         ids = {one.id for one in crowd.answers}
         assert ids <= set(await until_logged(database_in(program), ids))
+        assert await reloads(database_in(program)) == [["routes.newly"]] * 3
 
 
 def test_a_connection_that_is_open_stays_so(running: simulator.Running, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_token_is_as_good_as_a_key_and_its_caller_a_tenant(guarded: World) -> 
         admin = token("root", scope="steelyard:admin")
         assert guarded.record(answer.headers["x-steelyard-request-id"], admin)["key_name"] == "jwt:ann"
         assert guarded.get("/api/llm/providers", bearer).status == 200
-        assert guarded.get("/api/db/stats", bearer).status == 403
+        assert guarded.get("/api/audit", bearer).status == 403
 
 
 def test_an_expired_token_is_told_so_and_held_against_nobody(guarded: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from providers import simulator
 from tests.acceptance.bad_days import MODEL, PATIENCE, Told, a_crowd, ask, callers, eventually, four
-from tests.acceptance.bad_processes import Program, a_program, broken, configuration, logged, until_logged
+from tests.acceptance.bad_processes import Program, a_program, broken, configuration, logged, reloads, until_logged
 from tests.acceptance.gated import a_gate, whole
 
 #: Settings that are well formed, and with which no worker can start.
@@ -85,6 +85,8 @@ async def test_hang_up_renews_every_worker_under_load_and_drops_no_request(
         assert await program.ended() == 0
         ids = {one.id for one in crowd.answers}
         assert ids <= set(await until_logged(database_in(program), ids))
+        # One act, whoever of the two kept it.
+        assert await reloads(database_in(program)) == [["routes.newly"]]
 
 
 async def test_what_runs_goes_on_in_the_worker_it_began_in_while_that_is_renewed(tmp_path: Path) -> None:

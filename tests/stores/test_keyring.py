@@ -78,15 +78,15 @@ async def test_what_one_process_does_the_others_know_at_their_next_look(database
     await there.keyring.look()
     assert there.principals.find(key).tags == ("blue",)
     assert there.principals.named("app") == there.principals.find(key)
-    await there.issuing.change(identity, {"tags": ("red",)}, ADMIN)
+    await there.issuing.change(identity, {"tags": ("red",)})
     await here.keyring.look()
     assert here.principals.find(key).tags == ("red",)
-    rotated = await there.issuing.rotate(identity, 60.0, ADMIN)
+    rotated = await there.issuing.rotate(identity, 60.0)
     await here.keyring.look()
     assert (here.knows(key), here.knows(rotated.key)) == (True, True)
     clock.now += 60.0
     assert (here.knows(key), here.knows(rotated.key)) == (False, True)
-    await here.issuing.revoke(identity, ADMIN)
+    await here.issuing.revoke(identity)
     await there.keyring.look()
     assert [one.knows(rotated.key) for one in (here, there)] == [False, False]
     assert there.principals.named("app") is None
@@ -98,7 +98,7 @@ async def test_those_who_watch_hear_of_it_by_themselves(database: Database, cloc
     identity, key = await here.make()
     while not there.knows(key):  # noqa: ASYNC110 - it has no event; the test's own limit ends what never comes
         await asyncio.sleep(0.02)
-    await here.issuing.revoke(identity, ADMIN)
+    await here.issuing.revoke(identity)
     while there.knows(key):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.02)
     watching.cancel()
@@ -141,7 +141,7 @@ async def test_a_key_of_another_secret_opens_nothing_until_it_is_rotated(databas
     after, _ = await two(database, clock, secret=b"new" * 8)
     health = after.keyring.health()
     assert (after.knows(key), health.status, health.unusable, health.active) == (False, "degraded", 1, 0)
-    rotated = await after.issuing.rotate(identity, 60.0, ADMIN)
+    rotated = await after.issuing.rotate(identity, 60.0)
     assert after.knows(rotated.key)
     assert not after.knows(key)
     assert (after.keyring.health().status, after.keyring.health().unusable) == ("healthy", 0)
@@ -198,7 +198,7 @@ async def test_a_successor_knows_what_its_predecessor_did(database: Database, cl
 async def test_keys_that_ever_were_keep_the_gateway_closed(database: Database, clock: Clock) -> None:
     here, _ = await two(database, clock)
     identity, _ = await here.make()
-    await here.issuing.revoke(identity, ADMIN)
+    await here.issuing.revoke(identity)
     bare = Principals((), None, open_to_all=False, salt=b"x" * 16, wall=clock)
     there = asyncio.Event()
     there.set()
@@ -229,7 +229,7 @@ async def test_changes_at_once_are_seen_by_all_in_the_end(database: Database, cl
     here, there = await two(database, clock)
     looking = asyncio.create_task(_look_on(there.keyring))
     made = await asyncio.gather(*(one.make(f"{n}-{m}") for n in range(6) for m, one in enumerate((here, there))))
-    await asyncio.gather(*(here.issuing.revoke(identity, ADMIN) for identity, _ in made[::3]))
+    await asyncio.gather(*(here.issuing.revoke(identity) for identity, _ in made[::3]))
     looking.cancel()
     for process in (here, there):
         await process.keyring.look()

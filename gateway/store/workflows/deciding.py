@@ -11,6 +11,8 @@ from typing import Any, Literal
 from msgspec import Struct
 from sqlalchemy import select, update
 
+from gateway.store import audit
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import executions, step_executions
@@ -43,9 +45,16 @@ class Decided(Struct, frozen=True):
 
 
 async def decide(
-    database: Database, execution_id: str, node_id: str, verdict: Verdict, *, now: float, item: int = WHOLE
+    database: Database,
+    execution_id: str,
+    node_id: str,
+    verdict: Verdict,
+    *,
+    now: float,
+    item: int = WHOLE,
+    act: Act | None = None,
 ) -> Decided | None:
-    """Decide on a node that waits; None: it does not, or no more, or its execution has ended.
+    """Decide on a node that waits, and keep the act; None: it does not, or no more, or its execution has ended.
 
     The step is then one of the attempt that will see it: a failure is not tried again, but counts.
 
@@ -70,6 +79,7 @@ async def decide(
         await artifacts.add(connection, verdict.made)
         await recount(connection, execution_id)
         await note(connection, held, f"step.{verdict.status}", now=now, node_id=node_id, data=told(step))
+        await audit.write(connection, act)
         return Decided(step, await wake_within(connection, execution_id, now))
 
 

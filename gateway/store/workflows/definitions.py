@@ -10,8 +10,11 @@ from datetime import datetime
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Row, Select, func, insert, select, update
 
+from gateway.store import audit
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.record import Json
 from gateway.store.text import encoded, scrubbed
@@ -50,9 +53,18 @@ class Version(Struct, frozen=True):
 
 
 async def save(
-    database: Database, slug: str, definition: Json, *, by: str, now: float, new: bool = False
+    database: Database,
+    slug: str,
+    definition: Json,
+    *,
+    by: str,
+    now: float,
+    new: bool = False,
+    act: Act | None = None,
 ) -> Saved | None:
     """Keep a definition, as a new version if it differs from the newest; with `new`, None if there is one by that slug.
+
+    `act` is kept with a new version.
 
     Raises:
         StoreUnavailable: the database is away; nothing was kept.
@@ -74,6 +86,10 @@ async def save(
         await connection.execute(insert(workflow_versions).values(values))
         changed = {"latest": latest + 1, "updated_at": at, "archived": False}
         await connection.execute(update(workflows).where(_W.slug == slug).values(changed))
+        if act is not None:
+            before = {"version": latest, "archived": archived} if latest else None
+            told = {"version": latest + 1, "archived": False}
+            await audit.write(connection, replace(act, target=slug, before=before, after=told))
     return Saved(latest + 1, changed=True)
 
 
@@ -126,10 +142,12 @@ async def versions(database: Database, slug: str) -> list[Version]:
     return [Version(row.version, row.created_at.timestamp(), row.created_by) for row in rows]
 
 
-async def archive(database: Database, slug: str, *, now: float, force: bool = False) -> int | None:
+async def archive(
+    database: Database, slug: str, *, now: float, force: bool = False, act: Act | None = None
+) -> int | None:
     """Archive a definition unless executions of it have not ended; how many that are. None: there is no such one.
 
-    With `force` it is archived all the same, and they go on.
+    With `force` it is archived all the same, and they go on. `act` is kept when it is.
 
     Raises:
         StoreUnavailable: the database is away; nothing was done.
@@ -144,6 +162,9 @@ async def archive(database: Database, slug: str, *, now: float, force: bool = Fa
         if count == 0 or force:
             changed = {"archived": True, "updated_at": moment(now)}
             await connection.execute(update(workflows).where(_W.slug == slug).values(changed))
+            if act is not None:
+                told = {"archived": True, "unfinished_executions": count}
+                await audit.write(connection, replace(act, target=slug, before={"archived": False}, after=told))
     return count
 
 

@@ -13,6 +13,8 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from gateway.store import audit
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.text import scrubbed
 from gateway.store.workflow_tables import schedules
@@ -25,8 +27,8 @@ _TIMES = ("next_at", "last_at", "created_at")
 _TEXTS = ("slug", "cron", "timezone", "created_by")
 
 
-async def put(database: Database, schedule: Schedule) -> None:
-    """Keep a new schedule.
+async def put(database: Database, schedule: Schedule, act: Act | None = None) -> None:
+    """Keep a new schedule, and the act of making it.
 
     Raises:
         StoreUnavailable: the database is away; nothing was kept.
@@ -34,6 +36,7 @@ async def put(database: Database, schedule: Schedule) -> None:
     values = _values(asdict(schedule))
     async with database.write() as connection:
         await connection.execute(insert(schedules).values(values))
+        await audit.write(connection, act)
 
 
 async def get(database: Database, identity: str) -> Schedule | None:
@@ -72,8 +75,10 @@ async def listed(
     return [_schedule(row) for row in rows]
 
 
-async def change(database: Database, identity: str, changes: ScheduleChanges) -> Schedule | None:
-    """Change a schedule; as it is now, None: there is none by that id.
+async def change(
+    database: Database, identity: str, changes: ScheduleChanges, act: Act | None = None
+) -> Schedule | None:
+    """Change a schedule, and keep the act; as it is now, None: there is none by that id.
 
     Raises:
         StoreUnavailable: the database is away; nothing was changed.
@@ -84,17 +89,20 @@ async def change(database: Database, identity: str, changes: ScheduleChanges) ->
     query = update(schedules).where(_C.id == scrubbed(identity)).values(values).returning(schedules)
     async with database.write() as connection:
         row = (await connection.execute(query)).mappings().one_or_none()
+        await audit.write(connection, None if row is None else act)
     return None if row is None else _schedule(row)
 
 
-async def remove(database: Database, identity: str) -> bool:
-    """Delete a schedule; whether there was one. What it has begun goes on.
+async def remove(database: Database, identity: str, act: Act | None = None) -> bool:
+    """Delete a schedule, and keep the act; whether there was one. What it has begun goes on.
 
     Raises:
         StoreUnavailable: the database is away.
     """
     async with database.write() as connection:
-        return (await connection.execute(delete(schedules).where(_C.id == scrubbed(identity)))).rowcount > 0
+        gone = (await connection.execute(delete(schedules).where(_C.id == scrubbed(identity)))).rowcount > 0
+        await audit.write(connection, act if gone else None)
+    return gone
 
 
 async def due(database: Database, *, now: float, limit: int = 100) -> list[Schedule]:
