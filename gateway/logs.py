@@ -24,7 +24,8 @@ from gateway.exchange import Exchange
 from gateway.failover import told
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_SECRETS = re.compile(
+#: What looks like one; of a match with a group, what follows the group.
+SECRETS = re.compile(
     # First: who is called `password` must not have the host masked too.
     r"(?i)(?<=://)[^/@\s:]*:[^/\s\"']+(?=@)|"
     # The name of a key, then a colon or the comma of a pair, its quotes perhaps escaped; the scheme is no secret.
@@ -46,7 +47,7 @@ def of_task(task: asyncio.Task[None]) -> None:
 
 def redact(text: str) -> str:
     """The text with everything that looks like a secret masked."""
-    return _SECRETS.sub(lambda match: (match[1] or "") + "********", text)
+    return SECRETS.sub(lambda match: (match[1] or "") + "********", text)
 
 
 class JsonLines(logging.Formatter):

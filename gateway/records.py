@@ -14,6 +14,7 @@ from contextlib import suppress
 from msgspec.structs import asdict
 
 from dwa import unfolded
+from gateway.blanking import blanked
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
 from gateway.reckoning import Reckoning
@@ -232,8 +233,8 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         # A choice that another exchange made is told with that one as well: who joined was answered by it.
         exchange.ranking.record() if exchange.ranking else None,
         [_attempt(number, one) for number, one in enumerate(exchange.attempts)],
-        exchange.request_body,
-        exchange.response_body,
+        blanked(exchange.request_body),
+        blanked(exchange.response_body),
         exchange.caller.tags if exchange.caller is not None else (),
         exchange.charges,
     )

@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 #: Prefixes under which IPv4 addresses are reached over IPv6: RFC 6052, and RFC 8215's for local use.
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
 
 class Reach:
     """The addresses that may be connected to."""

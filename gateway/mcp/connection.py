@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx2
 from mcp import Client, MCPError, StdioServerParameters
@@ -29,9 +30,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, Implementation, TextContent, ToolListChangedNotification
 from mcp.types import Tool as ToolType
 
+from gateway.mcp.guarding import Guarded
 from gateway.mcp.words import Lost, Outcome, Refused, Tool, masked, masked_tree
 from gateway.settings.mcp import McpServer
 from providers.egress import Proxies, tls_context
+from providers.reach import EVERYWHERE, Reach
 
 _log = logging.getLogger("steelyard.mcp")
 #: Statuses after which a session is not there any more, or not for us; a new one may be.
@@ -336,13 +339,14 @@ async def _listen(stream: asyncio.StreamReader, ear: _Ear) -> None:
 async def _over_http(
     server: McpServer, url: str, ear: _Ear, stack: AsyncExitStack, *, verify: bool, ca_file: Path | None
 ) -> Any:
+    reach = Reach(EVERYWHERE if server.private else (), [urlsplit(url).hostname or ""])
+    # Proxies as for providers, and no more of the environment: a netrc's password is for somebody else.
+    proxy = Proxies(trust_env=True).of(url)
     http = httpx2.AsyncClient(
-        headers={name: one.reveal() for name, one in server.headers.items()},
+        headers={"accept-encoding": "identity"} | {name: one.reveal() for name, one in server.headers.items()},
         timeout=httpx2.Timeout(_HTTP_TIMEOUT, read=None),
-        verify=tls_context(verify=verify, ca_file=ca_file),
+        transport=Guarded(reach, verify=tls_context(verify=verify, ca_file=ca_file), proxy=proxy),
         event_hooks={"response": [ear.answered]},
-        # Proxies as for providers, and no more of the environment: a netrc's password is for somebody else.
-        proxy=Proxies(trust_env=True).of(url),
         trust_env=False,
     )
     await stack.enter_async_context(http)

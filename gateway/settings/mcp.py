@@ -48,6 +48,7 @@ class _Entry(Struct, frozen=True, kw_only=True):
     cwd: Path | None = None
     url: str | None = None
     headers: dict[_HeaderName, str] = {}
+    private: bool = False
     disabled: bool = False
     allowed_keys: tuple[str, ...] | None = None
     allowed_tools: tuple[str, ...] | None = None
@@ -60,6 +61,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         args_shown: the arguments as they may be seen.
+        private: the name in its URL may lead to an address that is not public.
         allowed_keys: names of the keys that may use it; None: every key. The administrator always may.
         allowed_tools: the tools that are to be had of it; None: all.
         timeout: seconds for one call, unless it says otherwise.
@@ -74,6 +76,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
     cwd: Path | None = None
     url: SecretUrl | None = None
     headers: dict[str, Secret] = {}
+    private: bool = False
     disabled: bool = False
     allowed_keys: tuple[str, ...] | None = None
     allowed_tools: tuple[str, ...] | None = None
@@ -179,7 +182,7 @@ class _Reader:
         if (entry.command is None) == (entry.url is None):
             builder.blame(where, "give exactly one of 'command' (a program to run) and 'url' (a server to reach).")
             return
-        foreign = ("args", "env", "cwd") if entry.url is not None else ("headers",)
+        foreign = ("args", "env", "cwd") if entry.url is not None else ("headers", "private")
         for name in foreign:
             if getattr(entry, name):
                 other = "'command'" if entry.url is not None else "'url'"
@@ -210,6 +213,7 @@ def _resolved(name: str, entry: _Entry, written: Mapping[str, Any]) -> McpServer
         cwd=entry.cwd,
         url=None if entry.url is None else SecretUrl(entry.url),
         headers={key: Secret(value) for key, value in entry.headers.items()},
+        private=entry.private,
         disabled=entry.disabled,
         allowed_keys=entry.allowed_keys,
         allowed_tools=entry.allowed_tools,

@@ -240,7 +240,9 @@ class RequestLog(Struct, frozen=True, kw_only=True):
     spill_max: Annotated[
         Bytes, option("STEELYARD_LOG_SPILL_MAX", "Most that folder may hold; what exceeds it is dropped and counted.")
     ] = 1024**3
-    bodies: Annotated[bool, option("STEELYARD_LOG_BODIES", "Record prompts and answers too.")] = False
+    bodies: Annotated[
+        bool, option("STEELYARD_LOG_BODIES", "Record prompts and answers too, what looks like keys and e-mail masked.")
+    ] = False
     retention_days: Annotated[
         Count | None,
         option(

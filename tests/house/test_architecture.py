@@ -40,7 +40,7 @@ DOORS = {
     "jinja2": ("gateway/workflows/templates/",),
     "croniter": ("gateway/workflows/ticks.py",),
     "mcp": ("gateway/mcp/connection.py",),
-    "httpx2": ("gateway/mcp/connection.py", "client/steelyard_client/client.py"),
+    "httpx2": ("gateway/mcp/connection.py", "gateway/mcp/guarding.py", "client/steelyard_client/client.py"),
     "dbos": ("gateway/workflows/engine.py",),
     "litestar": ("gateway/app.py", "gateway/api/"),
     "sqlalchemy": ("gateway/store/", "migrations/"),
