@@ -1,7 +1,7 @@
 """`make chaos`: make everything fail that Steelyard depends on, under load, and write `docs/reliability.md`.
 
-The page tells of failures, too. Exit code 1 when a row is lost, a caller is left without an answer where none may be, or a gateway does not recover.
-`--only WORDS` runs the cases whose names contain them, and writes no page.
+Exit code 1 when a row is lost, a budget exceeded, a caller left without an answer where none may be, or when a gateway
+does not recover; the page tells of it, too. `--only WORDS` runs the cases whose names contain them, and writes no page.
 """
 
 from __future__ import annotations
