@@ -226,6 +226,16 @@ def test_each_answer_of_a_comparison_counts(made: World) -> None:
     assert int(third.headers["retry-after"]) > 1
 
 
+def test_a_key_of_the_api_has_its_own_limits_and_a_change_holds_at_once(made: World) -> None:
+    new = made.post("/api/keys", {"name": "made", "rates": {"rpm": 1}}, key=ADMIN_KEY).json
+    assert made.chat("Hello", key=new["key"]).status == 200
+    assert made.chat("Hello", key=new["key"]).status == 429
+    assert made.call("PATCH", f"/api/keys/{new['id']}", {"rates": {"rpm": 2}}, key=ADMIN_KEY).status == 200
+    last = made.chat("Hello", key=new["key"])
+    assert (last.status, last.headers["x-ratelimit-limit-requests"], remaining(last)) == (200, "2", 0)
+    assert made.chat("Hello", key=new["key"]).status == 429
+
+
 def test_who_was_refused_is_counted_by_limiter_and_bound(made: World) -> None:
     made.chat("Hello", key=key_of("once-9"))
     made.chat("Hello", key=key_of("once-9"))
@@ -287,4 +297,4 @@ def test_replicas_count_together_and_alone_while_redis_is_away(tmp_path: Path, r
         assert limits_of(one)["status"] == "degraded"
         assert "steelyard_limits_alone 1.0" in one.get("/metrics", ADMIN_KEY).body.decode()
         redis.start()
-        until(lambda: limits_of(one)["status"] == limits_of(two)["status"] == "healthy")
+        until(lambda: limits_of(one)["status"] == limits_of(two)["status"] == "healthy", within=30)
