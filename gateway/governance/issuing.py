@@ -208,10 +208,11 @@ def _told(act: Act | None, before: StoredKey | None, after: StoredKey, **more: f
 
 
 def _shown(row: StoredKey) -> dict[str, Any]:
-    ended = {"expires_at": row.expires_at, "revoked_at": row.revoked_at}
-    # A set, of which JSON made a list in some order.
-    scopes = sorted(row.grants.get("scopes", ()))
-    return {**row.grants, "scopes": scopes, "name": row.name, "prefix": row.prefix, **ended}
+    # As it is read back: lists for tuples, and a set in one order.
+    grants = {**row.grants, "scopes": sorted(row.grants.get("scopes", ()))}
+    ends = {"expires_at": row.expires_at, "revoked_at": row.revoked_at}
+    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(grants))
+    return {**told, "name": row.name, "prefix": row.prefix, **ends}
 
 
 def _there(row: StoredKey | None, identity: str) -> StoredKey:
