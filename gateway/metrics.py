@@ -152,6 +152,13 @@ class Metrics:
         )
 
         self._count_limits()
+        self.guardrails = self._counter(
+            "steelyard_guardrails_total",
+            "What guardrails did: blocked, redacted, or unavailable and let pass.",
+            "guardrail",
+            "where",
+            "outcome",
+        )
         self.wrong_keys = self._counter(
             "steelyard_wrong_keys_total",
             "Wrong keys that were sent: refused, or throttled where too many came from one address.",
@@ -243,13 +250,6 @@ class Metrics:
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have `refresh` set the gauges whenever somebody looks."""
-        self.guardrails = self._counter(
-            "steelyard_guardrails_total",
-            "What guardrails did: blocked, redacted, or unavailable and let pass.",
-            "guardrail",
-            "where",
-            "outcome",
-        )
         self._before_scrape.append(refresh)
 
     def begin_gauges_anew(self, refresh: Callable[[], None]) -> None:
