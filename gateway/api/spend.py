@@ -10,7 +10,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
 
-from gateway.api.access import Gateway, admin, caller, principal_of
+from gateway.api.access import Gateway, admin, principal_of, records_reader
 from gateway.api.answers.spend import BudgetAnswer, BudgetList, SpendAnswer, budget, spend, spend_csv
 from gateway.api.times import unix
 from gateway.errors import BadRequest, NotFound
@@ -36,7 +36,7 @@ class Spend(Controller):
     """Money."""
 
     path = "/api/spend"
-    guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
+    guards = [records_reader]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Spending"]  # noqa: RUF012 - as above
 
     @get(

@@ -309,6 +309,8 @@ class Accounts:
                 purse.wanted = drawn.wanted
             elif not drawn.grant.enough:
                 purse.wanted += 1
+            if not drawn.grant.enough and not drawn.grant.short:
+                await self._give_back(purse)
             return drawn
 
     # --- with the others ---------------------------------------------------------------------------------------

@@ -4,14 +4,15 @@
                   process alone may run short of this budget; reserved += b;  at its end reserved −= b, spent += cost
     the database: room = limit − spent − what others have leased − what this one has;  a process that asks is given what
                   it needs and a share of the room beyond that, or all the room if that is less than it needs: then it
-                  may run short, unless another one may already
+                  may run short, unless another one may already: then it gives back what it has free
 
 Law: however many requests and processes there are, in whatever order they come and end: if none costs more than its
 bound, what is spent exceeds the limit by less than one request's bound; and while `left` is nothing, nobody is let in.
 
 Why: a process that may not run short never has less than nothing free, so all that it spends was leased to it, and what
 is leased and spent together is never beyond the limit. The one that may run short lets a request in only while it has
-something free, so that what it lacks afterwards is less than that request's bound.
+something free, so that what it lacks afterwards is less than that request's bound. And whoever waits is served as long as anything is left:
+processes that each keep a little, too little for any of their requests, would wait for one another for ever.
 """
 
 from __future__ import annotations
@@ -126,6 +127,6 @@ def granted(standing: Standing, need: int) -> Grant:
     if need <= room:
         return Grant(need + (room - need) // _SHARE, enough=True, short=False)
     if standing.left <= 0 or standing.short_elsewhere:
-        # Less than it needs is of no use to it, and may be of use to others.
+        # Less than it needs is of no use to it, and may be of use to others: so is what it has already.
         return Grant(0, enough=False, short=False)
     return Grant(room, enough=False, short=True)

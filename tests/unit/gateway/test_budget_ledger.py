@@ -54,6 +54,8 @@ class World:
             share.leased += grant.amount
             share.short = grant.short
             self.short = who if grant.short else (None if self.short == who else self.short)
+            if not grant.enough and not grant.short:
+                self.give_back(who)
         if not share.fits(bound):
             return False
         share.take(bound)
@@ -141,6 +143,23 @@ def test_all_of_it_can_be_spent(steps: list[tuple[str, int, int]]) -> None:
     if world.spent < _LIMIT:
         assert world.ask(0, _LIMIT), "what does not fit goes with what is left, if it is alone"
         assert not world.ask(1, 1), "and nobody goes beside it"
+
+
+@given(_STEPS, st.integers(1, 60))
+def test_who_waits_is_served_until_all_is_spent(steps: list[tuple[str, int, int]], bound: int) -> None:
+    """Nobody rests, so nobody gives back of his own accord; all ask again and again, as those in line do."""
+    world = World(_LIMIT)
+    for step in steps:
+        _step(world, *step)
+    idle = 0
+    while idle < 3:
+        while world.running:
+            world.end(0, bound)
+        for who in range(_PROCESSES):
+            world.write(who)
+        went = [world.ask(who, bound) for who in range(_PROCESSES)]
+        idle = 0 if any(went) else idle + 1
+    assert world.spent >= _LIMIT
 
 
 @given(st.integers(1, 400), st.integers(0, 2_000), st.integers(0, 1_000), st.integers(0, 1_000))
