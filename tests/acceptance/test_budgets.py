@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,31 @@ def test_a_warning_comes_before_the_end(bank: World) -> None:
     told = _ask(bank, "warned", OPENAI).headers["x-steelyard-budget-warning"]
     assert told.startswith("key 'warned': ")
     assert "of 0.01 USD per day" in told
+
+
+def test_a_key_of_the_api_has_a_budget_that_can_be_raised_at_once(bank: World) -> None:
+    wanted = {"name": "made", "budget": {"usd": 0.0000001, "period": "day"}}
+    made = bank.post("/api/keys", wanted, key=ADMIN_KEY).json
+
+    def ask() -> Answer:
+        return bank.chat(f"{uuid.uuid4()}", LARGE, key=made["key"], max_tokens=TOKENS)
+
+    assert ask().status == 200, "something was left"
+    until(lambda: ask().status == 429)
+    assert (
+        bank.call("PATCH", f"/api/keys/{made['id']}", {"budget": {"usd": 1.0, "period": "day"}}, key=ADMIN_KEY).status
+        == 200
+    )
+    assert ask().status == 200
+    told = bank.get("/api/spend/budgets", ADMIN_KEY).json["budgets"]
+    assert {(one["kind"], one["name"], one["usd"]) for one in told} > {("key", "made", 1.0), ("tag", "team", 0.0000001)}
+
+
+def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
+    with world_in(tmp_path, _budgeted) as before:
+        assert _ask(before, "broke").status == 200
+    with world_in(tmp_path, _budgeted) as after:
+        assert _ask(after, "broke").status == 429
 
 
 def test_a_provider_whose_budget_is_spent_is_asked_no_more(bank: World) -> None:

@@ -11,8 +11,9 @@ bound, what is spent exceeds the limit by less than one request's bound; and whi
 
 Why: a process that may not run short never has less than nothing free, so all that it spends was leased to it, and what
 is leased and spent together is never beyond the limit. The one that may run short lets a request in only while it has
-something free, so that what it lacks afterwards is less than that request's bound. And whoever waits is served as long as anything is left:
-processes that each keep a little, too little for any of their requests, would wait for one another for ever.
+something free, so that what it lacks afterwards is less than that request's bound. And whoever waits is served as long
+as anything is left: processes that each kept a little, too little for any of their requests, would wait for one another
+for ever.
 """
 
 from __future__ import annotations
