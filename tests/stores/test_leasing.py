@@ -191,7 +191,7 @@ async def test_the_log_of_before_is_in_the_books(empty_url: str) -> None:
     await migrate.upgrade(empty_url)
     database = Database(empty_url)
     await _write(database, *(_charged(number, cost=0.5) for number in range(3)))
-    await migrate.downgrade(empty_url, "0007")
+    await migrate.downgrade(empty_url, "0008")
     await migrate.upgrade(empty_url)
     async with database.read() as connection:
         (row,) = (await connection.execute(select(spend_sums))).all()
