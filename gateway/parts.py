@@ -274,7 +274,7 @@ class Parts:
             sinks=Sinks(sinks, failed=failed),
             beside=Sinks(sinks[2:], failed=failed),
             monotonic=self.monotonic,
-            gates=Gates([Sizes(), self.limits, self.budgets.gate, Moderated()]),
+            gates=Gates([Sizes(), self.limits, self.budgets.gate, Moderated()], counting=[self.limits]),
             guards=Guards(self.settings.guardrails, self.catalog.routes, moderator, self.metrics.guarded),
             sampling=Sampling(self.settings.judge.sample, self.rng, self.judge.offer) if self.judge else None,
         )

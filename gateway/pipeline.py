@@ -88,8 +88,7 @@ class Pipeline:
         `beside` are the sinks of requests that only count, which are no record; `sampling` draws answers for the judge,
         when there is one.
         """
-        self._catalog = catalog
-        self._preparing = preparing
+        self._catalog, self._preparing = catalog, preparing
         self._balancer = balancer
         self._failover = failover
         self._cache = cache
@@ -134,6 +133,7 @@ class Pipeline:
         try:
             self.screen(ask)
             prepared = await self._preparing.prepare(ask)
+            await self._gates.admit(ask, prepared)
             work = ask.wanted.work
             assert isinstance(work, Counting)
             choosing = prepared.choosing

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.asking import Ask, Prepared
+from gateway.counting import Counting
 from gateway.exchange import Exchange
 
 _log = logging.getLogger("steelyard.gates")
@@ -37,13 +38,14 @@ class Gate(Protocol):
 class Gates:
     """All of them, in order."""
 
-    def __init__(self, gates: Sequence[Gate] = ()) -> None:
-        """Ask these, in this order."""
+    def __init__(self, gates: Sequence[Gate] = (), *, counting: Sequence[Gate] = ()) -> None:
+        """Ask these, in this order; of requests that only count a prompt's tokens, which is free, `counting`."""
         self._gates = tuple(gates)
+        self._counting = tuple(counting)
 
     async def admit(self, ask: Ask, prepared: Prepared) -> None:
         """Let the request pass every gate; its passes are kept with its exchange. Raises a `GatewayError`."""
-        for gate in self._gates:
+        for gate in self._counting if isinstance(ask.wanted.work, Counting) else self._gates:
             granted = await gate.admit(ask, prepared)
             if granted is not None:
                 ask.exchange.passes.append(granted)
