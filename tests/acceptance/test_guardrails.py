@@ -47,8 +47,10 @@ def _guarded(settings: Settings) -> Settings:
             name=f"{name}-{provider}", targets=(f"{provider}/{MODELS[provider]}",), guardrails=(name,)
         )
         for name in GUARDRAILS
-        for provider in PROVIDERS
+        for provider in (*PROVIDERS, "openai")
     }
+    both = tuple(f"{name}/{MODELS[name]}" for name in ("ollama", "anthropic"))
+    routes["private-both"] = RouteSettings(name="private-both", targets=both, guardrails=("private",))
     return replace(settings, guardrails=GUARDRAILS, routes=routes)
 
 
@@ -453,3 +455,107 @@ def test_without_a_name_nothing_is_guarded(gateway: Scripted) -> None:
     assert said("openai", heard, stream=False) == ANSWER
     assert EMAIL in json.dumps(gateway.sent[-1].body)
     assert "x-steelyard-guardrails" not in heard.headers
+
+
+# Responses that the provider has itself
+
+
+def _native(text: str) -> Json:
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
+    top = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m"}
+    return {**top, "output": [item], "usage": usage}
+
+
+def _native_events(text: str, *, whole: bool = True) -> list[bytes]:
+    response = _native(text)
+    (item,) = response["output"]
+    begun = {**response, "status": "in_progress", "output": [], "usage": None}
+    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    told: list[Json] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+        {"type": "response.content_part.added", **where, "part": {"type": "output_text", "text": ""}},
+        *({"type": "response.output_text.delta", **where, "delta": one, "logprobs": []} for one in text),
+    ]
+    if whole:
+        told += [
+            {"type": "response.output_text.done", **where, "text": text},
+            {"type": "response.content_part.done", **where, "part": item["content"][0]},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": response},
+        ]
+    return [b"data: " + json.dumps({**one, "sequence_number": at}).encode() + b"\n\n" for at, one in enumerate(told)]
+
+
+def test_native_responses_are_guarded_as_well(gateway: Scripted) -> None:
+    for stream in (False, True):
+        answer = Says(pieces=_native_events(ANSWER)) if stream else whole(_native(ANSWER))
+        gateway.script = lambda _provider, _body, answer=answer: answer
+        heard = ask(gateway, "responses", "private-openai", f"I am {EMAIL}", stream=stream)
+        assert gateway.sent[-1].path == "/responses"
+        assert EMAIL not in json.dumps(gateway.sent[-1].body)
+        assert EMAIL not in heard.body.decode()
+        assert said("responses", heard, stream=stream) == CLEAN
+        told = heard.events[-1]["response"] if stream else heard.json
+        assert told["output"][0]["content"][0]["text"] == CLEAN
+        assert EMAIL not in json.dumps(gateway.get(f"/v1/responses/{told['id']}"))
+
+
+def test_a_native_response_that_is_withheld_says_nothing_of_it(gateway: Scripted) -> None:
+    gateway.script = lambda _provider, _body: Says(pieces=_native_events(f"Well, the key is {KEY}, they say."))
+    heard = ask(gateway, "responses", "secret-openai", "Which key?", stream=True)
+    last = heard.events[-1]
+    assert (last["type"], last["response"]["error"]["code"]) == ("response.failed", "content_filter")
+    assert last["response"]["output"] == []
+    assert KEY not in heard.body.decode()
+
+
+@pytest.mark.parametrize("caller", ["responses", "orchestrate"])
+def test_a_response_that_breaks_tells_no_more_than_its_events_did(gateway: Scripted, caller: str) -> None:
+    gateway.script = lambda _provider, _body: Says(pieces=_native_events(f"Write to {EMAIL}", whole=False), ends="cut")
+    if caller == "orchestrate":
+        pieces = _stream("ollama", ["Write to ", EMAIL])
+        last = max(at for at, one in enumerate(pieces) if EMAIL.encode() in one)
+        gateway.script = lambda _provider, _body: Says(pieces=pieces[: last + 1], ends="cut")
+    heard = ask(gateway, caller, "private-openai" if caller == "responses" else "private-ollama", "Who?", stream=True)
+    assert EMAIL not in heard.body.decode()
+    assert "Write to [email]" in said(caller, heard, stream=True)
+
+
+def test_a_break_is_mended_across_the_guardrail(gateway: Scripted) -> None:
+    """The address begins with one provider and ends with the other."""
+    begun = _stream("ollama", ["Write to ", "alice.b@mail"])
+    last = max(at for at, one in enumerate(begun) if b"alice" in one)
+
+    def script(provider: str, body: Json) -> Says:
+        if len(gateway.sent) == 1:
+            return Says(pieces=begun[: last + 1], ends="cut")
+        return Says(pieces=_stream(provider, [".example.com", " today."]))
+
+    gateway.script = script
+    path, body = _openai("private-both", "Who?", stream=True)
+    heard = gateway.post(path, body, x_steelyard_continue="true")
+    assert said("openai", heard, stream=True) == "Write to [email] today."
+
+
+def test_several_answers_are_each_looked_through(gateway: Scripted) -> None:
+    reply = openai_reply({"content": ANSWER})
+    reply["choices"].append(
+        {**reply["choices"][0], "index": 1, "message": {"role": "assistant", "content": f"2: {KEY}"}}
+    )
+    gateway.script = lambda _provider, _body: whole(reply)
+    path, body = _openai("private-openai", "Who?", stream=False)
+    heard = gateway.post(path, {**body, "n": 2})
+    assert [one["message"]["content"] for one in heard.json["choices"]] == [CLEAN, f"2: {KEY}"]
+    path, body = _openai("secret-openai", "Who?", stream=False)
+    refused(gateway.post(path, {**body, "n": 2}), "secret", KEY)
+
+
+def test_embeddings_are_of_what_was_redacted(gateway: Scripted) -> None:
+    answer = {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]}
+    gateway.script = lambda _provider, _body: whole({**answer, "usage": {"prompt_tokens": 2, "total_tokens": 2}})
+    heard = gateway.post("/v1/embeddings", {"model": "private-ollama", "input": [f"I am {EMAIL}"]})
+    assert heard.status == 200
+    assert gateway.sent[-1].body["input"] == ["I am [email]"]
