@@ -49,8 +49,10 @@ def _guarded(settings: Settings) -> Settings:
         for name in GUARDRAILS
         for provider in (*PROVIDERS, "openai")
     }
-    both = tuple(f"{name}/{MODELS[name]}" for name in ("ollama", "anthropic"))
-    routes["private-both"] = RouteSettings(name="private-both", targets=both, guardrails=("private",))
+    both = tuple(f"{name}/{MODELS[name]}" for name in ("anthropic", "ollama"))
+    routes["private-both"] = RouteSettings(
+        name="private-both", targets=both, guardrails=("private",), strategy="priority"
+    )
     return replace(settings, guardrails=GUARDRAILS, routes=routes)
 
 
@@ -526,7 +528,7 @@ def test_a_response_that_breaks_tells_no_more_than_its_events_did(gateway: Scrip
 
 def test_a_break_is_mended_across_the_guardrail(gateway: Scripted) -> None:
     """The address begins with one provider and ends with the other."""
-    begun = _stream("ollama", ["Write to ", "alice.b@mail"])
+    begun = _stream("anthropic", ["Write to ", "alice.b@mail"])
     last = max(at for at, one in enumerate(begun) if b"alice" in one)
 
     def script(provider: str, body: Json) -> Says:
