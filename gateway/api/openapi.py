@@ -24,6 +24,7 @@ from litestar.openapi.spec import (
 from gateway.api import openapi_trust, openapi_workflows
 from gateway.api.answers import (
     artifacts,
+    audit,
     catalog,
     dwa,
     executions,
@@ -232,6 +233,7 @@ _VERBS = ("get", "post", "put", "patch", "delete")
 _PUBLIC = ("/health", "/openapi.json")
 _ANSWERS = (
     artifacts,
+    audit,
     catalog,
     dwa,
     executions,

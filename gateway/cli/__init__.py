@@ -10,6 +10,7 @@ import rich_click as click
 from gateway.cli.config import config
 from gateway.cli.database import database
 from gateway.cli.dwa import dwa
+from gateway.cli.keys import audit, keys
 from gateway.cli.providers import providers
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
@@ -25,5 +26,5 @@ def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 
 
-for command in (serve, worker, simulate, config, providers, dwa, workflows, spend, database, version):
+for command in (serve, worker, simulate, config, providers, dwa, workflows, keys, audit, spend, database, version):
     main.add_command(command)

@@ -31,6 +31,8 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "schedules": ("/api/schedules",),
     "mcp": ("/api/mcp-servers", "/api/mcp-tools"),
     "spend": ("/api/spend",),
+    "keys": ("/api/keys",),
+    "audit": ("/api/audit",),
 }
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 

@@ -3,6 +3,7 @@
 from steelyard_client.operations.dwa import Dwa
 from steelyard_client.operations.executions import Executions
 from steelyard_client.operations.health import Health
+from steelyard_client.operations.keys import Keys
 from steelyard_client.operations.mcp import Mcp
 from steelyard_client.operations.records import Records
 from steelyard_client.operations.responses import Responses
@@ -12,5 +13,5 @@ from steelyard_client.operations.spend import Spend
 from steelyard_client.operations.workflows import Workflows
 
 
-class Operations(Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp, Spend):
+class Operations(Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp, Spend, Keys):
     """All of them."""
