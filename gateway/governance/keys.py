@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from gateway.errors import Busy, Forbidden, Unauthorized
 from gateway.settings.limits import Budget, Rates
 from gateway.settings.sections import CacheWhen
-from gateway.settings.shared import ADMIN, ANONYMOUS
+from gateway.settings.shared import ADMIN, ANONYMOUS, TOKENS
 
 #: What every key of the API begins with, so that whoever finds one knows whose it is.
 PREFIX = "sk-sy-"
@@ -101,7 +101,7 @@ class Principals:
         self.unread = False
         self._made: dict[str, tuple[Principal, tuple[Opening, ...]]] = {}
         #: Somebody may come in otherwise, or could once.
-        self._others = tokens
+        self._others = self._tokens = tokens
         self._close()
 
     def find(self, key: str | None) -> Principal:
@@ -128,6 +128,9 @@ class Principals:
         """Whose name that is, for work that was begun with its key; None: there is no such key, or no more."""
         if name == ANONYMOUS:
             return self._anonymous if self._open else None
+        if name.startswith(TOKENS):
+            # No more than its name was said of whoever began it: see `require_lasting`.
+            return Principal(name) if self._tokens else None
         found = self._named.get(name)
         return None if found is None or (found.expires is not None and self._wall() >= found.expires) else found
 
@@ -213,6 +216,18 @@ def require_admin(principal: Principal) -> None:
     """Raise `Forbidden` unless this is the administrator."""
     if not principal.admin:
         raise Forbidden("This needs the admin key. If there is none yet, set STEELYARD_ADMIN_KEY and restart.")
+
+
+def require_lasting(principal: Principal, what: str) -> None:
+    """Raise `Forbidden` for work that goes on without its caller, where only a token says what that may do.
+
+    A key is looked up again whenever such work asks somebody; a token is gone by then, and with it what it said.
+    """
+    if principal.name.startswith(TOKENS) and (principal.tags or principal.models is not None):
+        told = "a token with tags or models is not there any more to say so when it runs"
+        raise Forbidden(
+            f"{what} of a token may not begin: {told}. Use a key of the gateway's.", code="token_not_lasting"
+        )
 
 
 def require_scope(principal: Principal, scope: Scope) -> None:

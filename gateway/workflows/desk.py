@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.errors import BadRequest, Conflict, NotFound
-from gateway.governance.keys import Principal
+from gateway.governance.keys import Principal, require_lasting
 from gateway.identity import new_id
 from gateway.metrics import Metrics
 from gateway.store.audit import Act
@@ -95,6 +95,7 @@ class Desk:
         Raises `NotFound`, `Invalid` for inputs that do not follow the schema, and `Conflict` for an idempotency key
         under which something else was begun.
         """
+        require_lasting(by, "An execution")
         now = self._wall()
         execution = await drafted(
             self._library,

@@ -14,9 +14,10 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from gateway.errors import Invalid, NotFound
+from gateway.errors import Forbidden, Invalid, NotFound
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.settings.shared import TOKENS
 from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.workflows import schedules
@@ -58,6 +59,11 @@ class Timetable:
         act: Act | None = None,
     ) -> Schedule:
         """Keep a new one. Raises `NotFound` for the workflow, `Invalid` for what means nothing."""
+        if by.name.startswith(TOKENS):
+            # Nobody could take it away again: a token ends, and a schedule does not.
+            raise Forbidden(
+                "A schedule outlives any token: make it with a key of the gateway's.", code="token_not_lasting"
+            )
         await self._check_start(slug, version, inputs)
         now = self._wall()
         schedule = Schedule(

@@ -76,6 +76,18 @@ def test_a_token_is_as_good_as_a_key_and_its_caller_a_tenant(guarded: World) -> 
         assert guarded.get("/api/audit", bearer).status == 403
 
 
+def test_a_token_with_more_than_a_name_begins_nothing_that_outlasts_it(guarded: World) -> None:
+    admin = token("root", scope="steelyard:admin")
+    tree = {"slug": "said", "name": "Said", "nodes": {"say": {"type": "template", "template": "Hello"}}}
+    until(lambda: guarded.call("PUT", "/api/workflows/said", tree, key=admin).status == 200)
+    assert guarded.post("/api/workflows/said/execute", {}, key=token()).status == 202
+    refused = [
+        guarded.post("/api/workflows/said/execute", {}, key=token(models=["sim-chat"])),
+        guarded.post("/api/schedules", {"workflow": "said", "cron": "0 0 * * *"}, key=token()),
+    ]
+    assert [(one.status, one.json["error"]["code"]) for one in refused] == [(403, "token_not_lasting")] * 2
+
+
 def test_an_expired_token_is_told_so_and_held_against_nobody(guarded: World) -> None:
     old = token(exp=int(time.time()) - 3_600)
     for _ in range(5):

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import Busy, TooManyWrongKeys, Unauthorized
+from gateway.errors import Busy, Forbidden, TooManyWrongKeys, Unauthorized
 from gateway.governance.entrance import Entrance, is_token
 from gateway.governance.guessing import Guesses
-from gateway.governance.keys import Principal, Principals
+from gateway.governance.keys import Principal, Principals, require_lasting
 from gateway.governance.tokens import Tokens, Unfit, verifiers_of
 from gateway.settings.secrets import Secret
 from gateway.settings.tokens import Jwt
@@ -350,6 +350,19 @@ def test_tokens_alone_close_the_gateway_to_others() -> None:
             closed.find(key)
     open_to_all = Principals([], None, open_to_all=True, salt=b"x" * 16, wall=lambda: 0.0, tokens=True)
     assert not open_to_all.find(None).admin
+
+
+def test_work_that_goes_on_without_its_caller_is_of_whoever_said_no_more_than_a_name() -> None:
+    tokens = shared()
+    require_lasting(tokens.find(signed()), "An execution")
+    saying: list[dict[str, Any]] = [{"tags": "a"}, {"models": "sim-chat"}, {"models": []}]
+    for claims in saying:
+        with pytest.raises(Forbidden, match="Use a key"):
+            require_lasting(tokens.find(signed(**claims)), "An execution")
+    for tags, taken in ((("a",), True), ((), False)):
+        require_lasting(Principal("ann", tags=tags, models=("sim-chat",)), "An execution")
+        known = Principals([], "key", open_to_all=False, salt=b"x" * 16, wall=lambda: NOW, tokens=taken)
+        assert known.named("jwt:ann") == (Principal("jwt:ann") if taken else None)
 
 
 TOKEN = signed()
