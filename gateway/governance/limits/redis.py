@@ -30,6 +30,9 @@ from gateway.governance.limits.window import Limiter, Need, State, refusal
 LEASE = 6.0
 #: Requests, and corrections, that one trip carries. Doubled: Redis does nothing else for some milliseconds.
 _MOST = 32
+#: Seconds for which what has ended waits for a request to go along with. Doubled: other processes hear of it so much
+#: later; halved: of more requests the end costs a trip of its own, as much again.
+_LINGER = 0.005
 _NUMBERS = len(State._fields)
 
 
@@ -92,6 +95,7 @@ class RedisBackend:
         self._running = Counter[str]()
         self._trips: asyncio.Task[None] | None = None
         self._renewal: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
         #: Seconds added to Redis's clock, so that tests need not wait for it.
         self.ahead = 0
 
@@ -103,7 +107,7 @@ class RedisBackend:
     @property
     def busy(self) -> bool:
         """There is something to tell or to hear."""
-        return self._trips is not None
+        return self._trips is not None or self._telling is not None
 
     async def take(self, need: Need) -> Verdict:
         """See `Backend`."""
@@ -128,16 +132,25 @@ class RedisBackend:
                 self._untold[limiter.id] = None
             if limiter.rates.tpm is not None and change and not grant.alone:
                 self._changes.append((limiter.id, grant.second, change))
-        if self._untold or self._changes:
-            self._set_out()
+        if self._telling is None and (self._untold or self._changes):
+            self._telling = asyncio.get_running_loop().call_later(_LINGER, self._tell_alone)
 
     async def close(self) -> None:
         """Tell what has ended; of what still runs Redis hears no more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._tell_alone()
+        while self._trips is not None:
+            await asyncio.wait([self._trips])
         if self._renewal is not None:
             self._renewal.cancel()
-        if self._trips is not None:
-            await asyncio.wait([self._trips])
         await self._program.close()
+
+    def _tell_alone(self) -> None:
+        """Tell what has gone along with nobody."""
+        self._telling = None
+        if self._more():
+            self._set_out()
 
     def _set_out(self) -> None:
         if self._trips is None:
