@@ -10,7 +10,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
 
-from gateway.api.access import Gateway, admin, principal_of, records_reader
+from gateway.api.access import Gateway, acting, admin, principal_of, records_reader
 from gateway.api.answers.spend import BudgetAnswer, BudgetList, SpendAnswer, budget, spend, spend_csv
 from gateway.api.times import unix
 from gateway.errors import BadRequest, NotFound
@@ -87,12 +87,13 @@ class Spend(Controller):
         return BudgetList([budget(one) for one in await gateway.budgets.balances(owned, configured=principal.admin)])
 
     @post("/budgets/reset", summary="Begin a budget anew", status_code=HTTP_200_OK, guards=[admin])
-    async def reset(self, gateway: Gateway, data: JSONBody[ResetRequest]) -> BudgetAnswer:
+    async def reset(self, gateway: Gateway, request: _Request, data: JSONBody[ResetRequest]) -> BudgetAnswer:
         """What was spent of it in its period until now counts no more; the spending itself is told as before."""
         found = _budget(gateway, data)
         if found is None:
             raise NotFound(f"There is no {data.kind} '{data.name:.100}' with a budget.")
-        await gateway.budgets.reset(data.kind, data.name, found)
+        act = acting(request, "budget.reset", f"{data.kind}:{data.name}")
+        await gateway.budgets.reset(data.kind, data.name, found, act)
         return budget(await gateway.budgets.balance(data.kind, data.name, found))
 
 

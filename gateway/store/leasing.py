@@ -19,10 +19,13 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.governance.budgets.ledger import Grant, Standing, granted
+from gateway.store import audit
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.posting import Posts, summed
 from gateway.store.record import Charge
@@ -160,14 +163,16 @@ async def warn(database: Database, account: Account) -> bool:
         return (await connection.execute(first)).rowcount == 1
 
 
-async def reset(database: Database, accounts: Sequence[Account]) -> None:
-    """What was spent of these until now does not count any more. Raises `StoreUnavailable`."""
+async def reset(database: Database, account: Account, act: Act | None = None) -> None:
+    """What was spent of it until now does not count any more; and keep the act. Raises `StoreUnavailable`."""
     async with database.write() as connection:
-        for account in sorted(accounts, key=lambda one: (one.name, one.start)):
-            if await _locked(connection, account) is None:
-                await _begun(connection, account)
-            begun_anew = {"forgiven_usd": _A.spent_usd, "warned": False}
-            await connection.execute(update(spend_accounts).where(_is(account)).values(begun_anew))
+        row = await _locked(connection, account) or await _begun(connection, account)
+        begun_anew = {"forgiven_usd": _A.spent_usd, "warned": False}
+        await connection.execute(update(spend_accounts).where(_is(account)).values(begun_anew))
+        if act is not None:
+            spent = float(row.spent_usd - row.forgiven_usd)
+            act = replace(act, before={"spent_usd": spent}, after={"spent_usd": 0.0})
+        await audit.write(connection, act)
 
 
 async def charge(database: Database, charges: Sequence[Charge]) -> None:

@@ -97,6 +97,9 @@ def test_a_budget_begins_anew_when_it_is_told_to(shop: World) -> None:
     assert shop.post("/api/spend/budgets/reset", {**body, "name": "bob"}, key=ADMIN_KEY).status == 404
     anew = shop.post("/api/spend/budgets/reset", body, key=ADMIN_KEY).json
     assert anew["spent_usd"] == 0
+    (act, *_) = shop.get("/api/audit?action=budget.reset", ADMIN_KEY).json["acts"]
+    assert (act["actor"], act["target"], act["after"]) == ("admin", "key:dora", {"spent_usd": 0.0})
+    assert act["before"]["spent_usd"] > 0
     assert _spend(shop, "", _DORA)["total"]["cost_usd"] > 0
 
 

@@ -113,7 +113,8 @@ async def test_a_budget_begins_with_what_the_log_knows_and_may_begin_anew(databa
     mine = Account("key:app/day", int(DAY), "key", "app")
     assert await leasing.warn(database, mine)
     assert not await leasing.warn(database, mine)
-    await leasing.reset(database, [mine, Account("key:new/day", int(DAY), "key", "new")])
+    await leasing.reset(database, mine)
+    await leasing.reset(database, Account("key:new/day", int(DAY), "key", "new"))
     seen = {one.name: (one.spent, one.warned) for one in await leasing.look(database, [mine])}
     assert seen == {mine.name: (0, False)}
     await leasing.charge(database, [Charge("a", mine.name, mine.start, _DOLLAR)])

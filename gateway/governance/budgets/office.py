@@ -10,6 +10,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from gateway.exchange import Exchange
+from gateway.governance.audit import Act
 from gateway.governance.budgets.accounts import Accounts
 from gateway.governance.budgets.claims import Claim, Kind, claim_of
 from gateway.governance.budgets.gate import BudgetGate
@@ -124,10 +125,10 @@ class Budgets:
         """The budget of a tag or a provider."""
         return {"tag": self._tags, "provider": self._providers}.get(kind, {}).get(name)
 
-    async def reset(self, kind: Kind, name: str, budget: Budget) -> None:
+    async def reset(self, kind: Kind, name: str, budget: Budget, act: Act) -> None:
         """Begin a budget anew in its period: what was spent until now counts no more. Raises `StoreUnavailable`."""
         claim = claim_of(kind, name, budget, self._wall())
-        await leasing.reset(self._records.database, [claim.account])
+        await leasing.reset(self._records.database, claim.account, act)
 
     def _warned(self, claim: Claim) -> None:
         self._metrics.budget_warnings(claim.kind).inc()
