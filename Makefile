@@ -9,7 +9,7 @@ TOGETHER := tests/acceptance
 APART := tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,21 @@ check: .venv/developing ## lint, formatting, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright
+	@$(MAKE) --no-print-directory audit
+
+audit: .venv/developing ## look up the pinned versions among known vulnerabilities, where PyPI can be reached
+	@if $(BIN)/python -c 'import urllib.request as it; it.urlopen("https://pypi.org/pypi/pip/json", timeout=5)' 2>/dev/null; then \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group audit && \
+		$(BIN)/pip-audit --progress-spinner off --disable-pip --no-deps --requirement constraints.txt; \
+		else echo "Without PyPI: the dependencies were not audited."; fi
+
+fuzz: .venv/developing ## schemathesis over every documented operation: no answer may be a 5xx (minutes; ARGS="--max-examples 200")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group fuzz
+	@$(BIN)/python -m tests.fuzzing $(ARGS)
+
+lock: .venv/created ## write requirements.lock: what an installation has, by hash
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json .
+	@$(BIN)/python -m tests.locking .lock.json > requirements.lock; rm -f .lock.json
 
 fmt: .venv/developing ## format and mend what can be mended
 	@$(BIN)/ruff check --fix-only .

@@ -44,7 +44,12 @@ def checked(tree: Json) -> Definition:
         left = salvaged(tree, misshapen)
         more = left.told(_problems(left.definition, in_order=left.in_order)) if left else []
         raise BadDefinition(sorted({*misshapen, *more}))
-    definition = msgspec.convert(tree, Definition)
+    try:
+        definition = msgspec.convert(tree, Definition)
+    except msgspec.ValidationError as exc:
+        # To JSON Schema 1.0 is a whole number; to what reads it, it is none.
+        told, _, where = str(exc).rpartition(" - at `")
+        raise BadDefinition([Problem(where.removesuffix("`") or at(), told or str(exc))]) from exc
     problems = sorted(set(_problems(definition)))
     if problems:
         raise BadDefinition(problems)

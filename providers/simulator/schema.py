@@ -57,8 +57,8 @@ def example(schema: JsonSchema, said: str = "", lot: float | None = None) -> Any
 
 def _made(schema: JsonSchema, given: _Given, depth: int = 0, nth: int = 0) -> Any:
     """The value at some depth; `nth` varies it, for arrays whose items must differ."""
-    if isinstance(schema, bool) or depth > MAX_DEPTH:
-        return None
+    if isinstance(schema, bool) or not isinstance(cast("object", schema), Mapping) or depth > MAX_DEPTH:
+        return None  # the last of them for what a caller sent and is no schema
     schema = _resolved(schema, given.root)
     if "const" in schema:
         return schema["const"]

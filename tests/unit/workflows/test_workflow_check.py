@@ -274,3 +274,13 @@ def test_thousands_of_faults_are_told_without_comparing_each_with_each() -> None
     with pytest.raises(BadDefinition) as caught:
         checked({"slug": "s", "name": "s", "nodes": nodes, "edges": edges})
     assert len(caught.value.problems) == 20_000
+
+
+def test_a_whole_number_with_a_point_is_told_and_is_no_defect() -> None:
+    # JSON Schema takes 1.0 for an integer; found by `make fuzz`.
+    node = {"type": "http", "url": "https://a.example/", "retries": 1.0}
+    for spelled in ({"type": "map", "over": "{{ input.a }}", "node": node}, node):
+        with pytest.raises(BadDefinition) as caught:
+            checked({"slug": "a", "name": "a", "nodes": {"n": spelled}})
+        assert caught.value.problems
+        assert "$" in caught.value.problems[0].path
