@@ -184,6 +184,8 @@ class Accounts:
                 if not self._away:
                     _log.warning("the budgets' ledger is away", extra={"error": str(exc)})
                 self._away = True
+            except Exception:  # noqa: BLE001 - a defect in one look must not end all signs of life
+                _log.exception("the budgets' ledger could not be looked at")
             else:
                 self._away = False
 
