@@ -33,6 +33,8 @@ SECRETS = re.compile(
     r"(?:(?:\\?[\"'])?\s*[:=]\s*(?:b?\\?[\"'])?|\\?[\"'],\s*b?\\?[\"'])"
     r"(?:(?:bearer|basic)\s+|(?!(?:bearer|basic)\b))|\bbearer\s+)[^\s\"',;&\\]{6,}"
     r"|\b(?:sk|xai|gsk|AIza)[-_A-Za-z0-9]{12,}"
+    # A signed token: its three parts, of which the first is a JSON object.
+    r"|\beyJ[-_A-Za-z0-9]{8,}\.[-_A-Za-z0-9]+\.[-_A-Za-z0-9]*"
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _requests = logging.getLogger("steelyard.requests")

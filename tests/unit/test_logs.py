@@ -37,6 +37,7 @@ def shapes(*names: str) -> Any:
         "groq": lambda secret: f"gsk_{secret}",
         "google": lambda secret: f"AIza{secret}",
         "google in a query": lambda secret: f"https://g.test/v1beta/models?key=AIza{secret}&alt=sse",
+        "token": lambda secret: f"the token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJh{secret}.{secret}",
         # keys that their surroundings tell
         "bearer": lambda secret: f"Bearer {secret}",
         "lower bearer": lambda secret: f"bearer   {secret}",
@@ -58,7 +59,7 @@ def shapes(*names: str) -> Any:
 
 
 TOLD = shapes(
-    *("openai", "openai project", "anthropic", "xai", "groq", "google", "google in a query"),
+    *("openai", "openai project", "anthropic", "xai", "groq", "google", "google in a query", "token"),
     *("bearer", "lower bearer", "x-api-key", "X-Goog-Api-Key", "query", "assignment", "apikey", "password", "dict"),
 )
 
