@@ -232,13 +232,16 @@ class RequestLog(Struct, frozen=True, kw_only=True):
         Seconds, option("STEELYARD_LOG_FLUSH_INTERVAL", "Longest time a record waits in memory before it is written.")
     ] = 0.2
     queue_size: Annotated[
-        Count, option("STEELYARD_LOG_QUEUE_SIZE", "Records in memory before they spill to a file.")
+        Count, option("STEELYARD_LOG_QUEUE_SIZE", "Records in memory before they spill, and while no file has room.")
     ] = 10_000
     spill_dir: Annotated[Path, option("STEELYARD_LOG_SPILL_DIR", "Folder for records while the database is away.")] = (
         Path("data/spill")
     )
     spill_max: Annotated[
-        Bytes, option("STEELYARD_LOG_SPILL_MAX", "Most that folder may hold; what exceeds it is dropped and counted.")
+        Bytes,
+        option(
+            "STEELYARD_LOG_SPILL_MAX", "Most that folder may hold; the rest waits in memory, then is lost and counted."
+        ),
     ] = 1024**3
     bodies: Annotated[
         bool, option("STEELYARD_LOG_BODIES", "Record prompts and answers too, what looks like keys and e-mail masked.")

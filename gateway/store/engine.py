@@ -123,6 +123,16 @@ def is_away(exc: BaseException) -> bool:
     return isinstance(exc, (OSError, TimeoutError, PoolTimeout, asyncpg.InternalClientError))
 
 
+def _says_no(exc: BaseException) -> bool:
+    """Whether the database has answered that it does not do it; a connection that is ended may have done it before."""
+    if isinstance(exc, DBAPIError):
+        cause = exc.orig.__cause__ if exc.orig is not None and exc.orig.__cause__ is not None else exc.orig
+        return cause is not None and _says_no(cause)
+    if isinstance(exc, asyncpg.PostgresError):
+        return not str(getattr(exc, "sqlstate", None) or "08").startswith(("08", "57", "58"))
+    return isinstance(exc, sqlite3.OperationalError)
+
+
 class Database:
     """A database by its address.
 
@@ -276,7 +286,9 @@ class Database:
         except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             if not is_away(exc):
                 raise
-            raise StoreUnavailable(f"{masked(self.url)}: {self.describe(exc)}") from exc
+            told = StoreUnavailable(f"{masked(self.url)}: {self.describe(exc)}")
+            told.refused = _says_no(exc)
+            raise told from exc
 
     def _make_engine(self, **options: Any) -> AsyncEngine:
         connect: dict[str, Any] = {}

@@ -20,6 +20,9 @@ class StoreError(Exception):
 class StoreUnavailable(StoreError):
     """The database does not answer."""
 
+    #: It did, and said no (read-only, full, locked): nothing was done. Else nobody knows whether the last word arrived.
+    refused = False
+
 
 class SchemaUnknown(StoreError):
     """The database was migrated by a newer version of Steelyard than this one."""

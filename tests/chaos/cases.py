@@ -34,7 +34,7 @@ class Case:
     sign: Sign
     layout: Layout = _USUAL
     unanswered: str = ""
-    seconds: float = 4.0
+    seconds: float = 3.0
 
 
 # Redis

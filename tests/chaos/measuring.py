@@ -30,7 +30,7 @@ class Outcome:
     spent: Spent
     #: Seconds from the moment at which mending began.
     recovered: float
-    #: Of what 19 of 20 callers waited at most, before and during the case.
+    #: What 19 of 20 callers without a budget waited at most, before and during the case.
     calm: float
     during: float
     #: What one of those who were told nothing useful was told.
@@ -84,8 +84,8 @@ async def run(case: Case, number: int, world: World, tell: Callable[[str], None]
         await _lost(world, load.heard),
         await world.spent(thrifty),
         recovered,
-        percentile([one.seconds for one in load.heard if one.ended < began], 0.95),
-        percentile([one.seconds for one in load.heard if began <= one.began < mended], 0.95),
+        percentile([one.seconds for one in load.heard if one.key == crowd and one.ended < began], 0.95),
+        percentile([one.seconds for one in load.heard if one.key == crowd and began <= one.began < mended], 0.95),
         next((_told(one) for one in load.heard if one.verdict == "broken"), "")
         or next((_told(one) for one in load.heard if one.verdict == "refused"), ""),
     )

@@ -17,6 +17,7 @@ from gateway.governance.budgets.ledger import UNITS
 from gateway.settings.limits import Budget
 from gateway.store import leasing
 from gateway.store.engine import Database
+from gateway.store.errors import StoreUnavailable
 from gateway.store.record import Charge
 from gateway.store.writing import Lane
 
@@ -219,6 +220,26 @@ async def test_while_the_database_is_away_what_was_leased_is_spent_and_no_more(p
         await process.take(claim, 1)
     await process.kill()
     await database.dispose()
+
+
+async def test_what_the_database_refuses_to_take_back_is_ours_still(
+    start: Starting, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, process = _claim(1.0), start("p")
+    process.settle(await process.take(claim, 5), 0)
+
+    async def refuse(*_: object) -> None:
+        error = StoreUnavailable("cannot execute UPDATE in a read-only transaction")
+        error.refused = True
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leasing, "give_back", refuse)
+        process.clock.ahead += 6
+        with pytest.raises(StoreUnavailable):
+            await process.accounts.look()
+    # All there is, so also what nobody else could have.
+    await process.take(claim, 100)
 
 
 async def test_an_unused_share_is_given_back(start: Starting, database: Database) -> None:

@@ -353,9 +353,16 @@ class Accounts:
     async def _give_back(self, purse: Purse) -> None:
         share, amount = purse.share, purse.share.spare()
         if amount or (share.short and share.free >= 0):
+            short = share.short
             # Before the database knows, so that nobody takes it meanwhile.
             share.gave_back(amount)
-            await leasing.give_back(self._database, self._name, [(purse.claim.account, amount)])
+            try:
+                await leasing.give_back(self._database, self._name, [(purse.claim.account, amount)])
+            except StoreUnavailable as exc:
+                if exc.refused:
+                    # It is ours still: else nobody would have it, and whoever waits here would wait for ever.
+                    share.kept(amount, short=short)
+                raise
 
     async def _warn(self, purse: Purse) -> None:
         if await leasing.warn(self._database, purse.claim.account):

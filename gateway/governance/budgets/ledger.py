@@ -85,6 +85,11 @@ class Share(Struct):
         self.leased -= amount
         self.short = False
 
+    def kept(self, amount: int, *, short: bool) -> None:
+        """It did not: nobody took it."""
+        self.leased += amount
+        self.short = short
+
 
 class Standing(Struct, frozen=True):
     """A budget in the database, as the process that asks finds it.
