@@ -14,6 +14,7 @@ from gateway.caching import LARGEST, AnswerCache, Plan
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange
 from gateway.guardrails.matching import Blocked
+from gateway.guardrails.spots import TooMany
 from gateway.guardrails.watch import Watch
 
 #: Bytes of a stream that wait to be judged; a larger one is refused.
@@ -94,6 +95,8 @@ async def _events(first: bytes, source: AsyncGenerator[bytes], watch: Watch) -> 
                 yield flow.end()
             raise
         clear = flow.end()
+    except TooMany:
+        raise watch.too_long() from None
     except Blocked as exc:
         raise watch.refused(exc.guardrail, "response") from None
     if held is None:

@@ -7,14 +7,14 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from gateway.errors import Busy, ContentFiltered, GatewayError
+from gateway.errors import BadRequest, Busy, ContentFiltered, GatewayError
 from gateway.exchange import Exchange
 from gateway.guardrails.flowing import Flowing
 from gateway.guardrails.matching import Blocked, Matcher
 from gateway.guardrails.policy import Policy
 from gateway.guardrails.said import is_answer, is_call, lane
 from gateway.guardrails.scripts import Languages
-from gateway.guardrails.spots import Spot, scan
+from gateway.guardrails.spots import Spot, TooMany, scan
 from gateway.settings.guardrails import Moderation
 from providers.chat import Json
 from providers.errors import Misshapen
@@ -56,8 +56,11 @@ class Watch:
     # The prompt
 
     def prompt(self, body: bytes) -> bytes:
-        """A prompt's JSON as it goes on. Raises `ContentFiltered`."""
-        scanned = scan(body)
+        """A prompt's JSON as it goes on. Raises `ContentFiltered`, or `BadRequest` when it cannot be looked through."""
+        try:
+            scanned = scan(body)
+        except TooMany:
+            raise BadRequest("The body has more parts than guardrails look through. Send fewer at a time.") from None
         self.characters += sum(len(spot.text) for spot in scanned.spots)
         if self.policy.prompts is None:
             return body
@@ -99,7 +102,10 @@ class Watch:
             return body
         if not kind.startswith("application/json"):
             return body
-        form, scanned = self._exchange.dialect, scan(body)
+        try:
+            form, scanned = self._exchange.dialect, scan(body)
+        except TooMany:
+            raise self.too_long() from None
         self._spoken(_words(scanned.spots, form, streamed=False))
         clean = self._purged(body)
         spots = scanned.spots if clean == body else scan(clean).spots
@@ -160,6 +166,8 @@ class Watch:
             return body
         try:
             return self.policy.answers.purged(body, self._redacted("response"))
+        except TooMany:
+            raise self.too_long() from None
         except Blocked as exc:
             raise self.refused(exc.guardrail, "response") from None
 

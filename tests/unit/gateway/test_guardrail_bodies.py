@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.guardrails import spots
 from gateway.guardrails.matching import Blocked, Matcher, Rule
 from gateway.guardrails.patterns import KNOWN, own
-from gateway.guardrails.spots import edited, scan, written
+from gateway.guardrails.spots import TooMany, edited, scan, written
 
 EMAIL, CARD = "alice@example.com", 4111111111111111
 REDACTS = Matcher([Rule("g", KNOWN[name], redacts=True) for name in ("email", "card")])
@@ -84,9 +85,21 @@ _JSON = st.recursive(
 @given(_JSON, st.booleans())
 def test_every_text_has_its_place(value: object, ascii_only: bool) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "replace")
-    spots = scan(body).spots
-    for spot in spots:
+    found = scan(body).spots
+    for spot in found:
         token = json.loads(body[spot.start : spot.end])
         assert str(token).encode("utf-8", "replace").decode() or token == ""
-    same = edited(body, [(one.start, one.end, written(one.text)) for one in spots if not one.is_number])
+    same = edited(body, [(one.start, one.end, written(one.text)) for one in found if not one.is_number])
     assert len(json.dumps(json.loads(same))) == len(json.dumps(json.loads(body)))
+
+
+def test_a_list_of_numbers_is_no_effort_and_a_card_among_them_is_found() -> None:
+    body = b'{"input":[' + b"1,-2.5,3e4, " * 200_000 + b"4111111111111111,5]}"
+    assert [one.text for one in scan(body).spots] == ["4111111111111111"]
+
+
+def test_a_body_of_nothing_but_parts_is_not_looked_through_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spots, "_MOST", 1_000)
+    assert len(scan(b'["a"' + b',"a"' * 400 + b"]").spots) == 401
+    with pytest.raises(TooMany):
+        scan(b'["a"' + b',"a"' * 600 + b"]")

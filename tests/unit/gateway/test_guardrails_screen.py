@@ -12,9 +12,10 @@ from gateway.api.passing import AUDIO_TRANSCRIPTIONS
 from gateway.asking import Ask, Wanted
 from gateway.calls import Chat, Passed
 from gateway.catalog import Asked, Route
-from gateway.errors import Busy, ContentFiltered
+from gateway.errors import BadRequest, Busy, ContentFiltered
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal
+from gateway.guardrails import spots
 from gateway.guardrails.guards import Guards
 from gateway.guardrails.moderating import Moderator
 from gateway.settings.guardrails import Guardrail, Pattern
@@ -121,6 +122,12 @@ def test_answers_are_kept_apart_by_the_guardrails_they_have_passed() -> None:
             guards(configured, []).screen(ask)
             marks.add(ask.exchange.guarded)
     assert len(marks) == 3
+
+
+def test_what_cannot_be_looked_through_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spots, "_MOST", 10)
+    with pytest.raises(BadRequest, match="Send fewer at a time"):
+        guards(CONFIGURED, []).screen(asking(exchange(), "hello"))
 
 
 def form(prompt: str, *, file: str) -> bytes:
