@@ -87,6 +87,24 @@ def test_workflows_and_schedules_are_told_with_what_changed(keyed: World) -> Non
     assert "hunter" not in str([created, updated, run, deleted])
 
 
+def test_what_an_administrator_does_with_anothers_execution_is_told(keyed: World) -> None:
+    do(keyed, "PUT", "/api/workflows/interfered", {**TREE, "slug": "interfered"})
+    ids: list[str] = []
+    for key in (ADMIN_KEY, ALICE_KEY):
+        begun = do(keyed, "POST", "/api/workflows/interfered/execute", {}, ALICE_KEY).json["execution_id"]
+        ids.append(begun)
+        do(keyed, "POST", f"/api/executions/{begun}/cancel", {}, key)
+    do(keyed, "POST", f"/api/executions/{ids[0]}/resume", {})
+    resumed, cancelled = acts(keyed, f"?target={ids[0]}")
+    assert (cancelled["action"], cancelled["actor"], cancelled["after"]) == (
+        "execution.cancel",
+        "admin",
+        {"attempt": 1},
+    )
+    assert (resumed["action"], resumed["after"]) == ("execution.resume", {"attempt": 2})
+    assert acts(keyed, f"?target={ids[1]}") == []  # one's own: everybody may
+
+
 def test_pages_lead_to_the_end(keyed: World) -> None:
     for _ in range(3):
         do(keyed, "POST", "/api/llm/dwa/reset", {})
