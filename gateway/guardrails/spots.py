@@ -21,9 +21,9 @@ _NUMBERS = rb"(?:,\s*-?\d{1,7}(?:\.\d+)?(?:[eE][+-]?\d+)?(?=\s*[,\]]))+"
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _LONG_NUMBER = rb"(?<![\w.+-])-?\d{8,}(?![\w.])"
 _TOKEN = re.compile(rb"|".join((_NUMBERS, _STRING, rb"[{}\[\]:,]", _LONG_NUMBER)), re.DOTALL)
-#: Tokens of one body, each a text, a bracket, a colon or a comma; some hundred times what long conversations have. All of
-#: them are looked at on the loop that serves everybody: doubled, one body holds it for a second.
-_MOST = 500_000
+#: Tokens of one body, each a text, a bracket, a colon or a comma; a thousand messages have some thirty thousand. All
+#: are looked at on the loop that serves everybody, for a quarter of a second as measured; doubled, for half a second.
+_MOST = 200_000
 _SCALAR = re.compile(rb"\s*(\d+|true)")
 #: What is a name, or the gateway's and the providers' own words.
 _NAMES = frozenset(
