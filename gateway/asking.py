@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from dwa import Objective, Shape
+from gateway.allowing import Allowing
 from gateway.caching import AnswerCache, Family, Plan
 from gateway.calls import Chat, Work
 from gateway.catalog import Asked, Catalog, Resolution
@@ -132,6 +133,7 @@ class Preparing:
     ) -> None:
         """Decide with these."""
         self._catalog = catalog
+        self._allowing = Allowing(catalog)
         self._cache = cache
         self._defaults = defaults
         self._objectives = objectives
@@ -146,7 +148,8 @@ class Preparing:
         if ask.talk is not None and ask.talk.recall is not None:
             await self._recall(ask, ask.talk, deadline)
         wanted = ask.wanted
-        resolution = self._catalog.resolve(exchange.requested_model, wanted.asked, ordered=wishes.ordered)
+        catalog = self.allowed(exchange.caller)
+        resolution = catalog.resolve(exchange.requested_model, wanted.asked, ordered=wishes.ordered)
         route = resolution.route
         exchange.route = route.name if route else None
         shape = Shape(
@@ -203,6 +206,10 @@ class Preparing:
                 sticky = f"{exchange.principal}:{wishes.session_id}"
         return Choosing(shape, strategy, chosen, sticky)
 
+    def allowed(self, caller: Principal | None) -> Catalog:
+        """What a caller may ask for; None: everything."""
+        return self._allowing.of(caller)
+
     def amiss(self, model: str, providers: Sequence[str]) -> Iterator[Amiss]:
         """What a request with these would be refused for now."""
         catalog = self._catalog
@@ -215,7 +222,8 @@ class Preparing:
 
     async def _recall(self, ask: Ask, talk: Talk, deadline: float) -> None:
         assert talk.recall is not None
-        windows = [one.context for one in self._catalog.serving(ask.exchange.requested_model)]
+        exchange = ask.exchange
+        windows = [one.context for one in self.allowed(exchange.caller).serving(exchange.requested_model)]
         try:
             async with asyncio.timeout_at(deadline):
                 earlier = await talk.recall(windows)

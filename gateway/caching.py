@@ -3,9 +3,9 @@
 Law: only complete 2xx answers are kept, errors never; a stream is kept as its events and replayed as a stream. What is
 kept is what the caller was sent, so a hit is byte for byte the first answer. A store that fails is a miss.
 
-Who may: the caller's `Cache` preference, else the route's, else the default of the family of surfaces. On the drop-in
-ones that is "when the answer is deterministic" (temperature 0, or an embedding), since a caller that samples expects a
-new answer each time; on the native ones it is "always".
+Who may: the caller's `Cache` preference, else the route's, else the key's, else the default of the family of surfaces.
+On the drop-in ones that is "when the answer is deterministic" (temperature 0, or an embedding), since a caller that
+samples expects a new answer each time; on the native ones it is "always".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from cache import Broadcast, Claim, Flights, Leases, Store, key_of
+from gateway.allowing import restriction
 from gateway.catalog import Route
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Preferences
@@ -60,7 +61,7 @@ class CachePolicy(msgspec.Struct, frozen=True):
     def by_default(self, family: Family, *, deterministic: bool) -> bool:
         """Is the answer kept when neither caller nor route says?"""
         when = self.native if family == "native" else self.drop_in
-        return when == "always" or (when == "deterministic" and deterministic)
+        return _kept_when(when, deterministic=deterministic)
 
 
 class Plan(msgspec.Struct):
@@ -92,7 +93,7 @@ class AnswerCache:
         if (
             family == "uncached"
             or not self._policy.enabled
-            or not _wanted(wishes, route, self._policy.by_default(family, deterministic=deterministic))
+            or not _wanted(wishes, route, self._by_default(exchange, family, deterministic=deterministic))
         ):
             return Plan()
         verdict = key_of(
@@ -100,12 +101,18 @@ class AnswerCache:
             tenant=exchange.principal,
             surface=exchange.surface,
             model=exchange.requested_model,
-            pins=_pins(wishes, exchange.pinned_headers, exchange.guarded),
+            pins=_pins(wishes, exchange),
         )
         if verdict.key is None:
             return Plan()
         ttl = wishes.cache_ttl or (route and route.cache_ttl) or self._policy.ttl
         return Plan(verdict.key, wishes.cache != "refresh", ttl)
+
+    def _by_default(self, exchange: Exchange, family: Family, *, deterministic: bool) -> bool:
+        caller = exchange.caller
+        if caller is None or caller.cache is None:
+            return self._policy.by_default(family, deterministic=deterministic)
+        return _kept_when(caller.cache, deterministic=deterministic)
 
     async def get(self, plan: Plan) -> Kept | None:
         """The answer kept under the plan's key."""
@@ -142,6 +149,10 @@ class AnswerCache:
             await self.store.set(plan.key, _ENCODER.encode(kept), plan.ttl)
 
 
+def _kept_when(when: When, *, deterministic: bool) -> bool:
+    return when == "always" or (when == "deterministic" and deterministic)
+
+
 def _read(found: bytes) -> Kept | None:
     try:
         return _DECODER.decode(found)
@@ -158,15 +169,17 @@ def _wanted(wishes: Preferences, route: Route | None, by_default: bool) -> bool:
     return by_default
 
 
-def _pins(wishes: Preferences, headers: tuple[tuple[str, str], ...], guarded: str) -> tuple[str, ...]:
-    """What headers add to the question: who may answer, how they are chosen, whether fields may be left out of it.
+def _pins(wishes: Preferences, exchange: Exchange) -> tuple[str, ...]:
+    """What headers and the key add to the question: who may answer, how they are chosen, what may be left out of it.
 
     And the guardrails that an answer has passed: under others it is another.
     """
-    if not headers and not guarded and wishes == _NO_WISHES:
+    headers, guarded, allowed = exchange.pinned_headers, exchange.guarded, restriction(exchange.caller)
+    if not headers and not guarded and not allowed and wishes == _NO_WISHES:
         return _NO_PINS
-    marked = (f"guarded {guarded}",) if guarded else ()
-    return (*_wished(wishes), *(f"{name}: {value}" for name, value in headers), *marked)
+    marks = (("guarded", guarded), ("allowed", allowed))
+    told = (*(f"{name}: {value}" for name, value in headers), *(f"{name} {value}" for name, value in marks if value))
+    return (*_wished(wishes), *told)
 
 
 def _wished(wishes: Preferences) -> tuple[str, ...]:

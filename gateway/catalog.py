@@ -14,7 +14,7 @@ from math import inf
 from msgspec import Struct
 
 from dwa import Candidate
-from gateway.errors import BadRequest, UnknownModel
+from gateway.errors import BadRequest, GatewayError, UnknownModel
 from providers.chat import Usage
 from providers.client import Endpoint
 from providers.dialect import Dialect, Target
@@ -240,10 +240,15 @@ class Catalog:
         """The deployments behind a name, whatever they can. Raises `UnknownModel`."""
         return self._named(name).deployments
 
+    def _hide(self, name: str, deployments: Sequence[Deployment]) -> None:
+        """Have these behind a name that nobody may ask for by itself."""
+        self._names.pop(name, None)
+        self._groups[name] = _Group.of(deployments)
+
     def _named(self, name: str) -> _Group:
         found = self._groups.get(name)
         if found is None:
-            raise UnknownModel(self.unknown(name), param="model")
+            raise self.refusal(name)
         return found
 
     def _able(self, wanted: frozenset[str]) -> _Group:
@@ -257,6 +262,10 @@ class Catalog:
                 code="unsupported_capability",
             )
         return _Group.of(found)
+
+    def refusal(self, name: str) -> GatewayError:
+        """What a request for a name that is not known is refused with."""
+        return UnknownModel(self.unknown(name), param="model")
 
     def unknown(self, name: str) -> str:
         """The sentence for a name that nothing has, with the nearest that something has."""

@@ -11,6 +11,7 @@ from dwa import Balancer
 from gateway.catalog import Catalog
 from gateway.fleet import Fleet
 from gateway.governance.keyring import Keyring
+from gateway.governance.keys import Principal
 from gateway.governance.limits.gate import Limits
 from gateway.mcp.servers import Servers
 from gateway.records import Records
@@ -46,15 +47,15 @@ class Health:
         self._keyring = keyring
         self._limits = limits
 
-    async def services(self, key: str) -> tuple[str, dict[str, Any]]:
-        """The status in one word, and each service's own; of the MCP servers those that this key may use."""
+    async def services(self, by: Principal) -> tuple[str, dict[str, Any]]:
+        """The status in one word, and each service's own; of the MCP servers those that this caller may use."""
         services = {
             "database": await self._database(),
             "cache": await self._cache(),
             "dwa": self._dwa(),
             "log": self._log(),
             "keys": to_builtins(self._keyring.health()),
-            "mcp": self._of_mcp(key),
+            "mcp": self._of_mcp(by),
             "limits": self._of_limits(),
         }
         if (workflows := await self._workflows.health()) is not None:
@@ -93,8 +94,8 @@ class Health:
         status = "degraded" if backend.alone else "healthy"
         return {"status": status, "counted_in": backend.name, "alone": backend.alone, "waiting": waiting}
 
-    def _of_mcp(self, key: str) -> dict[str, Any]:
-        told = {one.spec.name: one.status() for one in self._mcp.of(key)}
+    def _of_mcp(self, by: Principal) -> dict[str, Any]:
+        told = {one.spec.name: one.status() for one in self._mcp.of(by)}
         failed = {name: one.reason or "" for name, one in told.items() if one.status == "failed"}
         running = [name for name, one in told.items() if one.status == "running"]
         return {"status": "degraded" if failed else "healthy", "running": running, "failed": failed}

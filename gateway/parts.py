@@ -29,7 +29,6 @@ from gateway.governance.entrance import Entrance
 from gateway.governance.gates import Gates
 from gateway.governance.issuing import Issuing
 from gateway.governance.keyring import Keyring
-from gateway.governance.keys import ADMIN
 from gateway.governance.limits.backend import Backend
 from gateway.governance.limits.gate import Limits
 from gateway.governance.limits.place import backend_of
@@ -370,7 +369,7 @@ class Parts:
         for state in ("written", "spilled", "replayed", "dropped"):
             self.metrics.log_rows(state).set(getattr(log, state))
         self.metrics.log_queue().set(log.queue)
-        for server in self.mcp.of(ADMIN):
+        for server in self.mcp.everyone():
             is_now = server.status().status
             for state in CONDITIONS:
                 self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))

@@ -89,6 +89,7 @@ class Pipeline:
         when there is one.
         """
         self._catalog, self._preparing = catalog, preparing
+        self.allowed = preparing.allowed  # what a caller may ask for
         self._balancer = balancer
         self._failover = failover
         self._cache = cache
@@ -96,9 +97,8 @@ class Pipeline:
         self._sinks = sinks
         self._beside = beside or sinks
         self._now = monotonic
-        self._sampling = sampling
+        self._sampling, self._guards = sampling, guards
         self._gates = gates or Gates()
-        self._guards = guards
         self._continuing = Continuing(failover, balancer, transport, monotonic=monotonic)
 
     async def reply(self, ask: Ask) -> Kept:
@@ -154,7 +154,7 @@ class Pipeline:
 
         Raises a `GatewayError`.
         """
-        resolution = self._catalog.resolve(name, asked)
+        resolution = self.allowed(caller).resolve(name, asked)
         choosing = self._preparing.choosing(None, resolution, shape, objective, caller)
         candidates = [one.candidate for one in resolution.tiers[0]]
         return self._balancer.preview(candidates, shape, choosing.objective)
@@ -162,7 +162,7 @@ class Pipeline:
     def weigh(self, ask: Ask) -> tuple[Resolution, Ranking]:
         """Everybody who could answer this, and how the DWA would order them now; see `preview`."""
         exchange, wanted = ask.exchange, ask.wanted
-        resolution = self._catalog.resolve(exchange.requested_model, wanted.asked)
+        resolution = self.allowed(exchange.caller).resolve(exchange.requested_model, wanted.asked)
         shape = Shape(wanted.asked.input_tokens, wanted.output_cap, route=exchange.requested_model)
         objective = exchange.preferences.objective
         choosing = self._preparing.choosing(exchange, resolution, shape, objective, exchange.caller)

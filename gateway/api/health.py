@@ -34,7 +34,7 @@ class Health(Controller):
 
         Of the MCP servers those that your key may use.
         """
-        verdict, services = await gateway.health.services(principal_of(request).name)
+        verdict, services = await gateway.health.services(principal_of(request))
         status = HTTP_503_SERVICE_UNAVAILABLE if verdict == "unhealthy" else HTTP_200_OK
         uptime = round(gateway.monotonic() - gateway.started_at, 3)
         report = {"status": verdict, "services": services, "version": gateway.version, "uptime_seconds": uptime}

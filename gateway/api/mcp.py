@@ -43,7 +43,7 @@ class McpServers(Controller):
     @get(summary="List the MCP servers that you may use")
     async def list_servers(self, gateway: Gateway, request: _Request) -> McpServerList:
         """By name, with how each does."""
-        found = gateway.mcp.of(principal_of(request).name)
+        found = gateway.mcp.of(principal_of(request))
         return McpServerList(
             [
                 McpServerSummary(one.spec.name, _transport(one.spec), one.status().status, one.status().tools)
@@ -62,7 +62,7 @@ class McpServers(Controller):
     @get("/status", summary="How each of them does, and why")
     async def status(self, gateway: Gateway, request: _Request) -> McpStatusList:
         """Of the process that answers: each worker has its own."""
-        found = gateway.mcp.of(principal_of(request).name)
+        found = gateway.mcp.of(principal_of(request))
         answers: list[McpServerStatus] = []
         for one in found:
             told = structs.asdict(one.status())
@@ -75,7 +75,7 @@ class McpServers(Controller):
         self, gateway: Gateway, request: _Request, server: FromPath[str], refresh: FromQuery[bool] = False
     ) -> McpToolList:
         """As it told them last; `refresh` asks it again. Starts it where it does not run yet."""
-        found = await gateway.mcp.tools(principal_of(request).name, server, refresh=refresh)
+        found = await gateway.mcp.tools(principal_of(request), server, refresh=refresh)
         return McpToolList(server, [convert(structs.asdict(one), McpTool) for one in found])
 
 
@@ -99,7 +99,7 @@ class McpTools(Controller):
 
         503 while the server is away, 504 when the tool takes longer than the server's `timeout`.
         """
-        outcome = await gateway.mcp.call(principal_of(request).name, server, tool, data.input)
+        outcome = await gateway.mcp.call(principal_of(request), server, tool, data.input)
         return McpToolAnswer(server, tool, outcome.is_error, outcome.text, outcome.content, outcome.structured)
 
 

@@ -10,7 +10,7 @@ from litestar import Controller, Request, get
 from litestar.datastructures import State
 from litestar.params import FromPath
 
-from gateway.api.access import Gateway, caller
+from gateway.api.access import Gateway, caller, principal_of
 from gateway.api.answers.models import (
     AnthropicModel,
     AnthropicModels,
@@ -19,8 +19,7 @@ from gateway.api.answers.models import (
     OpenAIModel,
     OpenAIModels,
 )
-from gateway.catalog import EMBEDDINGS
-from gateway.errors import UnknownModel
+from gateway.catalog import EMBEDDINGS, Catalog
 from gateway.parts import Parts
 
 _Request = Request[object, object, State]
@@ -53,7 +52,7 @@ def reader(request: _Request) -> Reader:
 
 
 class Models(Controller):
-    """The names a caller may ask for."""
+    """The names that a caller's key may ask for."""
 
     path = _PATH
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
@@ -62,30 +61,31 @@ class Models(Controller):
     @get(summary="List models", description="Routes, models and `auto`; each may be used as `model` on every surface.")
     async def list_models(self, gateway: Gateway, request: _Request) -> OpenAIModels | AnthropicModels | GeminiModels:
         """Every name."""
-        names = gateway.catalog.names()
+        catalog = gateway.pipeline.allowed(principal_of(request))
+        names = catalog.names()
         match reader(request):
             case Reader.GOOGLE:
-                return GeminiModels([_gemini(gateway, name) for name in names])
+                return GeminiModels([_gemini(catalog, name) for name in names])
             case Reader.ANTHROPIC:
                 data = [_anthropic(name) for name in names]
                 first, last = (names[0], names[-1]) if names else (None, None)
                 return AnthropicModels(data, has_more=False, first_id=first, last_id=last)
             case Reader.OPENAI:
-                return OpenAIModels("list", [_openai(gateway, name) for name in names])
+                return OpenAIModels("list", [_openai(catalog, name) for name in names])
 
     @get("/{name:path}", summary="Retrieve a model")
     async def retrieve_model(
         self, gateway: Gateway, name: FromPath[str], request: _Request
     ) -> OpenAIModel | AnthropicModel | GeminiModel:
         """One name, `provider/model` included."""
-        name = _known(gateway, name)
+        catalog, name = _known(gateway, request, name)
         match reader(request):
             case Reader.GOOGLE:
-                return _gemini(gateway, name)
+                return _gemini(catalog, name)
             case Reader.ANTHROPIC:
                 return _anthropic(name)
             case Reader.OPENAI:
-                return _openai(gateway, name)
+                return _openai(catalog, name)
 
 
 class GeminiNames(Controller):
@@ -96,26 +96,27 @@ class GeminiNames(Controller):
     tags = ["Gemini"]  # noqa: RUF012 - as above
 
     @get(summary="List models in Gemini's shape")
-    async def list_gemini_models(self, gateway: Gateway) -> GeminiModels:
+    async def list_gemini_models(self, gateway: Gateway, request: _Request) -> GeminiModels:
         """Every name, on one page."""
-        return GeminiModels([_gemini(gateway, name) for name in gateway.catalog.names()])
+        catalog = gateway.pipeline.allowed(principal_of(request))
+        return GeminiModels([_gemini(catalog, name) for name in catalog.names()])
 
     @get("/{name:path}", summary="Retrieve a model in Gemini's shape")
-    async def retrieve_gemini_model(self, gateway: Gateway, name: FromPath[str]) -> GeminiModel:
+    async def retrieve_gemini_model(self, gateway: Gateway, request: _Request, name: FromPath[str]) -> GeminiModel:
         """One name, `provider/model` included."""
-        return _gemini(gateway, _known(gateway, name))
+        return _gemini(*_known(gateway, request, name))
 
 
-def _known(gateway: Parts, name: str) -> str:
-    """The name that a path ends with. Raises `UnknownModel`."""
-    name = name.removeprefix("/")
-    if not gateway.catalog.known(name):
-        raise UnknownModel(gateway.catalog.unknown(name), param="model")
-    return name
+def _known(gateway: Parts, request: _Request, name: str) -> tuple[Catalog, str]:
+    """The name that a path ends with, in the caller's catalog. Raises `UnknownModel` or `Forbidden`."""
+    catalog, name = gateway.pipeline.allowed(principal_of(request)), name.removeprefix("/")
+    if not catalog.known(name):
+        raise catalog.refusal(name)
+    return catalog, name
 
 
-def _openai(gateway: Parts, name: str) -> OpenAIModel:
-    providers = {one.provider for one in gateway.catalog.serving(name)}
+def _openai(catalog: Catalog, name: str) -> OpenAIModel:
+    providers = {one.provider for one in catalog.serving(name)}
     owner = providers.pop() if len(providers) == 1 else "steelyard"
     return OpenAIModel(name, "model", _CREATED, owner)
 
@@ -124,8 +125,8 @@ def _anthropic(name: str) -> AnthropicModel:
     return AnthropicModel("model", name, name, _CREATED_AT)
 
 
-def _gemini(gateway: Parts, name: str) -> GeminiModel:
-    serving = gateway.catalog.serving(name)
+def _gemini(catalog: Catalog, name: str) -> GeminiModel:
+    serving = catalog.serving(name)
     chats = any(one.chats for one in serving)
     embeds = any(EMBEDDINGS in (one.capabilities or ()) for one in serving)
     methods = [*(_METHODS if chats else []), *(_EMBEDDING_METHODS if embeds else [])]

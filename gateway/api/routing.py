@@ -38,6 +38,7 @@ from gateway.api.times import unix
 from gateway.catalog import AUTO, Asked, Deployment
 from gateway.errors import BadRequest, NotFound
 
+_Request = Request[object, object, State]
 #: Seconds.
 _HOUR = 3_600.0
 
@@ -56,21 +57,22 @@ class Catalog(Controller):
     tags = ["Routing"]  # noqa: RUF012 - as above
 
     @get("/providers", summary="List providers")
-    async def providers(self, gateway: Gateway) -> ProvidersAnswer:
-        """Every provider, with its models and whether the DWA would use it now."""
+    async def providers(self, gateway: Gateway, request: _Request) -> ProvidersAnswer:
+        """Every provider that your key may use, with its models and whether the DWA would use it now."""
+        catalog = gateway.pipeline.allowed(principal_of(request))
         states = {row.key: row.state for row in gateway.balancer.stats()}
-        return ProvidersAnswer(
-            [_provider(name, gateway.catalog.deployments_of(name), states) for name in gateway.catalog.providers]
-        )
+        return ProvidersAnswer([_provider(name, catalog.deployments_of(name), states) for name in catalog.providers])
 
     @get("/models", summary="List models with prices and limits")
-    async def models(self, gateway: Gateway) -> ModelsAnswer:
-        """Every deployment. Prices in USD per million tokens."""
-        return ModelsAnswer([_model(one) for one in gateway.catalog.deployments])
+    async def models(self, gateway: Gateway, request: _Request) -> ModelsAnswer:
+        """Every deployment that your key may use. Prices in USD per million tokens."""
+        catalog = gateway.pipeline.allowed(principal_of(request))
+        return ModelsAnswer([_model(one) for one in catalog.deployments])
 
     @get("/routes", summary="List routes")
-    async def routes(self, gateway: Gateway) -> RoutesAnswer:
-        """Every configured route."""
+    async def routes(self, gateway: Gateway, request: _Request) -> RoutesAnswer:
+        """Every configured route that your key may use, with those of its targets that it may."""
+        catalog = gateway.pipeline.allowed(principal_of(request))
         return RoutesAnswer(
             [
                 RouteAnswer(
@@ -80,7 +82,7 @@ class Catalog(Controller):
                     objective=route.objective or gateway.defaults.objective,
                     fallback=list(route.fallback),
                 )
-                for route in gateway.catalog.routes.values()
+                for route in catalog.routes.values()
             ]
         )
 
@@ -93,13 +95,17 @@ class Dwa(Controller):
     tags = ["DWA"]  # noqa: RUF012 - as above
 
     @get("/stats", summary="Statistics, weight and score per deployment")
-    async def stats(self, gateway: Gateway) -> DwaStats:
-        """Strategy, objective, a row per deployment that has been ranked, and one per objective with an SLO in use."""
+    async def stats(self, gateway: Gateway, request: _Request) -> DwaStats:
+        """Strategy, objective, a row per deployment that has been ranked, and one per objective with an SLO in use.
+
+        Of the deployments that your key may use.
+        """
+        mine = gateway.pipeline.allowed(principal_of(request)).by_key
         objective = gateway.objectives(gateway.defaults.objective, None)
         return DwaStats(
             strategy=gateway.defaults.strategy,
             objective=objective.name,
-            deployments=[deployment(row) for row in gateway.balancer.stats(objective)],
+            deployments=[deployment(row) for row in gateway.balancer.stats(objective) if row.key in mine],
             slos=[slo(row) for row in gateway.balancer.slos()],
         )
 
@@ -146,6 +152,7 @@ class Dwa(Controller):
     async def history(
         self,
         gateway: Gateway,
+        request: _Request,
         since: FromQuery[datetime | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1_000,
     ) -> HistoryAnswer:
@@ -155,7 +162,17 @@ class Dwa(Controller):
         """
         begin = unix(since) if since else gateway.wall() - _HOUR
         found = await gateway.records.history(begin, limit)
-        return HistoryAnswer([WeightsAt(datetime.fromtimestamp(one.at, UTC), one.weights) for one in found])
+        whole, mine = gateway.catalog, gateway.pipeline.allowed(principal_of(request))
+        # Those that are configured no more are told to whoever may see all.
+        return HistoryAnswer(
+            [
+                WeightsAt(
+                    datetime.fromtimestamp(one.at, UTC),
+                    {key: weight for key, weight in one.weights.items() if mine is whole or key in mine.by_key},
+                )
+                for one in found
+            ]
+        )
 
     @get("/explain/{request_id:str}", summary="Why a request went where it went")
     async def explain(

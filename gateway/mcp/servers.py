@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.errors import Forbidden, GatewayError, Invalid, McpUnavailable, NotFound, ToolFailed, ToolTimedOut
-from gateway.governance.keys import ADMIN
+from gateway.governance.keys import Principal
 from gateway.mcp.server import Seams, Server
 from gateway.mcp.words import Outcome, Tool
 from gateway.settings.mcp import McpServer
@@ -47,20 +47,26 @@ class Servers:
         self._tools: dict[str, set[str]] = {}
         self._servers = {name: Server(spec, seams) for name, spec in settings.mcp.servers.items()}
         self._handed_on: set[str] = set()
-        #: Without any key at all, everybody is the administrator.
-        self._open = not (settings.keys or settings.auth.admin_key)
 
-    def of(self, key: str) -> list[Server]:
-        """Those that this key may use."""
-        return [one for one in self._servers.values() if self._may(key, one.spec)]
+    def everyone(self) -> list[Server]:
+        """All there are."""
+        return list(self._servers.values())
 
-    async def tools(self, key: str, server: str, *, refresh: bool = False) -> list[Tool]:
-        """The tools of a server. Raises `NotFound`, `Forbidden` or `McpUnavailable`."""
-        return await self._find(key, server).tools(refresh=refresh)
+    def of(self, by: Principal) -> list[Server]:
+        """Those that this caller may use."""
+        return [one for one in self._servers.values() if _may(by, one.spec)]
 
-    async def call(self, key: str, server: str, tool: str, given: dict[str, Any]) -> Outcome:
-        """Call a tool in the name of a key. Raises as `Server.call`, and `NotFound` or `Forbidden`."""
-        found, began, ended = self._find(key, server), self._monotonic(), "cancelled"
+    async def tools(self, by: Principal, server: str, *, refresh: bool = False) -> list[Tool]:
+        """The tools of a server that this caller may use. Raises `NotFound`, `Forbidden` or `McpUnavailable`."""
+        found = await self._find(by, server).tools(refresh=refresh)
+        return [one for one in found if _may_call(by, server, one.name)]
+
+    async def call(self, by: Principal, server: str, tool: str, given: dict[str, Any]) -> Outcome:
+        """Call a tool in the name of a caller. Raises as `Server.call`, and `NotFound` or `Forbidden`."""
+        found, began, ended = self._find(by, server), self._monotonic(), "cancelled"
+        if not _may_call(by, server, tool):
+            may = ", ".join(one for one in by.mcp_tools or () if one.startswith(f"{server}/"))
+            raise Forbidden(f"The key '{by.name}' may not use the tool '{tool:.100}' of '{server}'. It may use: {may}.")
         try:
             outcome = await found.call(tool, given)
             ended = "tool_error" if outcome.is_error else "ok"
@@ -106,15 +112,30 @@ class Servers:
         mine = [one for name, one in self._servers.items() if name not in self._handed_on]
         await asyncio.gather(*(one.stop() for one in mine))
 
-    def _find(self, key: str, name: str) -> Server:
-        mine = sorted(one.spec.name for one in self.of(key))
+    def _find(self, by: Principal, name: str) -> Server:
+        mine = sorted(one.spec.name for one in self.of(by))
         server = self._servers.get(name)
         if server is None:
             told = f"There is no MCP server '{name:.100}'. {suggestion(name, mine)}"
             raise NotFound(told, param="server", code="mcp_server_not_found")
+        if name not in mine and _named_by(server.spec, by):
+            told = ", ".join(by.mcp_tools or ()) or "none"
+            raise Forbidden(f"The key '{by.name}' may not use the MCP server '{name}'. Of tools it may use: {told}.")
         if name not in mine:
-            raise Forbidden(f"The key '{key}' may not use the MCP server '{name}': its 'allowed_keys' do not name it.")
+            said = f"The key '{by.name}' may not use the MCP server '{name}': its 'allowed_keys' do not name it."
+            raise Forbidden(said)
         return server
 
-    def _may(self, key: str, spec: McpServer) -> bool:
-        return self._open or key == ADMIN or spec.allowed_keys is None or key in spec.allowed_keys
+
+def _may(by: Principal, spec: McpServer) -> bool:
+    """The server's settings let the caller in, and so does what the caller's key says of tools."""
+    lists = by.mcp_tools
+    return _named_by(spec, by) and (lists is None or any(one.partition("/")[0] == spec.name for one in lists))
+
+
+def _named_by(spec: McpServer, by: Principal) -> bool:
+    return by.admin or spec.allowed_keys is None or by.name in spec.allowed_keys
+
+
+def _may_call(by: Principal, server: str, tool: str) -> bool:
+    return by.mcp_tools is None or server in by.mcp_tools or f"{server}/{tool}" in by.mcp_tools

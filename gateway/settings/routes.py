@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 
 from dwa import PRESETS
+from gateway.settings.allowing import unknown_names
 from gateway.settings.build import Builder, Where
 from gateway.settings.guarding import check_guardrails
 from gateway.settings.names import suggestion
@@ -131,6 +132,10 @@ def _check_keys(settings: Settings, builder: Builder) -> None:
             )
         names.add(key.name)
         seen.add(key.key)
+        for place, said in unknown_names(key, settings):
+            # What is not there for another reason is not to blame as well.
+            if not builder.failed_below(("mcp",) if place[0] == "mcp_tools" else ("providers",)):
+                builder.blame(("keys", index, *place), said)
 
 
 def _unserved(target: str, providers: Mapping[str, ProviderSettings], served: set[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway import logs
 from gateway.errors import GatewayError
+from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.inventory import objectives_of
 from gateway.metrics import Metrics
@@ -22,13 +23,14 @@ from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bell import Bell
 from gateway.workflows.bind import Scope
+from gateway.workflows.callers import caller_of
 from gateway.workflows.desk import Desk
 from gateway.workflows.downloads import Downloads
 from gateway.workflows.drafting import Drafts
 from gateway.workflows.engine import FROZEN, Client, Engine
 from gateway.workflows.files import Folder
 from gateway.workflows.keeper import Keeper
-from gateway.workflows.kept import Failure
+from gateway.workflows.kept import Execution, Failure
 from gateway.workflows.ledger import Ledgers
 from gateway.workflows.library import Library
 from gateway.workflows.means import Means
@@ -237,14 +239,14 @@ class Service:
             "prompt": self._lent(
                 Prompts(
                     lambda: self.means.pipeline,
-                    lambda name: self.means.principals.named(name),
+                    self._caller,
                     wall=self._wall,
                     monotonic=self._monotonic,
                     rng=self._rng,
                 )
             ),
             "http": self._lent(Requests(lambda: self.means.outward, self._hosts, self._archive)),
-            "tool": self._lent(Tools(lambda: self.means.mcp)),
+            "tool": self._lent(Tools(lambda: self.means.mcp, self._caller)),
             "condition": condition,
             "switch": switch,
             "template": template,
@@ -263,6 +265,7 @@ class Service:
             assert task is not None
             means.users.add(task)
             try:
+                self._caller(context.execution)
                 return await body(context, node, known)
             except (StepFailed, GatewayError, BadTemplate, TimeoutError):
                 raise
@@ -275,6 +278,9 @@ class Service:
                 means.users.discard(task)
 
         return using
+
+    def _caller(self, execution: Execution) -> Principal:
+        return caller_of(execution, self.means.principals)
 
     def _hosts(self) -> list[str]:
         return self.means.settings.workflows.hosts

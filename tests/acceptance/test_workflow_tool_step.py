@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 import pytest
 
 from gateway.errors import Forbidden, Invalid, NotFound
+from gateway.governance.keys import Principal
 from gateway.mcp.servers import Servers
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows import spec
@@ -34,7 +35,7 @@ async def step(servers: Servers, tool: str, key: str = "alice", **given: Any) ->
     execution = Execution("wfexec_1", "w", 1, "running", 1, {}, key, 0.0)
     context = Context(execution, StepExecution("stepexec_1", "wfexec_1", "n", "tool"), None, cast("Any", None))
     node = Tool(server="mine", tool=tool, input=given)
-    return await Tools(lambda: servers)(context, node, cast("Any", {}))
+    return await Tools(lambda: servers, lambda one: Principal(one.key_name))(context, node, cast("Any", {}))
 
 
 async def test_its_output_is_text_content_and_structure(servers: Servers):
@@ -74,7 +75,8 @@ async def test_what_another_try_would_not_mend_is_refused(servers: Servers, tool
 
 def test_every_kind_of_node_has_a_body(tmp_path: Path, servers: Servers):
     settings = settings_of(tmp_path, {})
-    means = Means(settings, cast("Any", None), cast("Any", None), servers, cast("Any", None), cast("Any", None))
+    none = cast("Any", None)
+    means = Means(settings, none, none, none, servers, none, none)
     service = Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
     assert set(service._bodies(WorkflowStore(service.database, time.time))) == {
         kind.__struct_config__.tag for kind in get_args(spec.AnyNode)

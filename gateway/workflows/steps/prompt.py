@@ -25,7 +25,7 @@ from gateway.identity import new_id
 from gateway.pipeline import Pipeline
 from gateway.workflows.bind import Scope
 from gateway.workflows.budget import PurseCap
-from gateway.workflows.kept import Failure, Spent, Tried
+from gateway.workflows.kept import Execution, Failure, Spent, Tried
 from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import WEIGHTS, Json, Prompt
 from providers.chat import ChatReply, Text, ToolCall
@@ -46,13 +46,13 @@ class Prompts:
     def __init__(
         self,
         pipeline: Callable[[], Pipeline],
-        caller: Callable[[str], Principal | None],
+        caller: Callable[[Execution], Principal],
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """By this pipeline, which may be another one after a reload; `caller` knows what a key's owner wishes."""
+        """By this pipeline, which may be another one after a reload; `caller` knows whose key began an execution."""
         self._pipeline = pipeline
         self._caller = caller
         self._wall = wall
@@ -91,7 +91,7 @@ class Prompts:
             surface=SURFACE,
             dialect=OPENAI.name,
             principal=context.execution.key_name,
-            caller=self._caller(context.execution.key_name),
+            caller=self._caller(context.execution),
             requested_model=node.model,
             stream=False,
             preferences=_preferences(node),

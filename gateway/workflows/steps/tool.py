@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.errors import McpUnavailable, ToolTimedOut
+from gateway.governance.keys import Principal
 from gateway.mcp.servers import Servers
 from gateway.workflows.bind import Scope
-from gateway.workflows.kept import Failure
+from gateway.workflows.kept import Execution, Failure
 from gateway.workflows.running import Context, Result, StepFailed
 from gateway.workflows.spec import Tool
 
@@ -23,15 +24,16 @@ _SHOWN = 500
 class Tools:
     """Calls tools."""
 
-    def __init__(self, servers: Callable[[], Servers]) -> None:
-        """Of these servers."""
+    def __init__(self, servers: Callable[[], Servers], caller: Callable[[Execution], Principal]) -> None:
+        """Of these servers; `caller` knows whose key began an execution."""
         self._servers = servers
+        self._caller = caller
 
     async def __call__(self, context: Context, node: Tool, known: Scope) -> Result:
         """Call it. Raises `StepFailed`, and `GatewayError` for what trying again would not mend."""
-        key = context.execution.key_name
+        by = self._caller(context.execution)
         try:
-            outcome = await self._servers().call(key, node.server, node.tool, node.input)
+            outcome = await self._servers().call(by, node.server, node.tool, node.input)
         except (McpUnavailable, ToolTimedOut) as exc:
             raise StepFailed(Failure(exc.type, exc.message, exc.code, exc.status), transient=True) from exc
         if outcome.is_error:

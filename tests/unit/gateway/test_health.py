@@ -17,7 +17,7 @@ from gateway.catalog import Catalog
 from gateway.errors import McpUnavailable
 from gateway.fleet import Fleet
 from gateway.governance.keyring import Keyring, Known
-from gateway.governance.keys import ADMIN
+from gateway.governance.keys import ADMIN, Principal
 from gateway.governance.limits.gate import Limits
 from gateway.health import Health
 from gateway.mcp.server import Seams, Server
@@ -44,7 +44,7 @@ class Services:
         self.tools: list[Any] = []
         self.keys = Known("healthy", 2, 0, 0.1)
 
-    def of(self, _key: str) -> list[Any]:
+    def of(self, _by: Principal) -> list[Any]:
         return self.tools
 
     def health(self) -> Known:
@@ -102,7 +102,7 @@ class Scene:
         )
 
     async def look(self) -> tuple[str, dict[str, Any]]:
-        return await self.health.services(ADMIN)
+        return await self.health.services(Principal(ADMIN, admin=True))
 
     def refuse(self, *keys: str) -> None:
         for one in (ONE, TWO, OTHER):

@@ -35,7 +35,7 @@ async def asked(
     loop = asyncio.get_running_loop()
     prompts = Prompts(
         lambda: world.pipeline,
-        (whose or {}).get,
+        lambda one: (whose or {}).get(one.key_name, Principal(one.key_name)),
         wall=lambda: 1_700_000_000.0,
         monotonic=loop.time,
         rng=random.Random(1),
