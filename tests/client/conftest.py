@@ -13,7 +13,7 @@ from tests.acceptance.tool_world import settings_of, stdio
 from tests.client.either import Either, opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("client")
     tools = settings_of(folder, {"tools": stdio()}).mcp
@@ -21,7 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def document(world: World) -> dict[str, Any]:
     return world.get("/openapi.json").json
 
