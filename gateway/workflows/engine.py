@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, Queue, SetWorkflowID
 
-from gateway.store.beside import Cut
+from gateway.store.beside import Cut, leave_the_disk_alone
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -129,7 +129,9 @@ class Engine:
         try:
             DBOS.launch()
             if not self._url.startswith("sqlite"):
-                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
+                connections = engine._sys_db.engine  # pyright: ignore[reportPrivateUsage] - it has no other name
+                self._cut = Cut(connections)
+                leave_the_disk_alone(connections)
             _keep_threads_of_our_own(engine)
             _keep_concurrency_of_our_own(engine, self._concurrency)
             await DBOS.register_queue_async(
