@@ -91,6 +91,10 @@ class Program:
         self._command[:3] = [sys.executable, str(script)]
         self._environ |= environ
 
+    def export(self, **environ: str) -> None:
+        """Let it have these variables from its next start on."""
+        self._environ |= environ
+
     def begin(self) -> subprocess.Popen[bytes]:
         """Start, and wait for nothing."""
         with self.said.open("ab") as said:

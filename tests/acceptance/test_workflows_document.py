@@ -49,11 +49,13 @@ class Terminal:
         bin_ = folder / ".venv" / "bin"
         bin_.mkdir(parents=True)
         curl = f'"{sys.executable}" "{ROOT}/tests/acceptance/as_curl.py"'
-        for name, command in (("steelyard", f'"{sys.executable}" -m gateway'), ("curl", curl)):
+        python = f'"{sys.executable}"'
+        for name, command in (("steelyard", f"{python} -m gateway"), ("python", python), ("curl", curl)):
             script = bin_ / name
             script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             script.chmod(0o755)
-        (folder / "examples").symlink_to(ROOT / "examples")
+        for name in ("examples", "docs"):
+            (folder / name).symlink_to(ROOT / name)
         self._kept = folder / "kept.sh"
         self._kept.write_text("")
 
@@ -105,7 +107,8 @@ def test_a_stranger_who_follows_it_gets_what_it_says(program: Program, tmp_path:
     said: dict[str, str] = {}
     for block in [one for text in (DOCUMENT, BESIDE) for one in blocks(text, "sh")]:
         lines = block.strip().splitlines()
-        if lines[0] == START:
+        if (starting := lines[0].split())[-2:] == START.split():
+            program.export(**dict(word.split("=") for word in starting[:-2]))
             program.kill()
             program.start()
             block = block.partition(START)[2]
