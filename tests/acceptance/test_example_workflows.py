@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from gateway.cli import main
 from gateway.settings import Settings, load
-from tests.acceptance.driving import World, with_worker, world_in
-from tests.serving import until
+from tests.acceptance.driving import World, world_in
+from tests.serving import until, with_worker
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "workflows"

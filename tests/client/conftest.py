@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.acceptance.driving import ADMIN_KEY, World, with_keys, with_worker, world_in
+from tests.acceptance.driving import ADMIN_KEY, World, with_keys, world_in
 from tests.acceptance.tool_world import settings_of, stdio
 from tests.client.either import Either, opened
+from tests.serving import with_worker
 
 
 @pytest.fixture(scope="package")
