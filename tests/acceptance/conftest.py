@@ -45,8 +45,12 @@ _LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, the others in the order in which they came."""
+    """The longest files first, the others as they came; what waits for the clock last of its file, while others run."""
     items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+    for item in [one for one in items if one.get_closest_marker("late")]:
+        items.remove(item)
+        last = max((at for at, one in enumerate(items) if one.path == item.path), default=len(items) - 1)
+        items.insert(last + 1, item)
 
 
 @pytest.fixture(scope="session")

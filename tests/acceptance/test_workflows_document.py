@@ -110,7 +110,7 @@ def test_a_stranger_who_follows_it_gets_what_it_says(program: Program, tmp_path:
         if (starting := lines[0].split())[-2:] == START.split():
             program.export(**dict(word.split("=") for word in starting[:-2]))
             program.kill()
-            program.start()
+            program.start(really=True)
             block = block.partition(START)[2]
         if lines[0].startswith(("steelyard serve", "steelyard worker")):
             stay(lines, tmp_path / "split")
