@@ -104,11 +104,11 @@ def start(
 ) -> Process:
     """Start Python with a module or script that is the gateway's, in a session of its own: forked, if that is the same.
 
-    It is not where a variable differs from `environ()` that may have counted while the gateway was loaded.
+    It is not where a variable differs from `environ()` that may have counted while the gateway was loaded; nor beyond
+    Linux, whose pidfd and /proc the fork server needs.
     """
-    return _forked(command, (out, err or out), cwd, environ) or really_start(
-        command, out, err, cwd=cwd, environ=environ
-    )
+    forked = _forked(command, (out, err or out), cwd, environ) if sys.platform == "linux" else None
+    return forked or really_start(command, out, err, cwd=cwd, environ=environ)
 
 
 def really_start(
