@@ -125,8 +125,8 @@ class Engine:
         if _Current.runner is not None:
             raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
-        engine = self._engine = DBOS(config=config)
         try:
+            engine = self._engine = DBOS(config=config)
             DBOS.launch()
             if not self._url.startswith("sqlite"):
                 connections = engine._sys_db.engine  # pyright: ignore[reportPrivateUsage] - it has no other name

@@ -25,6 +25,9 @@ from tests.serving import until
 DOCUMENT = (ROOT / "docs" / "workflows.md").read_text()
 BESIDE = (ROOT / "examples" / "workflows" / "README.md").read_text()
 START = "make run"
+#: What a reader's pause is for, on a machine of any speed: his execution asks for his word.
+WAITING = """until curl -s localhost:8000/api/executions/$ID | \\
+    python -c 'import json, sys; sys.exit(json.load(sys.stdin)["status"] != "waiting")'; do sleep 0.2; done"""
 #: Begins something that must be at work when the gateway is killed.
 AT_WORK = "long-document --detach"
 
@@ -61,6 +64,7 @@ class Terminal:
 
     def type(self, block: str) -> str:
         """Run the commands of a block; what they print. Fail when one of them does."""
+        block = re.sub(r"^sleep \d+$", WAITING, block, flags=re.MULTILINE)
         block = block.replace("localhost:8000", f"127.0.0.1:{self._program.port}")
         script = f". ./kept.sh\nset -a\n{block}\nexport -p > kept.sh"
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "STEELYARD_URL": self._program.url}
