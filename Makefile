@@ -2,11 +2,10 @@
 PYTHON ?= python3
 NPM ?= npm
 BIN := .venv/bin
-# Tests that start no gateway are dealt out to two processes one by one, those that do by their files.
+# Tests that start no gateway are dealt out to two processes one by one, those that do by their files, and to three
+# processes, since they wait for much of their time.
 ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/stores
-TOGETHER := tests/acceptance
-# In a process of its own, as its gateway runs workflows for as long as the tests do, and one in a process can.
-APART := tests/client
+TOGETHER := tests/acceptance tests/client
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients clean
@@ -20,7 +19,7 @@ run: .venv/running ## set up if needed, then serve on port 8000 (ARGS="--port 90
 	@$(BIN)/steelyard serve $(ARGS)
 
 test: .venv/developing ## set up if needed, then run every test (ARGS="-k name" chooses)
-	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE) && $(BIN)/pytest -n 2 --dist loadfile $(TOGETHER) && $(BIN)/pytest $(APART))
+	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE) && $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER))
 
 check: .venv/developing ## lint, formatting, types
 	@$(BIN)/ruff check .

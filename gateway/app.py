@@ -18,7 +18,6 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
@@ -148,8 +147,7 @@ def create_app(
 
 def _litestar(parts: Parts) -> Litestar:
     @asynccontextmanager
-    async def life(app: Litestar) -> AsyncGenerator[None]:
-        openapi.describe(app.openapi_schema)
+    async def life(_: Litestar) -> AsyncGenerator[None]:
         await parts.start()
         try:
             yield
@@ -198,11 +196,11 @@ def _litestar(parts: Parts) -> Litestar:
     )
 
 
-def _openapi() -> OpenAPIConfig:
+def _openapi() -> openapi.Config:
     schemes: dict[str, SecurityScheme] = {
         "bearer": SecurityScheme(type="http", scheme="bearer", description="A key, or the admin key.")
     }
-    return OpenAPIConfig(
+    return openapi.Config(
         title="Steelyard",
         version=VERSION,
         description="A multi-LLM routing gateway that weighs its providers.",

@@ -79,15 +79,21 @@ class Serving:
 
 
 def settings_in(folder: Path, **changes: object) -> Settings:
-    """Settings whose files are in `folder`: SQLite, a spill, quick flushes."""
+    """Settings whose files are in `folder`: SQLite, a spill, quick flushes; no worker, see `with_worker`."""
     base = Settings()
     return replace(
         base,
         database=replace(base.database, url=SecretUrl(f"sqlite+aiosqlite:///{folder}/steelyard.db")),
         request_log=replace(base.request_log, spill_dir=folder / "spill", flush_interval=0.05),
         artifacts=replace(base.artifacts, dir=folder / "artifacts"),
+        workflows=replace(base.workflows, run=False),
         **changes,
     )
+
+
+def with_worker(settings: Settings) -> Settings:
+    """It runs the executions of workflows. One gateway in a process can, so it is for gateways of one module."""
+    return replace(settings, workflows=replace(settings.workflows, run=True))
 
 
 def simulated(settings: Settings, running: simulator.Running, cast: simulator.Simulation) -> Settings:

@@ -4,10 +4,12 @@ Bodies of OpenAI's, Anthropic's and Gemini's formats are described by the fields
 passed on.
 """
 
+from dataclasses import dataclass, fields
 from inspect import getdoc
 from typing import Any
 
 import msgspec
+from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import (
     OpenAPI,
     OpenAPIMediaType,
@@ -252,7 +254,33 @@ _ANSWERS = (
 )
 
 
-def describe(document: OpenAPI) -> None:
+@dataclass
+class Document(OpenAPI):
+    """The document, described whole when it is first asked for: that takes longer than the rest of an application."""
+
+    def to_schema(self) -> dict[str, Any]:
+        """The document as JSON's values; Litestar keeps them for its page."""
+        if not self._described:
+            self._described = True
+            _describe(self)
+        return super().to_schema()
+
+    def __post_init__(self) -> None:
+        """Nothing is described yet."""
+        self._described = False
+
+
+@dataclass
+class Config(OpenAPIConfig):
+    """What makes such a document."""
+
+    def to_openapi_schema(self) -> Document:
+        """The document, to which Litestar adds its paths."""
+        made = super().to_openapi_schema()
+        return Document(**{field.name: getattr(made, field.name) for field in fields(made)})
+
+
+def _describe(document: OpenAPI) -> None:
     """Add the LLM surfaces to the document, and to every other operation the errors it answers with."""
     (request, answer), components = msgspec.json.schema_components(
         [OrchestrateRequest, OrchestrateAnswer], ref_template="#/components/schemas/{name}"

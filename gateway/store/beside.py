@@ -38,6 +38,24 @@ def engine_url(database_url: str) -> str:
     return url.set(query=query).render_as_string(hide_password=False)
 
 
+def leave_the_disk_alone(engine: Any) -> None:
+    """Let SQLAlchemy's engine over psycopg commit without waiting for PostgreSQL's disk.
+
+    For what the durable engine notes of attempts: ours says the same, and waits. When the server crashes, the last of
+    it may be lost (three times its `wal_writer_delay`): an attempt is then run again, and finds all its steps done.
+    """
+    told: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def tell(connection: Any, _record: object, _proxy: object) -> None:
+        if connection not in told:
+            told.add(connection)
+            connection.execute("SET synchronous_commit = off")
+            # The pool rolls back what it is given back, and a bare SET with it.
+            connection.commit()
+
+    event.listen(engine, "checkout", tell)
+
+
 class Cut:
     """Ends what the engine's threads wait for: a silent server would hold them, and the process, for minutes."""
 

@@ -42,7 +42,7 @@ from dbos import (
 )
 from dbos._serialization import DefaultSerializer
 
-from gateway.store.beside import Cut
+from gateway.store.beside import Cut, leave_the_disk_alone
 from gateway.workflows.attempt import Around, Body
 
 _NAME, _WORKFLOW = "steelyard", "attempt"
@@ -147,11 +147,13 @@ class Engine:
         if _Current.runner is not None:
             raise RuntimeError("another gateway in this process runs executions: there is one engine in a process")
         _Current.runner = self._runner
-        engine = self._engine = DBOS(config=config)
         try:
+            engine = self._engine = DBOS(config=config)
             DBOS.launch()
             if not self._url.startswith("sqlite"):
-                self._cut = Cut(engine._sys_db.engine)  # pyright: ignore[reportPrivateUsage] - it has no other name
+                connections = engine._sys_db.engine  # pyright: ignore[reportPrivateUsage] - it has no other name
+                self._cut = Cut(connections)
+                leave_the_disk_alone(connections)
             _keep_threads_of_our_own(engine)
             _keep_concurrency_of_our_own(engine, self._concurrency)
             await DBOS.register_queue_async(

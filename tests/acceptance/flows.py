@@ -304,6 +304,7 @@ def flows_in(folder: Path, oracle: Oracle, **environ: str) -> Generator[Flows]:
     environ = {"WORKER_LEASE_SECONDS": "3", **environ}
     with a_program(folder, oracle.configuration, **environ) as program:
         program.start()
+        program.until_migrated(ADMIN_KEY)
         yield Flows(program, oracle)
 
 

@@ -36,7 +36,7 @@ def database_in(program: Program) -> str:
 
 async def test_without_any_key_it_answers_simulated_and_says_so_loudly(tmp_path: Path) -> None:
     with a_program(tmp_path) as program:
-        program.start()
+        program.start(really=True)
         async with (
             callers() as session,
             session.post(
@@ -64,7 +64,7 @@ async def test_a_kind_stop_finishes_what_is_running_logs_it_and_exits_with_0(
     stop: Callable[[Program], None], workers: int, running: simulator.Running, tmp_path: Path
 ) -> None:
     with a_program(tmp_path, configuration(running, four()), "--workers", str(workers)) as program:
-        program.start()
+        program.start(really=True)
         broken(running, "slow", seconds=1.0)
         async with callers() as session:
             asked = [

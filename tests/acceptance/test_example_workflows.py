@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from gateway.cli import main
 from gateway.settings import Settings, load
-from tests.acceptance.driving import World, with_worker, world_in
-from tests.serving import until
+from tests.acceptance.driving import World, world_in
+from tests.serving import until, with_worker
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "workflows"
@@ -309,6 +309,7 @@ def test_the_digest_runs_now_by_its_schedule(world: World) -> None:
     assert (refused.status, refused.json["error"]["param"]) == (422, "inputs")
 
 
+@pytest.mark.late
 def test_the_digest_runs_when_its_time_has_come(world: World, every_minute: Json) -> None:
     where = f"/api/schedules/{every_minute['schedule_id']}"
     ahead = datetime.fromisoformat(every_minute["next_at"]).timestamp() - time.time()

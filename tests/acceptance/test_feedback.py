@@ -21,9 +21,9 @@ from tests.acceptance.driving import (
     Answer,
     World,
     with_keys,
-    with_worker,
     world_in,
 )
+from tests.serving import with_worker
 
 NOWHERE = "req_00000000000000000000000000"
 CAREFUL = Objective(latency=0.05, errors=1.0, quality=1.0)

@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.settings import Settings
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, World, with_keys, with_worker, world_in
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, World, with_keys, world_in
 from tests.acceptance.tool_world import settings_of
+from tests.serving import with_worker
 
 ENTRY = {"command": sys.executable, "args": ["-m", "mcp_server_time", "--local-timezone", "Europe/Berlin"]}
 ASKED = {"source_timezone": "UTC", "time": "16:30", "target_timezone": "Asia/Tokyo"}

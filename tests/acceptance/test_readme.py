@@ -18,7 +18,7 @@ import pytest
 from gateway.settings import load
 from gateway.settings.reference import env_example, readme_table
 from providers import simulator
-from tests.serving import Serving, settings_in, simulated
+from tests.serving import Serving, settings_in, simulated, with_worker
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     cast = simulator.instant(simulator.default_cast())
-    settings = settings_in(tmp_path_factory.mktemp("readme"))
+    settings = with_worker(settings_in(tmp_path_factory.mktemp("readme")))
     with simulator.start(cast) as running, Serving(simulated(settings, running, cast)) as serving:
         yield serving
 

@@ -16,8 +16,8 @@ from gateway.store.engine import Database
 from gateway.store.workflows import schedules
 from gateway.workflows.kept import ScheduleChanges
 from gateway.workflows.library import Library
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer, World, with_keys, with_worker, world_in
-from tests.serving import until
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer, World, with_keys, world_in
+from tests.serving import until, with_worker
 
 DIGEST: dict[str, Any] = {
     "slug": "digest",

@@ -88,12 +88,13 @@ class Stage:
         """A gateway that runs no executions, ready."""
         found = self._serving = self._program(Program, database, "--no-worker")
         await asyncio.to_thread(found.start)
+        await asyncio.to_thread(found.until_migrated)
         return found
 
-    async def worker(self, database: str, lease: float) -> Worker:
+    async def worker(self, database: str, lease: float, *, really: bool = False) -> Worker:
         """A worker, ready."""
         found = self._program(Worker, database, WORKER_LEASE_SECONDS=str(lease))
-        found.begin()
+        found.begin(really=really)
         await eventually(lambda: found.is_ready)
         return found
 
@@ -194,7 +195,7 @@ async def test_a_worker_that_is_asked_to_leave_hands_over_at_once(stage: Stage, 
 
 
 async def test_a_worker_runs_what_is_made_after_its_start(stage: Stage, database: str) -> None:
-    await stage.worker(database, lease=30)
+    await stage.worker(database, lease=30, really=True)
     await stage.serving(database)
     await stage.ask("/api/workflows", CHAIN)
     await stage.completed(await stage.begin())

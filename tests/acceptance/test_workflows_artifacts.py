@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.bad_processes import ROOT
+from tests import forking
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer
 from tests.acceptance.flows import Flows, Json, Oracle, a_postgres, an_oracle, flows_in, prompts
 
@@ -228,10 +227,9 @@ def test_after_a_kill_each_step_has_one_file_and_large_outputs_come_back(
 
 
 def steelyard(flows: Flows, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "STEELYARD_KEY": ALICE_KEY}
-    environ["STEELYARD_URL"] = f"http://127.0.0.1:{flows.program.port}"
+    environ = {**forking.environ(), "STEELYARD_KEY": ALICE_KEY, "STEELYARD_URL": flows.program.url}
     command = [sys.executable, "-m", "gateway", "workflows", *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    return forking.run(command, cwd=flows.program.folder, environ=environ)
 
 
 def test_the_command_line_lists_and_downloads(flows: Flows, tmp_path: Path) -> None:

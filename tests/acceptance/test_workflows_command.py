@@ -22,8 +22,8 @@ from gateway.cli import main
 from gateway.cli.workflows.calling import Caller
 from gateway.cli.workflows.watching import Node, Picture
 from tests.acceptance.bad_processes import free_port
-from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, World, with_keys, with_worker, world_in
-from tests.serving import until
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, OPENAI, World, with_keys, world_in
+from tests.serving import until, with_worker
 
 TONES = ["dry", "warm"]
 LETTER: dict[str, Any] = {

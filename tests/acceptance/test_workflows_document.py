@@ -25,6 +25,9 @@ from tests.serving import until
 DOCUMENT = (ROOT / "docs" / "workflows.md").read_text()
 BESIDE = (ROOT / "examples" / "workflows" / "README.md").read_text()
 START = "make run"
+#: What a reader's pause is for, on a machine of any speed: his execution asks for his word.
+WAITING = """until curl -s localhost:8000/api/executions/$ID | \\
+    python -c 'import json, sys; sys.exit(json.load(sys.stdin)["status"] != "waiting")'; do sleep 0.2; done"""
 #: Begins something that must be at work when the gateway is killed.
 AT_WORK = "long-document --detach"
 
@@ -49,16 +52,19 @@ class Terminal:
         bin_ = folder / ".venv" / "bin"
         bin_.mkdir(parents=True)
         curl = f'"{sys.executable}" "{ROOT}/tests/acceptance/as_curl.py"'
-        for name, command in (("steelyard", f'"{sys.executable}" -m gateway'), ("curl", curl)):
+        python = f'"{sys.executable}"'
+        for name, command in (("steelyard", f"{python} -m gateway"), ("python", python), ("curl", curl)):
             script = bin_ / name
             script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             script.chmod(0o755)
-        (folder / "examples").symlink_to(ROOT / "examples")
+        for name in ("examples", "docs"):
+            (folder / name).symlink_to(ROOT / name)
         self._kept = folder / "kept.sh"
         self._kept.write_text("")
 
     def type(self, block: str) -> str:
         """Run the commands of a block; what they print. Fail when one of them does."""
+        block = re.sub(r"^sleep \d+$", WAITING, block, flags=re.MULTILINE)
         block = block.replace("localhost:8000", f"127.0.0.1:{self._program.port}")
         script = f". ./kept.sh\nset -a\n{block}\nexport -p > kept.sh"
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "STEELYARD_URL": self._program.url}
@@ -105,9 +111,10 @@ def test_a_stranger_who_follows_it_gets_what_it_says(program: Program, tmp_path:
     said: dict[str, str] = {}
     for block in [one for text in (DOCUMENT, BESIDE) for one in blocks(text, "sh")]:
         lines = block.strip().splitlines()
-        if lines[0] == START:
+        if (starting := lines[0].split())[-2:] == START.split():
+            program.export(**dict(word.split("=") for word in starting[:-2]))
             program.kill()
-            program.start()
+            program.start(really=True)
             block = block.partition(START)[2]
         if lines[0].startswith(("steelyard serve", "steelyard worker")):
             stay(lines, tmp_path / "split")

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.acceptance.driving import ADMIN_KEY, World, with_keys, with_worker, world_in
+from tests.acceptance.driving import ADMIN_KEY, World, with_keys, world_in
 from tests.acceptance.tool_world import settings_of, stdio
 from tests.client.either import Either, opened
+from tests.serving import with_worker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("client")
     tools = settings_of(folder, {"tools": stdio()}).mcp
@@ -21,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def document(world: World) -> dict[str, Any]:
     return world.get("/openapi.json").json
 

@@ -113,7 +113,7 @@ def serving(folder: Path, names: list[str]) -> Generator[World]:
     """A gateway with a key for each of these clients."""
     keys = {name: f"key-of-{name}-0123456789abcdef0123456789abcdef" for name in names}
     with simulator.start(cast()) as running, a_program(folder, settings(running, keys)) as program:
-        program.start()
+        program.start(really=True)  # as users do
         yield World(program, running, keys)
         program.terminate()
 

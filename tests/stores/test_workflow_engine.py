@@ -105,6 +105,21 @@ async def test_what_is_submitted_twice_runs_once(name: str, start: Start, eventu
     assert sorted(ran.attempts) == [(f"{name}_1", 1), (f"{name}_1", 2), (f"{name}_2", 1), (f"{name}_3", 1)]
 
 
+async def test_its_notes_do_not_wait_for_the_disk_of_postgresql(postgres_url: str) -> None:
+    engine = Engine(engine_url(postgres_url), executor_id="one", concurrency=4, runner=Ran())
+    await engine.launch()
+    connections = engine._engine._sys_db.engine  # pyright: ignore[reportPrivateUsage]
+
+    def looked() -> str:
+        with connections.connect() as connection:
+            return str(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+    try:
+        assert [await asyncio.to_thread(looked) for _ in range(3)] == ["off"] * 3
+    finally:
+        await engine.stop()
+
+
 async def test_a_process_that_runs_none_can_submit(name: str, start: Start, where: str, eventually: Eventually) -> None:
     ran = Ran("a")
     engine = await start("one", ran)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from store_faults import DAY
 from workflow_world import done, now_of, running, step, told
 
@@ -98,6 +102,29 @@ async def test_only_what_costs_nothing_need_not_be_on_the_disk(postgres_url: str
     # Nor does whoever has the connection next inherit it.
     async with database.write() as connection:
         assert (await connection.execute(show)).scalar_one() == "on"
+    await database.dispose()
+
+
+async def test_an_answer_set_aside_is_on_the_disk_with_its_success(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, found = Database(postgres_url), list[str]()
+    write = database.write
+
+    @asynccontextmanager
+    async def looked_at() -> AsyncGenerator[AsyncConnection]:
+        async with write() as connection:
+            yield connection
+            found.append((await connection.execute(text("SHOW synchronous_commit"))).scalar_one())
+
+    fence = await running(database)
+    asking = step("a", status="running", tries=1)
+    monkeypatch.setattr(database, "write", looked_at)
+    await steps.put(database, fence, asking, "step.started", now=DAY + 20)
+    await steps.set_aside(database, asking, {"said": "yes"})
+    assert await steps.aside(database, asking) == {"said": "yes"}
+    await steps.put(database, fence, replace(asking, status="succeeded"), "step.succeeded", now=DAY + 21)
+    assert found == ["off", "off", "on"]
     await database.dispose()
 
 
