@@ -21,7 +21,7 @@ from gateway.workflows.service import Service
 def service(tmp_path: Path) -> Service:
     settings = load({"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'some.db'}"})
     elsewhere: Any = cast("Any", None)
-    means = Means(settings, elsewhere, elsewhere, elsewhere, elsewhere, elsewhere)
+    means = Means(settings, elsewhere, elsewhere, elsewhere, elsewhere, elsewhere, elsewhere)
     return Service(means, wall=time.time, monotonic=time.monotonic, rng=random.Random(1))
 
 
