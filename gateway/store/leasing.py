@@ -60,6 +60,16 @@ class Drawn(Struct, frozen=True):
     wanted: int
 
 
+class Change(Struct):
+    """A change of a lease, by its number (no two of a process have the same), and what it came to.
+
+    `grant` is set before the transaction's last word: should the connection break on that, `arrived` tells.
+    """
+
+    number: int = 0
+    grant: Grant | None = None
+
+
 class Seen(Struct, frozen=True):
     """An account as it stands: what counts as spent, what all have leased."""
 
@@ -92,12 +102,15 @@ async def holders(database: Database) -> dict[str, int]:
         return {name: beats for name, beats in (await connection.execute(select(_H.id, _H.beats))).all()}
 
 
-async def draw(database: Database, holder: str, account: Account, limit: int, need: int) -> Drawn | None:
+async def draw(
+    database: Database, holder: str, account: Account, limit: int, need: int, change: Change | None = None
+) -> Drawn | None:
     """Lease what a process needs, or what there is; None: it was taken for dead.
 
     Raises:
         StoreUnavailable: the database is away; nothing was leased, unless the connection broke on the last word.
     """
+    change = Change() if change is None else change
     async with database.write() as connection:
         alive = select(_H.id).where(_H.id == holder).with_for_update(read=True)
         if (await connection.execute(alive)).first() is None:
@@ -113,27 +126,46 @@ async def draw(database: Database, holder: str, account: Account, limit: int, ne
             short_elsewhere=row.short not in ("", holder),
         )
         grant = granted(standing, need)
-        if grant.amount:
+        if grant.amount or grant.short:
             lease = {"account": account.name, "start": account.start, "holder": holder, "usd": _usd(grant.amount)}
-            adding = inserting(connection.dialect.name, spend_leases).values(lease)
+            adding = inserting(connection.dialect.name, spend_leases).values(lease | {"change": change.number})
             keys = [_L.account, _L.start, _L.holder]
-            await connection.execute(
-                adding.on_conflict_do_update(index_elements=keys, set_={"usd": _L.usd + _usd(grant.amount)})
-            )
+            more = {"usd": _L.usd + _usd(grant.amount), "change": change.number}
+            await connection.execute(adding.on_conflict_do_update(index_elements=keys, set_=more))
         short = holder if grant.short else ("" if row.short == holder else row.short)
         wanted = row.wanted + (not grant.enough)
         if (short, wanted) != (row.short, row.wanted):
             await connection.execute(update(spend_accounts).where(_is(account)).values(short=short, wanted=wanted))
+        change.grant = grant
     return Drawn(grant, standing, wanted)
 
 
-async def give_back(database: Database, holder: str, amounts: Sequence[tuple[Account, int]]) -> None:
-    """A process needs no more of these, and does not run short. Raises `StoreUnavailable`, as `draw`."""
+async def arrived(database: Database, holder: str, account: Account, number: int, *, giving: bool) -> bool:
+    """Whether the last change of a lease, by which it was given back or drawn, was made.
+
+    Raises:
+        StoreUnavailable: the database is away, and nobody knows still.
+    """
+    async with database.write() as connection:
+        # Behind it, if it is under way.
+        await _locked(connection, account)
+        mine = and_(_L.account == account.name, _L.start == account.start, _L.holder == holder)
+        found = (await connection.execute(select(_L.change).where(mine))).scalar_one_or_none()
+    # A lease that is given back whole is no more.
+    return giving if found is None else found == number
+
+
+async def give_back(database: Database, holder: str, amounts: Sequence[tuple[Account, int]], number: int = 0) -> None:
+    """A process needs no more of these, and does not run short; a change by that number.
+
+    Raises:
+        StoreUnavailable: as `draw`.
+    """
     async with database.write() as connection:
         for account, amount in sorted(amounts, key=lambda one: (one[0].name, one[0].start)):
             row = await _locked(connection, account)
             mine = and_(_L.account == account.name, _L.start == account.start, _L.holder == holder)
-            await connection.execute(update(spend_leases).where(mine).values(usd=_L.usd - _usd(amount)))
+            await connection.execute(update(spend_leases).where(mine).values(usd=_L.usd - _usd(amount), change=number))
             await connection.execute(delete(spend_leases).where(mine, _L.usd == _NOTHING))
             if row is not None and row.short == holder:
                 await connection.execute(update(spend_accounts).where(_is(account)).values(short=""))

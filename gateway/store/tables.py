@@ -384,6 +384,8 @@ spend_leases = Table(
     Column("start", BigInteger(), nullable=False),
     _text("holder"),
     Column("usd", MoneySum(), nullable=False),
+    #: The number of the last change that its process made.
+    Column("change", BigInteger(), nullable=False, server_default="0"),
     PrimaryKeyConstraint("account", "start", "holder"),
     Index(None, "holder"),
     **_SUMS,

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.String(), nullable=False),
         sa.Column("usd", money, nullable=False),
+        sa.Column("change", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("account", "start", "holder", name="pk_spend_leases"),
         **_SUMS,
     )

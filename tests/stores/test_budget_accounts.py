@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from store_faults import exchange
 
 from gateway.errors import Busy, DeadlineExceeded, QuotaExceeded
-from gateway.governance.budgets.accounts import Accounts, Hold
+from gateway.governance.budgets.accounts import Accounts
 from gateway.governance.budgets.claims import Claim, claim_of
 from gateway.governance.budgets.ledger import UNITS
+from gateway.governance.budgets.purses import Hold
 from gateway.settings.limits import Budget
 from gateway.store import leasing
 from gateway.store.engine import Database
@@ -23,6 +25,10 @@ from gateway.store.writing import Lane
 
 _NOW = 1_795_219_200.0
 _CENT = UNITS // 100
+
+
+class _Undone(Exception):
+    """What was written is taken back."""
 
 
 class Clock:
@@ -240,6 +246,51 @@ async def test_what_the_database_refuses_to_take_back_is_ours_still(
             await process.accounts.look()
     # All there is, so also what nobody else could have.
     await process.take(claim, 100)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("change", ["draw", "give_back"])
+async def test_what_became_of_a_change_is_found_when_the_connection_broke_on_its_last_word(
+    start: Starting, database: Database, monkeypatch: pytest.MonkeyPatch, change: str, arrives: bool
+) -> None:
+    claim, process = _claim(1.0), start("p")
+    process.settle(await process.take(claim, 5), 0)
+    true: Any = getattr(leasing, change)
+    write = database.write
+
+    @asynccontextmanager
+    async def broken() -> AsyncGenerator[Any]:
+        if arrives:
+            async with write() as connection:
+                yield connection
+        else:
+            with suppress(_Undone):
+                async with write() as connection:
+                    yield connection
+                    raise _Undone
+        raise StoreUnavailable("the connection broke")
+
+    async def breaks(*arguments: Any) -> object:
+        with monkeypatch.context() as now:
+            now.setattr(database, "write", broken)
+            return await true(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leasing, change, breaks)
+        if change == "draw":
+            with pytest.raises(Busy):
+                await process.take(claim, 50)
+        else:
+            process.clock.ahead += 6
+            with pytest.raises(StoreUnavailable):
+                await process.accounts.look()
+    # All there is, by one that must not run short for it; and then it is nobody's.
+    hold = await process.take(claim, 100)
+    assert (hold.share.leased, hold.share.short) == (100 * _CENT, False)
+    assert await _spent(database, claim) == [(0, 100 * _CENT)]
+    process.settle(hold, 0)
+    await process.accounts.stop()
+    assert await _spent(database, claim) == [(0, 0)]
 
 
 async def test_an_unused_share_is_given_back(start: Starting, database: Database) -> None:

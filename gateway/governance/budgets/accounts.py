@@ -21,16 +21,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-
-from msgspec import Struct, field
+from itertools import count
 
 from gateway.errors import Busy, DeadlineExceeded
 from gateway.governance.budgets.claims import Claim, exhausted
 from gateway.governance.budgets.ledger import Share, dollars
+from gateway.governance.budgets.purses import Doubt, Hold, Purse
 from gateway.store import leasing
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
-from gateway.store.leasing import Drawn
+from gateway.store.leasing import Change, Drawn
 from gateway.store.record import Charge
 
 _log = logging.getLogger("steelyard.budgets")
@@ -47,47 +47,6 @@ _BEAT_EVERY, _TRUSTED, _DEAD = 5.0, 30.0, 45.0
 _PATIENCE = 5.0
 #: Seconds for which it is believed that a budget is spent: so often at most is the database asked about one.
 _BELIEVED = 0.5
-
-
-class Purse(Struct):
-    """What this process has of one budget in one period.
-
-    `known` is what was spent when the database told last, `since` what requests have cost here since then.
-    """
-
-    claim: Claim
-    used: float
-    share: Share = field(default_factory=Share)
-    line: asyncio.Lock = field(default_factory=asyncio.Lock)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    known: int = 0
-    since: int = 0
-    #: How often somebody had waited when it was last heard of; None: never heard.
-    wanted: int | None = None
-    warned: bool = False
-    #: Requests that have it at hand, so that it must stay the only one of its budget.
-    users: int = 0
-    #: The limit that was found to be spent, and when.
-    spent_out: tuple[int, float] | None = None
-
-    @property
-    def spent(self) -> int:
-        """About what was spent."""
-        return self.known + self.since
-
-    def stir(self) -> None:
-        """Something is free that was not."""
-        waited_for, self.changed = self.changed, asyncio.Event()
-        waited_for.set()
-
-
-class Hold(Struct, frozen=True):
-    """What a request has reserved of one budget."""
-
-    purse: Purse
-    claim: Claim
-    share: Share
-    bound: int
 
 
 class Accounts:
@@ -114,6 +73,7 @@ class Accounts:
         self._looks_at = 0.0
         self._away = False
         self._drawing: set[asyncio.Task[Drawn]] = set()
+        self._numbers = count(1)
         self._beating = asyncio.Lock()
 
     @property
@@ -297,13 +257,25 @@ class Accounts:
     async def _draw(self, purse: Purse, bound: int) -> Drawn:
         if not self._trusted:
             await self._beat()
-        claim = purse.claim
         while True:
-            share = purse.share
-            drawn = await leasing.draw(self._database, self._name, claim.account, claim.limit, share.need(bound))
-            if drawn is None:
-                await self._beat()
-                continue
+            async with purse.changing:
+                drawn = await self._draw_now(purse, bound)
+            if drawn is not None:
+                return drawn
+            await self._beat()
+
+    async def _draw_now(self, purse: Purse, bound: int) -> Drawn | None:
+        """Lease once; None: this process was taken for dead."""
+        await self._clear(purse)
+        claim, share, change = purse.claim, purse.share, Change(next(self._numbers))
+        need = share.need(bound)
+        try:
+            drawn = await leasing.draw(self._database, self._name, claim.account, claim.limit, need, change)
+        except StoreUnavailable as exc:
+            if change.grant is not None and not exc.refused:
+                purse.doubt = Doubt(share, change.number, change.grant.amount, change.grant.short, giving=False)
+            raise
+        if drawn is not None:
             share.leased += drawn.grant.amount
             share.short = drawn.grant.short
             purse.known, purse.since = drawn.standing.spent, 0
@@ -312,8 +284,19 @@ class Accounts:
             elif not drawn.grant.enough:
                 purse.wanted += 1
             if not drawn.grant.enough and not drawn.grant.short:
-                await self._give_back(purse)
-            return drawn
+                await self._give_back_now(purse)
+        return drawn
+
+    async def _clear(self, purse: Purse) -> None:
+        """Learn what became of a change in doubt. Raises `StoreUnavailable`, and it is in doubt still."""
+        doubt = purse.doubt
+        if doubt is not None:
+            arrived = await leasing.arrived(
+                self._database, self._name, purse.claim.account, doubt.number, giving=doubt.giving
+            )
+            purse.doubt = None
+            doubt.cleared(arrived=arrived)
+            purse.stir()
 
     # --- with the others ---------------------------------------------------------------------------------------
 
@@ -330,7 +313,7 @@ class Accounts:
             # Nobody has anything of ours that was leased before: what is under way settles with what it had.
             await leasing.enter(self._database, self._name)
             for purse in self.purses:
-                purse.share = Share()
+                purse.share, purse.doubt = Share(), None
         self._beaten = now
 
     async def _bury(self) -> None:
@@ -343,6 +326,11 @@ class Accounts:
                 _log.warning("a process died and left leases", extra={"holder": name})
 
     async def _release(self, purse: Purse, *, wanted: bool) -> None:
+        if purse.changing.locked():
+            return  # whoever does must not be waited for: there are signs of life to give
+        if purse.doubt is not None:
+            async with purse.changing:
+                await self._clear(purse)
         share, waiting = purse.share, bool(purse.users)
         idle = self._now() - purse.used >= _IDLE and not share.reserved and not waiting
         if idle or (wanted and not waiting) or (share.short and share.free >= 0 and not waiting):
@@ -351,17 +339,24 @@ class Accounts:
             self._purses.pop(purse.claim.key, None)
 
     async def _give_back(self, purse: Purse) -> None:
-        share, amount = purse.share, purse.share.spare()
-        if amount or (share.short and share.free >= 0):
-            short = share.short
+        async with purse.changing:
+            await self._clear(purse)
+            await self._give_back_now(purse)
+
+    async def _give_back_now(self, purse: Purse) -> None:
+        share, amount, short = purse.share, purse.share.spare(), purse.share.short
+        if amount or (short and share.free >= 0):
+            number = next(self._numbers)
             # Before the database knows, so that nobody takes it meanwhile.
             share.gave_back(amount)
             try:
-                await leasing.give_back(self._database, self._name, [(purse.claim.account, amount)])
+                await leasing.give_back(self._database, self._name, [(purse.claim.account, amount)], number)
             except StoreUnavailable as exc:
+                purse.doubt = Doubt(share, number, amount, short, giving=True)
                 if exc.refused:
                     # It is ours still: else nobody would have it, and whoever waits here would wait for ever.
-                    share.kept(amount, short=short)
+                    purse.doubt.cleared(arrived=False)
+                    purse.doubt = None
                 raise
 
     async def _warn(self, purse: Purse) -> None:

@@ -22,10 +22,11 @@ from gateway.asking import Ask, Prepared
 from gateway.catalog import Deployment
 from gateway.errors import GatewayError, QuotaExceeded
 from gateway.exchange import Exchange
-from gateway.governance.budgets.accounts import Accounts, Hold
+from gateway.governance.budgets.accounts import Accounts
 from gateway.governance.budgets.bounds import bound
 from gateway.governance.budgets.claims import Claim, claim_of, warning
 from gateway.governance.budgets.ledger import units
+from gateway.governance.budgets.purses import Hold
 from gateway.governance.keys import Principal
 from gateway.settings.limits import Budget
 
