@@ -89,7 +89,7 @@ class Keys(Controller):
 
     @get("/{key_id:str}", summary="One key")
     async def get_key(self, gateway: Gateway, key_id: FromPath[str]) -> KeyAnswer:
-        """All but its text."""
+        """All but its text. Wherever a key's id is asked for, its name does as well."""
         return _answer(gateway, await gateway.issuing.get(key_id))
 
     @patch("/{key_id:str}", summary="Change what a key may do")

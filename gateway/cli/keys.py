@@ -112,7 +112,7 @@ def list_keys(tag: str | None, url: str, key: str | None, as_json: bool) -> None
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", metavar="ID_OR_NAME")
 @connected
 def show(key_id: str, url: str, key: str | None, as_json: bool) -> None:
     """One key: all but its text."""
@@ -120,7 +120,7 @@ def show(key_id: str, url: str, key: str | None, as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", metavar="ID_OR_NAME")
 @_granting
 @click.option("--any", "freed", multiple=True, type=click.Choice([_LISTS[name] for name in _RESTRICTIONS]),
               help="Let it use any model, provider, route or mcp-tool again.")  # fmt: skip
@@ -132,7 +132,7 @@ def update(key_id: str, freed: tuple[str, ...], url: str, key: str | None, as_js
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", metavar="ID_OR_NAME")
 @click.option("--overlap", default="0", callback=_overlap, help="How long the former text opens as well, as 1h. [0]")
 @connected
 def rotate(key_id: str, overlap: float, url: str, key: str | None, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def rotate(key_id: str, overlap: float, url: str, key: str | None, as_json: bool
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", metavar="ID_OR_NAME")
 @connected
 def revoke(key_id: str, url: str, key: str | None, as_json: bool) -> None:
     """End a key, for good and everywhere within a second."""

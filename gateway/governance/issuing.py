@@ -113,7 +113,7 @@ class Issuing:
         return found[:limit], found[limit - 1].id if len(found) > limit else None
 
     async def get(self, identity: str) -> StoredKey:
-        """The key of that id, revoked or not. Raises `NotFound`."""
+        """The key of that id or name, revoked or not. Raises `NotFound`."""
         return _there(await keys.get(self._database, identity), identity)
 
     async def change(self, identity: str, changes: Mapping[str, Any], act: Act | None = None) -> StoredKey:

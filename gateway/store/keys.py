@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import RowMapping, insert, literal, select, update
+from sqlalchemy import RowMapping, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,7 +95,7 @@ async def changed(database: Database, after: int, limit: int) -> list[StoredKey]
 
 
 async def get(database: Database, identity: str) -> StoredKey | None:
-    """The key of that id, revoked or not.
+    """The key of that id or name, revoked or not.
 
     Raises:
         StoreUnavailable: the database is away.
@@ -127,7 +127,7 @@ async def listed(database: Database, *, after: str | None, tag: str | None, limi
 
 
 async def locked(connection: AsyncConnection, identity: str) -> StoredKey | None:
-    """The key of that id, for this transaction to change: nobody else changes any meanwhile."""
+    """The key of that id or name, for this transaction to change: nobody else changes any meanwhile."""
     await _next(connection)
     return await _one(connection, identity)
 
@@ -161,7 +161,10 @@ async def _stamped(connection: AsyncConnection, key: StoredKey) -> StoredKey:
 
 
 async def _one(connection: AsyncConnection, identity: str) -> StoredKey | None:
-    row = (await connection.execute(select(keys).where(_K.id == scrubbed(identity)))).mappings().one_or_none()
+    """By its id, or by its name, which no other key has or ever had."""
+    asked = scrubbed(identity)
+    query = select(keys).where(or_(_K.id == asked, _K.name == asked)).order_by(_K.id != asked).limit(1)
+    row = (await connection.execute(query)).mappings().first()
     return None if row is None else _stored(row)
 
 

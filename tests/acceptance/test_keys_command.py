@@ -49,11 +49,11 @@ def test_a_key_is_changed_rotated_and_revoked(keyed: World) -> None:
     one = made["id"]
     changed = told(keyed, "keys", "update", one, "--any", "model", "--budget", "none", "--tag", "z", "--expires", "1h")
     assert (changed["models"], changed["budget"], changed["tags"]) == (None, None, ["z"])
-    assert told(keyed, "keys", "update", one, "--expires", "never")["expires_at"] is None
-    turned = run(keyed, "keys", "rotate", one, "--overlap", "1h").stdout.strip()
+    assert told(keyed, "keys", "update", "changing", "--expires", "never")["expires_at"] is None
+    turned = run(keyed, "keys", "rotate", "changing", "--overlap", "1h").stdout.strip()
     for text in (made["key"], turned):
         assert keyed.get("/api/llm/providers", text).status == 200
-    assert "revoked" in run(keyed, "keys", "revoke", one).output
+    assert "revoked" in run(keyed, "keys", "revoke", "changing").output
     for text in (made["key"], turned):
         assert keyed.get("/api/llm/providers", text).status == 401
     acts = told(keyed, "audit", "--target", one, "--since", "1h")

@@ -34,8 +34,8 @@ def _record(**facts: Any) -> ExchangeRecord:
 
 def test_a_records_fields_are_the_columns_in_their_order() -> None:
     fields = ExchangeRecord.__struct_fields__
-    assert fields[-3:] == ("attempts", "request_body", "response_body")
-    assert [column.name for column in exchanges.columns] == list(fields[:-2])
+    assert fields[-5:] == ("attempts", "request_body", "response_body", "key_tags", "charges")
+    assert [column.name for column in exchanges.columns] == list(fields[:-4])
     assert [column.name for column in attempts.columns] == ["exchange_id", *AttemptRecord.__struct_fields__]
     assert [column.name for column in bodies.columns] == ["exchange_id", "request", "response"]
 
