@@ -376,7 +376,7 @@ spend_accounts = Table(
     **_SUMS,
 )
 
-#: What a process has of a budget, less what is written down of its spending.
+#: What a process has of a budget, less what is written down of its spending; `change` numbers the last one it made.
 spend_leases = Table(
     "spend_leases",
     metadata,
@@ -384,7 +384,6 @@ spend_leases = Table(
     Column("start", BigInteger(), nullable=False),
     _text("holder"),
     Column("usd", MoneySum(), nullable=False),
-    #: The number of the last change that its process made.
     Column("change", BigInteger(), nullable=False, server_default="0"),
     PrimaryKeyConstraint("account", "start", "holder"),
     Index(None, "holder"),
