@@ -22,10 +22,11 @@ class Reach:
     def __init__(self, networks: Iterable[str] = (), hosts: Iterable[str] = ()) -> None:
         """Public ones, those of `networks`, and of `hosts` those that are addresses themselves, or `localhost`.
 
-        Raises ValueError for what is no network.
+        A host may have a port, which is not judged here. Raises ValueError for what is no network.
         """
         self._networks = [ip_network(one) for one in networks]
-        self._named = frozenset(one for one in hosts if one == "localhost" or _address(one) is not None)
+        bare = map(_bare, hosts)
+        self._named = frozenset(one for one in bare if one == "localhost" or _address(one) is not None)
 
     def may(self, host: str, address: str) -> bool:
         """Whether `host` may be reached at that address."""
@@ -40,6 +41,13 @@ class Reach:
         if isinstance(address, IPv6Address) and any(_meant(address)):
             return True  # what it stands for is judged by itself
         return address.is_global and not address.is_multicast
+
+
+def _bare(host: str) -> str:
+    """A host without its port."""
+    name, colon, port = host.rpartition(":")
+    # An IPv6 address has colons of its own, unless it is in brackets.
+    return name if colon and port.isdecimal() and (":" not in name or name.endswith("]")) else host
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -37,6 +37,8 @@ _log = logging.getLogger("steelyard.keys")
 LOOK_EVERY = 0.5
 #: Seconds that a look may take before it is given up for this time: a silent database must not hold up a stop.
 _WITHIN = 5.0
+#: Seconds that a stop waits for a look that is under way.
+_LEAVE_WITHIN = 0.5
 #: Keys that are read at once: so many fill a few hundred kilobytes, and the event loop for some milliseconds.
 _CHUNK = 500
 #: Bytes of a pepper that is drawn.
@@ -218,7 +220,10 @@ async def _within(work: Coroutine[Any, Any, None]) -> None:
     try:
         done, _ = await asyncio.wait({task}, timeout=_WITHIN)
     except asyncio.CancelledError:
-        _leave(task)
+        # A stop: it is over in milliseconds, and a connection that is left amid a statement is never closed.
+        await asyncio.wait({task}, timeout=_LEAVE_WITHIN)
+        if not task.done():
+            _leave(task)
         raise
     if not done:
         _leave(task)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -33,15 +35,34 @@ class Worker(Program):
         return bool(self.told("running executions"))
 
     def freeze(self) -> None:
-        """As a suspended machine: it lives, and does nothing."""
+        """As a suspended machine: it lives, and does nothing; not amid a write, which would lock SQLite to all."""
         self._signalled(signal.SIGSTOP)
+        while self._writes():
+            self._signalled(signal.SIGCONT)
+            time.sleep(0.02)
+            self._signalled(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._signalled(signal.SIGCONT)
 
+    def _writes(self) -> bool:
+        if not self._environ["DATABASE_URL"].startswith("sqlite"):
+            return False
+        path = Path(self._environ["DATABASE_URL"].partition(":///")[2])
+        return any(map(_locked, [path, path.with_name(path.stem + "-workflows" + path.suffix)]))
+
     def _signalled(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+
+def _locked(file: Path) -> bool:
+    with closing(sqlite3.connect(file, timeout=1.0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
 
 
 class Fleet:

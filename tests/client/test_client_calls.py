@@ -155,7 +155,7 @@ def test_errors_say_what_and_whose(world: World, kind: str, steelyard: Either) -
     with opened(kind, world.url, "wrong") as stranger, pytest.raises(Unauthorized):
         stranger.call("dwa_stats")
     with opened(kind, world.url, ALICE_KEY) as alice, pytest.raises(Forbidden):
-        alice.call("db_stats")
+        alice.call("list_acts")
     with pytest.raises(ApiError) as both:
         steelyard.call("give_feedback", "req_1", score=1.0, thumbs="up")
     assert both.value.param == "score"

@@ -44,7 +44,7 @@ def test_networks_that_are_named_are_reached() -> None:
 
 
 def test_an_address_that_is_named_itself_is_reached_and_no_name_that_leads_there() -> None:
-    reach = Reach(hosts=["127.0.0.1", "localhost", "intranet.example.org", "10.*"])
+    reach = Reach(hosts=["127.0.0.1:8080", "localhost", "intranet.example.org", "10.*"])
     assert reach.may("127.0.0.1", "127.0.0.1")
     assert reach.may("localhost", "::1")
     for host, address in (("127.0.0.2", "127.0.0.2"), ("intranet.example.org", "127.0.0.1"), ("10.0.0.1", "10.0.0.1")):
