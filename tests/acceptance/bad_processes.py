@@ -77,7 +77,7 @@ class Program:
             (folder / "steelyard.yaml").write_text(json.dumps(config))  # JSON is YAML
         self._command = self._worded(arguments)
         self._environ = {**forking.environ(), **environ}
-        self._supervises = "--workers" in arguments and arguments[arguments.index("--workers") + 1] != "1"
+        self._unforked = "--workers" in arguments and arguments[arguments.index("--workers") + 1] != "1"
         self.process: forking.Process | None = None
 
     @property
@@ -87,8 +87,12 @@ class Program:
     def _worded(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "gateway", "serve", "--port", str(self.port), *arguments]
 
-    def replace_command(self, script: Path, **environ: str) -> None:
-        """From now on this script is started instead of the package, with the same arguments."""
+    def replace_command(self, script: Path, *, really: bool = False, **environ: str) -> None:
+        """From now on this script is started instead of the package, with the same arguments.
+
+        `really`: it changes what is taken hold of while the gateway is loaded, so it is never forked off a loaded one.
+        """
+        self._unforked |= really
         assert self._command[:3] == [sys.executable, "-m", "gateway"]
         self._command[:3] = [sys.executable, str(script)]
         self._environ |= environ
@@ -99,7 +103,7 @@ class Program:
 
     def begin(self, *, really: bool = False) -> forking.Process:
         """Start, and wait for nothing."""
-        begin = forking.really_start if really or self._supervises else forking.start
+        begin = forking.really_start if really or self._unforked else forking.start
         with self.said.open("ab") as said:
             self.process = begin(self._command, said, cwd=self.folder, environ=self._environ)
         return self.process

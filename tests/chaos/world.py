@@ -189,7 +189,7 @@ async def a_world(layout: Layout, folder: Path, shared: Postgres) -> AsyncGenera
         if layout.wayward:
             world.set_clock(0.0)
             world.set_names("well")
-            program.replace_command(_WAYWARD, WAYWARD=str(folder), WAYWARD_ZONE=_ZONE)
+            program.replace_command(_WAYWARD, really=True, WAYWARD=str(folder), WAYWARD_ZONE=_ZONE)
         await asyncio.to_thread(program.start)
         await world.until_well(time.monotonic())
         yield world
