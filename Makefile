@@ -19,7 +19,7 @@ run: .venv/running ## set up if needed, then serve on port 8000 (ARGS="--port 90
 	@$(BIN)/steelyard serve $(ARGS)
 
 test: .venv/developing ## set up if needed, then run every test (ARGS="-k name" chooses)
-	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE) && $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER))
+	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE); alone=$$?; $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER) && exit $$alone)
 
 check: .venv/developing ## lint, formatting, types
 	@$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from store_faults import Proxy, Upstream
 
 from gateway.store import migrate
@@ -78,6 +78,9 @@ class Server:
         async with database.write() as connection:
             for table in reversed(metadata.sorted_tables):
                 await connection.execute(table.delete())
+            # What one test's engine left queued, the next one's would run.
+            if await connection.scalar(text("SELECT to_regclass('dbos.workflow_status')")):
+                await connection.execute(text("DELETE FROM dbos.workflow_status"))
         await database.dispose()
 
     async def _execute(self, *statements: str) -> None:
@@ -145,6 +148,11 @@ async def database(url: str) -> AsyncGenerator[Database]:
 @pytest.fixture
 def postgres_url(server: Server) -> str:
     return server.shared()
+
+
+@pytest.fixture
+def empty_postgres_url(server: Server) -> str:
+    return server.create()
 
 
 @pytest.fixture

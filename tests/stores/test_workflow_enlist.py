@@ -140,18 +140,16 @@ async def test_a_schedule_and_its_execution_and_its_place_are_one(postgres_url: 
 
 
 async def test_where_no_engine_has_ever_been_it_is_kept_and_queued_later(
-    empty_url: str, eventually: Eventually
+    empty_postgres_url: str, eventually: Eventually
 ) -> None:
-    if empty_url.startswith("sqlite"):
-        pytest.skip("its engine has a file of its own")
-    await migrate.upgrade(empty_url)
-    async with a_front(empty_url) as front:
+    await migrate.upgrade(empty_postgres_url)
+    async with a_front(empty_postgres_url) as front:
         begun = await front.desk.begin("s", {}, ME)
         assert front.queued == [begun.id]  # as ever: which may fail, too
         found = await executions.get(front.database, begun.id)
         assert found is not None
         assert found.status == "pending"
-        async with an_engine(empty_url) as ran:
+        async with an_engine(empty_postgres_url) as ran:
             other = await front.desk.begin("s", {}, ME)
             await eventually(lambda: ran)
             assert [one[0] for one in ran] == [other.id]
