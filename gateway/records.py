@@ -17,7 +17,7 @@ from dwa import unfolded
 from gateway.blanking import blanked
 from gateway.errors import BadRequest
 from gateway.exchange import Attempt, Exchange
-from gateway.reckoning import Reckoning
+from gateway.remembering import KEPT_EVERY, Remembering
 from gateway.settings.tree import Settings
 from gateway.store import exchanges, migrate, own_totals, retention, snapshots, totals
 from gateway.store.engine import Database, PoolSettings
@@ -46,8 +46,9 @@ _RETRY_EVERY = 2.0
 _FLUSH_WITHIN = 3.0
 #: Seconds for which snapshots of the DWA are kept: a week of history, at two a minute some 20,000 rows.
 _SNAPSHOTS_KEPT = 7 * 86_400.0
-#: Seconds between two looks at what the log must forget and which partitions it needs: it forgets whole days.
-_TIDY_EVERY = 3_600.0
+#: Seconds between two looks at what the log must forget and which partitions it needs: as often as what it forgets by
+#: is written down.
+_TIDY_EVERY = KEPT_EVERY
 
 
 class Records:
@@ -76,7 +77,7 @@ class Records:
         )
         self.migrated = asyncio.Event()
         #: By which all that is in the database grows old.
-        self.reckoning = Reckoning(wall=wall, monotonic=monotonic)
+        self.remembering = Remembering(self.database, wall=wall, monotonic=monotonic)
         self._migration_problem: str | None = None
 
     async def start(self) -> None:
@@ -102,9 +103,7 @@ class Records:
         await self.migrated.wait()
         while True:
             try:
-                if not self.reckoning.begun:
-                    self.reckoning.begin(await retention.newest(self.database))
-                by = self.reckoning.now()
+                by = await self.remembering.look()
                 done = await retention.tidy(self.database, self._wall(), self._keep_days, forget_by=by)
                 forgotten = await retention.tidy_responses(self.database, by, self._keep_responses)
             except StoreUnavailable as exc:
@@ -177,7 +176,7 @@ class Records:
     async def save_snapshot(self, state: dict[str, object], weights: dict[str, float], at: float) -> None:
         """Keep what the DWA knows. Raises `StoreUnavailable`."""
         await snapshots.save_snapshot(self.database, snapshots.Snapshot(at, state, weights))
-        await snapshots.forget(self.database, self.reckoning.now() - _SNAPSHOTS_KEPT)
+        await snapshots.forget(self.database, self.remembering.now() - _SNAPSHOTS_KEPT)
 
     async def latest_snapshot(self) -> tuple[dict[str, object], float] | None:
         """The newest snapshot and its Unix time. Raises `StoreUnavailable`."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from math import floor
 
 from msgspec import Struct
-from sqlalchemy import delete, exists, func, select, text, tuple_
+from sqlalchemy import delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import partitions
@@ -79,13 +79,6 @@ async def tidy(
             rows += deleted
             await asyncio.sleep(_PAUSE)
     return Tidied(made, dropped, rows)
-
-
-async def newest(database: Database) -> float | None:
-    """When the newest request came, in Unix seconds; None when there is none. Raises `StoreUnavailable`."""
-    async with database.read() as connection:
-        found = (await connection.execute(select(func.max(exchanges.c.created_at)))).scalar()
-    return None if found is None else found.timestamp()
 
 
 async def tidy_responses(database: Database, now: float, keep_days: int | None) -> int:

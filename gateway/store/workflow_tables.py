@@ -35,6 +35,7 @@ from sqlalchemy import (
 
 # In the same metadata, for whoever asks for all tables.
 from gateway.store.audit_table import audit_log as audit_log
+from gateway.store.reckoned_table import reckoned as reckoned
 from gateway.store.tables import Money, UtcDateTime, metadata
 
 _DOUBLE: Double[float] = Double()

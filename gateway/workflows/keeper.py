@@ -23,9 +23,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from gateway.metrics import Metrics
-from gateway.reckoning import Reckoning
 from gateway.records import StoreUnavailable
-from gateway.store import retention
+from gateway.remembering import Remembering
 from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, executions, executors, forgetting, steps, stopping
 from gateway.workflows.attempt import OVERDUE
@@ -68,13 +67,13 @@ class Keeper:
         adopt: Callable[[list[str]], Awaitable[None]],
         drop: Callable[[float], Awaitable[None]],
         wall: Callable[[], float],
-        reckoning: Reckoning,
+        remembering: Remembering,
         interval: float = _LOOK_EVERY,
         tally: Tally | None = None,
     ) -> None:
         """`lease` and `interval`, the longest time between two looks, in seconds.
 
-        `adopt` is told of processes that are dead, `drop` since when ended attempts count; things age by `reckoning`.
+        `adopt` is told of processes that are dead, `drop` since when ended attempts count; things age by `remembering`.
         """
         self._interval = min(lease / _BEATS, interval)
         self._tally = tally or Tally(Metrics(), wall=wall)
@@ -87,7 +86,7 @@ class Keeper:
         self._adopt = adopt
         self._drop = drop
         self._wall = wall
-        self._reckoning = reckoning
+        self._remembering = remembering
         self._forgot_at = self._tidied_at = 0.0
         self._suspected = set[str]()
         # At first none: what was begun while nobody ran anything has waited long enough.
@@ -157,9 +156,7 @@ class Keeper:
             await self._desk.ended(execution)
 
     async def _forget(self) -> None:
-        if not self._reckoning.begun:
-            self._reckoning.begin(await retention.newest(self._database))
-        now = self._reckoning.now()
+        now = await self._remembering.look()
         if abs(now - self._forgot_at) < _FORGET_EVERY:
             return
         self._forgot_at = now

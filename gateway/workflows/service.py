@@ -16,7 +16,7 @@ from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.inventory import objectives_of
 from gateway.metrics import Metrics
-from gateway.reckoning import Reckoning
+from gateway.remembering import Remembering
 from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.workflows.memory import WorkflowStore
@@ -135,7 +135,7 @@ class Service:
             adopt=engine.adopt,
             drop=engine.forget,
             wall=self._wall,
-            reckoning=Reckoning(wall=self._wall, monotonic=self._monotonic),
+            remembering=Remembering(self.database, wall=self._wall, monotonic=self._monotonic),
             interval=settings.workflows.monitoring,
             tally=self._tally,
         )

@@ -20,8 +20,9 @@ from test_feedback_store import vote
 
 from gateway.identity import earliest_id, new_id
 from gateway.records import Records
+from gateway.remembering import Remembering
 from gateway.settings import SecretUrl
-from gateway.store import exchanges, feedback, migrate, partitions, retention, totals
+from gateway.store import exchanges, feedback, migrate, partitions, reckoned, retention, totals
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
 from gateway.store.exchanges import Filters
@@ -214,11 +215,15 @@ async def test_a_time_that_fails_is_not_the_last(
         tidied.set()
         return Tidied()
 
-    async def newest(_database: Database) -> None:
+    async def last(_database: Database) -> None:
         return None
 
+    async def keep(_database: Database, _at: float) -> None:
+        pass
+
     monkeypatch.setattr(retention, "tidy", tidy)
-    monkeypatch.setattr(retention, "newest", newest)
+    monkeypatch.setattr(reckoned, "last", last)
+    monkeypatch.setattr(reckoned, "keep", keep)
     monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.0)
     settings = settings_in(tmp_path)
     settings = replace(settings, request_log=replace(settings.request_log, retention_days=9))
@@ -234,11 +239,17 @@ async def test_a_time_that_fails_is_not_the_last(
     assert caplog.text.count("the log was not tidied") == 2
 
 
+@pytest.mark.parametrize("kept_before", [False, True])
 async def test_what_a_clock_says_that_has_jumped_is_not_forgotten_by(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_before: bool
 ) -> None:
     """It starts a year ahead, as after a dead battery: room is made for those weeks, and nothing goes."""
     await _log(database, *(_at(DAY + hour * 3_600.0) for hour in range(3)))
+    if kept_before:
+        # Nor after a second start, when the first has written a request that is of next year.
+        await Remembering(database, wall=lambda: DAY + 8_000.0, monotonic=lambda: 0.0).look()
+        await retention.tidy(database, DAY + 400 * 86_400.0)
+        await _log(database, _at(DAY + 400 * 86_400.0))
     settings = settings_in(tmp_path)
     settings = replace(
         settings,
@@ -266,10 +277,10 @@ async def test_what_a_clock_says_that_has_jumped_is_not_forgotten_by(
     keeping.cancel()
     await asyncio.wait([keeping])
     await kept.database.dispose()
-    assert (len(await _times(database)), sum(one.dropped + one.rows for one in done)) == (3, 0)
+    assert (len(await _times(database)), sum(one.dropped + one.rows for one in done)) == (3 + kept_before, 0)
     # By the same clock it would all have gone.
     await retention.tidy(database, clock, 30)
-    assert await _times(database) == []
+    assert len(await _times(database)) == kept_before
 
 
 async def test_one_process_at_a_time(postgres: Database) -> None:

@@ -11,7 +11,7 @@ from store_faults import DAY
 
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
-from gateway.reckoning import Reckoning
+from gateway.remembering import Remembering
 from gateway.store.engine import Database
 from gateway.store.workflows import executions, steps
 from gateway.store.workflows.memory import WorkflowStore
@@ -77,7 +77,7 @@ class Office:
             store, definition, performer, limits=LIMITS, wall=self.wall, ended=self.desk.ended, purses=purses
         )
         # Its clock is the only one: it has never jumped.
-        self.reckoning = Reckoning(wall=self.wall, monotonic=self.wall)
+        self.remembering = Remembering(database, wall=self.wall, monotonic=self.wall)
         self.keeper = self.keeper_of("me")
 
     def keeper_of(self, who: str) -> Keeper:
@@ -91,7 +91,7 @@ class Office:
             adopt=self._adopt,
             drop=self._drop,
             wall=self.wall,
-            reckoning=self.reckoning,
+            remembering=self.remembering,
         )
 
     def wall(self) -> float:

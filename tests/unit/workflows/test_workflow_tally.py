@@ -169,7 +169,7 @@ def test_a_keeper_looks_as_often_as_the_settings_say(lease: float, interval: flo
             drop=nobody,
             wall=Scene.wall,
             interval=interval,
-            reckoning=nobody,
+            remembering=nobody,
         )
         looking = asyncio.create_task(keeper.look_after())
         await asyncio.sleep(3.5 * seconds)
