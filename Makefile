@@ -8,7 +8,7 @@ ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/s
 TOGETHER := tests/acceptance tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients clean
+.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,8 +97,17 @@ tests/clients/node/node_modules/.installed: tests/clients/node/package.json
 	@$(NPM) install --silent --no-audit --no-fund --no-package-lock --prefix tests/clients/node
 	@touch $@
 
+docs: .venv/documenting ## build the documents as a site in .site/html, strictly, and check every link
+	@$(BIN)/python -m docsite $(ARGS)
+
+docs-serve: ## the same, and show it on port 8080 of this machine (ARGS="--port 9000")
+	@$(MAKE) --no-print-directory docs ARGS="--serve $(ARGS)"
+
+docs-pictures: .venv/developing ## draw docs/pictures anew, by the simulator (seconds)
+	@$(BIN)/python -m docsite --pictures
+
 clean: ## remove the environment and caches
-	@rm -rf .venv .clients tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .clients tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'
@@ -115,4 +124,9 @@ clean: ## remove the environment and caches
 .venv/developing: .venv/running
 	@echo "Installing what tests and checks need …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check
+	@touch $@
+
+.venv/documenting: .venv/developing
+	@echo "Installing what builds the documents …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
 	@touch $@
