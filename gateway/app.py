@@ -22,6 +22,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Receive, Scope, Send
 
 from gateway.api import access, errors, gemini, openapi
+from gateway.api.administration import Administration
 from gateway.api.artifacts import Artifacts
 from gateway.api.asked import Asked
 from gateway.api.audit import AuditLog
@@ -51,6 +52,7 @@ from gateway.errors import GatewayError
 from gateway.governance.configured import salt_of
 from gateway.parts import Parts
 from gateway.records import StoreUnavailable
+from gateway.renewal import Reload
 from gateway.settings.tree import Settings
 
 VERSION = installed_version("steelyard")
@@ -102,6 +104,7 @@ def create_app(
     rng: random.Random | None = None,
     shared_dir: str | None = None,
     predecessor: Application | None = None,
+    reload: Reload | None = None,
 ) -> Application:
     """The gateway for these settings.
 
@@ -112,6 +115,7 @@ def create_app(
         rng: chance, for choices and identifiers; seeded by the system when absent.
         shared_dir: the folder in which the workers of one machine share their metrics and what they learn.
         predecessor: the application in this process whose place it will take, and whose counts it goes on with.
+        reload: puts the settings that are written now to work; whoever embeds it has none.
     """
     secret = settings.auth.secret_key
     parts = Parts(
@@ -125,6 +129,7 @@ def create_app(
         metrics=predecessor.parts.metrics if predecessor else None,
         workflows=predecessor.parts.workflows if predecessor else None,
         counted=predecessor.parts.limits.backend if predecessor else None,
+        reload=reload,
     )
     ingress = Ingress(
         parts.pipeline,
@@ -167,6 +172,7 @@ def _litestar(parts: Parts) -> Litestar:
             Database,
             Keys,
             AuditLog,
+            Administration,
             Feedback,
             Spend,
             Workflows,

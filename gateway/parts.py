@@ -46,6 +46,7 @@ from gateway.quality.feedback import Feedback
 from gateway.quality.judge import CONCURRENCY, Judge
 from gateway.quality.sampling import Sampling
 from gateway.records import Records
+from gateway.renewal import Reload
 from gateway.replaying import Replays
 from gateway.responses import Responses
 from gateway.sessions import Sessions
@@ -82,13 +83,14 @@ class Parts:
         metrics: Metrics | None = None,
         workflows: Workflows | None = None,
         counted: Backend | None = None,
+        reload: Reload | None = None,
     ) -> None:
         """Wire the parts; nothing is opened before `start`.
 
         `metrics` are those of a predecessor that still refreshes their gauges, and `workflows` those it still runs,
         until `take_over`: there is one engine in a process. `counted` is where it counted for limits.
         """
-        self.settings = settings
+        self.settings, self.reload = settings, reload
         self.version = version
         self.monotonic, self.wall, self.rng = monotonic, wall, rng
         self.catalog: Catalog = catalog_of(settings, DIALECTS)
@@ -125,8 +127,7 @@ class Parts:
         if metrics is None:
             self.metrics.before_scrape(self._refresh_gauges)
         self.health = self._health()
-        self.started_at = monotonic()
-        self.ready = False
+        self.started_at, self.ready = monotonic(), False
         self._tasks: list[asyncio.Task[None]] = []
         self._recalling: asyncio.Task[None] | None = None
 

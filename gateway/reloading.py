@@ -1,6 +1,6 @@
-"""One process, whose application can be exchanged while it serves: what SIGHUP does when there are no workers.
+"""One process, whose application can be exchanged while it serves: what a reload does when there are no workers.
 
-    SIGHUP → settings reread → a new application started → requests from here on are its → the old one drains, stops
+    SIGHUP, a wish → settings reread → a new application started → requests are its from here on → the old one drains
 
 Nothing is closed on the way: not the socket, not a connection, not a request; the new application goes on counting
 where the old one stopped, and knows what its DWA has learned. Settings that are wrong, or an application that does not
@@ -20,9 +20,13 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway import logs
 from gateway.app import Application, create_app
-from gateway.governance.audit import reloaded
+from gateway.errors import GatewayError
+from gateway.governance.audit import Act, reloaded
+from gateway.renewal import Renewal, Reread, leaving, under_way, unstartable, wrong
 from gateway.settings.changes import changed
 from gateway.settings.tree import Settings
 from gateway.supervisor import Terminal
@@ -85,8 +89,8 @@ class _Generation:
 class Reloading:
     """The ASGI application in front of the newest one."""
 
-    def __init__(self, settings: Settings, reread: Callable[[], Settings | None], *, grace: float) -> None:
-        """Begin with `settings`; `reread` gives later ones, or None when they are wrong, which it has told then.
+    def __init__(self, settings: Settings, reread: Callable[[], Reread], *, grace: float) -> None:
+        """Begin with `settings`; `reread` gives later ones, or none when they are wrong, which it has logged then.
 
         `grace`: seconds for which a request may keep the application that it began with.
         """
@@ -96,7 +100,7 @@ class Reloading:
         self._terminal = Terminal()
         self._newest: _Generation
         self._reloading: asyncio.Task[None] | None = None
-        self._again = False
+        self._again = self._leaving = False
         #: Called when the terminal is gone.
         self.stopped: Callable[[], None] = lambda: None
 
@@ -127,7 +131,7 @@ class Reloading:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         loop.remove_signal_handler(signal.SIGHUP)
-        self._again = False
+        self._again, self._leaving = False, True
         if self._reloading is not None:
             # A new application that is just starting becomes the newest, and is stopped; an old one drains no longer.
             self._grace = 0.0
@@ -135,14 +139,27 @@ class Reloading:
         await self._newest.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def reload(self, act: Act) -> Renewal:
+        """See `renewal.Reload`."""
+        if self._leaving:
+            raise leaving()
+        if self._reloading is not None:
+            raise under_way()
+        told: asyncio.Future[Renewal] = asyncio.get_running_loop().create_future()
+        self._begin(act, told)
+        return await told
+
     def _hung_up(self) -> None:
         if self._terminal.gone:
             self.stopped()
         elif self._reloading is not None:
             self._again = True
         else:
-            self._reloading = asyncio.create_task(self._reload())
-            self._reloading.add_done_callback(self._reloaded)
+            self._begin(None, None)
+
+    def _begin(self, act: Act | None, told: asyncio.Future[Renewal] | None) -> None:
+        self._reloading = asyncio.create_task(self._reload(act, told))
+        self._reloading.add_done_callback(self._reloaded)
 
     def _reloaded(self, task: asyncio.Task[None]) -> None:
         self._reloading = None
@@ -152,27 +169,49 @@ class Reloading:
             self._again = False
             self._hung_up()
 
-    async def _reload(self) -> None:
-        settings = await asyncio.to_thread(self._reread)
-        if settings is None:
-            return
+    async def _reload(self, act: Act | None, told: asyncio.Future[Renewal] | None) -> None:
+        """What it comes to is told before the old one drains: whoever wished for it is among the old one's requests."""
         old = self._newest
+        told = asyncio.get_running_loop().create_future() if told is None else told
         try:
-            new = await self._begun(settings, old.app)
-        except Exception:  # noqa: BLE001 - whatever it is, the old one serves
-            _log.exception("the new settings do not start: the old ones stay")
+            renewal = await self._renew(act)
+        except GatewayError as exc:
+            if not told.done() and act is not None:
+                told.set_exception(exc)
             return
-        new.app.parts.take_over(old.app.parts)
-        self._newest = new
-        _log.info("reloaded")
-        parts = new.app.parts
-        await parts.audit.record(reloaded(changed(old.app.parts.settings, settings), parts.wall(), parts.rng))
+        except BaseException:
+            told.cancel()
+            raise
+        if not told.done():
+            told.set_result(renewal)
         await old.drain(self._grace)
         settle()
 
+    async def _renew(self, act: Act | None) -> Renewal:
+        """Put another in place. Raises `GatewayError`, for a reason that is logged."""
+        found = await asyncio.to_thread(self._reread)
+        if found.settings is None:
+            raise wrong([(one.place, one.message) for one in found.problems])
+        old = self._newest.app.parts
+        try:
+            new = await self._begun(found.settings, self._newest.app)
+        except Exception:  # noqa: BLE001 - whatever it is, the old one serves
+            _log.exception("the new settings do not start: the old ones stay")
+            raise unstartable() from None
+        parts = new.app.parts
+        parts.take_over(old)
+        self._newest = new
+        _log.info("reloaded")
+        names = changed(old.settings, found.settings)
+        await parts.audit.record(
+            reloaded(names, parts.wall(), parts.rng) if act is None else replace(act, after={"changed": names})
+        )
+        return Renewal(names, found.restart)
+
     async def _begun(self, settings: Settings, predecessor: Application | None) -> _Generation:
         # In a thread: while a new one is being built, the old one answers.
-        generation = _Generation(await asyncio.to_thread(create_app, settings, predecessor=predecessor))
+        made = await asyncio.to_thread(create_app, settings, predecessor=predecessor, reload=self.reload)
+        generation = _Generation(made)
         logs.configure(settings.log.level)
         await generation.start()
         return generation

@@ -14,12 +14,14 @@ import logging
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -29,7 +31,9 @@ from gateway.app import Application, create_app
 from gateway.connected import Bounds, bounded
 from gateway.governance.audit import Act
 from gateway.reloading import Reloading, settle
+from gateway.renewal import Renewal, Reread, leaving, under_way, unstartable, wrong
 from gateway.settings.tree import Settings
+from gateway.supervisor import LEAVING, REFUSED, RENEWED, UNSTARTED
 
 #: Longest wait for the answer of a keep-alive connection's next request, seconds: longer than load balancers' 60.
 _KEEP_ALIVE = 75
@@ -84,15 +88,56 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class Wishes:
+    """A worker's wishes for other settings: told to its supervisor, through the link, and answered in their order."""
+
+    def __init__(self, link: Connection) -> None:
+        """Ask through `link`, whose messages are heard by somebody else."""
+        self._link = link
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
+
+    async def reload(self, act: Act) -> Renewal:
+        """See `renewal.Reload`."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._link.send_bytes(msgspec.json.encode(act))
+        self._waiting.append(answer)
+        what, _, told = (await answer).partition(b" ")
+        if what == RENEWED:
+            return msgspec.json.decode(told, type=Renewal)
+        if what == REFUSED:
+            raise wrong(msgspec.json.decode(told, type=list[tuple[str, str]]))
+        if what == UNSTARTED:
+            raise unstartable(*map(int, told.split()))
+        raise leaving() if what == LEAVING else under_way()
+
+    def answered(self, said: bytes) -> None:
+        """The supervisor has said what became of the first that waits."""
+        first = self._waiting.popleft()
+        if not first.done():
+            first.set_result(said)
+
+    def abandoned(self) -> None:
+        """There is nobody any more who would answer."""
+        while self._waiting:
+            self.answered(LEAVING)
+
+
 class WorkerServer(Server):
     """The server of one worker among several, which its supervisor alone may stop."""
 
     def __init__(
-        self, config: uvicorn.Config, listening: socket.socket, link: Connection, *, counts: Path, slot: int
+        self,
+        config: uvicorn.Config,
+        listening: socket.socket,
+        link: Connection,
+        *,
+        wishes: Wishes,
+        counts: Path,
+        slot: int,
     ) -> None:
-        """Say through `link` when it serves, and stop when it ends."""
+        """Say through `link` when it serves, hear what became of `wishes`, and stop when it ends."""
         super().__init__(config)
-        self._link = link
+        self._link, self._wishes = link, wishes
         self._acceptor = Acceptor(
             listening, self._connected, counts=counts, slot=slot, has=lambda: len(self.server_state.connections)
         )
@@ -112,17 +157,26 @@ class WorkerServer(Server):
         if self.started:
             self._acceptor.start()
             self._link.send_bytes(b"ready")
-            asyncio.get_running_loop().add_reader(self._link.fileno(), self._left_alone)
+            asyncio.get_running_loop().add_reader(self._link.fileno(), self._hear)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, then leave as any server."""
         self._acceptor.close()
         await super().shutdown(sockets)
 
-    def _left_alone(self) -> None:
-        """The supervisor is gone, and nobody would stop or replace this worker: it must not keep the port."""
-        asyncio.get_running_loop().remove_reader(self._link.fileno())
-        self.should_exit = True
+    def _hear(self) -> None:
+        try:
+            said = self._link.recv_bytes()
+        except (EOFError, OSError):
+            # The supervisor is gone, and nobody would stop or replace this worker: it must not keep the port.
+            asyncio.get_running_loop().remove_reader(self._link.fileno())
+            self._wishes.abandoned()
+            self.should_exit = True
+            return
+        if said.startswith(RENEWED):
+            # Another is in this one's place: whoever hears of it, and connects, must not come here.
+            self._acceptor.close()
+        self._wishes.answered(said)
 
 
 class Worker:
@@ -131,29 +185,31 @@ class Worker:
     def __init__(self, settings: Settings, shared_dir: str, listening: socket.socket, act: Act | None = None) -> None:
         """Serve the application of `settings`; `act`: by what they came to be those."""
         self._act = act
-        self._settings = settings
+        self.settings = settings
         self._shared_dir = shared_dir
         self._listening = listening
 
     def __call__(self, link: Connection, slot: int) -> None:
         """Serve until told to stop."""
-        config = _config(self._application, self._settings)
-        program = WorkerServer(config, self._listening, link, counts=Path(self._shared_dir, COUNTS), slot=slot)
+        wishes = Wishes(link)
+        config = _config(lambda: self._application(wishes), self.settings)
+        counts = Path(self._shared_dir, COUNTS)
+        program = WorkerServer(config, self._listening, link, wishes=wishes, counts=counts, slot=slot)
         program.run(sockets=[self._listening])
         if not program.started:
             sys.exit(1)
 
-    def _application(self) -> Application:
-        logs.configure(self._settings.log.level)
-        app = create_app(self._settings, shared_dir=self._shared_dir)
+    def _application(self, wishes: Wishes) -> Application:
+        logs.configure(self.settings.log.level)
+        app = create_app(self.settings, shared_dir=self._shared_dir, reload=wishes.reload)
         if self._act is not None:
             app.parts.audit.remember(self._act)
         settle()
         return app
 
 
-def serve_alone(settings: Settings, listening: socket.socket, reread: Callable[[], Settings | None]) -> bool:
-    """Serve in this process until told to stop; SIGHUP puts the application of `reread()` in place. Did it start?"""
+def serve_alone(settings: Settings, listening: socket.socket, reread: Callable[[], Reread]) -> bool:
+    """Serve in this process until told to stop; a reload puts the application of `reread()` in place. Did it start?"""
     app = Reloading(settings, reread, grace=settings.server.shutdown_grace)
     program = Server(_config(lambda: app, settings))
     app.stopped = lambda: program.handle_exit(signal.SIGTERM, None)

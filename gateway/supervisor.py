@@ -9,8 +9,9 @@ after another with a new job; when there is none (the new configuration is bad),
 old ones and the old job stay. A worker that dies is replaced at once; one that keeps dying young, after pauses that
 double. SIGTERM and SIGINT drain all; at a second SIGINT they are killed.
 
-A worker is told nothing but SIGTERM, and says nothing but that it is ready, through a link whose end it takes for the
-supervisor's death. Workers are fresh interpreters: a renewed one runs the code that is installed now, and nothing of
+A worker is told to leave by SIGTERM. Through a link, whose end it takes for the supervisor's death, it says that it is
+ready, and from then on it may wish for a renewal: one at a time, its own slot last, so that it is there to hear what
+became of that. Workers are fresh interpreters: a renewed one runs the code that is installed now, and nothing of
 a parent's state can be half copied into it. The supervisor itself has no thread and no event loop: it sleeps until a
 process ends, a link speaks, a signal comes or a deadline passes.
 """
@@ -28,7 +29,7 @@ from contextlib import contextmanager
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 _log = logging.getLogger("steelyard.supervisor")
 _SPAWN = get_context("spawn")
@@ -46,25 +47,38 @@ _READY_WITHIN = 60.0
 _MARGIN = 15.0
 
 
+#: What became of a wish: the first word of the answer, before what the new job's maker tells with it. `UNSTARTED` goes
+#: on with how many workers have the new job, and of how many.
+RENEWED, REFUSED, UNSTARTED, UNDER_WAY, LEAVING = b"renewed", b"refused", b"unstarted", b"under-way", b"leaving"
+
+
 class Job(Protocol):
     """What a worker does, once it has been sent to its process, until SIGTERM."""
 
     def __call__(self, link: Connection, slot: int) -> None:
-        """Work; `link` takes one message, when it is ready, and ends when the supervisor is gone.
+        """Work; `link` ends when the supervisor is gone.
 
+        It takes one message when this worker is ready, and then wishes for a renewal, each of which is answered.
         `slot` numbers the workers from 0; one that is to take another's place has the same.
         """
         ...
 
 
+class Next(NamedTuple):
+    """The job of the workers to come, None when there is none; and what to tell whoever wished for it."""
+
+    job: Job | None
+    told: bytes = b""
+
+
 class _Worker:
     """A process, and what is known of it."""
 
-    __slots__ = ("draining", "kill_at", "link", "process", "served_from", "slot")
+    __slots__ = ("draining", "kill_at", "link", "mute", "process", "served_from", "slot")
 
     def __init__(self, slot: int, process: SpawnProcess, link: Connection) -> None:
         self.slot, self.process, self.link = slot, process, link
-        self.draining = False
+        self.draining = self.mute = False
         self.served_from: float | None = None
         self.kill_at: float | None = None
 
@@ -98,7 +112,7 @@ class Supervisor:
         count: int,
         job: Job,
         *,
-        renewed: Callable[[], Job | None],
+        renewed: Callable[[bytes], Next],
         gone: Callable[[int], None],
         leaving: Callable[[], None],
         grace: float,
@@ -108,7 +122,7 @@ class Supervisor:
         Args:
             count: how many.
             job: what they do.
-            renewed: the job of the workers that SIGHUP asks for; None, and the reason logged, when there is none.
+            renewed: what the workers that are asked for do; hears the wish, which is empty at a SIGHUP.
             gone: told the pid of every worker that has ended.
             leaving: called once, when no worker will be started any more.
             grace: seconds a worker's requests may take to finish.
@@ -122,10 +136,18 @@ class Supervisor:
         self._died_young: dict[int, int] = {}
         self._to_renew: deque[int] = deque()
         self._renewing: _Worker | None = None
+        #: Who wished for the renewal under way, and what to tell it then.
+        self._asker: _Worker | None = None
+        self._told = b""
         self._renew_again = self._stopping = self._served = False
         self._signals: deque[int] = deque()
         self._alarm, self._bell = socket.socketpair()
         self._code = 0
+
+    @property
+    def job(self) -> Job:
+        """The newest that a worker has come up with."""
+        return self._job
 
     def run(self) -> int:
         """Work until told to stop: the exit code."""
@@ -165,7 +187,7 @@ class Supervisor:
         moments = [*self._due.values(), *(one.kill_at for one in self._workers if one.kill_at is not None)]
         patience = max(0.0, min(moments) - time.monotonic()) if moments else None
         ends = [one.process.sentinel for one in self._workers]
-        links = [one.link for one in self._workers if not one.ready]
+        links = [one.link for one in self._workers if not one.mute]
         if self._alarm in connection.wait([self._alarm, *ends, *links], patience):
             try:
                 while self._alarm.recv(4096):
@@ -202,6 +224,7 @@ class Supervisor:
         self._due.clear()
         self._to_renew.clear()
         self._leaving()
+        self._tell_asker(LEAVING)
         for worker in self._workers:
             self._drain(worker)
 
@@ -211,12 +234,26 @@ class Supervisor:
         if self._renewing is not None:
             self._renew_again = True
             return
-        job = self._renewed()
-        if job is not None:
-            _log.info("renewing the workers", extra={"workers": self._count})
-            self._next = job
-            self._to_renew.extend(range(self._count))
-            self._renew_next()
+        self._begin_renewal(None, b"")
+
+    def _wished(self, worker: _Worker, wish: bytes) -> None:
+        if worker.draining or self._stopping:
+            _tell(worker, LEAVING)
+        elif self._renewing is not None:
+            _tell(worker, UNDER_WAY)
+        else:
+            self._begin_renewal(worker, wish)
+
+    def _begin_renewal(self, asker: _Worker | None, wish: bytes) -> None:
+        found = self._renewed(wish)
+        if found.job is None:
+            _tell(asker, REFUSED, found.told)
+            return
+        _log.info("renewing the workers", extra={"workers": self._count})
+        self._next, self._asker, self._told = found.job, asker, found.told
+        last = -1 if asker is None else asker.slot
+        self._to_renew.extend(sorted(range(self._count), key=lambda slot: slot == last))
+        self._renew_next()
 
     def _renew_next(self) -> None:
         if self._to_renew:
@@ -227,7 +264,12 @@ class Supervisor:
             return
         self._renewing = None
         _log.info("the workers are renewed")
+        self._tell_asker(RENEWED, self._told)
         self._signalled_meanwhile()
+
+    def _tell_asker(self, *words: bytes) -> None:
+        _tell(self._asker, *words)
+        self._asker = None
 
     def _signalled_meanwhile(self) -> None:
         if self._renew_again:
@@ -251,15 +293,23 @@ class Supervisor:
         return worker
 
     def _look_after(self, worker: _Worker) -> None:
-        if not worker.ready and worker.link.poll():
+        if not worker.mute and worker.link.poll():
             try:
-                worker.link.recv_bytes()
+                said = worker.link.recv_bytes()
             except (EOFError, OSError):
-                worker.process.join()  # it has given up the link, and so the ghost
+                worker.mute = True
+                if not worker.ready:
+                    worker.process.join()  # it has given up the link, and so the ghost
             else:
-                self._on_ready(worker)
+                self._heard(worker, said)
         if worker.process.exitcode is not None:
             self._on_end(worker, worker.process.exitcode)
+
+    def _heard(self, worker: _Worker, said: bytes) -> None:
+        if worker.ready:
+            self._wished(worker, said)
+        else:
+            self._on_ready(worker)
 
     def _on_ready(self, worker: _Worker) -> None:
         worker.served_from, self._served = time.monotonic(), True
@@ -301,6 +351,7 @@ class Supervisor:
         if self._stopping:
             return
         _log.error("a new worker did not become ready: the renewal ends, and the others stay", extra=told)
+        self._tell_asker(UNSTARTED, b"%d %d" % (self._count - len(self._to_renew) - 1, self._count))
         self._to_renew.clear()
         if not any(one.slot == worker.slot for one in self._workers):
             self._due[worker.slot] = time.monotonic()  # the old one has died meanwhile
@@ -321,6 +372,15 @@ def _work(job: Job, link: Connection, slot: int) -> None:
         signal.signal(one, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
     job(link, slot)
+
+
+def _tell(worker: _Worker | None, *words: bytes) -> None:
+    """Answer a wish, if anybody is there still to hear it."""
+    if worker is not None and not worker.mute:
+        try:
+            worker.link.send_bytes(b" ".join(words))
+        except OSError:
+            worker.mute = True
 
 
 def _exit(code: int) -> str:

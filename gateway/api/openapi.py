@@ -25,6 +25,7 @@ from litestar.openapi.spec import (
 
 from gateway.api import openapi_trust, openapi_workflows
 from gateway.api.answers import (
+    administration,
     artifacts,
     audit,
     catalog,
@@ -234,6 +235,7 @@ _FURTHER_GET = {
 _VERBS = ("get", "post", "put", "patch", "delete")
 _PUBLIC = ("/health", "/openapi.json")
 _ANSWERS = (
+    administration,
     artifacts,
     audit,
     catalog,

@@ -1,4 +1,4 @@
-"""Errors of the addresses of keys in the OpenAPI document, beside those that all have."""
+"""Errors of the addresses of keys and of administration in the OpenAPI document, beside those that all have."""
 
 _AWAY = {"503": "The database is not available right now."}
 _NONE = {"404": "There is no such key."}
@@ -12,9 +12,15 @@ _ERRORS = {
     ("delete", "/api/keys/{key_id}"): _NONE,
     ("post", "/api/keys/{key_id}/rotate"): _NONE | _REVOKED,
 }
-_ROOTS = ("/api/keys",)
+_RELOAD = {
+    "409": "Another reload is under way, or this gateway was not started by `steelyard serve`.",
+    "422": "The settings are wrong, or nothing starts with them: `error.problems` lists why. The old ones stay.",
+    "503": "The process that was asked is about to end; ask again.",
+}
 
 
 def further(verb: str, path: str) -> dict[str, str]:
     """The errors of an operation; empty for what is not of here."""
-    return {**_ERRORS.get((verb, path), {}), **_AWAY} if path.startswith(_ROOTS) else {}
+    if path == "/api/admin/reload":
+        return _RELOAD
+    return {**_ERRORS.get((verb, path), {}), **_AWAY} if path.startswith("/api/keys") else {}

@@ -1,8 +1,9 @@
 """`steelyard serve`: the gateway on a socket, in one process or several.
 
 Ctrl-C and SIGTERM stop it kindly: no new requests, running ones finish within the grace, the log is flushed, exit 0; a
-second Ctrl-C stops it at once. SIGHUP reads the settings again and puts them to work without dropping a request: new
-workers in the place of the old (`supervisor`), or a new application in the one process (`reloading`).
+second Ctrl-C stops it at once. SIGHUP and `POST /api/admin/reload` have the settings read again and put to work without
+dropping a request: new workers in the place of the old (`supervisor`), or a new application in the one process
+(`reloading`).
 """
 
 # rich_click annotates its decorators only in part.
@@ -19,7 +20,9 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
+import msgspec
 import rich_click as click
 from msgspec.structs import replace
 from rich.console import Console
@@ -29,14 +32,16 @@ from gateway.accepting import lay_out
 from gateway.app import VERSION
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
-from gateway.governance.audit import reloaded
+from gateway.governance.audit import Act, reloaded
 from gateway.metrics import forget_worker
+from gateway.renewal import Renewal, Reread
 from gateway.server import COUNTS, Worker, serve_alone
 from gateway.settings import SettingsError, from_environment, share_with_workers
 from gateway.settings.changes import changed
+from gateway.settings.problems import Problem
 from gateway.settings.routes import is_loopback
 from gateway.settings.tree import Settings
-from gateway.supervisor import Supervisor
+from gateway.supervisor import Next, Supervisor
 from providers import simulator
 
 _log = logging.getLogger("steelyard.serve")
@@ -87,40 +92,39 @@ class Written:
         #: The simulator that stands in for providers, when there were none at the start.
         self.standing_in: tuple[simulator.Simulation, str] | None = None
 
-    def again(self, running: Settings) -> Settings | None:
-        """What to serve with from now on; None, and the reasons logged, when it cannot be served with."""
+    def again(self, running: Settings) -> Reread:
+        """What to serve with from now on; none, and the reasons logged, when it cannot be served with."""
         try:
             found = from_environment(self.config, self.flags).settings
         except SettingsError as exc:
             _log.error("the settings are wrong: the old ones stay", extra={"problems": str(exc)})
-            return None
+            return Reread(None, problems=exc.problems)
         if not found.providers:
             if self.standing_in is None:
                 _log.error("the settings name no provider any more: the old ones stay")
-                return None
+                return Reread(None, problems=(Problem("providers", "There is none any more. Name one at least."),))
             found = with_simulator(found, *self.standing_in)
-        late = [name for name in _FIXED if getattr(found.server, name) != getattr(running.server, name)]
+        late = [f"server.{name}" for name in _FIXED if getattr(found.server, name) != getattr(running.server, name)]
         if late:
-            _log.warning(
-                "these settings wait for the next start", extra={"settings": [f"server.{one}" for one in late]}
-            )
+            _log.warning("these settings wait for the next start", extra={"settings": late})
         kept = {name: getattr(running.server, name) for name in _FIXED}
-        return replace(found, server=replace(found.server, **kept))
+        return Reread(replace(found, server=replace(found.server, **kept)), late)
 
 
 def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, written: Written) -> int:
-    def renewed() -> Worker | None:
-        nonlocal newest
+    def renewed(wish: bytes) -> Next:
         found = written.again(settings)
-        if found is None:
-            return None
-        act = reloaded(changed(newest, found), time.time(), random.Random())
-        newest = found
-        return Worker(found, shared_dir, listening, act)
+        if found.settings is None:
+            return Next(None, msgspec.json.encode([(one.place, one.message) for one in found.problems]))
+        names = changed(cast("Worker", supervisor.job).settings, found.settings)
+        act = reloaded(names, time.time(), random.Random())
+        if wish:
+            act = replace(msgspec.json.decode(wish, type=Act), after=act.after)
+        worker = Worker(found.settings, shared_dir, listening, act)
+        return Next(worker, msgspec.json.encode(Renewal(names, found.restart)))
 
-    newest = settings
     lay_out(Path(shared_dir, COUNTS), settings.server.workers)
-    return Supervisor(
+    supervisor = Supervisor(
         settings.server.workers,
         Worker(settings, shared_dir, listening),
         renewed=renewed,
@@ -128,7 +132,8 @@ def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, wr
         # Else whoever connects would wait here until the last worker has finished.
         leaving=listening.close,
         grace=settings.server.shutdown_grace,
-    ).run()
+    )
+    return supervisor.run()
 
 
 def _shared_dir(stack: ExitStack) -> str:

@@ -253,10 +253,11 @@ async def ask(
 
 
 @asynccontextmanager
-async def callers(*, at_once: int = 0) -> AsyncGenerator[aiohttp.ClientSession]:
-    """A client for `ask`, which waits as long as a test may take."""
-    connector = aiohttp.TCPConnector(limit=at_once)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
+async def callers(*, at_once: int = 0, key: str | None = None) -> AsyncGenerator[aiohttp.ClientSession]:
+    """A client for `ask`, which waits as long as a test may take; `key` is its own."""
+    connector, headers = aiohttp.TCPConnector(limit=at_once), {"authorization": f"Bearer {key}"} if key else {}
+    patience = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(connector=connector, timeout=patience, headers=headers) as session:
         yield session
 
 
@@ -306,9 +307,11 @@ class Crowd:
 
 
 @asynccontextmanager
-async def a_crowd(*urls: str, pace: float = 50, at_most: int = 1000, streams: bool = True) -> AsyncGenerator[Crowd]:
+async def a_crowd(
+    *urls: str, pace: float = 50, at_most: int = 1000, streams: bool = True, key: str | None = None
+) -> AsyncGenerator[Crowd]:
     """Load in the background. At the end nobody new comes, and everybody gets an answer."""
-    async with callers() as session:
+    async with callers(key=key) as session:
         crowd = Crowd(urls, session, streams)
         coming = asyncio.create_task(crowd.keep_coming(pace, at_most))
         try:

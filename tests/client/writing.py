@@ -33,6 +33,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
     "spend": ("/api/spend",),
     "keys": ("/api/keys",),
     "audit": ("/api/audit",),
+    "administration": ("/api/admin/",),
 }
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 

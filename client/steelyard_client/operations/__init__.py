@@ -1,5 +1,6 @@
 """Every call of the gateway by name: one file for each group of addresses, as in `answers`."""
 
+from steelyard_client.operations.administration import Administration
 from steelyard_client.operations.dwa import Dwa
 from steelyard_client.operations.executions import Executions
 from steelyard_client.operations.health import Health
@@ -13,5 +14,7 @@ from steelyard_client.operations.spend import Spend
 from steelyard_client.operations.workflows import Workflows
 
 
-class Operations(Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp, Spend, Keys):
+class Operations(
+    Routing, Dwa, Records, Responses, Health, Workflows, Executions, Schedules, Mcp, Spend, Keys, Administration
+):
     """All of them."""

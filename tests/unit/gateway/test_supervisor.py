@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway import supervisor
-from gateway.supervisor import Supervisor, _Worker
+from gateway.supervisor import Next, Supervisor, _Worker
 
 
 class Time:
@@ -36,7 +36,7 @@ def some() -> Generator[Supervisor]:
     def job(link: object, slot: int) -> None:
         raise NotImplementedError
 
-    made = Supervisor(2, job, renewed=lambda: None, gone=lambda _pid: None, leaving=lambda: None, grace=1.0)
+    made = Supervisor(2, job, renewed=lambda _wish: Next(None), gone=lambda _pid: None, leaving=lambda: None, grace=1.0)
     made._served = True
     yield made
     made._alarm.close()

@@ -1,0 +1,13 @@
+"""What `/api/admin` answers."""
+
+from msgspec import Struct
+
+
+class ReloadAnswer(Struct):
+    """Names of settings such as `providers.openai`: what differs from before, and what waits for the next start.
+
+    Values are not told: secrets are among them.
+    """
+
+    changed: list[str]
+    restart: list[str]
