@@ -33,7 +33,7 @@ audit: .venv/developing ## look up the pinned versions among known vulnerabiliti
 		$(BIN)/pip-audit --progress-spinner off --disable-pip --no-deps --requirement constraints.txt; \
 		else echo "Without PyPI: the dependencies were not audited."; fi
 
-fuzz: .venv/developing ## schemathesis over every documented operation: no answer may be a 5xx (minutes; ARGS="--max-examples 200")
+fuzz: .venv/developing ## schemathesis over every documented operation: no 5xx, no undocumented answer (minutes; ARGS="--max-examples 200")
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group fuzz
 	@$(BIN)/python -m tests.fuzzing $(ARGS)
 

@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from gateway.api import openapi_trust, openapi_workflows
+from gateway.api import openapi_absent, openapi_trust, openapi_workflows
 from gateway.api.answers import (
     administration,
     artifacts,
@@ -299,10 +299,14 @@ def _describe(document: OpenAPI) -> None:
             operation: Operation | None = getattr(item, verb)
             if operation is not None:
                 told = {"post": _FURTHER, "get": _FURTHER_GET}.get(verb, {})
-                further = told.get(path, {}) | openapi_workflows.further(verb, path) | openapi_trust.further(verb, path)
+                further = dict(told.get(path, {}))
+                for module in (openapi_workflows, openapi_trust, openapi_absent):
+                    further |= module.further(verb, path)
                 error = "GoogleError" if path.startswith("/v1beta/") else "GatewayError"
                 _tell_errors(operation, error, public=path.startswith(_PUBLIC), further=further)
     openapi_workflows.describe(paths, known)
+    spent: Any = paths["/api/spend"].get
+    spent.responses["200"].content["text/csv"] = _media({"type": "string"})
     paths["/v1/chat/completions"] = _path("OpenAI", "Create a chat completion", _CHAT, CHAT_COMPLETION)
     paths["/v1/embeddings"] = _path("OpenAI", "Create embeddings", _EMBEDDING, EMBEDDINGS, kinds=_WHOLE)
     paths["/v1/messages"] = _path("Anthropic", "Create a message", _ANTHROPIC, MESSAGE, error="AnthropicError")
