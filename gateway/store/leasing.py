@@ -235,8 +235,10 @@ async def bury(database: Database, holder: str, beats: int) -> bool:
     return True
 
 
-async def leave(database: Database, holder: str) -> None:
-    """A process ends. What its requests have spent and no row tells yet stays leased, until it is taken for dead.
+async def leave(database: Database, holder: str) -> bool:
+    """A process ends: whether it has no leases left.
+
+    What its requests have spent and no row tells yet stays leased, until it is taken for dead.
 
     Raises:
         StoreUnavailable: the database is away; then others will take it for dead.
@@ -244,8 +246,10 @@ async def leave(database: Database, holder: str) -> None:
     async with database.write() as connection:
         await _forget(connection, and_(_L.holder == holder, _L.usd <= _NOTHING))
         left = select(_L.account).where(_L.holder == holder).limit(1)
-        if (await connection.execute(left)).first() is None:
+        settled = (await connection.execute(left)).first() is None
+        if settled:
             await connection.execute(delete(spend_holders).where(_H.id == holder))
+    return settled
 
 
 async def _forget(connection: AsyncConnection, which: ColumnElement[bool]) -> None:

@@ -111,6 +111,15 @@ class RequestLog:
         while self._settled < wanted and not self._stuck:
             await self._progress.wait()
 
+    async def inherit(self) -> bool:
+        """Take over now what processes that share the spill and have died left; whether all of it is written."""
+        await self._adopt()
+        self._recover.set()
+        try:
+            return not await asyncio.to_thread(self._spill.bequeathed)
+        except OSError:
+            return False
+
     def stats(self) -> LogStats:
         """How it stands."""
         return LogStats(

@@ -1,5 +1,6 @@
 """Rows on disk while the database is away: append-only segments, replayed in order, deleted after the commit.
 
+    <folder>/adopting                     flock'd, shared, by whoever adopts; alone by whoever must know what is left
     <folder>/<slot>/lock                  flock'd by the process that owns the slot, for as long as it lives
     <folder>/<slot>/000000000001.spill    frames: length u32 · crc32 u32 · msgpack of one ExchangeRecord (big endian)
     <folder>/<slot>/journal.a, journal.b  the same of the rows in its owner's memory (`journal`)
@@ -28,7 +29,8 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.store.journal import JOURNALS, Journal
@@ -197,8 +199,8 @@ class Spill:
         Raises:
             OSError: the folder cannot be read, or something in it not be moved; a later call goes on from there.
         """
-        with self._mutex:
-            if self._slot is None:
+        with self._mutex, _adopting(self._folder) as may:
+            if self._slot is None or not may:
                 return 0
             before = len(self._sealed)
             for slot in _slots(self._folder):
@@ -208,6 +210,23 @@ class Spill:
                     finally:
                         os.close(lock)
             return len(self._sealed) - before
+
+    def bequeathed(self) -> bool:
+        """Whether something is left to be written of what dead processes had: theirs still, or whoever's by now.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        with _adopting(self._folder, alone=True) as may:
+            if not may:
+                return True
+            for slot in _slots(self._folder):
+                if any(slot.glob(f"*{_SUFFIX}")):
+                    return True
+                if slot != self._slot and _has_rows(slot) and (lock := _locked(slot)) is not None:
+                    os.close(lock)
+                    return True
+        return False
 
     def _open(self) -> None:
         for number in itertools.count():
@@ -221,14 +240,15 @@ class Spill:
         last = max((int(path.stem) for slot in slots for path in slot.glob(f"*{_SUFFIX}")), default=0)
         self._numbers = itertools.count(last + 1)
         self._sealed, self.bytes = [], 0
-        for slot in slots:
-            lock = None if slot == mine else _locked(slot)
-            if slot == mine or lock is not None:
-                try:
-                    self._inherit(slot)
-                finally:
-                    if lock is not None:
-                        os.close(lock)
+        with _adopting(self._folder) as may:
+            for slot in slots if may else [mine]:
+                lock = None if slot == mine else _locked(slot)
+                if slot == mine or lock is not None:
+                    try:
+                        self._inherit(slot)
+                    finally:
+                        if lock is not None:
+                            os.close(lock)
         self._sealed.sort(key=lambda path: (path.stat().st_mtime_ns, path))
         self.journal = Journal(mine)
 
@@ -298,6 +318,24 @@ class Spill:
             os.close(self._file)
         self._sealed.append(self._path)
         self._file = self._path = None
+
+
+@contextmanager
+def _adopting(folder: Path, *, alone: bool = False) -> Generator[bool]:
+    """Whether rows of the dead may be moved now, or, `alone`, are not while this lasts. Nobody is waited for.
+
+    Whoever looks alone has it for some 100 µs; who meets that comes again, as he does anyway.
+    """
+    handle = os.open(folder / "adopting", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def _slots(folder: Path) -> list[Path]:

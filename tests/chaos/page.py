@@ -25,8 +25,8 @@ the case for some seconds, then its end, and again {CALM:g} s of calm.
 - **budgets exceeded**: one caller in ten has a key with a budget that is spent while the case happens; 1 if its
   requests have cost more than that and one request. **of a budget**: what they have cost.
 - **waited**: what 19 of 20 callers without a budget waited at most, before and during the case, on the machine that
-  wrote this: two cores, shared with others. (Whoever has a budget of which a killed process had leased the rest waits
-  until that is taken for dead, for 45 s at most.)
+  wrote this: two cores, shared with others. (Whoever has a budget of which a killed process of another machine
+  had leased the rest waits until that is taken for dead, for 45 s at most.)
 - **well after**: seconds from the beginning of mending (the start of a server included) until `/api/health` has every
   service healthy and no row waits on the disk.
 """

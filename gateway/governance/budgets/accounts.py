@@ -24,6 +24,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from itertools import count
 
 from gateway.errors import Busy, DeadlineExceeded
+from gateway.governance.budgets.burying import Burying
 from gateway.governance.budgets.claims import Claim, exhausted
 from gateway.governance.budgets.ledger import Share, dollars
 from gateway.governance.budgets.purses import Doubt, Hold, Purse
@@ -41,8 +42,8 @@ _LOOK_EVERY = 0.5
 _AGAIN = 0.25
 #: Seconds after which an unused share is given back.
 _IDLE = 5.0
-#: Seconds between two signs of life; for which they are trusted; and after which others take a process for dead.
-_BEAT_EVERY, _TRUSTED, _DEAD = 5.0, 30.0, 45.0
+#: Seconds between two signs of life; and for which they are trusted, which must be less than `burying._DEAD`.
+_BEAT_EVERY, _TRUSTED = 5.0, 30.0
 #: Seconds that a request waits for the database to answer.
 _PATIENCE = 5.0
 #: Seconds for which it is believed that a budget is spent: so often at most is the database asked about one.
@@ -59,8 +60,12 @@ class Accounts:
         *,
         monotonic: Callable[[], float],
         warned: Callable[[Claim], None],
+        burying: Burying | None = None,
     ) -> None:
-        """Over this database; `warned` hears of each budget that passes its soft limit, once over all processes."""
+        """Over this database; `warned` hears of each budget that passes its soft limit, once over all processes.
+
+        `burying` knows the others; without it they are known by their silence.
+        """
         self._database = database
         self._name = name
         self._now = monotonic
@@ -68,7 +73,7 @@ class Accounts:
         self._purses: dict[tuple[str, int], Purse] = {}
         #: When the last sign of life was given that arrived; None: nobody knows of us yet.
         self._beaten: float | None = None
-        self._others: dict[str, tuple[int, float]] = {}
+        self._burying = burying or Burying(database, name, monotonic=monotonic)
         self._owed: list[Charge] = []
         self._looks_at = 0.0
         self._away = False
@@ -163,7 +168,8 @@ class Accounts:
         if self._now() >= self._looks_at:
             self._looks_at = self._now() + _BEAT_EVERY
             await self._beat()
-            await self._bury()
+            await self._burying.silent()
+            await self._burying.ended()
         if not self._purses:
             return
         for seen in await leasing.look(self._database, [one.claim.account for one in self.purses]):
@@ -186,7 +192,8 @@ class Accounts:
             if self._beaten is not None:
                 for purse in self.purses:
                     await self._give_back(purse)
-                await leasing.leave(self._database, self._name)
+                if await leasing.leave(self._database, self._name):
+                    await self._burying.leave()
         except StoreUnavailable as exc:
             _log.warning("leases were not given back", extra={"error": str(exc)})
 
@@ -220,11 +227,19 @@ class Accounts:
     async def _more(self, purse: Purse, bound: int) -> None:
         """Lease what is lacking, or wait a moment for it."""
         self._require(purse)
-        self._note(purse, await self._patiently(purse, bound))
-        if purse.share.fits(bound):
+        drawn = await self._patiently(purse, bound)
+        self._note(purse, drawn)
+        if purse.share.fits(bound) or (drawn.standing.others and await self._somebody_has_ended()):
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(purse.changed.wait(), _AGAIN)
+
+    async def _somebody_has_ended(self) -> bool:
+        """Whether some of what is lacking was a dead one's, and is to be had now."""
+        try:
+            return await self._burying.ended()
+        except StoreUnavailable:
+            return False  # the next draw tells of it
 
     def _note(self, purse: Purse, drawn: Drawn) -> None:
         if drawn.standing.left <= 0:
@@ -311,19 +326,11 @@ class Accounts:
         now = self._now()
         if self._beaten is None or not await leasing.beat(self._database, self._name):
             # Nobody has anything of ours that was leased before: what is under way settles with what it had.
+            await self._burying.enter()
             await leasing.enter(self._database, self._name)
             for purse in self.purses:
                 purse.share, purse.doubt = Share(), None
         self._beaten = now
-
-    async def _bury(self) -> None:
-        """Take for dead who has given no sign of life for long enough, by our own clock."""
-        found, now = await leasing.holders(self._database), self._now()
-        known = {name: self._others.get(name, (-1, now)) for name in found if name != self._name}
-        self._others = {name: (found[name], at if found[name] == beats else now) for name, (beats, at) in known.items()}
-        for name, (beats, at) in self._others.items():
-            if now - at >= _DEAD and await leasing.bury(self._database, name, beats):
-                _log.warning("a process died and left leases", extra={"holder": name})
 
     async def _release(self, purse: Purse, *, wanted: bool) -> None:
         if purse.changing.locked():

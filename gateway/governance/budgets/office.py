@@ -12,6 +12,7 @@ from msgspec import Struct
 from gateway.exchange import Exchange
 from gateway.governance.audit import Act
 from gateway.governance.budgets.accounts import Accounts
+from gateway.governance.budgets.burying import Burying
 from gateway.governance.budgets.claims import Claim, Kind, claim_of
 from gateway.governance.budgets.gate import BudgetGate
 from gateway.governance.budgets.ledger import dollars
@@ -21,6 +22,7 @@ from gateway.records import Records
 from gateway.settings.limits import Budget
 from gateway.settings.tree import Settings
 from gateway.store import leasing
+from gateway.store.living import Living
 
 #: Seconds that a stop waits for the last records, so that what they have cost need not stay leased.
 _FLUSH_WITHIN = 3.0
@@ -65,7 +67,9 @@ class Budgets:
         self._providers = {
             name: provider.budget for name, provider in settings.providers.items() if provider.budget is not None
         }
-        self._accounts = Accounts(records.database, name, monotonic=monotonic, warned=self._warned)
+        living = Living(settings.request_log.spill_dir)
+        burying = Burying(records.database, name, monotonic=monotonic, living=living, inherited=records.log.inherit)
+        self._accounts = Accounts(records.database, name, monotonic=monotonic, warned=self._warned, burying=burying)
         self.gate = BudgetGate(
             self._accounts,
             tags=self._tags,
