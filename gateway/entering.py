@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.governance.entrance import Entrance, Keys, Tokens
 from gateway.governance.guessing import Guesses
+from gateway.governance.guessing_together import FolderGuesses, RedisGuesses, Together
 from gateway.settings.tokens import is_address
 from gateway.settings.tree import Settings
 from providers.transport import Timeouts, Transport
@@ -30,6 +31,7 @@ def entrance_of(
     wall: Callable[[], float],
     monotonic: Callable[[], float],
     salt: bytes,
+    shared_dir: str | None,
     counted: Callable[[str], None],
 ) -> Entrance:
     """Keys, tokens where they are taken, and what is held against wrong ones."""
@@ -43,7 +45,13 @@ def entrance_of(
     if settings.jwt.used:
         module = import_module("gateway.governance.tokens")
         tokens = module.Tokens(settings.jwt, read, wall=wall, monotonic=monotonic, salt=salt)
-    return Entrance(keys, tokens, Guesses(settings.auth.wrong_keys, monotonic=monotonic, counted=counted))
+    together: list[Together] = []
+    if settings.redis.url is not None:
+        together.append(RedisGuesses(settings.redis.url.reveal(), clock=monotonic, db=settings.redis.db))
+    if shared_dir is not None:
+        together.append(FolderGuesses(Path(shared_dir), clock=monotonic))
+    guesses = Guesses(settings.auth.wrong_keys, monotonic=monotonic, counted=counted, together=together)
+    return Entrance(keys, tokens, guesses)
 
 
 async def _fetched(transport: Transport, address: str) -> bytes:

@@ -116,7 +116,7 @@ class Parts:
         self.outward = _outward(settings)
         self.defaults = Defaults(settings.dwa.strategy, settings.dwa.objective, settings.requests.timeout)
         self.limits = self._limits(backend_of(settings.redis, shared_dir, counted, clock=monotonic))
-        self.entrance = self._entrance(salt)
+        self.entrance = self._entrance(salt, shared_dir)
         self.budgets = self._budgets()
         self.pipeline = self._pipeline()
         self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
@@ -192,6 +192,7 @@ class Parts:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.close)
             stack.push_async_callback(self.limits.close)
+            stack.push_async_callback(self.entrance.guesses.close)
             stack.push_async_callback(self.fleet.leave)
             stack.push_async_callback(self.records.stop)
             stack.push_async_callback(self.budgets.stop)
@@ -209,7 +210,7 @@ class Parts:
 
         return Audit(self.records.database, wall=self.wall, rng=self.rng, counted=counted)
 
-    def _entrance(self, salt: bytes) -> Entrance:
+    def _entrance(self, salt: bytes, shared_dir: str | None) -> Entrance:
         return entrance_of(
             self.settings,
             self.principals,
@@ -217,6 +218,7 @@ class Parts:
             wall=self.wall,
             monotonic=self.monotonic,
             salt=salt,
+            shared_dir=shared_dir,
             counted=lambda how: self.metrics.wrong_keys(how).inc(),
         )
 

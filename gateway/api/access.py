@@ -29,31 +29,39 @@ def parts(state: State) -> Parts:
 
 
 def principal_of(connection: Connection, key: str | None = None) -> Principal:
-    """Who asks, with that key or else the one of the headers.
+    """Who asks, with that key or else the one of the headers; a guard has let them in.
 
     Raises `Unauthorized`, and `Forbidden` where a web page of another site may have asked.
     """
     gateway: Parts = connection.app.state["parts"]
     scope = connection.scope
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    key = key or offered_key(headers, scope["path"], scope["query_string"])
-    principal = known(connection, gateway, key)
+    key = key or offered_key(dict(scope["headers"]), scope["path"], scope["query_string"])
+    return _of_here(connection, gateway, gateway.entrance.find(key, address_of(scope)))
+
+
+async def let_in(connection: Connection, key: str | None = None) -> Principal:
+    """The same for those who stand at the door. Raises `TooManyWrongKeys` as well, which is then answered late."""
+    gateway: Parts = connection.app.state["parts"]
+    scope = connection.scope
+    key = key or offered_key(dict(scope["headers"]), scope["path"], scope["query_string"])
+    try:
+        principal = await gateway.entrance.let_in(key, address_of(scope))
+    except TooManyWrongKeys:
+        scope["state"][GUESSED] = True
+        raise
+    return _of_here(connection, gateway, principal)
+
+
+def _of_here(connection: Connection, gateway: Parts, principal: Principal) -> Principal:
+    scope = connection.scope
     # Nothing but a POST is sent without asking first and does anything.
     if principal.name == ANONYMOUS:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         if gateway.local_only:
             require_name_of_here(headers)
         if scope["type"] == "http" and scope["method"] == "POST":
             require_own_page(headers)
     return principal
-
-
-def known(connection: Connection, gateway: Parts, key: str | None) -> Principal:
-    """Whose key that is. Raises `Unauthorized`, and `TooManyWrongKeys`, which is then answered late."""
-    try:
-        return gateway.entrance.find(key, address_of(connection.scope))
-    except TooManyWrongKeys:
-        connection.scope["state"][GUESSED] = True
-        raise
 
 
 def acting(connection: Connection, action: str, target: str | None = None) -> Act:
@@ -67,7 +75,7 @@ def acting(connection: Connection, action: str, target: str | None = None) -> Ac
 
 async def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: any valid key may look at what is its own; whoever does more needs the scope `use`."""
-    principal = principal_of(connection)
+    principal = await let_in(connection)
     scope = connection.scope
     if scope["type"] == "http" and scope["method"] not in _LOOKING:
         require_scope(principal, "use")
@@ -75,17 +83,17 @@ async def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 async def reader(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: a key with the scope `read`, for records and statistics."""
-    require_scope(principal_of(connection), "read")
+    require_scope(await let_in(connection), "read")
 
 
 async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: the admin key."""
-    require_admin(principal_of(connection))
+    require_admin(await let_in(connection))
 
 
 async def records_reader(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: the scope `read`, and a name of one's own: whoever comes without a key is many."""
-    principal = principal_of(connection)
+    principal = await let_in(connection)
     require_scope(principal, "read")
     if principal.name == ANONYMOUS and not principal.admin:
         raise Forbidden("Callers without a key share one name, and so may not read what others of them have asked.")

@@ -203,7 +203,7 @@ class Ingress:
             key = key_in(scope["query_string"])
         if self._entrance.tokens is not None:
             await self._entrance.ready(key)
-        principal = self._entrance.find(key, address_of(scope))
+        principal = await self._entrance.let_in(key, address_of(scope))
         if principal.name == ANONYMOUS:
             require_own_page(headers)
             if self._local_only:

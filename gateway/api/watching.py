@@ -17,7 +17,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath
 
 from gateway.api import following
-from gateway.api.access import parts, principal_of
+from gateway.api.access import let_in, parts
 from gateway.api.faults import openai_body
 from gateway.api.ingress import api_key
 from gateway.errors import Busy, Forbidden, GatewayError, TooManyWrongKeys
@@ -88,7 +88,7 @@ async def _caller(socket: _Socket, gateway: Parts) -> Principal:
     keys = [one.removeprefix(_KEY_PROTOCOL) for one in _offered(socket) if one.startswith(_KEY_PROTOCOL)]
     key = keys[0] if keys else api_key(dict(socket.scope["headers"]))
     await gateway.entrance.ready(key)
-    return principal_of(socket, key)
+    return await let_in(socket, key)
 
 
 def _must_be_of_here(socket: _Socket) -> None:

@@ -51,23 +51,40 @@ class Entrance:
         if self.tokens is not None and key is not None and is_token(key):
             await self.tokens.ready(key)
 
-    def find(self, key: str | None, address: str) -> Principal:
+    async def let_in(self, key: str | None, address: str) -> Principal:
         """Whose key that is. Raises `Unauthorized`, and `TooManyWrongKeys` when others have been wrong before it."""
         try:
-            return self._found(key)
+            return self._keys.find(key)
         except Unauthorized as exc:
-            # What was good once, and is no more, was never guessed.
-            if key is not None and exc.code == Unauthorized.code:
-                self.guesses.wrong(address)
-            raise
+            try:
+                return self._named(key, exc)
+            except Unauthorized as why:
+                if _guessed(key, why):
+                    await self.guesses.heard(address)
+                raise
 
-    def _found(self, key: str | None) -> Principal:
+    def find(self, key: str | None, address: str) -> Principal:
+        """The same of one who was let in a moment ago, and without a wait."""
         try:
             return self._keys.find(key)
-        except Unauthorized:
-            if self.tokens is None or key is None or not is_token(key):
+        except Unauthorized as exc:
+            try:
+                return self._named(key, exc)
+            except Unauthorized as why:
+                if _guessed(key, why):
+                    self.guesses.wrong(address)
                 raise
+
+    def _named(self, key: str | None, unknown: Unauthorized) -> Principal:
+        """Whom the token names which that is, since it is no key."""
+        if self.tokens is None or key is None or not is_token(key):
+            raise unknown
         return self.tokens.find(key)
+
+
+def _guessed(key: str | None, exc: Unauthorized) -> bool:
+    # What was good once, and is no more, was never guessed.
+    return key is not None and exc.code == Unauthorized.code
 
 
 def is_token(key: str) -> bool:
