@@ -109,16 +109,22 @@ class Survey:
         self.costs.append(cost)
 
     def pardon(self, params: Params) -> None:
-        """Where several are broken, failing is no exception: let them take part, but the dead and the hanging."""
+        """Where several are broken, failing is no exception: let them take part, but the dead and the hanging.
+
+        Whoever takes part and is the dearest is asked nothing, and would never be known to be back: it stays a probe
+        once its patience, `probe_dear_wait_s`, is over.
+        """
         broken = [d for d, why, _ in self.blocked if why in ("breaker_open", "half_open")]
         if len(broken) < 2 or len(self.candidates) >= params.panic * (len(self.candidates) + len(broken)):
             return
         for d in broken:
             if d.breaker.streak < params.dead_streak and not d.breaker.hung:
+                if self.probe is d:
+                    if self.now - d.breaker.reopens_at >= params.probe_dear_wait_s:
+                        continue
+                    self.probe = None
                 self.add(d)
                 del self.excluded[d.key]
-                if self.probe is d:
-                    self.probe = None
 
     def everyone(self) -> tuple[list[float], list[float]]:
         """Idle seconds and costs of all candidates, the excluded ones too: what `reference` makes its medians of."""

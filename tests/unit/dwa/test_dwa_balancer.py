@@ -125,6 +125,21 @@ def test_a_dear_losers_probe_waits() -> None:
     assert ranking.explain()[0]["weight"] == 1.0
 
 
+@pytest.mark.parametrize("seed", [7, 8])
+def test_whoever_is_back_is_known_to_be_back_however_dear_and_however_many_broke_with_it(seed: int) -> None:
+    """Of several that broke, those that take part all the same were asked nothing, and stayed half open for ever."""
+    prices = {"a/m": 3e-6, "b/m": 3e-6, "c/m": 3e-6, "d/m": 1e-6}
+    world = World([Host(Candidate(key, price, 4 * price)) for key, price in prices.items()], seed=seed)
+    world.run(120.0, rate=1.0)
+    for host in world.hosts.values():
+        host.hangs = True
+    world.run(15.0, rate=1.0)
+    for host in world.hosts.values():
+        host.hangs = False
+    world.run(150.0, rate=1.0)
+    assert {row.key: row.state for row in world.balancer.stats() if row.state not in ("closed", "ramp")} == {}
+
+
 def test_a_probe_prefers_a_small_request() -> None:
     world = hosts("a", "b")
     for key in ("a/m", "b/m"):
