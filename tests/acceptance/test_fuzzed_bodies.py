@@ -63,6 +63,19 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"input": ["a", "b"], "encoding_format": "float", "dimensions": 3, "user": "u"},
     "/v1/completions": {"prompt": ["a", "b"], "max_tokens": 5, "echo": True, "logprobs": 1, "suffix": None, "n": 1},
     "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "a"}], "tools": [], "system": "b"},
+    f"{GEMINI_PATH}countTokens": {"contents": [{"role": "user", "parts": [{"text": "a"}]}]},
+    "/v1beta/models/sim-embed:embedContent": {
+        "content": {"parts": [{"text": "a"}]},
+        "outputDimensionality": 3,
+        "title": "b",
+    },
+    "/v1beta/models/sim-embed:batchEmbedContents": {
+        "requests": [{"model": "models/sim-embed", "content": {"parts": [{"text": "a"}]}, "taskType": "CLUSTERING"}]
+    },
+    "/v1/responses/input_tokens": {"input": [{"role": "user", "content": "a"}], "instructions": "b", "tools": []},
+    "/v1/moderations": {"input": [{"type": "text", "text": "a"}]},
+    "/v1/images/generations": {"prompt": "a", "n": 1, "size": "1x1", "response_format": "b64_json"},
+    "/v1/audio/speech": {"input": "a", "voice": "b", "response_format": "mp3", "speed": 1},
     "/api/llm/orchestrate": {
         **{"prompt": "a", "providers": ["sim-openai"], "mode": "route", "strategy": "cost", "session_id": None},
         **{"objective": {"latency": 1, "cost": 0, "errors": 0, "quality": 0}, "cache": {"ttl": 1, "refresh": True}},

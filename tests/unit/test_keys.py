@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -122,6 +126,37 @@ def test_a_salt_of_16_to_64_bytes_serves(salt: bytes) -> None:
 def test_bytes_that_are_no_text_are_an_invalid_key_and_no_defect() -> None:
     with pytest.raises(Unauthorized):
         principals().find(b"\xff\xfe".decode("utf-8", "surrogateescape"))
+
+
+def steps(of: Principals, key: str) -> list[tuple[str, int]]:
+    """Every line of ours that is run to refuse a key."""
+    run: list[tuple[str, int]] = []
+
+    def tell(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line":
+            run.append((frame.f_code.co_name, frame.f_lineno))
+        return tell
+
+    before = sys.gettrace()
+    sys.settrace(tell)
+    try:
+        with pytest.raises(Unauthorized):
+            of.find(key)
+    finally:
+        sys.settrace(before)
+    return run
+
+
+def test_how_much_of_a_guess_is_right_changes_nothing_of_what_is_done() -> None:
+    """So its time says nothing: what is compared is a digest, of which a guesser does not know a bit."""
+    many = tuple((f"caller-{number}", f"key-of-{number:0>20}") for number in range(100))
+    known, right = principals(many), many[70][1]
+    wrong = steps(known, "x" * len(right))
+    assert wrong
+    for guess in (right[:-1] + "x", "x" + right[1:], right[:3] + "x" * (len(right) - 3), right[::-1]):
+        assert steps(known, guess) == wrong
+    # Nor does it matter how many keys there are.
+    assert steps(principals(), "x" * len(right)) == wrong
 
 
 def test_no_key_is_kept_or_told() -> None:
