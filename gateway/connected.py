@@ -4,12 +4,14 @@ Law: whatever a caller sends, or does not send, costs bounded memory and ends in
 is never a matter of opinion. A head has its bytes, fields and seconds; a body comes at a least pace; who does not read
 is let go; a frame that two readers could read in two ways (HTTP/1.0 with a Transfer-Encoding, other codings than
 `chunked`, a header twice that may be there once) is refused, as is all that the parser (llhttp, strict) takes for none.
-Trailers are dropped: a proxy that strips a header from heads does not look for it there.
+Trailers are dropped: a proxy that strips a header from heads does not look for it there. A wish for another protocol
+than WebSocket is overheard, as HTTP allows: what follows its head is its body, and no request of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import lru_cache
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote, urlsplit
@@ -22,7 +24,11 @@ from gateway.api.headers import SECURITY
 from gateway.cycle import Cycle
 
 #: Headers of a request that may be there once: of two, a proxy may heed the other.
-_ONCE = frozenset({b"host", b"authorization", b"x-api-key", b"x-goog-api-key", b"content-type", b"origin"})
+_ONCE = frozenset(
+    {b"host", b"authorization", b"x-api-key", b"x-goog-api-key", b"content-type", b"origin", b"transfer-encoding"}
+)
+#: Headers that tell of a body.
+_BODIES = frozenset({b"content-length", b"transfer-encoding"})
 #: Fields of a request's head. SDKs send some twenty, and proxies add ten.
 _MOST_FIELDS = 128
 #: Requests of one connection that wait for the one before: browsers and SDKs send none ahead.
@@ -92,6 +98,9 @@ class Connected(HttpToolsProtocol):
     _refused: _Refused | None = None
     #: Answered before all was said: nothing more is read.
     _lingers = False
+    #: A head that wished for another protocol, without its wish; and where in the present piece it ended.
+    _plain: bytes | None = None
+    _plain_until = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's own
         """A caller: it has so long to say something."""
@@ -112,12 +121,22 @@ class Connected(HttpToolsProtocol):
             return
         self._piece = len(data)
         super().data_received(data)
+        while self._plain is not None and not self.transport.is_closing():
+            data, self._plain = self._plain + data[self._plain_until :], None
+            self._piece = len(data)
+            super().data_received(data)
         if self.transport.is_closing():
             return
         if self._heading:
             self._await_head(len(data))
         elif cast("RequestResponseCycle | None", self.cycle) is not None and self.cycle.more_body:
             self._await_body(len(data))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called where the parser has stopped: it takes what follows for another protocol, body and all."""
+        stopped = sys.exception()
+        assert stopped is not None, "it says where"
+        self._plain_until = stopped.args[0]
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -139,14 +158,13 @@ class Connected(HttpToolsProtocol):
         if self._refused is not None:
             raise self._refused
         self._heading, self._due = False, None
-        if parser.should_upgrade() and self._should_upgrade():
-            # Of `handle_websocket_upgrade`, which reads the method here.
-            scope["method"] = parser.get_method().decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
+        if parser.should_upgrade():
+            self._wished(version)
             return
         app = cast("Any", self.app)
         before = cast("RequestResponseCycle | None", self.cycle)
         scope["http_version"] = version
-        scope["method"] = parser.get_method().decode("ascii")
         scope["path"], scope["raw_path"], scope["query_string"] = _address(self.url)
         cycle = self.cycle = Cycle(
             scope=scope,
@@ -166,6 +184,20 @@ class Connected(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
+
+    def _wished(self, version: str) -> None:
+        """A head that wishes for another protocol: a WebSocket's, or as if it had none."""
+        method = self.scope["method"]
+        if method == "CONNECT":
+            # Its wish is no header, and could not be left out.
+            self._refused = _Refused(400, "This is no proxy.")
+        elif not self._should_upgrade():
+            self._plain = _without_wish(method.encode(), self.url, version, self.headers)
+        elif method != "GET" or not _BODIES.isdisjoint(name for name, _ in self.headers):
+            # Who reads it next would wait for the body, which the parser leaves out.
+            self._refused = _Refused(400, "A WebSocket is asked for by a GET without a body.")
+        if self._refused is not None:
+            raise self._refused
 
     def _objection(self, version: str) -> _Refused | None:
         """Why a head is not taken: it is too large, or others may read it in another way."""
@@ -214,6 +246,8 @@ class Connected(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of a request is here."""
+        if self._plain is not None:
+            return  # its head alone
         super().on_message_complete()
         self._body_since = self._due = None
 
@@ -326,6 +360,13 @@ class Connected(HttpToolsProtocol):
 def bounded(bounds: Bounds) -> type[Connected]:
     """Connections of these bounds."""
     return type("Connected", (Connected,), {"bounds": bounds})
+
+
+def _without_wish(method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request, without its wish for another protocol."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
+    lines += (b"%b: %b" % pair for pair in headers if pair[0] != b"upgrade")
+    return b"\r\n".join([*lines, b"\r\n"])
 
 
 def _too_large() -> _Refused:

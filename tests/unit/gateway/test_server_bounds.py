@@ -227,6 +227,8 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
         POST + b"transfer-encoding: \x0bchunked\r\n\r\n" + CHUNKS,
         POST + b"transfer-encoding:\r\n chunked\r\n\r\n" + CHUNKS,
         POST + CHUNKED + CHUNKED + b"\r\n" + CHUNKS,
+        POST + b"transfer-encoding: gzip\r\n" + CHUNKED + b"\r\n" + CHUNKS,
+        POST + b"transfer-encoding: identity\r\n" + CHUNKED + b"\r\n" + CHUNKS,
         POST.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n" + CHUNKS,
         POST + CHUNKED + b"\r\nzz\r\nhello\r\n0\r\n\r\n",
         POST + CHUNKED + b"\r\n-5\r\nhello\r\n0\r\n\r\n",
@@ -245,6 +247,7 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
         b"GET / HTTP/2.0\r\nhost: a\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nhost: a\r\n\r\n",
         b"GET /a\x01b HTTP/1.1\r\nhost: a\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
@@ -265,6 +268,62 @@ def test_what_others_may_read_in_another_way_is_refused(request_: bytes) -> None
     assert b"x-content-type-options: nosniff" in head
     assert json.loads(body)["error"]["message"]
     assert b"read" not in body
+
+
+@pytest.mark.parametrize("wish", [b"h2c", b"TLS/1.0", b"websocket"])
+@pytest.mark.parametrize(
+    "framed", [b"content-length: %d\r\n\r\n%b", b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"]
+)
+def test_what_follows_a_wish_for_another_protocol_is_its_body_and_no_request(wish: bytes, framed: bytes) -> None:
+    hidden = b"GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n"
+    head = POST + b"connection: keep-alive, upgrade\r\nupgrade: " + wish + b"\r\n"
+    request_ = head + framed % (len(hidden), hidden)
+    cut = request_.index(hidden)
+    for pieces in (
+        (request_, GET),
+        (request_[:cut], request_[cut:], GET),
+        (request_[: cut - 1], request_[cut - 1 :] + GET),
+    ):
+        asked: list[tuple[str, str, bytes]] = []
+
+        async def app(scope: Any, receive: Any, send: Any, asked: list[tuple[str, str, bytes]] = asked) -> None:
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message["body"], message["more_body"]
+            asked.append((scope["method"], scope["path"], body))
+            await whole(b"ok")(scope, receive, send)
+
+        written(app, *pieces)
+        assert asked == [("POST", "/", hidden), ("GET", "/", b"")]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+@pytest.mark.parametrize("more", [b"content-length: 5\r\n", CHUNKED, b""])
+def test_a_websocket_is_asked_for_without_a_body(method: bytes, more: bytes) -> None:
+    """Whoever reads it next would wait for the body for ever, and the parser has left it out."""
+    handed: list[bytes] = []
+
+    async def act() -> Wire:
+        protocol, wire, _ = connected(reading)
+        protocol._should_upgrade = lambda: True  # type: ignore[method-assign]
+        protocol.handle_websocket_upgrade = lambda: handed.append(method)  # type: ignore[method-assign]
+        head = method + b" / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        protocol.data_received(head + more + b"\r\n" + BODY)
+        await asyncio.sleep(0)
+        return wire
+
+    wire = run(act())
+    fine = method == b"GET" and not more
+    assert handed == ([method] if fine else [])
+    assert status_of(wire) == (0 if fine else 400)
+    assert wire.is_closing() is not fine
+
+
+def test_a_wish_for_another_protocol_is_no_way_past_the_bounds_of_heads() -> None:
+    wish = POST + b"connection: upgrade\r\nupgrade: h2c\r\n"
+    assert status_of(written(reading, wish + b"x-a: b\r\n" * 200 + b"\r\n")) == 431
+    assert status_of(written(reading, wish + b"x-a: " + b"b" * 70_000 + b"\r\n\r\n")) == 431
 
 
 def test_a_trailer_is_no_header() -> None:
