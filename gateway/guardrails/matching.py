@@ -127,7 +127,7 @@ class Matcher:
                 _any_json.decode(raw)
             except (msgspec.DecodeError, RecursionError):
                 return self.cleaned(text, redacted)
-            clean = self.purged(raw, redacted)
+            clean = self.purge(raw, scan(raw, free=True), redacted)
             return text if clean == raw else clean.decode()
         return self.cleaned(text, redacted)
 

@@ -70,9 +70,10 @@ _FREE = frozenset(["input", "args", "arguments", "response", "metadata"])
 _FACTS = frozenset(["index", "output_index", "content_index", "summary_index", "thought"])
 _PROBABILITIES = frozenset(["logprobs", "logprobsResult"])
 _ENDS = frozenset(["finish_reason", "finishReason"])
-_ENCODED = re.compile(r"[A-Za-z0-9+/_=-]+")
-#: Characters from which on a text without a space is taken for base64. The longest keys that are looked for have 200.
-_LONG = 256
+#: A picture, a file, a sound: no sign but base64's, and longer than any key that is looked for, of which the longest
+#: have 200 characters. What stands before it may say of which kind it is; what only begins so is a text.
+_KIND = r"(?:[a-z]{1,20}/[A-Za-z0-9.+-]{1,100})?(?:;[a-z]{1,20}=[A-Za-z0-9.+-]{1,40}){0,3}"
+_ENCODED = re.compile(rf"(?:data:{_KIND};base64,)?[A-Za-z0-9+/_=-]{{257,}}")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -127,14 +128,15 @@ class Scanned(Struct):
     ended: list[Box]
 
 
-def scan(body: bytes) -> Scanned:
-    """Every text in a JSON body. Raises `TooMany`."""
-    return _Scan(body).run()
+def scan(body: bytes, *, free: bool = False) -> Scanned:
+    """Every text in a JSON body; with `free` it is what a tool is given. Raises `TooMany`."""
+    return _Scan(body, free=free).run()
 
 
 class _Scan:
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, *, free: bool) -> None:
         self._body = body
+        self._free = free
         self._spots: list[Spot] = []
         self._again: list[tuple[int, int]] = []
         self._ended: list[Box] = []
@@ -179,7 +181,7 @@ class _Scan:
                 self._ended.append(box)
             return
         text = _said(self._body[start:end])
-        if not _encoded(text):
+        if _ENCODED.fullmatch(text) is None:
             self._add(start, end, text)
 
     def _add(self, start: int, end: int, text: str, *, is_key: bool = False, is_number: bool = False) -> None:
@@ -198,7 +200,8 @@ class _Scan:
 
     def _open(self, start: int, *, is_list: bool) -> None:
         parent, key = self._box, self._key()
-        free = parent is not None and (parent.free or (key in _FREE and not is_list and not parent.is_list))
+        within_tool = key in _FREE and not is_list and parent is not None and not parent.is_list
+        free = within_tool or (self._free if parent is None else parent.free)
         within = parent is not None and parent.again
         again = within or (key in _PROBABILITIES and not free)
         if again and not within:
@@ -236,13 +239,6 @@ def _said(token: bytes) -> str:
         # Half a pair has no UTF-8; another character stands for it while it is looked at.
         text = _HALF.sub("\ufffd", said)
     return text
-
-
-def _encoded(text: str) -> bool:
-    """A picture, a file, a sound."""
-    if text.startswith("data:"):
-        return ";base64," in text[:128]
-    return len(text) > _LONG and _ENCODED.fullmatch(text) is not None
 
 
 def written(text: str) -> bytes:
