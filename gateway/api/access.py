@@ -91,12 +91,17 @@ async def admin(connection: Connection, _handler: BaseRouteHandler) -> None:
     require_admin(await let_in(connection))
 
 
-async def records_reader(connection: Connection, _handler: BaseRouteHandler) -> None:
-    """Guard: the scope `read`, and a name of one's own: whoever comes without a key is many."""
+async def named(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: a name of one's own, for lists of what is one's own: whoever comes without a key is many."""
     principal = await let_in(connection)
-    require_scope(principal, "read")
     if principal.name == ANONYMOUS and not principal.admin:
         raise Forbidden("Callers without a key share one name, and so may not read what others of them have asked.")
+
+
+async def records_reader(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard: the scope `read`, and a name of one's own."""
+    await reader(connection, handler)
+    await named(connection, handler)
 
 
 async def metrics_reader(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gateway.api import following
-from gateway.api.access import Gateway, acting, caller, principal_of
+from gateway.api.access import Gateway, acting, caller, named, principal_of
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import (
     EventPage,
@@ -145,7 +145,7 @@ class Executions(Controller):
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Executions"]  # noqa: RUF012 - as above
 
-    @get(summary="List executions, newest first")
+    @get(summary="List executions, newest first", guards=[named])
     async def list_executions(
         self,
         gateway: Gateway,

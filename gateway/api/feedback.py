@@ -10,7 +10,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from msgspec import Meta, Struct
 
-from gateway.api.access import Gateway, caller, principal_of, reader
+from gateway.api.access import Gateway, caller, principal_of, records_reader
 from gateway.api.answers.feedback import FeedbackAnswer, FeedbackPage, vote
 from gateway.api.times import unix
 from gateway.errors import BadRequest
@@ -60,7 +60,7 @@ class Feedback(Controller):
         )
         return Response(vote(kept), status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
-    @get(summary="List votes, newest first", guards=[reader])
+    @get(summary="List votes, newest first", guards=[records_reader])
     async def listed(
         self,
         gateway: Gateway,

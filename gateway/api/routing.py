@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct, convert
 
 from dwa import Shape, sentence
-from gateway.api.access import Gateway, acting, admin, caller, principal_of, reader
+from gateway.api.access import Gateway, acting, admin, caller, principal_of, reader, records_reader
 from gateway.api.answers.catalog import (
     ModelAnswer,
     ModelPrice,
@@ -174,7 +174,7 @@ class Dwa(Controller):
             ]
         )
 
-    @get("/explain/{request_id:str}", summary="Why a request went where it went")
+    @get("/explain/{request_id:str}", summary="Why a request went where it went", guards=[records_reader])
     async def explain(
         self, gateway: Gateway, request_id: FromPath[str], request: Request[object, object, State]
     ) -> Explanation:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from gateway.api.access import Gateway, acting, caller, principal_of
+from gateway.api.access import Gateway, acting, caller, named, principal_of
 from gateway.api.answers.schedules import RunNowAnswer, ScheduleAnswer, SchedulePage
 from gateway.errors import BadRequest
 from gateway.parts import Parts
@@ -58,7 +58,7 @@ class Schedules(Controller):
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Workflows"]  # noqa: RUF012 - as above
 
-    @get(summary="List schedules, newest first")
+    @get(summary="List schedules, newest first", guards=[named])
     async def list_schedules(
         self,
         gateway: Gateway,

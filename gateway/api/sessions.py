@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import convert
 
-from gateway.api.access import Gateway, caller, principal_of
+from gateway.api.access import Gateway, caller, named, principal_of
 from gateway.api.answers.sessions import SessionAnswer, SessionPage
 
 _Request = Request[object, object, State]
@@ -20,7 +20,7 @@ class Sessions(Controller):
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Sessions"]  # noqa: RUF012 - as above
 
-    @get(summary="List sessions, last used first")
+    @get(summary="List sessions, last used first", guards=[named])
     async def list_sessions(
         self,
         gateway: Gateway,

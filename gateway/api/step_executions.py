@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from gateway.api.access import Gateway, caller, principal_of, reader
+from gateway.api.access import Gateway, caller, named, principal_of, reader
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import StepAnswer, StepMetrics, StepPage
 
@@ -22,7 +22,7 @@ class StepExecutions(Controller):
     guards = [caller]  # noqa: RUF012 - Litestar reads it from the class
     tags = ["Executions"]  # noqa: RUF012 - as above
 
-    @get("/step-executions", summary="Steps that have not ended, newest first")
+    @get("/step-executions", summary="Steps that have not ended, newest first", guards=[named])
     async def list_active(
         self, gateway: Gateway, request: _Request, after: FromQuery[str | None] = None, limit: _Limit = 50
     ) -> StepPage:
@@ -45,7 +45,7 @@ class StepExecutions(Controller):
         """How many are in which state."""
         return shown.metrics(await (await gateway.workflows.open()).reading.step_counts(principal_of(request)))
 
-    @get("/checkpoints", summary="Steps that have succeeded, newest first")
+    @get("/checkpoints", summary="Steps that have succeeded, newest first", guards=[named])
     async def list_checkpoints(
         self,
         gateway: Gateway,

@@ -27,8 +27,17 @@ FOR_CALLERS = [
     "/api/llm/dwa/best-provider",
     "/api/sessions",
 ]
-#: Of one's own requests, for who has a name; whoever comes without a key has none.
-FOR_WHO_HAS_A_NAME = [("GET", "/api/db/stats"), ("GET", "/api/db/requests/recent")]
+#: Of what is one's own, for who has a name; whoever comes without a key has none.
+FOR_WHO_HAS_A_NAME = [
+    ("GET", "/api/db/stats"),
+    ("GET", "/api/db/requests/recent"),
+    ("GET", "/api/feedback"),
+    ("GET", "/api/sessions"),
+    ("GET", "/api/executions"),
+    ("GET", "/api/step-executions"),
+    ("GET", "/api/checkpoints"),
+    ("GET", "/api/schedules"),
+]
 FOR_THE_ADMIN = [
     ("GET", "/api/db/cache/stats"),
     ("DELETE", "/api/db/cache/clear"),
@@ -138,8 +147,13 @@ def test_metrics_may_be_public(friendly: World) -> None:
 
 
 def test_anonymous_callers_may_be_let_in_but_not_as_administrators(friendly: World) -> None:
-    assert friendly.chat("Hello").status == 200
-    assert friendly.get("/api/sessions").status == 200
+    answer = friendly.chat("Hello")
+    assert answer.status == 200
+    assert friendly.get("/api/llm/models").status == 200
+    identity = answer.headers["x-steelyard-request-id"]
+    assert friendly.record(identity, ADMIN_KEY)["key_name"] == "anonymous"
+    # Another caller without a key may have asked.
+    assert friendly.get(f"/api/llm/dwa/explain/{identity}").status == 403
     for method, path in [*FOR_WHO_HAS_A_NAME, *FOR_THE_ADMIN]:
         answer = friendly.call(method, path, {} if method == "POST" else None)
         assert answer.status == 403
