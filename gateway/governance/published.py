@@ -31,6 +31,8 @@ class Published(Generic[T]):
         #: Why the last read failed.
         self.problem: str | None = "not read yet"
         self._tried: float | None = None
+        #: That it cannot be read stands in the log.
+        self._told = False
         self._reading: asyncio.Task[None] | None = None
 
     async def again(self) -> None:
@@ -53,10 +55,10 @@ class Published(Generic[T]):
         try:
             self.known = await self._read()
         except Exception as exc:  # noqa: BLE001 - a publisher may fail in any way, and callers with known keys go on
-            if self.problem is None or self._tried is None:
+            if not self._told:
                 _log.warning("the keys of tokens were not read", extra={"error": str(exc)[:300]})
-            self.problem = f"{type(exc).__name__}: {exc}"[:300]
+            self.problem, self._told = f"{type(exc).__name__}: {exc}"[:300], True
         else:
-            self.problem = None
+            self.problem, self._told = None, False
         finally:
             self._reading = None

@@ -15,6 +15,7 @@ Limits: no encrypted tokens (JWE), no list of revoked ones: make them short-live
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 from typing import Any, cast
@@ -180,8 +181,8 @@ class Tokens:
     async def _fetched(self) -> dict[str | None, Verifiers]:
         assert self._source is not None, "there would be nothing to read"
         found = verifiers_of(await self._read(self._source))
-        if found.keys() != self.published.known.keys():
-            # One that is no longer there has signed them, perhaps.
+        if found != self.published.known:
+            # One that is no longer there, or another one by its name, has signed them, perhaps.
             self._known.clear()
         return found
 
@@ -250,7 +251,8 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        # What is no finite number would be a time that never comes.
         raise Unfit(f"The token cannot be taken: its claim '{name}' is no time.")
     return float(value)
 

@@ -114,6 +114,10 @@ def test_scopes_are_those_with_our_name_before_them(scope: str | None, scopes: s
         {"exp": None},
         {"exp": "soon"},
         {"exp": True},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"exp": 10**400},
+        {"nbf": float("nan")},
         {"nbf": "now"},
         {"sub": None},
         {"sub": ""},
@@ -125,7 +129,7 @@ def test_scopes_are_those_with_our_name_before_them(scope: str | None, scopes: s
         {"models": {"a": 1}},
         {"aud": "somebody else"},
     ],
-    ids=str,
+    ids=lambda claims: str(claims)[:60],
 )
 def test_what_is_not_understood_refuses_the_token(claims: dict[str, Any]) -> None:
     with pytest.raises(Unfit):
@@ -292,6 +296,33 @@ async def test_a_key_that_is_published_no_more_verifies_nothing_it_had_verified(
     await tokens.published.again()
     with pytest.raises(Unauthorized):
         tokens.find(token)
+
+
+async def test_a_key_that_is_another_one_by_the_same_name_verifies_nothing_that_the_former_had() -> None:
+    for kid in ("one", None):
+        issuer = Issuer(public(RSA, kid))
+        tokens = await issuer.published()
+        token = signed(RSA, "RS256", kid, aud="steelyard")
+        assert tokens.find(token).name == "jwt:ann"
+        issuer.keys = [public(OTHER_RSA, kid)]
+        issuer.monotonic += 60
+        await tokens.published.again()
+        with pytest.raises(Unauthorized):
+            tokens.find(token)
+
+
+async def test_a_publisher_whom_nobody_can_read_is_told_of_once_from_the_first_time_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    issuer = Issuer(public(RSA))
+    tokens = issuer.tokens(jwks="https://issuer.example/keys", audience="steelyard")
+    told: list[int] = []
+    for problem in (OSError("away"), OSError("away"), None, OSError("away again")):
+        issuer.problem = problem
+        await tokens.published.again()
+        issuer.monotonic += 60
+        told.append(len(caplog.records))
+    assert told == [1, 1, 1, 2]
 
 
 async def test_a_publisher_who_is_away_leaves_known_keys_in_force_and_is_not_the_callers_fault() -> None:
