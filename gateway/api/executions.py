@@ -217,7 +217,7 @@ class Executions(Controller):
         """Stop it and those it has begun: at once what waits, within a second what runs. What has ended stays."""
         by = principal_of(request)
         cancelled = await (await gateway.workflows.open()).desk.cancel(execution_id, by)
-        await _told(gateway, request, "execution.cancel", cancelled)
+        await told(gateway, request, "execution.cancel", cancelled)
         return await _whole(gateway, cancelled, by)
 
     @post("/{execution_id:str}/resume", summary="Go on with an execution", status_code=HTTP_202_ACCEPTED)
@@ -235,7 +235,7 @@ class Executions(Controller):
         desk = (await gateway.workflows.open()).desk
         deadline = None if data is None else data.deadline
         resumed, saved = await desk.resume(execution_id, principal_of(request), deadline=deadline)
-        await _told(gateway, request, "execution.resume", resumed)
+        await told(gateway, request, "execution.resume", resumed)
         return shown.resumed(resumed, saved)
 
     @post("/{execution_id:str}/retry", summary="Run an execution anew from a step", status_code=HTTP_202_ACCEPTED)
@@ -252,7 +252,7 @@ class Executions(Controller):
             version=data.version,
             deadline=data.deadline,
         )
-        await _told(gateway, request, "execution.retry", rerun)
+        await told(gateway, request, "execution.retry", rerun)
         return shown.resumed(rerun, saved)
 
     @post("/{execution_id:str}/approve", summary="Decide on a step that waits", status_code=HTTP_200_OK)
@@ -278,11 +278,11 @@ async def _begin(gateway: Any, by: Principal, slug: str, data: ExecuteRequest, k
     )
 
 
-async def _told(gateway: Parts, request: _Request, action: str, one: Execution) -> None:
+async def told(gateway: Parts, request: _Request, action: str, one: Execution, **more: str) -> None:
     """For the audit log: what an administrator did with another's execution. With one's own everybody may do it."""
     by = principal_of(request)
     if by.admin and by.name != one.key_name:
-        await gateway.audit.record(replace(acting(request, action, one.id), after={"attempt": one.attempt}))
+        await gateway.audit.record(replace(acting(request, action, one.id), after={"attempt": one.attempt, **more}))
 
 
 async def _whole(gateway: Any, one: Execution, by: Principal) -> ExecutionAnswer:

@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_200_OK
 from gateway.api.access import Gateway, caller, named, principal_of, reader
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import StepAnswer, StepMetrics, StepPage
+from gateway.api.executions import told
 
 _Request = Request[object, object, State]
 _Limit = Annotated[int, QueryParameter(ge=1, le=500)]
@@ -38,7 +39,11 @@ class StepExecutions(Controller):
     @post("/step-executions/{step_id:str}/cancel", summary="Cancel a step", status_code=HTTP_200_OK)
     async def cancel_step(self, gateway: Gateway, request: _Request, step_id: FromPath[str]) -> StepAnswer:
         """It fails as cancelled, in a second if it runs; its `on_error` says what follows. 409 when it has ended."""
-        return shown.step(await (await gateway.workflows.open()).desk.cancel_step(step_id, principal_of(request)))
+        by, desk = principal_of(request), (await gateway.workflows.open()).desk
+        cancelled = await desk.cancel_step(step_id, by)
+        whole = await desk.get(cancelled.execution_id, by)
+        await told(gateway, request, "step.cancel", whole, step=step_id, node=cancelled.node_id)
+        return shown.step(cancelled)
 
     @get("/metrics/step-executions", summary="Counts of step executions", guards=[reader])
     async def count_steps(self, gateway: Gateway, request: _Request) -> StepMetrics:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.driving import ADMIN_KEY, BOB_KEY
+from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY
 from tests.acceptance.flows import CALL_USD, REVIEW, Flows, Json, an_oracle, flows_in, prompts, states
 
 
@@ -428,6 +428,19 @@ def test_cancelling_an_execution_stops_its_calls(flows: Flows) -> None:
     assert flows.call("POST", f"/api/executions/{begun}/cancel").json["status"] == "cancelled"
     assert flows.call("POST", f"/api/executions/{begun}/resume").json["saved_calls"] == 0
     assert flows.until(begun)["status"] == "completed"
+
+
+def test_what_an_administrator_does_with_anothers_step_is_told(flows: Flows) -> None:
+    flows.save({"slug": "asking", "name": "a", "nodes": {"ask": {"type": "approval", "message": "Shall we?"}}})
+    for key in (ADMIN_KEY, ALICE_KEY):
+        begun = flows.begin("asking")
+        flows.eventually(lambda begun=begun: [one["status"] for one in flows.steps(begun)] == ["waiting"])
+        step = flows.steps(begun)[0]["step_execution_id"]
+        assert flows.call("POST", f"/api/step-executions/{step}/cancel", key=key).status == 200
+        acts = flows.call("GET", f"/api/audit?target={begun}", key=ADMIN_KEY).json["acts"]
+        expected = [("step.cancel", "admin", {"attempt": 2, "step": step, "node": "ask"})]
+        # With one's own everybody may do it.
+        assert [(one["action"], one["actor"], one["after"]) for one in acts] == (expected if key == ADMIN_KEY else [])
 
 
 def test_cancelling_a_step_lets_its_error_branch_go_on(flows: Flows) -> None:
