@@ -68,10 +68,14 @@ class Process:
         async with self._writing:
             assert not rows or await self._lane.store(rows) == []
 
-    async def kill(self) -> None:
-        """As a kill leaves it: nothing is given back."""
+    async def rest(self) -> None:
+        """No look any more but those that a test takes."""
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
+
+    async def kill(self) -> None:
+        """As a kill leaves it: nothing is given back."""
+        await self.rest()
         await self._lane.close()
 
 
@@ -179,6 +183,27 @@ async def test_what_the_log_has_lost_is_charged_all_the_same(start: Starting, da
     assert charge is not None
     process.accounts.owe([charge])
     await process.accounts.look()
+    assert [amount for amount, _ in await _spent(database, claim)] == [4 * _CENT]
+
+
+async def test_what_the_log_has_lost_is_owed_until_it_is_charged(
+    start: Starting, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, process = _claim(1.0), start("p")
+    await process.rest()
+    charge = process.accounts.settle(await process.take(claim, 5), 4 * _CENT)
+    assert charge is not None
+    process.accounts.owe([charge])
+    for problem in (StoreUnavailable("away"), KeyError("a defect"), asyncio.CancelledError("a stop")):
+
+        async def fails(*_: object, problem: BaseException = problem) -> None:
+            raise problem
+
+        with monkeypatch.context() as broken:
+            broken.setattr(leasing, "charge", fails)
+            with pytest.raises(type(problem)):
+                await process.accounts.look()
+    await process.accounts.stop()
     assert [amount for amount, _ in await _spent(database, claim)] == [4 * _CENT]
 
 

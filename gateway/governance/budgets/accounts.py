@@ -160,7 +160,8 @@ class Accounts:
             owed, self._owed = self._owed, []
             try:
                 await leasing.charge(self._database, owed)
-            except StoreUnavailable:
+            except BaseException:
+                # Whatever kept it from being written down, a stop amid it too: it is owed still.
                 self._owed += owed
                 raise
         if self._beaten is None:

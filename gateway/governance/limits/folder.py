@@ -73,6 +73,7 @@ class FolderBackend:
         self._numbers: dict[bytes, int] = {}
         #: Ended while another had the lock.
         self._owed: list[tuple[Grant, int]] = []
+        self._paying: asyncio.TimerHandle | None = None
         self._slot: int | None = None
         self._moves = 0
         self._worker = -1
@@ -105,7 +106,8 @@ class FolderBackend:
             self._here.settle(grant, tokens)
             return
         self._owed.append((grant, tokens))
-        self._pay()
+        if self._paying is None:
+            self._pay()
 
     async def close(self) -> None:
         """Give the place among the workers back."""
@@ -114,6 +116,8 @@ class FolderBackend:
                 break
             self._pay()
             await asyncio.sleep(0)
+        if self._paying is not None:
+            self._paying.cancel()
         for handle in (self._lock, self._file, self._worker):
             if handle >= 0:
                 os.close(handle)
@@ -133,11 +137,14 @@ class FolderBackend:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _pay(self) -> None:
-        """Set right what has ended, unless another counts: then in a moment."""
+        """Set right what has ended, unless another counts: then in a moment, all of it at once."""
+        if self._paying is not None:
+            self._paying.cancel()
+            self._paying = None
         if self._lock < 0:
             return
         if not self._locked():
-            asyncio.get_running_loop().call_later(_PAUSE, self._pay)
+            self._paying = asyncio.get_running_loop().call_later(_PAUSE, self._pay)
             return
         try:
             self._follow()

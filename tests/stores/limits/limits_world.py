@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ async def until_so(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.002)
 
 
-class Counting:
+class Counting(ABC):
     """One place in which several processes count."""
 
     #: Whether there can be more than one.
@@ -41,12 +42,13 @@ class Counting:
     def __init__(self) -> None:
         self.processes: list[Backend] = [self.process()]
 
+    @abstractmethod
     def process(self) -> Backend:
         """One more process that counts there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pass_seconds(self, seconds: int) -> None:
-        raise NotImplementedError
+        """Put its clock forward."""
 
     async def take(self, *limiters: Limiter, tokens: int = 0, process: int = 0) -> Verdict:
         while len(self.processes) <= process:
@@ -64,7 +66,7 @@ class Counting:
         self.processes[process].settle(grant, tokens)
         await self.told(process)
 
-    async def told(self, process: int) -> None:
+    async def told(self, process: int) -> None:  # noqa: B027 - most tell at once
         """Whatever this process has to tell has been told."""
 
     async def close(self) -> None:

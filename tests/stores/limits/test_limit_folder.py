@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from limits_world import PassingFolder, limiter
@@ -18,6 +19,7 @@ from gateway.governance.limits import folder as folders
 _WORKER = """
 import asyncio, sys, time
 from pathlib import Path
+from typing import Any
 from gateway.governance.limits.folder import FolderBackend
 from gateway.governance.limits.window import Limiter, Need
 from gateway.settings.limits import Rates
@@ -153,6 +155,40 @@ async def test_room_is_made_for_all_limiters_of_a_request(tmp_path: Path, monkey
     assert not (await counting.granted(*several)).alone
     assert [state.requests for state in (await counting.take(*several)).states] == [1, 1, 1]
     await counting.close()
+
+
+async def test_what_ends_after_the_end_does_no_harm(tmp_path: Path) -> None:
+    counting = PassingFolder(tmp_path)
+    grant = await counting.granted(limiter(at_a_time=1))
+    await counting.close()
+    counting.processes[0].settle(grant, 0)
+
+
+async def test_what_ends_while_another_counts_makes_one_timer_however_much_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = PassingFolder(tmp_path)
+    grants = [await counting.granted(limiter(at_a_time=50)) for _ in range(50)]
+    lock = os.open(tmp_path / "limits" / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    loop, made = asyncio.get_running_loop(), list[object]()
+    later = loop.call_later
+
+    def noted(*arguments: Any) -> asyncio.TimerHandle:
+        made.append(arguments)
+        return later(*arguments)
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    for grant in grants:
+        counting.processes[0].settle(grant, 0)
+    assert len(made) == 1
+    monkeypatch.undo()
+    os.close(lock)
+    await counting.close()
+    other = PassingFolder(tmp_path)
+    for _ in range(50):
+        await other.granted(limiter(at_a_time=50))
+    await other.close()
 
 
 async def test_what_ends_while_another_counts_is_set_right_by_itself(tmp_path: Path) -> None:
