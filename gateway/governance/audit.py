@@ -19,6 +19,7 @@ import msgspec
 from gateway.errors import BadRequest
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.settings.shared import SYSTEM
 from gateway.store import audit
 from gateway.store.audit import Act, Acts, Wanted
 from gateway.store.engine import Database
@@ -26,8 +27,6 @@ from gateway.store.errors import StoreUnavailable
 
 __all__ = ["SYSTEM", "Act", "Acts", "Audit", "Wanted"]
 
-#: Who acts where no caller does: whoever may send the process a signal.
-SYSTEM = "system"
 #: Acts that wait for the database; older ones then stand in the process's log alone.
 _MOST_WAITING = 1_000
 #: Seconds for which whoever acts waits for the entry.

@@ -12,7 +12,7 @@ from gateway.settings.build import Builder, Where
 from gateway.settings.guarding import check_guardrails
 from gateway.settings.names import suggestion
 from gateway.settings.secrets import Secret
-from gateway.settings.shared import GUARDRAIL, TOKENS, Route
+from gateway.settings.shared import GUARDRAIL, SYSTEM, TOKENS, Route
 from gateway.settings.tokens import check_tokens
 from gateway.settings.tree import AUTO, ProviderSettings, RouteSettings, Settings
 from gateway.settings.written import Document
@@ -111,8 +111,9 @@ def _check_judge(settings: Settings, builder: Builder) -> None:
         builder.blame(("judge", "model"), f"there is no model or route '{model}'. {suggestion(model, known)}")
 
 
-#: Callers without a key of their own, the judge and the guardrails: another of that name would share their records.
-TENANTS = ("admin", "anonymous", "judge", GUARDRAIL)
+#: Callers without a key of their own, the judge and the guardrails: another of that name would share their records; and
+#: who acts in the audit log where no caller does, whom another would be taken for.
+TENANTS = ("admin", "anonymous", "judge", GUARDRAIL, SYSTEM)
 
 
 def _check_keys(settings: Settings, builder: Builder) -> None:

@@ -38,6 +38,8 @@ from gateway.settings.tokens import Jwt
 #: The names of callers who have no key of their own, and of the administrator.
 ANONYMOUS = "anonymous"
 ADMIN = "admin"
+#: Who acts, in the audit log, where no caller does: whoever may send the process a signal.
+SYSTEM = "system"
 #: What the names of callers who bring tokens begin with, and no key's may.
 TOKENS = "jwt:"
 #: The surface and the principal of what guardrails ask models.

@@ -116,6 +116,7 @@ def test_what_a_key_may_do_is_changed_at_once(keyed: World) -> None:
         ({"name": "admin"}, 409, "name"),
         ({"name": "anonymous"}, 409, "name"),
         ({"name": "judge"}, 409, "name"),
+        ({"name": "system"}, 409, "name"),
         ({"name": "x", "models": ["sim-chat", "sim-chatt"]}, 422, "models"),
         ({"name": "x", "providers": ["nobody"]}, 422, "providers"),
         ({"name": "x", "routes": ["nowhere"]}, 422, "routes"),

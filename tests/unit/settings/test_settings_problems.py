@@ -193,7 +193,7 @@ def test_a_name_like_nothing_gets_the_list_instead_of_a_bad_guess():
     assert suggestion("PROT", ["port", "host"]) == "Did you mean 'port'?"
 
 
-@pytest.mark.parametrize("name", ["admin", "anonymous"])
+@pytest.mark.parametrize("name", ["admin", "anonymous", "judge", "guardrail", "system"])
 def test_a_caller_may_not_take_a_name_the_gateway_uses_itself(name: str) -> None:
     with pytest.raises(SettingsError, match="Choose another"):
         load({"STEELYARD_API_KEYS": f"{name}:some-long-key-0123456789"})
