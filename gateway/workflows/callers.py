@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.errors import Forbidden
-from gateway.governance.keys import Principal
+from gateway.governance.keys import Principal, require_lasting
 from gateway.workflows.kept import Execution
 
 
@@ -27,3 +27,12 @@ def caller_of(execution: Execution, known: Known) -> Principal:
     if found is None or not (found.admin or "use" in found.scopes):
         raise Forbidden(f"The key '{execution.key_name}', with which this execution was begun, may do this no more.")
     return found
+
+
+def require_to_go_on(execution: Execution, by: Principal) -> None:
+    """Raise `Forbidden` for a token that has what it began with another done anew, and might not begin it itself.
+
+    An administrator has another's done, in whose name it goes on.
+    """
+    if execution.key_name == by.name:
+        require_lasting(by, "An execution")

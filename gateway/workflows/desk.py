@@ -25,6 +25,7 @@ from gateway.store.workflows.executions import Filters, Page, Submitted, Within
 from gateway.workflows import again, children
 from gateway.workflows.archive import Archive
 from gateway.workflows.beginning import drafted, must_be_the_same
+from gateway.workflows.callers import require_to_go_on
 from gateway.workflows.ears import Ears
 from gateway.workflows.graph import APPROVED, REJECTED
 from gateway.workflows.kept import Event, Execution, Failure, Json, StepExecution
@@ -197,6 +198,7 @@ class Desk:
         `deadline` in seconds from now; None: as many as it had. Raises `Conflict` when it is neither.
         """
         execution = await self.get(execution_id, by)
+        require_to_go_on(execution, by)
         if execution.status == "completed":
             raise Conflict("The execution is completed: there is nothing left to do. POST …/retry runs it anew.")
         rerun = await again.resumed(self._database, self._library, execution, deadline=deadline, now=self._wall())
@@ -217,6 +219,7 @@ class Desk:
         Raises `NotFound` for the step, `Invalid` for the inputs, `Conflict` while it runs.
         """
         execution = await self.get(execution_id, by)
+        require_to_go_on(execution, by)
         rerun = await again.retried(
             self._database,
             self._library,

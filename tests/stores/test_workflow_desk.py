@@ -13,7 +13,7 @@ import pytest
 from store_faults import DAY
 from workflow_office import ASK, ME, Office
 
-from gateway.errors import Busy, Conflict, Invalid, NotFound, TooLarge
+from gateway.errors import Busy, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from gateway.governance.keys import Principal
 from gateway.store.engine import Database
 from gateway.store.workflows import artifacts, attempts, deciding, events, executions, executors, steps
@@ -62,6 +62,21 @@ async def test_a_decision_that_does_not_come(office: Office, more: Any, status: 
     if status == "failed":
         assert ended.error is not None
         assert ended.error.code == "approval_expired"
+
+
+async def test_a_token_goes_on_with_nothing_that_it_might_not_begin(office: Office) -> None:
+    """What is done anew is done in its name alone, of which a key would say what it may, and a token does not."""
+    await office.save("s", {"gate": GATE, "yes": ASK}, {"source": "gate", "target": "yes"})
+    begun = await office.desk.begin("s", {}, Principal("jwt:ann"))
+    await office.desk.cancel(begun.id, Principal("jwt:ann"))
+    bound = Principal("jwt:ann", models=("cheap",))
+    with pytest.raises(Forbidden):
+        await office.desk.resume(begun.id, bound)
+    with pytest.raises(Forbidden):
+        await office.desk.retry(begun.id, bound, from_step=None, inputs=None, version=None)
+    # In its owner's name, and not in that of who has it done.
+    root = Principal("jwt:root", admin=True, tags=("staff",))
+    assert (await office.desk.resume(begun.id, root))[0].attempt == 2
 
 
 SUB: dict[str, Any] = {"type": "workflow", "slug": "kid"}
