@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from gateway.settings.audit import Audit
 from gateway.settings.guardrails import Guardrail
 from gateway.settings.limits import Budget, Budgets, Limits, Rates
 from gateway.settings.secrets import Secret
@@ -135,6 +136,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     timeout: Timeouts = Timeouts()
     tls: Tls = Tls()
     request_log: RequestLog = RequestLog()
+    audit: Audit = Audit()
     responses: Responses = Responses()
     workflows: Workflows = Workflows()
     steps: Steps = Steps()

@@ -1,7 +1,7 @@
 """Administrative acts: who did what to what, when, from where.
 
-Law: an entry is never changed or deleted by us, and the act stands in the transaction of what it changed wherever there
-is one: neither is there without the other.
+Law: an entry is never changed, nor deleted before the operator's configuration says so; and the act stands in the
+transaction of what it changed wherever there is one: neither is there without the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long the log is kept, and room for what comes; and how long stored responses are.
+"""How long the log is kept, and room for what comes; and how long stored responses and administrative acts are.
 
 Law: what is younger than it is to be kept is never touched. What is older goes with all that belongs to it (attempts,
 bodies, votes) and leaves the sums. PostgreSQL drops whole weeks, so rows stay up to seven days longer; SQLite deletes
@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from math import floor
 
 from msgspec import Struct
-from sqlalchemy import delete, exists, select, text, tuple_
+from sqlalchemy import ColumnElement, delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import partitions
+from gateway.store.audit_table import audit_log
 from gateway.store.engine import Database
 from gateway.store.tables import (
     attempts,
@@ -95,6 +96,30 @@ async def tidy_responses(database: Database, now: float, keep_days: int | None) 
         rows += deleted
         await asyncio.sleep(_PAUSE)
     return rows
+
+
+async def tidy_acts(database: Database, now: float, keep_days: int | None) -> int:
+    """Forget administrative acts older than `keep_days` (None: nothing), and how many that was. `now`: Unix seconds.
+
+    Raises:
+        StoreUnavailable: as `tidy`.
+    """
+    if keep_days is None:
+        return 0
+    old = audit_log.c.at < datetime.fromtimestamp(now - keep_days * DAY, UTC)
+    rows = 0
+    while (deleted := await _delete_some_acts(database, old)) > 0:
+        rows += deleted
+        await asyncio.sleep(_PAUSE)
+    return rows
+
+
+async def _delete_some_acts(database: Database, old: ColumnElement[bool]) -> int:
+    some = select(audit_log.c.id).where(old).order_by(audit_log.c.at).limit(_ROWS)
+    async with database.write() as connection:
+        if not await _alone(connection):
+            return 0
+        return (await connection.execute(delete(audit_log).where(audit_log.c.id.in_(some)))).rowcount
 
 
 async def _delete_some_responses(database: Database, horizon: datetime) -> int:

@@ -14,7 +14,7 @@ from workflow_office import ASK, Office
 from gateway.errors import BadRequest, Conflict
 from gateway.governance.audit import Act, Audit, Wanted, reloaded
 from gateway.governance.keys import Principal
-from gateway.store import audit
+from gateway.store import audit, retention
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
 
@@ -64,6 +64,23 @@ async def test_acts_are_found_by_who_what_and_when(database: Database) -> None:
     assert await log.found(since=second.at) == [third, second]
     assert await log.found(until=second.at) == [first]
     assert await log.found(action="%.") == []
+
+
+async def test_acts_are_kept_for_as_long_as_is_said_or_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_ROWS", 2)
+    log = Log(database)
+    for _ in range(5):
+        await log.did("dwa.reset")
+    log.now += 10 * 86_400.0
+    young = await log.did("cache.clear")
+    later = NOW + 4 + 10 * 86_400
+    assert await retention.tidy_acts(database, later, None) == 0
+    assert await retention.tidy_acts(database, later, 11) == 0
+    assert await retention.tidy_acts(database, later, 10) == 3
+    assert await retention.tidy_acts(database, later, 9) == 2
+    assert await log.found() == [young]
 
 
 async def test_pages_do_not_shift(database: Database) -> None:

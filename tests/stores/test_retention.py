@@ -22,7 +22,9 @@ from gateway.identity import earliest_id, new_id
 from gateway.records import Records
 from gateway.remembering import Remembering
 from gateway.settings import SecretUrl
-from gateway.store import exchanges, feedback, migrate, partitions, reckoned, retention, totals
+from gateway.settings.audit import Audit as AuditSettings
+from gateway.store import audit, exchanges, feedback, migrate, partitions, reckoned, retention, totals
+from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
 from gateway.store.exchanges import Filters
@@ -237,6 +239,35 @@ async def test_a_time_that_fails_is_not_the_last(
     await kept.database.dispose()
     assert asked[:3] == [9, 9, 9]
     assert caplog.text.count("the log was not tidied") == 2
+
+
+async def test_administrative_acts_go_when_the_configuration_says_so(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await audit.add(database, [Act(id=f"act_{day}", at=DAY - day * 86_400, actor="a", action="b") for day in range(5)])
+    settings = settings_in(tmp_path)
+    url = SecretUrl(database.url.render_as_string(hide_password=False))
+    settings = replace(settings, database=replace(settings.database, url=url), audit=AuditSettings(retention_days=2))
+    kept = Records(settings, wall=lambda: DAY, monotonic=lambda: 0.0)
+    kept.migrated.set()
+    done: list[int] = []
+    once = asyncio.Event()
+    tidy = retention.tidy_acts
+
+    async def counted(*arguments: Any) -> int:
+        done.append(await tidy(*arguments))
+        once.set()
+        return done[-1]
+
+    monkeypatch.setattr(retention, "tidy_acts", counted)
+    keeping = asyncio.create_task(kept.keep_tidy())
+    async with asyncio.timeout(30):
+        await once.wait()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await kept.database.dispose()
+    left = (await audit.listed(database, audit.Wanted(), cursor=None, limit=50)).items
+    assert ([act.id for act in left], done) == (["act_0", "act_1", "act_2"], [2])
 
 
 @pytest.mark.parametrize("kept_before", [False, True])
