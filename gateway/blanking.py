@@ -33,6 +33,8 @@ _NAMES = re.compile(
     r"(?i)(?:x-)?(?:[a-z]+[-_])?(?:api[-_]?key|authorization|password|passwd|secret|(?:access|auth|refresh|id)[-_]?token)"
 )
 _BRACKETS = (b"{", b"[")
+#: Of events: others that Unicode has for the end of a line may stand in a text.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def blanked(body: bytes | None) -> bytes | None:
@@ -105,12 +107,15 @@ def _tree(value: Any) -> Any:
 
 
 def _named(name: str, value: Any) -> Any:
-    return MASK if isinstance(value, str) and value and _NAMES.fullmatch(name) else _tree(value)
+    if value and isinstance(value, str | list) and _NAMES.fullmatch(name):
+        ones = cast("list[Any]", value)
+        return MASK if isinstance(value, str) else [MASK if isinstance(one, str) else _tree(one) for one in ones]
+    return _tree(value)
 
 
 def _stream(text: str) -> str:
     """Server-sent events: texts that one place of theirs says piece by piece are looked at as one."""
-    lines = text.splitlines(keepends=True)
+    lines = _LINE.findall(text)
     trees = {number: tree for number, line in enumerate(lines) if (tree := _event(line)) is not None}
     said: dict[tuple[Any, ...], list[_Piece]] = {}
     for number, tree in trees.items():

@@ -56,6 +56,7 @@ def test_what_has_a_secrets_name_is_masked_whatever_it_looks_like(name: str) -> 
     body = {"tools": [{"type": "mcp", "headers": {name: "hunter2"}, name: 7, "note": "hunter2"}]}
     told = masked(body)["tools"][0]
     assert told == {"type": "mcp", "headers": {name: MASK}, name: 7, "note": "hunter2"}
+    assert masked({name: ["hunter2", 7, {"note": "hunter3"}]}) == {name: [MASK, 7, {"note": "hunter3"}]}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,16 @@ def test_a_stream_that_cuts_it_in_pieces_does_not_say_it(secret: str, cuts: list
     assert made is not None
     assert said(made) == f"Take {MASK} and go."
     assert made.count(b"data: ") == len(pieces) + 1
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_what_ends_a_line_elsewhere_ends_no_event(end: str) -> None:
+    events = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in (f"hi{end} jane@exam", "ple.org!")]
+    lines = [b"data: %s\n\n" % json.dumps(event, ensure_ascii=False).encode() for event in events]
+    made = blanked(b"".join(lines))
+    assert made is not None
+    told = [json.loads(line[6:]) for line in made.decode().split("\n") if line]
+    assert [one["choices"][0]["delta"]["content"] for one in told] == [f"hi{end} {MASK}", "!"]
 
 
 def test_parts_that_come_in_turns_are_not_taken_for_one() -> None:
