@@ -190,6 +190,8 @@ class Continuing:
                 told.spent.add(told.key)
                 raise (Mendable(told, fault) if seam.prose else StreamBroken(told.key, fault)) from fault
             except BaseException:
+                # The generator closed, the task cancelled, or a defect of ours: the provider is to be paid, and is
+                # blamed for none of them.
                 self._left(exchange, won, meter, told)
                 raise
             settling.answered(exchange, won, meter.usage(), meter.finish_reason, self._now())

@@ -163,6 +163,7 @@ class Engine:
                 on_conflict="always_update",
             )
         except BaseException:
+            # A stop amid the launch as much as its failure: what the engine has begun, threads and all, would live on.
             await self.stop()
             raise
 

@@ -79,6 +79,7 @@ class Folder:
                 await asyncio.to_thread(file.write, piece)
             await asyncio.to_thread(_finished, file, part, place)
         except BaseException:
+            # A step that is cancelled amid its file, too: half of one must not stay.
             file.close()
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -153,7 +154,7 @@ def _opened(place: Path, start: int) -> BinaryIO:
     file = os.fdopen(os.open(place, os.O_RDONLY | _NO_LINK), "rb", buffering=0)
     try:
         file.seek(start)
-    except BaseException:
+    except OSError:
         file.close()
         raise
     return file

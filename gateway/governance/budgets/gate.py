@@ -86,6 +86,7 @@ class BudgetGate:
             if self._providers:
                 reserved.holds += await self._of_providers(ask, prepared, candidates, hedged=hedged)
         except BaseException as exc:
+            # A caller who hangs up while it waits, too: what it holds would be missing until this process ends.
             for hold in reserved.holds:
                 self._accounts.settle(hold, 0)
             if isinstance(exc, QuotaExceeded):
@@ -127,6 +128,7 @@ class BudgetGate:
                 await payees.offer([*shunned])
                 await payees.require_one(prepared.deadline)
         except BaseException:
+            # As above.
             payees.let_go()
             raise
         ask.exchange.barred = frozenset(name for name in budgeted if name not in payees.holds)

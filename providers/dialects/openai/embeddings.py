@@ -177,13 +177,15 @@ def _floats(given: str | list[float]) -> list[float]:
         numbers = array("f", packed)
     except ValueError as exc:
         raise garbled(f"a vector is not base64 of 32-bit floats: {exc}") from exc
-    if sys.byteorder == "big":  # pragma: no cover - no such machine at hand
-        numbers.byteswap()
-    return numbers.tolist()
+    return little_endian(numbers).tolist()
 
 
 def _packed(vector: list[float]) -> str:
-    numbers = array("f", vector)
-    if sys.byteorder == "big":  # pragma: no cover - no such machine at hand
+    return b64encode(little_endian(array("f", vector)).tobytes()).decode()
+
+
+def little_endian(numbers: array[float], order: Literal["little", "big"] = sys.byteorder) -> array[float]:
+    """The wire's order of bytes made of a machine's, or the other way round."""
+    if order == "big":
         numbers.byteswap()
-    return b64encode(numbers.tobytes()).decode()
+    return numbers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from array import array
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from providers.chat import (
 )
 from providers.dialect import InvalidRequest
 from providers.dialects.openai import OPENAI
+from providers.dialects.openai.embeddings import little_endian
 from providers.errors import Garbled, Overloaded, Rejected, Throttled
 
 
@@ -279,3 +282,13 @@ def test_sources_travel_both_ways() -> None:
     reply = OPENAI.decode(json.dumps(body).encode())
     assert reply.choices[0].citations == [Citation("https://x/a", "A", 3, 7)]
     assert json.loads(OPENAI.render(reply))["choices"][0]["message"]["annotations"] == notes[:1]
+
+
+def test_a_vector_has_the_wires_order_of_bytes_on_any_machine() -> None:
+    wire = b"\x00\x00\x80\x3f\x00\x00\x00\x40"  # 1.0 and 2.0
+    native = array("f", [1.0, 2.0])
+    assert little_endian(array("f", native), sys.byteorder).tobytes() == wire
+    # Another machine's memory, in which they stand the other way round; and back again.
+    other = little_endian(array("f", wire), "big")
+    assert other.tobytes() == b"\x3f\x80\x00\x00\x40\x00\x00\x00"
+    assert little_endian(other, "big").tobytes() == wire
