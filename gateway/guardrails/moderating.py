@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
-from gateway.asking import Ask, Wanted
-from gateway.caching import Kept
-from gateway.calls import Chat, Passed
+from gateway.asking import Wanted
+from gateway.calls import Passed
 from gateway.catalog import MODERATION, Asked
+from gateway.errands import Asking, Errands, words
 from gateway.errors import Busy
-from gateway.exchange import Exchange, Preferences
-from gateway.identity import new_id
+from gateway.exchange import Exchange
 from gateway.settings.guardrails import Moderation
 from gateway.settings.shared import GUARDRAIL
-from providers.chat import Text
-from providers.dialects import OPENAI
 from providers.dialects.openai.passed import read_json
 
 #: Characters of one input: within what every such endpoint takes at a time, whatever the language.
@@ -50,14 +46,6 @@ class _Verdict(Struct):
 _verdict = msgspec.json.Decoder(_Verdict)
 
 
-class Asking(Protocol):
-    """What answers: the pipeline."""
-
-    async def reply(self, ask: Ask) -> Kept:
-        """A whole answer. Raises a `GatewayError`."""
-        ...
-
-
 class Moderator:
     """Asks."""
 
@@ -69,11 +57,8 @@ class Moderator:
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        """By this pipeline, which is made after what it needs."""
-        self._pipeline = pipeline
-        self._wall = wall
-        self._monotonic = monotonic
-        self._rng = rng
+        """By this pipeline."""
+        self._errands = Errands(pipeline, GUARDRAIL, wall=wall, monotonic=monotonic, rng=rng)
 
     async def flagged(self, wanted: Moderation, text: str, asked_for: str) -> bool:
         """Whether the text of the request `asked_for` violates. Raises a `GatewayError` when nobody can say."""
@@ -84,9 +69,9 @@ class Moderator:
         request = read_json(body)
         work = Passed("/moderations", request, "application/json", True, lambda _: None)
         asked = Asked(frozenset({MODERATION}), len(body) // 4, 0)
-        kept = await self._ask(wanted, Wanted(work, asked, None), body, asked_for)
+        answer = await self._errands.reply(self._exchange(wanted, asked_for), Wanted(work, asked, None), body)
         try:
-            results = _verdict.decode(kept.pieces[0]).results
+            results = _verdict.decode(answer).results
         except msgspec.DecodeError as exc:
             raise Busy("The moderation model's answer cannot be read.") from exc
         if len(results) < len(pieces):
@@ -101,28 +86,11 @@ class Moderator:
             {"role": "user", "content": text},
         ]
         body = msgspec.json.encode({"model": wanted.model, "messages": messages, "temperature": 0})
-        request = OPENAI.parse(body)
-        asked = Asked(request.needs, request.input_tokens, 0)
-        kept = await self._ask(wanted, Wanted(Chat(request, OPENAI, drop=True), asked, None), body, asked_for)
-        reply = OPENAI.decode(kept.pieces[0])
-        said = "".join(part.text for part in reply.choices[0].parts if isinstance(part, Text)) if reply.choices else ""
+        said = words(await self._errands.chat(self._exchange(wanted, asked_for), body))
         word = said.strip().strip("\"'*.`").upper()
         if word not in ("BLOCK", "PASS"):
             raise Busy("The moderation model has answered with neither of the words asked for.")
         return word == "BLOCK"
 
-    async def _ask(self, wanted: Moderation, work: Wanted, body: bytes, asked_for: str) -> Kept:
-        now = self._wall()
-        exchange = Exchange(
-            id=new_id("req", now, self._rng),
-            created=now,
-            began=self._monotonic(),
-            surface=GUARDRAIL,
-            dialect=OPENAI.name,
-            principal=GUARDRAIL,
-            requested_model=wanted.model,
-            stream=False,
-            preferences=Preferences(timeout=wanted.timeout, cache="off", drop_params=True),
-            tags={"moderated": asked_for},
-        )
-        return await self._pipeline().reply(Ask(exchange, work, body, "uncached", deterministic=False))
+    def _exchange(self, wanted: Moderation, asked_for: str) -> Exchange:
+        return self._errands.exchange(GUARDRAIL, wanted.model, {"moderated": asked_for}, timeout=wanted.timeout)

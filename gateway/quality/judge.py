@@ -19,18 +19,12 @@ import logging
 import random
 from collections.abc import Callable
 
-from gateway.asking import Ask, Wanted
-from gateway.calls import Chat
-from gateway.catalog import Asked
+from gateway.errands import Asking, Errands
 from gateway.errors import GatewayError
-from gateway.exchange import Exchange, Preferences
-from gateway.identity import new_id
-from gateway.pipeline import Pipeline
 from gateway.quality import grading
 from gateway.quality.feedback import Feedback
 from gateway.quality.sampling import JUDGE, Sample
 from gateway.records import Records, StoreUnavailable
-from providers.dialects import OPENAI
 
 _log = logging.getLogger("steelyard.judge")
 #: Grades asked for at once, per process: the judge is in no hurry, and its provider has callers to serve.
@@ -50,7 +44,7 @@ class Judge:
         model: str,
         budget_usd: float,
         *,
-        pipeline: Callable[[], Pipeline],
+        pipeline: Callable[[], Asking],
         feedback: Feedback,
         records: Records,
         wall: Callable[[], float],
@@ -61,12 +55,10 @@ class Judge:
         """Ask `model` for grades for at most `budget_usd` a day; `counted` is told of every sample's outcome."""
         self._model = model
         self._budget = budget_usd
-        self._pipeline = pipeline
         self._feedback = feedback
         self._records = records
         self._wall = wall
-        self._monotonic = monotonic
-        self._rng = rng
+        self._errands = Errands(pipeline, JUDGE, wall=wall, monotonic=monotonic, rng=rng)
         self._counted = counted
         self._queue: asyncio.Queue[Sample] = asyncio.Queue(QUEUE)
         #: The day, and what this process has spent on it: the records lag a moment behind.
@@ -113,26 +105,10 @@ class Judge:
         return max(spent, await self._records.spent(JUDGE, float(day * _DAY))) < self._budget
 
     async def _ask(self, request_id: str, body: bytes, day: int) -> float | None:
-        request = OPENAI.parse(body)
-        now = self._wall()
-        exchange = Exchange(
-            id=new_id("req", now, self._rng),
-            created=now,
-            began=self._monotonic(),
-            surface=JUDGE,
-            dialect=request.dialect,
-            principal=JUDGE,
-            requested_model=request.model,
-            stream=False,
-            # A dialect without a JSON mode is asked in words alone.
-            preferences=Preferences(timeout=_TIMEOUT, cache="off", drop_params=True),
-            tags={"judged": request_id},
-        )
-        asked = Asked(request.needs, request.input_tokens, request.max_tokens or 0)
-        wanted = Wanted(Chat(request, OPENAI, drop=True), asked, request.max_tokens)
+        exchange = self._errands.exchange(JUDGE, self._model, {"judged": request_id}, timeout=_TIMEOUT)
         try:
-            kept = await self._pipeline().reply(Ask(exchange, wanted, body, "native", deterministic=False))
+            reply = await self._errands.chat(exchange, body)
         finally:
             if self._spent[0] == day:
                 self._spent = (day, self._spent[1] + exchange.cost)
-        return grading.grade(OPENAI.decode(kept.pieces[0]))
+        return grading.grade(reply)

@@ -15,20 +15,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.asking import Ask, Wanted
-from gateway.calls import Chat
-from gateway.catalog import Asked
+from gateway.errands import Asking, Errands, words
 from gateway.errors import GatewayError, Invalid
-from gateway.exchange import Exchange, Preferences
+from gateway.exchange import Exchange
 from gateway.governance.keys import Principal
-from gateway.identity import new_id
-from gateway.pipeline import Pipeline
 from gateway.workflows import spec
 from gateway.workflows.library import understood
 from gateway.workflows.shape import published
 from gateway.workflows.spec import Json
-from providers.chat import Text
-from providers.dialects import OPENAI
 
 SURFACE = "workflow"
 #: How often a draft with problems is sent back.
@@ -57,24 +51,21 @@ class Drafts:
 
     def __init__(
         self,
-        pipeline: Callable[[], Pipeline],
+        pipeline: Callable[[], Asking],
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         rng: random.Random,
     ) -> None:
         """By this pipeline, which may be another one after a reload."""
-        self._pipeline = pipeline
-        self._wall = wall
-        self._monotonic = monotonic
-        self._rng = rng
+        self._errands = Errands(pipeline, SURFACE, wall=wall, monotonic=monotonic, rng=rng)
 
     async def draft(self, goal: str, model: str, by: Principal) -> Draft:
         """A definition for the goal. Raises `DraftFailed` with the problems, and what the pipeline raises."""
         messages: list[Json] = [{"role": "system", "content": instructions()}, {"role": "user", "content": goal}]
         cost, names, problems = 0.0, list[str](), list[dict[str, str]]()
         for tries in range(1, _AGAIN + 2):
-            exchange = self._exchange(model, by)
+            exchange = self._errands.exchange(by.name, model, {"workflow": "draft"}, caller=by)
             try:
                 said = await self._ask(exchange, model, messages)
             finally:
@@ -96,29 +87,7 @@ class Drafts:
         form = {"name": "workflow", "schema": published(), "strict": False}
         wish = {"type": "json_schema", "json_schema": form}
         body = msgspec.json.encode({"model": model, "messages": messages, "response_format": wish})
-        request = OPENAI.parse(body)
-        asked = Asked(request.needs, request.input_tokens, 0)
-        wanted = Wanted(Chat(request, OPENAI, drop=True), asked, None)
-        kept = await self._pipeline().reply(Ask(exchange, wanted, body, "native", deterministic=False))
-        parts = OPENAI.decode(kept.pieces[0]).choices[0].parts
-        return "".join(part.text for part in parts if isinstance(part, Text))
-
-    def _exchange(self, model: str, by: Principal) -> Exchange:
-        now = self._wall()
-        return Exchange(
-            id=new_id("req", now, self._rng),
-            created=now,
-            began=self._monotonic(),
-            surface=SURFACE,
-            dialect=OPENAI.name,
-            principal=by.name,
-            caller=by,
-            requested_model=model,
-            stream=False,
-            # A dialect without structured output is asked in words alone; and the same goal may want another draft.
-            preferences=Preferences(cache="off", drop_params=True),
-            tags={"workflow": "draft"},
-        )
+        return words(await self._errands.chat(exchange, body))
 
 
 def instructions() -> str:
