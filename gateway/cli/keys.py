@@ -14,6 +14,7 @@ from urllib.parse import quote
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.workflows.calling import Caller, connected, tell
 
@@ -107,7 +108,8 @@ def list_keys(tag: str | None, url: str, key: str | None, as_json: bool) -> None
     table = Table("id", "name", "key", "state", "scopes", "tags", "expires", title="Keys")
     for one in found:
         scopes, tags = (", ".join(sorted(one[field])) for field in ("scopes", "tags"))
-        table.add_row(one["id"], one["name"], one["prefix"] + "…", one["state"], scopes, tags, one["expires_at"] or "–")
+        ends = one["expires_at"] or "–"
+        table.add_row(*map(Text, (one["id"], one["name"], one["prefix"] + "…", one["state"], scopes, tags, ends)))
     Console().print(table)
 
 
@@ -165,8 +167,9 @@ def audit(url: str, key: str | None, as_json: bool, **wanted: Any) -> None:
         return
     table = Table("when", "who", "what", "target", "before", "after", "from", title="Audit log")
     for one in found:
-        change = (_brief(one["before"]), _brief(one["after"]))
-        table.add_row(one["at"], one["actor"], one["action"], one["target"] or "–", *change, one["address"] or "–")
+        what = (one["action"], one["target"] or "–", _brief(one["before"]), _brief(one["after"]))
+        # As it is, and not as words for rich: names of callers with tokens are anybody's.
+        table.add_row(*map(Text, (one["at"], one["actor"], *what, one["address"] or "–")))
     Console().print(table)
 
 
@@ -211,7 +214,8 @@ def _shown(one: Any, *, as_json: bool) -> None:
         return
     table = Table("field", "value", title=f"Key {one['name']}")
     for name, value in one.items():
-        table.add_row(name, _brief(value) if isinstance(value, dict | list) else str("–" if value is None else value))
+        told = _brief(value) if isinstance(value, dict | list) else str("–" if value is None else value)
+        table.add_row(name, Text(told))
     Console().print(table)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.workflows.calling import Caller, connected, tell
 
@@ -76,7 +77,8 @@ def _rows(found: Any) -> None:
     for name in _SUMS:
         table.add_column(name, justify="right")
     for row in found["rows"]:
-        table.add_row(*(_named(row[name]) for name in found["by"]), *_numbers(row))
+        # As it is, and not as words for rich: tags of callers with tokens are anybody's.
+        table.add_row(*(Text(_named(row[name])) for name in found["by"]), *_numbers(row))
     table.add_section()
     table.add_row(*["total"][: len(found["by"])], *[""] * (len(found["by"]) - 1), *_numbers(found["total"]))
     Console().print(table)
@@ -91,7 +93,7 @@ def _budgets(found: Any, *, as_json: bool) -> None:
     table = Table("budget", "period", "USD", "spent", "held", "left", "begins anew", title="Budgets")
     for one in found["budgets"]:
         money = (one["usd"], one["spent_usd"], one["held_usd"], one["left_usd"])
-        table.add_row(f"{one['kind']} {one['name']}", one["period"], *map(_usd, money), one["until"] or "never")
+        table.add_row(Text(f"{one['kind']} {one['name']}"), one["period"], *map(_usd, money), one["until"] or "never")
     Console().print(table)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -42,6 +43,15 @@ def test_a_new_keys_text_stands_alone_on_standard_output(keyed: World) -> None:
     left = datetime.fromisoformat(one["expires_at"]) - datetime.now(UTC)
     assert timedelta(days=89) < left <= timedelta(days=90)
     assert text not in run(keyed, "keys", "list").output + run(keyed, "keys", "show", found["id"]).output
+
+
+def test_names_are_shown_as_they_are(keyed: World) -> None:
+    """Not as rich would read them, which would leave some out and stumble over others."""
+    for target in ("[/bold]", "[red]herring", ":smile:"):
+        assert keyed.call("DELETE", f"/api/db/cache/clear?model={quote(target)}", key=ADMIN_KEY).status == 200
+        done = run(keyed, "audit", "--action", "cache.clear", "--limit", "1")
+        assert done.exit_code == 0, done.output
+        assert target in done.output
 
 
 def test_a_key_is_changed_rotated_and_revoked(keyed: World) -> None:
