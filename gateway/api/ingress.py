@@ -184,7 +184,7 @@ class Ingress:
             returned = [(CONTENT_POLICY, PAGE_POLICY), *(pair for pair in returned if pair[0] != CONTENT_POLICY)]
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" or message["type"] == "websocket.http.response.start":
+            if message["type"] == "http.response.start":
                 if scope["state"].pop(GUESSED, False):
                     await self._entrance.guesses.linger()
                 message["headers"] = completed(message["headers"], returned)

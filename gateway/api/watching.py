@@ -18,7 +18,8 @@ from litestar.params import FromPath
 
 from gateway.api import following
 from gateway.api.access import let_in, parts
-from gateway.api.faults import openai_body
+from gateway.api.faults import openai_body, retry_after
+from gateway.api.headers import SECURITY
 from gateway.api.ingress import api_key
 from gateway.errors import Busy, Forbidden, GatewayError, TooManyWrongKeys
 from gateway.governance.keys import Principal
@@ -108,7 +109,9 @@ async def _refuse(socket: _Socket, gateway: Parts, error: GatewayError) -> None:
         await gateway.entrance.guesses.linger()
     gateway.metrics.turned_away("api", str(error.status)).inc()
     body = msgspec.json.encode(openai_body(error, new_id("req", gateway.wall(), gateway.rng)))
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *SECURITY]
+    if seconds := retry_after(error):
+        headers.append((b"retry-after", seconds.encode()))
     start = {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
     for message in (start, {"type": "websocket.http.response.body", "body": body}):
         await socket.send(message)  # pyright: ignore[reportArgumentType] - an extension that Litestar has no types for

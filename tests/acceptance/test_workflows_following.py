@@ -182,6 +182,8 @@ async def test_who_may_not_follow_is_told_before_anything_opens(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await watched(flows, f"/ws/workflow/{done}{query}", **headers)
     assert refused.value.status == status
+    assert refused.value.headers is not None
+    assert refused.value.headers["x-content-type-options"] == "nosniff"
     assert ALICE_KEY not in flows.program.said.read_text()
 
 
