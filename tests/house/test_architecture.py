@@ -46,7 +46,7 @@ DOORS = {
     "sqlalchemy": ("gateway/store/", "migrations/"),
     "asyncpg": ("gateway/store/",),
     "alembic": ("gateway/store/", "migrations/"),
-    "prometheus_client": ("gateway/metrics.py",),
+    "prometheus_client": ("gateway/metrics/registry.py",),
     "uvicorn": ("gateway/server.py", "gateway/connected.py", "gateway/cycle.py", "providers/simulator/server.py"),
     "rich_click": ("gateway/cli/",),
     "rich": ("gateway/cli/",),
