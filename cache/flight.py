@@ -31,6 +31,11 @@ class Flights(Generic[T]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    @property
+    def joined(self) -> int:
+        """How many wait for work that another one has begun."""
+        return sum(flight.waiters - 1 for flight in self._flights.values() if flight.waiters)
+
     async def join(self, key: str, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """The result of the work under `key`, and whether somebody else had already begun it."""
         flight = self._flights.get(key)
@@ -104,6 +109,11 @@ class Broadcast(Generic[T]):
             if not self._readers and not self._done:
                 self._task.cancel()
                 await asyncio.wait([self._task])
+
+    @property
+    def joined(self) -> int:
+        """How many read along with another one."""
+        return max(0, self._readers - 1)
 
     @property
     def deserted(self) -> bool:

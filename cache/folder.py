@@ -43,6 +43,8 @@ class FolderStore:
         self._wall = wall
         self._unseen = 0
         self._held: dict[str, int] = {}
+        #: Hits that were not in memory.
+        self._beyond = 0
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when absent or expired."""
@@ -102,6 +104,10 @@ class FolderStore:
         """The counts; entries and bytes are those in this process."""
         return self._memory.stats()
 
+    def tiers(self) -> dict[str, int]:
+        """See `Store`."""
+        return {"memory": self._memory.stats().hits - self._beyond, "folder": self._beyond}
+
     async def close(self) -> None:
         """Forget everything; the folder is the others' as well."""
         for key in list(self._held):
@@ -124,6 +130,7 @@ class FolderStore:
             writes = counts.writes
             await self._memory.set(key, value, left)
             # All in all it was a hit, and nothing that had to be written.
+            self._beyond += 1
             counts.hits, counts.misses, counts.writes = counts.hits + 1, counts.misses - 1, writes
         return value
 

@@ -73,6 +73,10 @@ class MemoryStore:
         self._stats.bytes = self._bytes
         return self._stats
 
+    def tiers(self) -> dict[str, int]:
+        """See `Store`."""
+        return {"memory": self._stats.hits}
+
     async def close(self) -> None:
         """Forget everything."""
         self._entries.clear()

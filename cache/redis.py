@@ -178,6 +178,10 @@ class RedisStore:
         """The counts; entries are Redis's to know."""
         return self._stats
 
+    def tiers(self) -> dict[str, int]:
+        """See `Store`."""
+        return {"redis": self._stats.hits}
+
     async def close(self) -> None:
         """Close every connection."""
         await self._together.close()

@@ -53,6 +53,10 @@ class Store(Protocol):
         """The counts."""
         ...
 
+    def tiers(self) -> dict[str, int]:
+        """The hits by where they were found."""
+        ...
+
     async def close(self) -> None:
         """Give back what it holds."""
         ...

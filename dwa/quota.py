@@ -30,6 +30,10 @@ SCARCE_S = 1.0
 """s of each wait that count as an empty bucket. Doubled: tolls twice as high after refusals; halved: half as high."""
 
 
+PERIOD_S = 60.0
+"""s. What people are shown as left of a quota whose reset is not told: hosts count per minute where they do not say."""
+
+
 class Quota:
     """What one deployment is still allowed. Seconds on the caller's clock; rates per second."""
 
@@ -42,7 +46,11 @@ class Quota:
         "_params",
         "_pause",
         "_peak",
+        "_requests_full_at",
+        "_tokens_full_at",
         "active",
+        "limit_requests",
+        "limit_tokens",
         "paused_until",
         "refusals",
         "remaining_requests",
@@ -62,6 +70,10 @@ class Quota:
         self.remaining_requests: float | None = None
         self.remaining_tokens: float | None = None
         self.requests_reset_at = self.tokens_reset_at = 0.0
+        self.limit_requests: float | None = None
+        self.limit_tokens: float | None = None
+        """What the host says that it allows in all."""
+        self._requests_full_at = self._tokens_full_at = 0.0
         self._pause = 0.0
         self._peak: float | None = None
         self._cut_at = float("-inf")
@@ -135,12 +147,16 @@ class Quota:
         reset_tokens_s: float | None,
     ) -> None:
         """Take over what the host says is left; None where it says nothing. Resets in seconds from now."""
+        self.limit_requests = self.limit_requests if limit_requests is None else limit_requests
+        self.limit_tokens = self.limit_tokens if limit_tokens is None else limit_tokens
         if remaining_requests is not None:
             self.remaining_requests = remaining_requests
             self.requests_reset_at = now + (reset_requests_s or 0.0)
+            self._requests_full_at = now + (PERIOD_S if reset_requests_s is None else reset_requests_s)
         if remaining_tokens is not None:
             self.remaining_tokens = remaining_tokens
             self.tokens_reset_at = now + (reset_tokens_s or 0.0)
+            self._tokens_full_at = now + (PERIOD_S if reset_tokens_s is None else reset_tokens_s)
         # Without a limit beside it, 50 requests or 50 000 tokens count as scarce.
         watch = self._params.quota_watch
         few = watch * limit_requests if limit_requests else 50.0
@@ -149,6 +165,13 @@ class Quota:
             self.active = True
         if remaining_tokens is not None and remaining_tokens <= little:
             self.active = True
+
+    def left(self, now: float) -> tuple[float | None, float | None]:
+        """For people: requests and tokens that are left as far as is known; after their reset all that is allowed."""
+        return (
+            self.limit_requests if now >= self._requests_full_at else self.remaining_requests,
+            self.limit_tokens if now >= self._tokens_full_at else self.remaining_tokens,
+        )
 
     def verdict(self, now: float, tokens: int) -> tuple[str, float]:
         """Why a request of about `tokens` must wait, and until when; ("", now) when it may go."""

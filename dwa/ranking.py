@@ -66,6 +66,12 @@ class Ranking:
         return self._survey.excluded
 
     @property
+    def reasons(self) -> dict[str, str]:
+        """The same in a word each, of a closed list (`gate`, and `at_max_concurrency`): key → why."""
+        excluded = self._survey.excluded
+        return {d.key: why for d, why, _ in self._survey.blocked if d.key in excluded}
+
+    @property
     def resort(self) -> list[Candidate]:
         """Whom to ask when everybody in `candidates` has failed, rather than fail the caller.
 

@@ -14,6 +14,7 @@ def describe(deployment: Deployment, now: float, row: dict[str, object], quality
     """The stats row of one deployment; `row` is its line of a ranking's explanation."""
     tally, quota = deployment.tally, deployment.quota
     outcomes = tally.successes + tally.failures
+    left_requests, left_tokens = quota.left(now)
     expected = cast("dict[str, float] | None", row["expected"])
     return DeploymentStats(
         key=deployment.key,
@@ -40,8 +41,10 @@ def describe(deployment: Deployment, now: float, row: dict[str, object], quality
         votes=quality.votes(deployment.key, now),
         terms=cast("dict[str, float]", row["terms"]),
         quota={
-            "remaining_requests": quota.remaining_requests,
-            "remaining_tokens": quota.remaining_tokens,
+            "remaining_requests": left_requests,
+            "remaining_tokens": left_tokens,
+            "limit_requests": quota.limit_requests,
+            "limit_tokens": quota.limit_tokens,
             "cap_per_s": quota.cap(now),
             "retry_after_s": max(quota.retry_at - now, 0.0),
         },

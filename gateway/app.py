@@ -76,6 +76,7 @@ class Application:
         self.parts = parts
         self._ingress = ingress
         self._rest = rest
+        self._crowd = parts.metrics.crowd
 
     def lifespan(self) -> AbstractAsyncContextManager[None]:
         """Its life, for whoever speaks no ASGI to start and stop it; in one and the same task."""
@@ -88,7 +89,11 @@ class Application:
             if surface is None and scope["path"].startswith(gemini.BELOW):
                 surface = gemini.surface_at(scope)
             if surface is not None:
-                await self._ingress.serve(surface, scope, receive, send)
+                self._crowd.now += 1
+                try:
+                    await self._ingress.serve(surface, scope, receive, send)
+                finally:
+                    self._crowd.now -= 1
                 return
             send = self._ingress.named(scope, send)
             if self.parts.entrance.tokens is not None:

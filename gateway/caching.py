@@ -84,6 +84,12 @@ class AnswerCache:
         self.replies: Flights[tuple[Kept | GatewayError, Exchange]] = Flights()
         self.streams: dict[str, tuple[Broadcast[bytes], Exchange]] = {}
         self._policy = policy
+        self._elsewhere = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for an answer that another one is asking for, here or in another process."""
+        return self.replies.joined + sum(one.joined for one, _ in self.streams.values()) + self._elsewhere
 
     def plan(
         self, body: bytes, exchange: Exchange, route: Route | None, *, family: Family, deterministic: bool
@@ -130,13 +136,26 @@ class AnswerCache:
         """
         if self._leases is None or plan.key is None or not plan.read:
             return None
+        claim = await self._leases.claim(plan.key)
+        if claim is Claim.THEIRS:
+            self._elsewhere += 1
+            try:
+                claim = await self._other_ends(self._leases, plan.key, deadline)
+            finally:
+                self._elsewhere -= 1
+        return _read(claim) if isinstance(claim, bytes) else None
+
+    async def _other_ends(self, leases: Leases, key: str, deadline: float) -> Claim | bytes:
+        """Look again and again until the other one has found the answer, or has given up."""
         pause = _FIRST_LOOK
-        while (claim := await self._leases.claim(plan.key)) is Claim.THEIRS:
+        claim: Claim | bytes = Claim.THEIRS
+        while claim is Claim.THEIRS:
             if asyncio.get_running_loop().time() + pause > deadline:
                 raise TimeoutError
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_LOOK)
-        return _read(claim) if isinstance(claim, bytes) else None
+            claim = await leases.claim(key)
+        return claim
 
     async def release(self, plan: Plan) -> None:
         """Nothing was kept: whoever waits in another process asks for itself."""

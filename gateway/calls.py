@@ -22,7 +22,7 @@ from gateway.sharing import SOLE, Sharing
 from gateway.weaving import Woven
 from providers import client, passing
 from providers.amending import Amending, Check, amended
-from providers.chat import ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
+from providers.chat import Begin, ChatReply, ChatRequest, EmbeddingReply, EmbeddingRequest, Usage
 from providers.dialect import Amends, Call, Dialect, EmbeddingDialect, Inexpressible, StreamEncoder
 from providers.dialects import OPENAI
 from providers.dialects.openai.passed import Passing
@@ -64,6 +64,8 @@ class Answer(Struct):
     reply: ChatReply | None = None
     #: Tokens of the answers of further calls, each billed with its own attempt; `usage` is that of the last one.
     beside: Usage | None = None
+    #: The model, as the answer calls it; empty where that was not looked at.
+    model: str = ""
 
 
 class Opened(Struct):
@@ -78,6 +80,16 @@ class Opened(Struct):
     def sharing(self) -> Sharing:
         """Who is behind the stream."""
         return self.flow if isinstance(self.flow, Woven) else SOLE
+
+    @property
+    def model(self) -> str:
+        """The model, as the beginning of the stream calls it; empty where that was not looked at."""
+        if isinstance(self.flow, client.Flow | Amended):
+            for piece in self.flow.unread:
+                for chunk in piece.chunks:
+                    if isinstance(chunk, Begin):
+                        return chunk.model
+        return ""
 
 
 class Named(Struct, kw_only=True):
@@ -150,7 +162,8 @@ class Chat(Validated):
         received = await client.send(transport, deployment.endpoint, dialect, call, deadline=deadline)
         if self.form.name == dialect.name and call.answers_as_asked:
             glance = dialect.glance(received.body)
-            return Answer(received.body, glance.usage, glance.finish_reason, call.dropped, received.headers)
+            finish, model = glance.finish_reason, glance.model
+            return Answer(received.body, glance.usage, finish, call.dropped, received.headers, model=model)
         return self.told(self.decoded(dialect, call, received.body), call, received.headers, created)
 
     async def heard(
@@ -164,7 +177,7 @@ class Chat(Validated):
         """A decoded answer in the caller's form."""
         reply.created = reply.created or created
         finish = reply.choices[0].finish_reason if reply.choices else None
-        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, headers, reply)
+        return Answer(self.form.render(reply), reply.usage, finish, call.dropped, headers, reply, model=reply.model)
 
     def decoded(self, dialect: Dialect, call: Call, body: bytes) -> ChatReply:
         """The answer to one call, as it was asked for. Raises a `Fault`."""
@@ -260,7 +273,7 @@ class Embedding(Struct):
         if not reply.usage.input_tokens:
             reply.usage = estimate
         body = self.form.render_embedding(reply, self.request.encoding_format)
-        return Answer(body, reply.usage, None, call.dropped, received.headers)
+        return Answer(body, reply.usage, None, call.dropped, received.headers, model=reply.model)
 
 
 class Passed(Struct):

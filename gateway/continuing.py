@@ -28,7 +28,7 @@ from gateway.asking import Ask, Prepared
 from gateway.calls import Chat, Opened
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import GatewayError, StreamBroken
-from gateway.exchange import Exchange
+from gateway.exchange import Attempt, Exchange
 from gateway.failover import Failover, Won
 from gateway.metering import Meter
 from gateway.racing import Lane
@@ -79,6 +79,8 @@ class Story(Struct):
     said: list[ChatChunk]
     encoder: StreamEncoder
     usage: Usage
+    #: Whose stream broke last.
+    attempt: Attempt
     #: Those whose streams broke.
     spent: set[str]
 
@@ -112,7 +114,7 @@ def broken(
     if not isinstance(flow, Flow) or flow.opaque:
         return StreamBroken(key, fault)
     prose = all(isinstance(one, (Begin, TextDelta, ReasoningDelta, UsageReport)) for one in said)
-    told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, {key})
+    told = Story(key, said, won.answer.encoder or _encoder(work, said, flow), usage, won.attempt, {key})
     if prose and told.text.strip() and _shapeless(work.request):
         return Mendable(told, fault)
     return StreamBroken(key, fault)
@@ -172,7 +174,8 @@ class Continuing:
         exchange, opened = ask.exchange, won.answer
         exchange.continued += 1
         exchange.simulated = exchange.simulated or won.deployment.simulated
-        won.attempt.ttft = won.attempt.seconds
+        won.attempt.ttft, won.attempt.response_model = won.attempt.seconds, opened.model
+        told.attempt.passed_on = True
         meter = Meter(prepared.choosing.shape.input_tokens, int(exchange.created), None)
         seam = _Seam(told, owed=_owed(told.text) if _prefilled(won.deployment, ask) else "")
         async with opened.closing:
@@ -186,7 +189,7 @@ class Continuing:
             except Fault as fault:
                 settling.broke(exchange, won, meter, fault, self._now())
                 told.usage = exchange.usage = told.usage.plus(meter.usage())
-                told.key = won.deployment.key
+                told.key, told.attempt = won.deployment.key, won.attempt
                 told.spent.add(told.key)
                 raise (Mendable(told, fault) if seam.prose else StreamBroken(told.key, fault)) from fault
             except BaseException:

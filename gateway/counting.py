@@ -22,8 +22,7 @@ from gateway import settling
 from gateway.calls import Answer
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
-from gateway.exchange import Attempt, Exchange
-from gateway.failover import told
+from gateway.exchange import Attempt, Exchange, told
 from providers import client
 from providers.chat import ChatRequest, Usage
 from providers.dialect import Call, CountingDialect, Inexpressible

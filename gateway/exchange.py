@@ -36,6 +36,12 @@ class Attempt(Struct):
     message: str | None = None
     usage: Usage | None = None
     cost: float = 0.0
+    #: It was asked beside another that was overdue.
+    hedge: bool = False
+    #: It failed, and another deployment was asked for that.
+    passed_on: bool = False
+    #: How the answer calls the model that gave it; empty where that is not told.
+    response_model: str = ""
 
     def failed(self, fault: Fault) -> None:
         """It ended with this fault."""
@@ -98,6 +104,8 @@ class Exchange(Struct):
     provider: str | None = None
     model: str | None = None
     ranking: Ranking | None = None
+    #: Deployments that could not be asked, and why.
+    excluded: dict[str, str] = {}
     strategy: str = ""
     objective: str = ""
     reason: str = ""
@@ -167,3 +175,11 @@ class Exchange(Struct):
     guardrails: tuple[str, ...] = ()
     request_body: bytes | None = None
     response_body: bytes | None = None
+
+
+def told(exchange: Exchange) -> list[dict[str, object]]:
+    """The attempts as callers see them."""
+    return [
+        {"provider": one.provider, "model": one.model, "outcome": one.outcome, "seconds": round(one.seconds, 4)}
+        for one in exchange.attempts
+    ]

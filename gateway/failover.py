@@ -23,7 +23,8 @@ from dwa import Balancer, Candidate, Objective, Ranking, Shape, Ticket
 from gateway.blaming import blame, pay
 from gateway.catalog import Deployment, Resolution
 from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
-from gateway.exchange import Attempt, Exchange
+from gateway.exchange import Attempt, Exchange, told
+from gateway.excluding import Exclusions
 from gateway.racing import Lane, Won, abreast, hedged
 from gateway.retrying import TICK, RetryPolicy
 from providers.dialect import Call, Inexpressible
@@ -84,7 +85,7 @@ class Failover:
         run.hedges = resolution.route is not None and resolution.route.hedge
         run.width = exchange.preferences.race
         try:
-            for tier in (tiers := resolution.without(exchange.barred)):
+            for tier in (tiers := run.exclusions.allowed(resolution)):
                 if won := await run.among(tier):
                     return won
             everyone = [deployment for tier in tiers for deployment in tier]
@@ -176,11 +177,10 @@ class _Run(Generic[T]):
         self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
-        self._before: Ticket | None = None
+        #: Who failed last.
+        self._before: tuple[Ticket, Attempt] | None = None
         self._inexpressible: dict[str, Inexpressible] = {}
-        self._resort: list[Candidate] = []
-        #: Deployment → until when nobody of its tier may be asked.
-        self._excluded: dict[str, float] = {}
+        self.exclusions = Exclusions(exchange, self._clock)
 
     async def among(self, tier: Sequence[Deployment]) -> Won[T] | None:
         """The first good answer of these, or None when all have failed."""
@@ -194,7 +194,7 @@ class _Run(Generic[T]):
             self._exchange.ranking = ranking
             self._exchange.reason = ranking.reason
         by_key = {one.candidate.key: one for one in tier}
-        self._note_excluded(tier, ranking)
+        self.exclusions.rank(tier, ranking, self._last)
         if self.hedges or self.width:
             self._asked = by_key
             candidates = ranking.candidates
@@ -207,20 +207,10 @@ class _Run(Generic[T]):
                 return won
         return None
 
-    def _note_excluded(self, tier: Sequence[Deployment], ranking: Ranking) -> None:
-        # Whoever was asked says itself how long to wait.
-        if self._excluded or not ranking.candidates:
-            for one in tier:
-                self._excluded.pop(one.key, None)
-                if not ranking.candidates and ranking.retry_after is not None:
-                    self._excluded[one.key] = self._clock() + ranking.retry_after
-        if ranking.excluded:
-            self._resort += ranking.resort
-
     async def resort(self, everyone: Sequence[Deployment]) -> Won[T] | None:
         """The first good answer of those the DWA held back, now that all the others have failed."""
         by_key = {one.key: one for one in everyone}
-        for candidate in self._resort:
+        for candidate in self.exclusions.resort:
             if self._clock() >= self._deadline:
                 raise DeadlineExceeded
             if candidate.key not in self._last and (won := await self._attempt(by_key[candidate.key])):
@@ -256,6 +246,7 @@ class _Run(Generic[T]):
             call = self._encode(deployment)
         except Inexpressible as exc:
             self._inexpressible[deployment.key] = exc
+            self.exclusions.add("inexpressible", [deployment])
             return None
         if not self.affords(deployment.candidate):
             return None
@@ -263,7 +254,10 @@ class _Run(Generic[T]):
             self._cap.take(deployment.key)
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
-        after = None if deployment.key in self._last else self._before
+        after = None
+        if self._before is not None and deployment.key not in self._last:
+            after, failed = self._before
+            failed.passed_on = True
         ticket = self._failover.begin(deployment.candidate, self._choosing, self._exchange.began, after)
         return Lane(deployment, call, ticket, attempt, started)
 
@@ -342,7 +336,7 @@ class _Run(Generic[T]):
         blame(lane.ticket, lane.attempt, fault, out_of_time=out_of_time)
         self._faults.append((deployment.key, fault))
         self._last[deployment.key] = fault
-        self._before = lane.ticket
+        self._before = lane.ticket, attempt
         if out_of_time:
             raise DeadlineExceeded from fault
         if not fault.try_next or self._misshapen >= _MISSHAPEN:
@@ -359,16 +353,11 @@ class _Run(Generic[T]):
         fault = self._last.get(deployment.key)
         return fault is None or fault.retry_same
 
-    @property
-    def _excluded_for(self) -> float | None:
-        left = [until - self._clock() for until in self._excluded.values()]
-        return max(0.0, min(left)) if left else None
-
     def pause(self, backoff: float) -> float:
         """Seconds to wait before asking again: never sooner than the first that allows it."""
         waits = [fault.retry_after or 0.0 for fault in self._last.values() if fault.retry_same]
-        if self._excluded_for is not None:
-            waits.append(self._excluded_for)
+        if (left := self.exclusions.left) is not None:
+            waits.append(left)
         return max(backoff, min(waits, default=0.0))
 
     async def rest(self, pause: float) -> None:
@@ -387,14 +376,6 @@ class _Run(Generic[T]):
             return self._cap.error()
         if self._faults and all(isinstance(fault, Misshapen) for _, fault in self._faults):
             return of_fault(*self._faults[-1])
-        error = ProvidersFailed(self._faults, retry_after=self._excluded_for)
+        error = ProvidersFailed(self._faults, retry_after=self.exclusions.left)
         error.attempts = told(self._exchange)
         return error
-
-
-def told(exchange: Exchange) -> list[dict[str, object]]:
-    """The attempts as callers see them."""
-    return [
-        {"provider": one.provider, "model": one.model, "outcome": one.outcome, "seconds": round(one.seconds, 4)}
-        for one in exchange.attempts
-    ]

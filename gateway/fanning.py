@@ -65,7 +65,9 @@ class Dispatching:
         async def ask(one: Lane) -> Answer:
             return await work.whole(self._transport, one.deployment, one.call, self._deadline, created=created)
 
-        return await ask(lane)
+        answer = await ask(lane)
+        lane.attempt.response_model = answer.model
+        return answer
 
     async def stream(self, lane: Lane) -> Opened:
         """A stream past its first content. Raises a `Fault`."""
@@ -75,6 +77,7 @@ class Dispatching:
             return await self._streams(work, lane)
         opened = await work.stream(self._transport, lane.deployment, lane.call, self._deadline)
         lane.ticket.first_token()
+        lane.attempt.response_model = opened.model
         return opened
 
     async def _wholes(self, work: Chat, lane: Lane, created: int) -> Answer:
@@ -87,6 +90,7 @@ class Dispatching:
             nonlocal left, last
             reply, told = await work.heard(self._transport, one.deployment, one.call, self._deadline)
             headers.update(told)
+            one.attempt.response_model = reply.model
             left -= 1
             last = one
             if left:
@@ -114,6 +118,7 @@ class Dispatching:
                 stack.push_async_callback(opened.closing.aclose)
                 one.ticket.first_token()
                 one.attempt.ttft = self._failover.now() - one.started
+                one.attempt.response_model = opened.model
                 assert isinstance(opened.flow, Flow | Amended), "one call has one stream"
                 begun.append((one.attempt, opened.flow))
                 return opened

@@ -20,8 +20,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.exchange import Exchange
-from gateway.failover import told
+from gateway.exchange import Exchange, told
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 #: What looks like one; of a match with a group, what follows the group.

@@ -15,13 +15,14 @@ from typing import Any
 from cache import Board
 from dwa import Balancer, Objective
 from dwa.strategies import STRATEGIES
-from gateway import logs
+from gateway import logs, vitals
 from gateway.asking import Defaults, Preparing
 from gateway.caching import AnswerCache, CachePolicy
 from gateway.catalog import Catalog
 from gateway.entering import entrance_of
 from gateway.failover import Failover, RetryPolicy
 from gateway.fleet import Fleet
+from gateway.gauges import Gauges, introduce
 from gateway.governance.audit import Audit
 from gateway.governance.budgets.office import Budgets
 from gateway.governance.configured import principals_of
@@ -39,7 +40,6 @@ from gateway.identity import new_id
 from gateway.inventory import catalog_of, objectives_of
 from gateway.mcp.server import Seams
 from gateway.mcp.servers import Servers
-from gateway.mcp.words import CONDITIONS
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
@@ -62,9 +62,6 @@ from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
 from providers.reach import Reach
 from providers.transport import Transport
-
-#: Seconds between two looks of a worker at its own gauges.
-_GAUGES_EVERY = 2.0
 
 
 class Parts:
@@ -119,13 +116,16 @@ class Parts:
         self.entrance = self._entrance(salt, shared_dir)
         self.budgets = self._budgets()
         self.pipeline = self._pipeline()
-        self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
+        self.mcp = Servers(settings, self._mcp_seams(), counted=self.metrics.tool_called)
         self.workflows = workflows or self._workflows()
         self._runs_workflows = workflows is None
         #: Steps that a successor goes on with, and which still ask by the means of this one.
         self._users = set[asyncio.Task[Any]]()
+        self.gauges = Gauges(self)
+        database.pooled.waited = self._pool_waited
         if metrics is None:
-            self.metrics.before_scrape(self._refresh_gauges)
+            introduce(self.metrics, settings, self.catalog.deployments)
+            self.metrics.before_scrape(self.gauges.refresh)
         self.health = self._health()
         self.started_at, self.ready = monotonic(), False
         self._tasks: list[asyncio.Task[None]] = []
@@ -158,13 +158,14 @@ class Parts:
             self._spawn(self.entrance.tokens.keep())
         self._spawn(self.budgets.keep())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
+        self._spawn(vitals.watch(lambda seconds: self.metrics.loop_lag().observe(seconds)))
         if self._runs_workflows:
             self._spawn(self.workflows.open_if_needed())
         if self.judge is not None:
             for _ in range(CONCURRENCY):
                 self._spawn(self.judge.work())
         if self.metrics.shared:
-            self._spawn(self._keep_gauges_fresh())
+            self._spawn(self.gauges.keep_fresh())
         # Usually the database is there and this is done at once; a slow one must not hold up the first answer.
         await asyncio.wait([self._recalling, reading], timeout=2.0)
         self.ready = True
@@ -174,7 +175,8 @@ class Parts:
         if self._recalling is not None:
             self._recalling.cancel()  # a database that comes late has nothing newer to tell
         self.balancer.restore(predecessor.balancer.snapshot(), 0.0)
-        self.metrics.begin_gauges_anew(self._refresh_gauges)
+        introduce(self.metrics, self.settings, self.catalog.deployments)
+        self.metrics.begin_gauges_anew(self.gauges.refresh)
         self.mcp.take_over(predecessor.mcp)
         self.keyring.take_over(predecessor.keyring)
         predecessor._runs_workflows, self._runs_workflows = False, True
@@ -190,6 +192,8 @@ class Parts:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         async with AsyncExitStack() as stack:
+            # Pushed first, called last: when the log has nothing more to write.
+            stack.callback(self.gauges.count)
             stack.push_async_callback(self.store.close)
             stack.push_async_callback(self.limits.close)
             stack.push_async_callback(self.entrance.guesses.close)
@@ -312,9 +316,8 @@ class Parts:
             self.settings, self.pipeline, self.transport, self.outward, self.mcp, self.feedback, self.principals
         )
 
-    def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
-        self.metrics.mcp_calls(server, tool, outcome).inc()
-        self.metrics.mcp_duration(server).observe(seconds)
+    def _pool_waited(self, outcome: str, seconds: float) -> None:
+        self.metrics.pool_wait(outcome).observe(seconds)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls
@@ -347,35 +350,6 @@ class Parts:
         task.add_done_callback(logs.of_task)
         self._tasks.append(task)
         return task
-
-    async def _keep_gauges_fresh(self) -> None:
-        """Whichever worker is asked for the metrics answers for all, so each keeps its own share current."""
-        while True:
-            await asyncio.sleep(_GAUGES_EVERY)
-            self._refresh_gauges()
-
-    def _refresh_gauges(self) -> None:
-        for row in self.balancer.stats():
-            provider, _, model = row.key.partition("/")
-            self.metrics.weight(provider, model).set(row.weight)
-            self.metrics.score(provider, model).set(row.score or 0.0)
-            self.metrics.available(provider, model).set(1.0 if row.state in {"closed", "ramp"} else 0.0)
-            self.metrics.in_flight(provider, model).set(row.in_flight)
-        self.budgets.show()
-        counts = self.store.stats()
-        for event in ("hits", "misses", "writes", "evictions", "errors"):
-            self.metrics.cache_events(event).set(getattr(counts, event))
-        self.metrics.cache_bytes().set(counts.bytes or 0)
-        self.metrics.limit_queue().set(self.limits.turns.waiting)
-        self.metrics.limits_alone().set(self.limits.backend.alone)
-        log = self.records.log.stats()
-        for state in ("written", "spilled", "replayed", "dropped"):
-            self.metrics.log_rows(state).set(getattr(log, state))
-        self.metrics.log_queue().set(log.queue)
-        for server in self.mcp.everyone():
-            is_now = server.status().status
-            for state in CONDITIONS:
-                self.metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
 
 
 def _outward(settings: Settings) -> Transport:

@@ -28,8 +28,8 @@ from gateway.catalog import Asked, Catalog, Resolution
 from gateway.continuing import Continuing
 from gateway.counting import Counter, Counting, in_order
 from gateway.errors import DeadlineExceeded, GatewayError
-from gateway.exchange import Exchange
-from gateway.failover import Failover, Won, told
+from gateway.exchange import Exchange, told
+from gateway.failover import Failover, Won
 from gateway.fanning import Dispatching
 from gateway.governance.gates import Gates
 from gateway.governance.keys import Principal

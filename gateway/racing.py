@@ -206,7 +206,10 @@ def _second(racer: Racer[T], alone: Lane, waiting: list[Candidate]) -> Lane | No
     """The first of those waiting who may be asked as well."""
     for place, candidate in enumerate(waiting):
         if racer.may_hedge(alone.ticket, candidate):
-            return racer.enter(waiting.pop(place))
+            second = racer.enter(waiting.pop(place))
+            if second is not None:
+                second.attempt.hedge = True
+            return second
     return None
 
 

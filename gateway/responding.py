@@ -56,7 +56,7 @@ class Responding(Chat):
                 judge(told, check)
         body = self._writing.adopt(told, deployment.provider)
         finish = reply.choices[0].finish_reason
-        return Answer(body, reply.usage, finish, call.dropped, received.headers, reply)
+        return Answer(body, reply.usage, finish, call.dropped, received.headers, reply, model=reply.model)
 
     async def stream(self, transport: Transport, deployment: Deployment, call: Call, deadline: float) -> Opened:
         """Ask for a stream and wait for its first content. Raises a `Fault`."""

@@ -19,6 +19,8 @@ GROK = Provider(
     key_variables=("GROK_API_KEY", "XAI_API_KEY"),
     home="https://console.x.ai",
     profile=Profile(
-        max_tokens_field="max_completion_tokens", no_stop=r"^grok-(?:3-mini|[4-9]|code|build)(?!.*non-reasoning)"
+        max_tokens_field="max_completion_tokens",
+        no_stop=r"^grok-(?:3-mini|[4-9]|code|build)(?!.*non-reasoning)",
+        otel_name="x_ai",
     ),
 )

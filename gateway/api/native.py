@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from gateway.api.faults import openai_body
 from gateway.caching import Kept
 from gateway.errors import GatewayError
-from gateway.exchange import Entrant, Exchange
-from gateway.failover import told
+from gateway.exchange import Entrant, Exchange, told
 from providers.chat import (
     Begin,
     ChatChunk,

@@ -59,19 +59,18 @@ class Governance(Registry):
         )
         self.budget_used = self._gauge(
             "steelyard_budget_used_ratio",
-            "Share of a tag's or provider's budget that is spent, where this process has to do with it.",
+            "Share that is spent of the budget of a tag, a provider or a configured key that requests had to do with.",
             "kind",
             "name",
             workers="livemostrecent",
         )
         self.budget_left = self._gauge(
             "steelyard_budget_left_usd",
-            "USD that are left of the budget of a tag, a provider or a key of the configuration in its period, where "
-            "this process has to do with it.",
+            "USD that are left of the same budgets in their periods.",
             "kind",
             "name",
             workers="livemostrecent",
         )
         self.budget_limit = self._gauge(
-            "steelyard_budget_limit_usd", "USD of the same budgets.", "kind", "name", workers="livemostrecent"
+            "steelyard_budget_limit_usd", "USD that the same budgets allow.", "kind", "name", workers="livemostrecent"
         )

@@ -16,7 +16,7 @@ class Inside(Registry):
         self._count_services()
         self._about("Workers")
         self.workers = self._gauge("steelyard_workers", "Processes that are up, by the version they run.", "version")
-        self.cpu = self._mirror("steelyard_cpu_seconds_total", "Seconds of processor time, of all processes.")
+        self.cpu = self._counter("steelyard_cpu_seconds_total", "Seconds of processor time, of all processes.")
         self.memory = self._gauge("steelyard_memory_bytes", "Memory that the processes hold.")
         self.loop_lag = self._histogram(
             "steelyard_event_loop_lag_seconds",
@@ -29,7 +29,7 @@ class Inside(Registry):
 
     def _count_log(self) -> None:
         self._about("Request log")
-        self.log_counts = self._mirror(
+        self.log_counts = self._counter(
             "steelyard_request_log_rows_total",
             "Rows written, spilled to the disk, replayed from there, and dropped, those of processes that have ended "
             "included.",
@@ -40,7 +40,7 @@ class Inside(Registry):
         )
         self.log_queue = self._gauge("steelyard_log_queue", "Request log rows waiting in memory.")
         self.log_capacity = self._gauge("steelyard_log_queue_capacity", "Request log rows that memory has room for.")
-        self.spill_size = self._gauge("steelyard_log_spill_bytes", "Bytes of rows on the disk.", workers="livemax")
+        self.spill_size = self._gauge("steelyard_log_spill_bytes", "Bytes of rows on the disk.")
 
     def _count_services(self) -> None:
         self._about("Database and other services")

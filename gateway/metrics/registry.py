@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, exposition
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import (
@@ -22,6 +22,8 @@ from prometheus_client.multiprocess import (
 )
 from prometheus_client.registry import Collector
 
+# When a series began is told by Prometheus itself; the series that tell it would be as many again.
+disable_created_metrics()
 CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
 #: What the values of several workers make together: their sum, the least or greatest of them, or the last one set.
 Workers = Literal["livesum", "livemin", "livemax", "livemostrecent"]
@@ -78,10 +80,6 @@ class Mirror:
         self._seen[labels] = total
         self._counter(*labels).inc(total - before if total >= before else total)
 
-    def begin_anew(self) -> None:
-        """Another part counts from now on, from nothing."""
-        self._seen.clear()
-
 
 class _One(Collector):
     """A metric as a registry, so that its text can be made apart."""
@@ -107,7 +105,6 @@ class Registry:
         self.registry = CollectorRegistry()
         self._before_scrape: list[Callable[[], None]] = []
         self._gauges: list[Children[Gauge]] = []
-        self._mirrors: list[Mirror] = []
         self._section = ""
         #: Every metric, in the order in which it was made.
         self.described: list[Described] = []
@@ -121,8 +118,6 @@ class Registry:
         self._before_scrape[:] = [refresh]
         for gauge in self._gauges:
             gauge.clear()
-        for mirror in self._mirrors:
-            mirror.begin_anew()
 
     def render(self) -> bytes:
         """The exposition text, of all workers when they share."""
@@ -160,11 +155,6 @@ class Registry:
     def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
         self.described.append(Described(self._section, name, "counter", labels, text))
         return Children(Counter(name, text, labels, registry=self.registry))
-
-    def _mirror(self, name: str, text: str, *labels: str) -> Mirror:
-        mirror = Mirror(self._counter(name, text, *labels))
-        self._mirrors.append(mirror)
-        return mirror
 
     def _gauge(self, name: str, text: str, *labels: str, workers: Workers = "livesum") -> Children[Gauge]:
         """A gauge; `workers` says what the values of several workers make together."""

@@ -38,13 +38,13 @@ class Routing(Registry):
             *DEPLOYMENT,
             "state",
         )
-        self.breaker_openings = self._mirror(
+        self.breaker_openings = self._counter(
             "steelyard_dwa_breaker_openings_total", "Times that a breaker opened, in each process.", *DEPLOYMENT
         )
         self._about("Quotas of providers")
         self.quota_left = self._gauge(
             "steelyard_quota_remaining",
-            "Requests or tokens that the provider's rate limit headers left, less what was sent since.",
+            "Requests or tokens that are left by the last rate limit headers of the provider.",
             *DEPLOYMENT,
             "kind",
             workers="livemostrecent",

@@ -6,12 +6,24 @@ from gateway.metrics.buckets import DEPLOYMENT, OVERHEAD, SECONDS
 from gateway.metrics.registry import Registry
 
 
+class Crowd:
+    """A number of those who come and go: a sum that costs what a sum costs."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        """Nobody is there."""
+        self.now = 0
+
+
 class Traffic(Registry):
     """See the module."""
 
     def __init__(self, *, shared_dir: str | None = None) -> None:
         """See `Registry`."""
         super().__init__(shared_dir=shared_dir)
+        #: Requests under way.
+        self.crowd = Crowd()
         self._about("Requests")
         self.requests = self._counter(
             "steelyard_requests_total",

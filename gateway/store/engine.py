@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from gateway.store.errors import StoreUnavailable
+from gateway.store.pooling import Pooled
 from gateway.store.text import encoded
 
 #: Query parameters of an address that are secrets as much as its password is.
@@ -163,6 +164,7 @@ class Database:
         )
         if self.dialect == "postgresql":
             event.listen(self._engine.sync_engine, "connect", self._opened)
+        self.pooled = Pooled(self._engine, self.pool.pool_size + self.pool.max_overflow)
         self._unpooled: AsyncEngine | None = None
         self._writing = asyncio.Lock()
 
@@ -176,7 +178,7 @@ class Database:
         Raises:
             StoreUnavailable: away, hanging, or no connection free in time.
         """
-        async with self._translated(), self._engine.connect() as connection:
+        async with self._translated(), self.pooled.connection() as connection:
             yield connection
 
     @asynccontextmanager
@@ -187,7 +189,7 @@ class Database:
             StoreUnavailable: as `read`; nothing was written.
         """
         told: list[Notice] = []
-        async with self._translated(), self._turn(), self._engine.connect() as connection:
+        async with self._translated(), self._turn(), self.pooled.connection() as connection:
             connection = await connection.execution_options(**{_BEGIN: _WRITE, _TOLD: told})
             async with connection.begin():
                 yield connection

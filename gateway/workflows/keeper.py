@@ -193,7 +193,7 @@ class Keeper:
             _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
 
     async def _count(self) -> None:
-        self._tally.live(await executions.live(self._database))
+        self._tally.live(await executions.live(self._database), await executions.oldest(self._database))
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is looked for again; a defect in one chore must not end the others."""

@@ -50,15 +50,18 @@ class Tally:
         if execution.started_at is not None:
             seconds = (execution.completed_at or self._wall()) - execution.started_at
             self._metrics.execution_duration(status).observe(max(0.0, seconds))
+            self._metrics.genai_workflow("" if status == "completed" else status).observe(max(0.0, seconds))
 
     def cancelled(self, count: int) -> None:
         """So many executions were cancelled that nobody ran."""
         self._metrics.executions("cancelled").inc(count)
 
-    def live(self, counts: Mapping[str, int]) -> None:
-        """So many are in which state."""
+    def live(self, counts: Mapping[str, int], oldest: Mapping[str, float]) -> None:
+        """So many are in which state, and when the oldest of them were made, in Unix seconds."""
+        now = self._wall()
         for status in _LIVE:
             self._metrics.live_executions(status).set(counts.get(status, 0))
+            self._metrics.oldest_execution(status).set(max(0.0, now - oldest.get(status, now)))
 
     def times(self, *, held: int, missed: int) -> None:
         """Times of a schedule have come."""

@@ -46,6 +46,11 @@ class Pool:
         """Connections in use or being made."""
         return self._taken - sum(len(room.idle) for room in self._rooms.values())
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection."""
+        return sum(len(room.waiting) for room in self._rooms.values())
+
     def idle(self, peer: Peer) -> Connection | None:
         """One that waits for work, if any."""
         room = self._rooms.get(peer)

@@ -67,6 +67,7 @@ class Budgets:
         self._providers = {
             name: provider.budget for name, provider in settings.providers.items() if provider.budget is not None
         }
+        self._keys = frozenset(key.name for key in settings.keys if key.budget is not None)
         living = Living(settings.request_log.spill_dir)
         burying = Burying(records.database, name, monotonic=monotonic, living=living, inherited=records.log.inherit)
         self._accounts = Accounts(records.database, name, monotonic=monotonic, warned=self._warned, burying=burying)
@@ -96,11 +97,15 @@ class Budgets:
 
     def show(self) -> None:
         """Refresh the gauges."""
-        for purse in self._accounts.purses:
+        # In the order of their periods, of which the last one is meant.
+        for purse in sorted(self._accounts.purses, key=lambda one: one.claim.account.start):
             claim = purse.claim
-            # Not of keys: there may be thousands.
-            if claim.kind != "key" and purse.wanted is not None:
-                self._metrics.budget_used(claim.kind, claim.name).set(purse.spent / claim.limit)
+            # Of keys only those of the configuration: of the others there may be thousands.
+            if (claim.kind == "key" and claim.name not in self._keys) or purse.wanted is None:
+                continue
+            self._metrics.budget_used(claim.kind, claim.name).set(purse.spent / claim.limit)
+            self._metrics.budget_left(claim.kind, claim.name).set(dollars(max(0, claim.limit - purse.spent)))
+            self._metrics.budget_limit(claim.kind, claim.name).set(claim.budget.usd)
 
     async def balances(self, keys: Iterable[tuple[str, Budget]], *, configured: bool) -> list[Balance]:
         """How the budgets of these keys stand, and with `configured` those of tags and providers.

@@ -154,6 +154,18 @@ async def live(database: Database) -> dict[str, int]:
     return {status: int(count) for status, count in rows}
 
 
+async def oldest(database: Database) -> dict[str, float]:
+    """When the oldest execution was made that has not ended, Unix seconds, by the state it is in.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    query = select(_E.status, func.min(_E.created_at)).where(_E.status.in_(LIVE)).group_by(_E.status)
+    async with database.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return {status: made.timestamp() for status, made in rows}
+
+
 async def _one(database: Database, identity: str, columns: Sequence[ColumnElement[Any]]) -> Execution | None:
     query = select(*columns).where(_E.id == scrubbed(identity))
     async with database.read() as connection:

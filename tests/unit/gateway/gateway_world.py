@@ -327,6 +327,9 @@ class CountingStore:
     def stats(self) -> CacheStats:
         return self._store.stats()
 
+    def tiers(self) -> dict[str, int]:
+        return self._store.tiers()
+
     async def close(self) -> None:
         await self._store.close()
 

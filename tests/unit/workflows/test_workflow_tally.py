@@ -106,8 +106,8 @@ def test_the_rest_is_counted_where_it_happens() -> None:
     tally.taken_over(processes=2)
     tally.taken_over(attempts=5)
     tally.cancelled(2)
-    tally.live({"pending": 4, "waiting": 1})
-    tally.live({"running": 2})
+    tally.live({"pending": 4, "waiting": 1}, {})
+    tally.live({"running": 2}, {})
     tally.ended(execution(started_at=90.0, completed_at=97.5, error=Failure("x", "y")), "failed")
     assert samples(metrics, "schedule_times_total") == {("held",): 1.0, ("missed",): 3.0}
     assert samples(metrics, "takeovers_total") == {("process",): 2.0, ("attempt",): 5.0}
