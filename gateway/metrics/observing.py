@@ -35,9 +35,9 @@ _OPERATIONS = {
 #: Outcomes of calls that are no errors.
 _FINE = ("ok", "counted")
 #: Names that the answers of one deployment may give its model: an alias and its dated versions.
-_MOST_MODELS = 8
+MOST_MODELS = 8
 #: Tags that are told apart.
-_MOST_TAGS = 100
+MOST_TAGS = 100
 #: Whatever else there is, as OpenTelemetry says it, and as we do.
 _OTHER, OTHER = "_OTHER", "other"
 
@@ -80,7 +80,7 @@ class Observing(GenAi, Routing, Traffic):
         self._used: dict[tuple[str, str, str, str], _Used] = {}
         self._known_as: Mapping[tuple[str, str], tuple[str, str]] = {}
         self._models: dict[tuple[str, str], Bounded] = {}
-        self._tags = Bounded(_MOST_TAGS, OTHER)
+        self._tags = Bounded(MOST_TAGS, OTHER)
 
     def know(self, deployments: Mapping[tuple[str, str], tuple[str, str]], tags: Iterable[str]) -> None:
         """Tell these deployments to OpenTelemetry by what it calls their provider and by their upstream's own names.
@@ -212,7 +212,7 @@ class Observing(GenAi, Routing, Traffic):
         """The labels of a call for OpenTelemetry; `told` is what the answer calls the model."""
         models = self._models.get((provider, model))
         if models is None:
-            models = self._models[provider, model] = Bounded(_MOST_MODELS, _OTHER)
+            models = self._models[provider, model] = Bounded(MOST_MODELS, _OTHER)
         name, upstream = self._known_as.get((provider, model), (provider, model))
         return operation, name, upstream, models(told) if told else ""
 
