@@ -121,11 +121,7 @@ class Parts:
         self._runs_workflows = workflows is None
         #: Steps that a successor goes on with, and which still ask by the means of this one.
         self._users = set[asyncio.Task[Any]]()
-        self.gauges = Gauges(self)
-        database.pooled.waited = self._pool_waited
-        if metrics is None:
-            introduce(self.metrics, settings, self.catalog.deployments)
-            self.metrics.before_scrape(self.gauges.refresh)
+        self.gauges = self._gauges(first=metrics is None)
         self.health = self._health()
         self.started_at, self.ready = monotonic(), False
         self._tasks: list[asyncio.Task[None]] = []
@@ -316,8 +312,16 @@ class Parts:
             self.settings, self.pipeline, self.transport, self.outward, self.mcp, self.feedback, self.principals
         )
 
-    def _pool_waited(self, outcome: str, seconds: float) -> None:
-        self.metrics.pool_wait(outcome).observe(seconds)
+    def _gauges(self, *, first: bool) -> Gauges:
+        def waited(outcome: str, seconds: float) -> None:
+            self.metrics.pool_wait(outcome).observe(seconds)
+
+        self.records.database.pooled.waited = waited
+        gauges = Gauges(self)
+        if first:
+            introduce(self.metrics, self.settings, self.catalog.deployments)
+            self.metrics.before_scrape(gauges.refresh)
+        return gauges
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls

@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -45,6 +46,9 @@ _SOCKETS = logging.getLogger("uvicorn.error.sockets")
 _SOCKETS.setLevel(logging.WARNING)
 #: Bytes of a message of a caller's WebSocket. None is expected: they are read and forgotten.
 _MESSAGE = 4096
+#: What a process shows that serves nobody.
+_SHOWN = frozenset({"/metrics", "/health", "/health/live", "/health/ready", "/api/health"})
+_NOTHING = b"A worker serves nobody: it shows /metrics and /health.\n"
 #: The file, in the folder that workers share, of how many connections each has.
 COUNTS = "connections"
 
@@ -215,6 +219,43 @@ def serve_alone(settings: Settings, listening: socket.socket, reread: Callable[[
     app.stopped = lambda: program.handle_exit(signal.SIGTERM, None)
     program.run(sockets=[listening])
     return program.started
+
+
+def beside(app: Application, settings: Settings) -> Server:
+    """A server of the application's metrics and health, and of nothing else, for a process that has other work.
+
+    It lives within the application's life, and heeds no signal: set `should_exit`.
+    """
+    config = _config(lambda: Shown(app), settings)
+    config.lifespan = "off"
+    return _Beside(config)
+
+
+class Shown:
+    """An application of which callers see how it is."""
+
+    def __init__(self, app: Application) -> None:
+        """Show this one."""
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] in _SHOWN:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            length = str(len(_NOTHING)).encode()
+            headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            await send({"type": "http.response.body", "body": _NOTHING})
+
+
+class _Beside(Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """They are somebody else's."""
+        yield
 
 
 def _config(factory: Callable[[], Any], settings: Settings) -> uvicorn.Config:

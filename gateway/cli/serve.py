@@ -30,6 +30,7 @@ from rich.console import Console
 from gateway import logs
 from gateway.accepting import lay_out
 from gateway.app import VERSION
+from gateway.cli.listening import listen
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
 from gateway.governance.audit import Act, reloaded
@@ -70,7 +71,7 @@ def serve(host: str | None, port: str | None, workers: str | None, no_worker: bo
     settings = load_settings(config, written.flags)
     logs.configure(settings.log.level)
     with ExitStack() as stack:
-        listening = stack.enter_context(_listen(settings.server.host, settings.server.port))
+        listening = stack.enter_context(listen(settings.server.host, settings.server.port))
         simulated = not settings.providers
         if simulated:
             cast = simulator.default_cast()
@@ -158,18 +159,3 @@ def _greet(settings: Settings, *, simulated: bool) -> None:
         who = "everybody on this machine" if is_loopback(settings.server.host) else "EVERYBODY WHO REACHES IT"
         rights = "" if settings.keys or settings.auth.admin_key else ", administration included"
         console.print(f"No key is asked for: {who} may use it{rights}.")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket, before anything else is opened. Raises `click.ClickException` when it cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as exc:
-        raise click.ClickException(
-            f"Cannot listen on {host}:{port}: {exc.strerror}. Choose another with --port or STEELYARD_PORT."
-        ) from exc
-    listening.set_inheritable(True)
-    return listening

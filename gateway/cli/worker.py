@@ -1,4 +1,4 @@
-"""`steelyard worker`: executions of workflows, and nothing that listens.
+"""`steelyard worker`: executions of workflows, and nothing that listens but for who wants to see how it is.
 
 Ctrl-C, SIGTERM and SIGHUP hand over what runs, at once, to other workers or to the next start, and exit with 0: nothing
 that a step has come to is lost or paid again. A second one ends it on the spot. Other settings are for the next start.
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from gateway import logs
 from gateway.app import VERSION
+from gateway.cli.listening import listen
 from gateway.cli.options import config_option, load_settings
 from gateway.first_run import with_simulator
 from gateway.working import work
@@ -27,13 +28,15 @@ from providers import simulator
 
 @click.command()
 @click.option("--concurrency", help="Executions at a time. [STEELYARD_WORKFLOWS_CONCURRENCY, 16]")
+@click.option("--metrics-port", help="Show metrics and health at this port. [STEELYARD_WORKER_METRICS_PORT]")
 @config_option
-def worker(concurrency: str | None, config: Path | None) -> None:
+def worker(concurrency: str | None, metrics_port: str | None, config: Path | None) -> None:
     """Run executions of workflows without serving HTTP, with the settings that `steelyard serve` has.
 
     Any number of them share the work over one PostgreSQL, on one machine or on several.
     """
-    settings = load_settings(config, {} if concurrency is None else {"workflows.concurrency": concurrency})
+    flags = {"workflows.concurrency": concurrency, "metrics.worker_port": metrics_port}
+    settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
     settings = replace(settings, workflows=replace(settings.workflows, run=True))
     logs.configure(settings.log.level)
     console = Console(stderr=True, soft_wrap=True)
@@ -43,4 +46,9 @@ def worker(concurrency: str | None, config: Path | None) -> None:
             cast = simulator.default_cast()
             settings = with_simulator(settings, cast, stack.enter_context(simulator.start(cast)).url)
             console.print("[bold yellow]No provider key is set: the bundled SIMULATOR answers, marked 'simulated'.[/]")
-        asyncio.run(work(settings))
+        port, shown = settings.metrics.worker_port, None
+        if port is not None:
+            advice = "--metrics-port or STEELYARD_WORKER_METRICS_PORT"
+            shown = stack.enter_context(listen(settings.server.host, port, advice))
+            console.print(f"Metrics: http://{settings.server.host}:{port}/metrics")
+        asyncio.run(work(settings, shown))

@@ -13,6 +13,7 @@ from msgspec import Struct
 from gateway.exchange import Attempt, Exchange
 from gateway.metrics.genai import GenAi
 from gateway.metrics.labels import Bounded
+from gateway.metrics.registry import noting
 from gateway.metrics.routing import Routing
 from gateway.metrics.traffic import Traffic
 from providers.chat import Usage
@@ -78,6 +79,7 @@ class Observing(GenAi, Routing, Traffic):
         self._chosen: dict[tuple[str, str], _Count] = {}
         self._called: dict[tuple[str, str, str, str, str], _Called] = {}
         self._used: dict[tuple[str, str, str, str], _Used] = {}
+        self._begun: dict[tuple[str, str, str, str], tuple[_Note, _Note]] = {}
         self._known_as: Mapping[tuple[str, str], tuple[str, str]] = {}
         self._models: dict[tuple[str, str], Bounded] = {}
         self._tags = Bounded(MOST_TAGS, OTHER)
@@ -88,8 +90,8 @@ class Observing(GenAi, Routing, Traffic):
         `tags` are those that are told apart whoever comes first.
         """
         self._known_as = deployments
-        self._called.clear()
-        self._used.clear()
+        for bound in (self._called, self._used, self._begun):
+            bound.clear()
         self._tags.reserve(tags)
 
     def observe(self, exchange: Exchange) -> None:
@@ -143,9 +145,10 @@ class Observing(GenAi, Routing, Traffic):
             self.hedges(attempt.provider, attempt.model, _hedged(attempt.outcome)).inc()
 
     def _first(self, operation: str, attempt: Attempt, seconds: float) -> None:
-        provider, model = attempt.provider, attempt.model
-        self.ttft(provider, model).observe(seconds)
-        self.genai_first_chunk(*self._genai(operation, provider, model, attempt.response_model)).observe(seconds)
+        key = operation, attempt.provider, attempt.model, attempt.response_model
+        ours, theirs = self._begun.get(key) or self._begin(key)
+        ours(seconds)
+        theirs(seconds)
 
     def _usage(self, operation: str, attempt: Attempt, usage: Usage) -> None:
         provider, model = attempt.provider, attempt.model
@@ -177,8 +180,8 @@ class Observing(GenAi, Routing, Traffic):
         surface, outcome, status, cache = key
         ended = self._ended[key] = _Ended(
             self.requests(surface, outcome, str(status), cache).inc,
-            self.duration(surface, cache).observe,
-            self.overhead(surface).observe,
+            noting(self.duration(surface, cache)),
+            noting(self.overhead(surface)),
         )
         return ended
 
@@ -187,12 +190,20 @@ class Observing(GenAi, Routing, Traffic):
         known = self._genai(operation, provider, model, told)
         called = _Called(
             self.attempts(provider, model, outcome).inc,
-            self.genai_duration(*known, "" if outcome in _FINE else outcome).observe,
-            self.attempt_duration(provider, model).observe if outcome == "ok" else None,
+            noting(self.genai_duration(*known, "" if outcome in _FINE else outcome)),
+            noting(self.attempt_duration(provider, model)) if outcome == "ok" else None,
         )
         if known[-1] != _OTHER:
             self._called[key] = called
         return called
+
+    def _begin(self, key: tuple[str, str, str, str]) -> tuple[_Note, _Note]:
+        operation, provider, model, told = key
+        known = self._genai(operation, provider, model, told)
+        begun = noting(self.ttft(provider, model)), noting(self.genai_first_chunk(*known))
+        if known[-1] != _OTHER:
+            self._begun[key] = begun
+        return begun
 
     def _use(self, key: tuple[str, str, str, str]) -> _Used:
         operation, provider, model, told = key
@@ -201,8 +212,8 @@ class Observing(GenAi, Routing, Traffic):
             self.tokens(provider, model, "input").inc,
             self.tokens(provider, model, "output").inc,
             self.cost(provider, model).inc,
-            self.genai_tokens(*known, "input").observe,
-            self.genai_tokens(*known, "output").observe,
+            noting(self.genai_tokens(*known, "input")),
+            noting(self.genai_tokens(*known, "output")),
         )
         if known[-1] != _OTHER:
             self._used[key] = used

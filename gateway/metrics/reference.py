@@ -25,33 +25,36 @@ _HEAD = f"""\
 
 <!-- Written by `python -m gateway.metrics.reference`. -->
 
-`GET /metrics` tells them as Prometheus reads them, to whoever has the admin key, or to everybody with
+`GET /metrics` tells them as Prometheus reads them, to keys with the scope `read`, or to everybody with
 `STEELYARD_METRICS_PUBLIC=true`. Names and labels are stable: what is here is there in the next version too, or the
-changelog says why not. OpenTelemetry's own names stand beside ours, spelled as its exporters spell them for Prometheus.
+changelog says why not. OpenTelemetry's own names stand beside ours, spelled as its exporters spell them for
+Prometheus.
 
 **Labels** are few, and bounded by the configuration. `provider` and `model` are the configured names of a deployment,
-`surface` is the address that was asked (`chat`, `messages`, `responses`, `orchestrate` …; `workflow`, `judge` and `guardrail`
-are the gateway's own requests), everything else is a closed list or configured. Nothing that a caller sends becomes a label.
-Two kinds of names come from without, and are bounded in each process: tags of keys (those in the settings always, and of the
-others the first ones up to {MOST_TAGS} in all; the rest is `other`), and the names by which a deployment's answers call its
-model (the first {MOST_MODELS}; the rest is `_OTHER`). An empty label is an absent one.
+`surface` is the address that was asked (`chat`, `messages`, `responses`, `orchestrate` …; `workflow`, `judge` and
+`guardrail` are the gateway's own requests), everything else is a closed list or configured. Nothing that a caller
+sends becomes a label. Two kinds of names come from without, and are bounded in each process: tags of keys (those in
+the settings always, and of the others the first ones up to {MOST_TAGS} in all; the rest is `other`), and the names by
+which a deployment's answers call its model (the first {MOST_MODELS}; the rest is `_OTHER`). An empty label is an
+absent one.
 
 **Several workers** count together: any of them answers for all, and for those that have ended what they counted. What
-their gauges make together is in the last column. Each worker refreshes its gauges every two seconds, so what another one
-tells may be as old. `steelyard worker` listens to nobody unless it is told to: see `--metrics-port`.
+their gauges make together is in the last column. Each worker refreshes its gauges every two seconds, so what another
+one tells may be as old. `steelyard worker` listens to nobody unless it is told to: see `--metrics-port`.
 
-**Calls and requests.** A request may take several calls of deployments. `outcome` of a request: `ok`, `error` or `cancelled`
-(its caller left). `outcome` of a call: `ok`, `counted` (it told the tokens of a prompt), `cancelled`, `hedged` (another was
-quicker), or what went wrong: `rejected`, `context_too_long`, `refused`, `misconfigured`, `throttled`, `overloaded`, `timed_out`,
-`unreachable`, `garbled`, `misshapen`, `cut`. The same words are the `reason` of a fallback, and the `error_type` of
-OpenTelemetry's durations, where `cancelled` and `hedged` calls are told as well, so that the rest are whole ones.
+**Calls and requests.** A request may take several calls of deployments. `outcome` of a request: `ok`, `error` or
+`cancelled` (its caller left). `outcome` of a call: `ok`, `counted` (it told the tokens of a prompt), `cancelled`,
+`hedged` (another was quicker), or what went wrong: `rejected`, `context_too_long`, `refused`, `misconfigured`,
+`throttled`, `overloaded`, `timed_out`, `unreachable`, `garbled`, `misshapen`, `cut`. The same words are the `reason`
+of a fallback, and the `error_type` of OpenTelemetry's durations, where `cancelled` and `hedged` calls are told as
+well, so that the rest are whole ones.
 
-**OpenTelemetry.** `gen_ai_operation_name` is `chat` for every conversation, whatever the surface and the provider's own
-word for it, or `text_completion`, `embeddings`, `count_tokens`, `moderations`, `images`, `speech`, `transcriptions`.
-`gen_ai_provider_name` is the well-known name where the conventions have one (the profile's `otel_name`), else the configured
-one; `gen_ai_request_model` is the upstream's own name of the model. The conventions are still in development: names, labels
-and buckets are those of November 2026. Not told are `time_per_output_chunk`, which would be counted for every event of every
-stream, and names of workflows, of which anybody may make thousands.
+**OpenTelemetry.** `gen_ai_operation_name` is `chat` for every conversation, whatever the surface and the provider's
+own word for it, or `text_completion`, `embeddings`, `count_tokens`, `moderations`, `images`, `speech`,
+`transcriptions`. `gen_ai_provider_name` is the well-known name where the conventions have one (the profile's
+`otel_name`), else the configured one; `gen_ai_request_model` is the upstream's own name of the model. The conventions
+are still in development: names, labels and buckets are those of November 2026. Not told are `time_per_output_chunk`,
+which would be counted for every event of every stream, and names of workflows, of which anybody may make thousands.
 """
 
 

@@ -9,8 +9,9 @@ answers for all of them.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, exposition
@@ -62,6 +63,22 @@ class Children(Generic[M]):
         """Drop the children; a metric without labels has none, and stays."""
         self._metric.clear()
         self._known.clear()
+
+
+def noting(histogram: Histogram) -> Callable[[float], None]:
+    """As the histogram's `observe`, for the request path.
+
+    That one asks each time whether it may, and goes through its bounds one by one: 3,000 to 6,000 instructions more.
+    """
+    inside: Any = histogram  # what it keeps to itself has no types
+    total, bounds = inside._sum.inc, list(inside._upper_bounds)
+    counts = [one.inc for one in inside._buckets]
+
+    def note(amount: float) -> None:
+        total(amount)
+        counts[bisect_left(bounds, amount)](1)
+
+    return note
 
 
 class Mirror:

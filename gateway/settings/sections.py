@@ -25,6 +25,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
 Bytes = Annotated[int, Meta(ge=1, extra={"unit": "bytes"})]
 Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 
@@ -45,7 +46,7 @@ class Server(Struct, frozen=True, kw_only=True):
             "Address to listen on. Beyond this machine (`0.0.0.0`) it takes a key, or STEELYARD_ALLOW_ANONYMOUS.",
         ),
     ] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535), option("STEELYARD_PORT", "Port to listen on.")] = 8000
+    port: Annotated[Port, option("STEELYARD_PORT", "Port to listen on.")] = 8000
     workers: Annotated[int, Meta(ge=1, le=256), option("STEELYARD_WORKERS", "Processes on this machine.")] = 1
     max_body: Annotated[
         Bytes, option("STEELYARD_MAX_BODY", "Largest request body; a larger one is answered with 413.")
@@ -395,3 +396,6 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """Prometheus."""
 
     public: Annotated[bool, option("STEELYARD_METRICS_PUBLIC", "Show `/metrics` without a key.")] = False
+    worker_port: Annotated[
+        Port | None, option("STEELYARD_WORKER_METRICS_PORT", "Port at which a worker shows them too.")
+    ] = None

@@ -80,6 +80,8 @@ async def test_a_hanging_provider_is_not_waited_for_and_its_call_is_closed(
                 lines = (await answer.text()).splitlines()
             hedged = [line for line in lines if 'outcome="hedged"' in line and "_total{" in line]
             assert [('provider="alfa"' in line, line.endswith(" 1.0")) for line in hedged] == [(True, True)]
+            won = 'steelyard_hedges_total{model="sim-chat",outcome="won",provider="bravo"} 1.0'
+            assert [line for line in lines if line.startswith("steelyard_hedges_total{")] == [won]
 
 
 async def test_a_host_that_always_hangs_is_left_though_all_its_requests_are_hedged_away(tmp_path: Path) -> None:

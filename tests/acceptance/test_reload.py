@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from providers import simulator
-from tests.acceptance.bad_days import MODEL, a_crowd, ask, callers, eventually, four, look, question
+from tests.acceptance.bad_days import MODEL, PATIENCE, a_crowd, ask, callers, eventually, four, look, question
 from tests.acceptance.bad_processes import Program, a_program, configuration, logged, reloads, until_logged
 from tests.acceptance.gated import a_gate, whole
 
@@ -127,6 +127,17 @@ async def test_counts_go_on_and_the_dwa_remembers(running: simulator.Running, tm
                 lines = (await answer.text()).splitlines()
             total = sum(float(one.split()[-1]) for one in lines if one.startswith("steelyard_requests_total{"))
             assert total == asked
+
+            async def written() -> float:
+                async with session.get(f"{program.url}/metrics") as answer:
+                    lines = (await answer.text()).splitlines()
+                name = 'steelyard_request_log_rows_total{state="written"}'
+                return next(float(one.split()[-1]) for one in lines if one.startswith(name))
+
+            # Those that the old application wrote when it stopped, once they were to be seen.
+            async with asyncio.timeout(PATIENCE):
+                while await written() != asked:  # noqa: ASYNC110 - another process has no event
+                    await asyncio.sleep(0.05)
 
 
 async def test_an_application_that_does_not_start_leaves_the_old_one_in_place(

@@ -337,3 +337,11 @@ async def test_a_child_is_kept_as_long_as_its_parent_goes_on(database: Database)
     assert (await forgetting.forget(database, DAY + 99)).executions == 0
     await attempts.end(database, parent, "completed", now=DAY + 11)
     assert (await forgetting.forget(database, DAY + 99)).executions == 2
+
+
+async def test_the_oldest_of_each_state_that_has_not_ended_is_known(database: Database) -> None:
+    assert await executions.oldest(database) == {}
+    for number in (3, 1, 2):
+        await executions.submit(database, execution(number, created_at=DAY + number))
+    await running(database, 7, created_at=DAY + 7)
+    assert await executions.oldest(database) == {"pending": DAY + 1, "running": DAY + 7}

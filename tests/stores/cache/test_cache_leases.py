@@ -271,3 +271,16 @@ async def test_without_redis_nobody_waits(server: Server, clock: Clock) -> None:
     assert await one.claim("key") is Claim.UNKNOWN
     await one.release("key")
     await one.close()
+
+
+async def test_hits_are_told_by_where_they_were_found(one_more: Made) -> None:
+    one, two = one_more(), one_more()
+    await one.set("key", b"answer", LONG)
+    for store in (one, two, two):
+        assert await store.get("key") == b"answer"
+    assert await two.get("nothing") is None
+    if isinstance(one, FolderStore):
+        # Found in the folder once, and from then on in memory.
+        assert (one.tiers(), two.tiers()) == ({"memory": 1, "folder": 0}, {"memory": 1, "folder": 1})
+    else:
+        assert (one.tiers(), two.tiers()) == ({"redis": 1}, {"redis": 2})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 import pytest
@@ -212,3 +212,22 @@ async def test_a_reader_who_comes_as_the_source_is_given_up_is_not_told_that_it_
     await asyncio.wait([leaver.task, newcomer.task])
     # A task that is cancelled by nobody must end in an answer or an error that its caller can be told.
     assert not newcomer.task.cancelled()
+
+
+async def test_those_who_read_along_are_counted() -> None:
+    go_on = asyncio.Event()
+
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        await go_on.wait()
+
+    broadcast = Broadcast(source())
+    assert broadcast.joined == 0
+    readers = [broadcast.read() for _ in range(3)]
+    for reader in readers:
+        assert await anext(reader) == 1
+    assert broadcast.joined == 2
+    go_on.set()
+    for reader in readers:
+        assert await anext(reader, None) is None
+    assert broadcast.joined == 0

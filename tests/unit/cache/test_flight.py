@@ -189,3 +189,16 @@ async def test_an_asker_who_is_told_of_a_failure_may_ask_again_at_once(flights: 
     work.go_on.set()
     answers = await asyncio.gather(*askers)
     assert {answer for answer, _ in answers} == {"answer 2"}
+
+
+async def test_those_who_joined_are_counted_and_the_one_who_began_is_not(flights: Flights[str], work: Work) -> None:
+    first, *others = (ask(flights, work) for _ in range(4))
+    elsewhere = ask(flights, work, "another")
+    await turns()
+    assert flights.joined == 3
+    others.pop().cancel()
+    await turns()
+    assert flights.joined == 2
+    work.go_on.set()
+    await asyncio.gather(first, *others, elsewhere)
+    assert flights.joined == 0

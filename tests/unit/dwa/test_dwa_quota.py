@@ -140,3 +140,15 @@ def test_the_cap_never_falls_to_nothing() -> None:
 
 def test_no_cap_before_any_refusal() -> None:
     assert Quota(Params()).cap(0.0) is None
+
+
+def test_people_see_what_is_left_and_after_the_reset_all_that_is_allowed() -> None:
+    quota = Quota(Params())
+    assert quota.left(100.0) == (None, None)
+    told(quota, 100.0, remaining_requests=7, limit_requests=100, reset_requests_s=30, remaining_tokens=5e3)
+    assert quota.left(129.0) == (7, 5e3)
+    # The limit of tokens was not told, nor when they come back: that is taken for a minute.
+    assert quota.left(130.0) == (100, 5e3)
+    told(quota, 150.0, limit_tokens=1e6)
+    assert quota.left(159.0)[1] == 5e3
+    assert quota.left(160.0)[1] == 1e6

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Preferences
 from gateway.failover import RetryPolicy
 from gateway.metrics import Metrics
+from gateway.metrics.registry import noting
 from providers.errors import Overloaded
 
 ROOT = Path(__file__).parents[3]
@@ -293,3 +294,13 @@ async def test_whoever_waits_has_a_turn_while_the_metrics_are_told() -> None:
     waiting.cancel()
     assert text == metrics.render()
     assert turns >= text.count(b"# HELP")
+
+
+def test_what_is_noted_on_the_request_path_is_what_the_library_observes() -> None:
+    one, other = Metrics(), Metrics()
+    note = noting(one.duration("chat", "miss"))
+    for amount in (0.0, 0.0005, 0.001, 0.0011, 0.5, 299.0, 300.0, 301.0, 1e9, float("inf")):
+        note(amount)
+        other.duration("chat", "miss").observe(amount)
+        assert one.render() == other.render()
+    assert samples(one, "steelyard_request_duration_seconds_count") == {("miss", "chat"): 10.0}

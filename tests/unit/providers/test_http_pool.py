@@ -220,3 +220,17 @@ def test_credentials_of_a_url_are_a_header_unless_the_call_has_one() -> None:
 def test_no_header_ends_early(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="header"):
         head_of("POST", target_of("http://a/", None), ((name, value),))
+
+
+async def test_those_who_wait_for_a_connection_are_counted() -> None:
+    pool = pool_of(Far(), most_per_peer=1)
+    connection = (await pool.fresh(A))[0]
+    waiting = [asyncio.create_task(pool.fresh(A)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert (pool.busy, pool.waiting) == (1, 2)
+    answer(connection)
+    assert await soon(waiting[0]) is connection
+    assert pool.waiting == 1
+    waiting[1].cancel()
+    await asyncio.wait([waiting[1]])
+    assert pool.waiting == 0

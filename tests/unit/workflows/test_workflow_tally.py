@@ -15,6 +15,7 @@ from gateway.workflows.desk import Desk
 from gateway.workflows.keeper import Keeper
 from gateway.workflows.kept import Failure, StepExecution, Superseded
 from gateway.workflows.tallying import Counted, Tally
+from tests.unit.gateway.metric_samples import sampled
 from tests.unit.gateway.paused_time import paused, run
 
 ASK: Tree = {"type": "prompt", "prompt": "q"}
@@ -106,14 +107,18 @@ def test_the_rest_is_counted_where_it_happens() -> None:
     tally.taken_over(processes=2)
     tally.taken_over(attempts=5)
     tally.cancelled(2)
-    tally.live({"pending": 4, "waiting": 1}, {})
-    tally.live({"running": 2}, {})
+    tally.live({"pending": 4, "waiting": 1}, {"pending": 60.0, "waiting": 99.0})
+    tally.live({"running": 2}, {"running": 30.0})
     tally.ended(execution(started_at=90.0, completed_at=97.5, error=Failure("x", "y")), "failed")
     assert samples(metrics, "schedule_times_total") == {("held",): 1.0, ("missed",): 3.0}
     assert samples(metrics, "takeovers_total") == {("process",): 2.0, ("attempt",): 5.0}
     assert samples(metrics, "executions_total") == {("cancelled",): 2.0, ("failed",): 1.0}
     assert samples(metrics, "live_executions") == {("pending",): 0.0, ("running",): 2.0, ("waiting",): 0.0}
     assert samples(metrics, "execution_duration_seconds_sum") == {("failed",): 7.5}
+    assert samples(metrics, "oldest_seconds") == {("pending",): 0.0, ("running",): 70.0, ("waiting",): 0.0}
+    tally.ended(execution(started_at=90.0, completed_at=92.0), "completed")
+    told = sampled(metrics, "gen_ai_workflow_duration_seconds_sum", "error_type")
+    assert told == {("failed",): 7.5, ("",): 2.0}
 
 
 # -------------------------------------------------------------------------------------------------- how far, how often

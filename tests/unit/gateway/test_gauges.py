@@ -1,0 +1,129 @@
+"""What is told of the moment: counts of other parts, names, tools, the event loop, and budgets of two periods."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from gateway_world import deployment
+from metric_samples import sampled
+from msgspec.structs import replace
+from paused_time import PausedLoop, paused
+
+from gateway import vitals
+from gateway.exchange import Attempt
+from gateway.gauges import introduce
+from gateway.governance.budgets.claims import claim_of
+from gateway.governance.budgets.office import Budgets
+from gateway.governance.budgets.purses import Purse
+from gateway.metrics import Metrics, Mirror
+from gateway.settings import Settings
+from gateway.settings.limits import Budget, Rates
+from gateway.settings.limits import Limits as LimitSettings
+from gateway.settings.secrets import Secret
+from gateway.settings.shared import Key
+from providers import PROVIDERS
+
+
+def test_a_mirror_counts_what_is_new() -> None:
+    metrics = Metrics()
+    mirror = Mirror(metrics.log_counts)
+    for total in (3, 3, 5):
+        mirror("written", total=total)
+    mirror("dropped", total=1)
+    name = "steelyard_request_log_rows_total"
+    assert sampled(metrics, name, "state") == {("written",): 5.0, ("dropped",): 1.0}
+    # What it looks at has begun anew; and another one looks at something else, from its beginning.
+    mirror("written", total=2)
+    Mirror(metrics.log_counts)("written", total=4)
+    assert sampled(metrics, name, "state")[("written",)] == 11.0
+
+
+def test_providers_are_called_as_opentelemetry_calls_them_and_tags_of_settings_come_first() -> None:
+    metrics = Metrics()
+    one = deployment("a/m")
+    profile = replace(one.target.profile, otel_name="well.known")
+    known = replace(one, target=replace(one.target, profile=profile, upstream="upstream-name"))
+    key = Key(name="k", key=Secret("k" * 32), tags=("of-key",))
+    settings = replace(Settings(), keys=(key,), limits=replace(LimitSettings(), tags={"of-limits": Rates()}))
+    introduce(metrics, settings, [known, deployment("b/m")])
+    for provider in ("a", "b"):
+        metrics._attempt("chat", Attempt(provider, "m", 0.0, "ok", 1.0))
+    names = ("gen_ai_provider_name", "gen_ai_request_model")
+    assert set(sampled(metrics, "gen_ai_client_operation_duration_seconds_count", *names)) == {
+        ("well.known", "upstream-name"),
+        ("b", "m"),
+    }
+    for number in range(200):
+        metrics._tags(f"tag-{number}")
+    assert [metrics._tags(tag) for tag in ("of-key", "of-limits", "late")] == ["of-key", "of-limits", "other"]
+
+
+def test_known_providers_have_the_names_of_the_conventions() -> None:
+    told = {one.profile.otel_name or one.name for one in PROVIDERS}
+    # Of the conventions' list; it has none for servers of one's own.
+    assert told - {"openai", "anthropic", "gcp.gemini", "x_ai"} == {one.name for one in PROVIDERS if one.free}
+
+
+def test_a_call_of_a_tool_is_told_by_both_names() -> None:
+    metrics = Metrics()
+    metrics.tool_called("server", "search", "ok", 0.5)
+    metrics.tool_called("server", "search", "timed_out", 9.0)
+    told = sampled(metrics, "gen_ai_execute_tool_duration_seconds_sum", "gen_ai_tool_name", "error_type")
+    assert told == {("search", ""): 0.5, ("search", "timed_out"): 9.0}
+    assert sum(sampled(metrics, "steelyard_mcp_calls_total").values()) == 2.0
+
+
+@paused
+async def test_a_late_event_loop_is_told_by_how_much() -> None:
+    late: list[float] = []
+    watching = asyncio.create_task(vitals.watch(late.append))
+    await asyncio.sleep(2.5)
+    assert late == [0.0, 0.0]
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, PausedLoop)
+    loop.now += 4.0  # something held it up
+    await asyncio.sleep(1.0)
+    watching.cancel()
+    assert late[2] == pytest.approx(3.5)
+
+
+def test_a_process_uses_time_and_memory() -> None:
+    before = vitals.cpu_seconds()
+    assert before > 0.0
+    sum(range(10**6))
+    assert vitals.cpu_seconds() > before
+    held = vitals.resident_bytes()
+    assert (held is None) == (not Path("/proc/self/statm").exists())
+    assert held is None or held > 2**20
+
+
+def test_of_a_budget_the_present_period_is_told_and_of_keys_only_configured_ones() -> None:
+    metrics = Metrics()
+    budget = Budget(usd=10.0, period="day")
+
+    def purse(kind: Any, name: str, at: float, units: int | None) -> Purse:
+        made = Purse(claim_of(kind, name, budget, at), at)
+        if units is not None:
+            made.wanted, made.known = 0, units
+        return made
+
+    ten = claim_of("tag", "red", budget, 0.0).limit
+    day = 86_400.0
+    purses = [
+        purse("tag", "red", 20 * day, ten // 4),
+        purse("tag", "red", 19 * day, ten),
+        purse("tag", "unheard", 20 * day, None),
+        purse("key", "configured", 20 * day, ten * 2),
+        purse("key", "managed", 20 * day, ten),
+    ]
+    accounts = SimpleNamespace(purses=purses)
+    office = SimpleNamespace(_accounts=accounts, _keys={"configured"}, _metrics=metrics)
+    Budgets.show(cast("Budgets", office))
+    left = sampled(metrics, "steelyard_budget_left_usd", "kind", "name")
+    assert left == {("tag", "red"): 7.5, ("key", "configured"): 0.0}
+    assert sampled(metrics, "steelyard_budget_used_ratio", "kind", "name")[("tag", "red")] == 0.25
+    assert set(sampled(metrics, "steelyard_budget_limit_usd").values()) == {20.0}
