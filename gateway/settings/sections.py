@@ -396,6 +396,4 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """Prometheus."""
 
     public: Annotated[bool, option("STEELYARD_METRICS_PUBLIC", "Show `/metrics` without a key.")] = False
-    worker_port: Annotated[
-        Port | None, option("STEELYARD_WORKER_METRICS_PORT", "Port at which a worker shows them too.")
-    ] = None
+    worker_port: Annotated[Port | None, option("STEELYARD_WORKER_METRICS_PORT", "Port of `steelyard worker`.")] = None
