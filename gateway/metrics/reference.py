@@ -33,14 +33,16 @@ Prometheus.
 **Labels** are few, and bounded by the configuration. `provider` and `model` are the configured names of a deployment,
 `surface` is the address that was asked (`chat`, `messages`, `responses`, `orchestrate` …; `workflow`, `judge` and
 `guardrail` are the gateway's own requests), everything else is a closed list or configured. Nothing that a caller
-sends becomes a label. Two kinds of names come from without, and are bounded in each process: tags of keys (those in
-the settings always, and of the others the first ones up to {MOST_TAGS} in all; the rest is `other`), and the names by
-which a deployment's answers call its model (the first {MOST_MODELS}; the rest is `_OTHER`). An empty label is an
-absent one.
+sends becomes a label. Three kinds of names come from without, and are bounded in each process: tags of keys (those in
+the settings always, and of the others the first ones up to {MOST_TAGS} in all; the rest is `other`), the names by
+which a deployment's answers call its model (the first {MOST_MODELS}; the rest is `_OTHER`), and the tools that an MCP
+server tells of (the first hundred). An empty label is an absent one.
 
 **Several workers** count together: any of them answers for all, and for those that have ended what they counted. What
-their gauges make together is in the last column. Each worker refreshes its gauges every two seconds, so what another
-one tells may be as old. `steelyard worker` listens to nobody unless it is told to: see `--metrics-port`.
+their gauges make together is in the last column. Each worker refreshes its gauges, and its counts of rows of the log,
+hits of the cache and openings of breakers, every two seconds: what another one tells of them may be as old, and one
+that is killed takes the last ones along. A `steelyard worker` shows its own at the port of `--metrics-port`
+(`STEELYARD_WORKER_METRICS_PORT`), under the same rule, and its health beside them.
 
 **Calls and requests.** A request may take several calls of deployments. `outcome` of a request: `ok`, `error` or
 `cancelled` (its caller left). `outcome` of a call: `ok`, `counted` (it told the tokens of a prompt), `cancelled`,

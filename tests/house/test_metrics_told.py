@@ -30,7 +30,7 @@ KNOWN = (
 #: Dashboards, rules and settings of Prometheus, which name metrics and nothing else that looks like one.
 QUERIES = [
     path
-    for pattern in ("grafana/**/*.json", "prometheus*.yml", "prometheus/**/*.yml", "monitoring/**/*.y*ml")
+    for pattern in ("grafana/**/*.json", "prometheus*.yml", "prometheus/**/*.yml", "docs/runbooks.md")
     for path in ROOT.glob(pattern)
 ]
 NAMED = re.compile(r"(?<![\w:./-])((?:steelyard|gen_ai)_[a-z0-9_]+)(?![\w:])")
