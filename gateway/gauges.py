@@ -15,6 +15,7 @@ from gateway.catalog import Deployment
 from gateway.mcp.words import CONDITIONS
 from gateway.metrics import Metrics, Mirror
 from gateway.settings.tree import Settings
+from providers import GEN_AI_NAMES
 
 if TYPE_CHECKING:
     from gateway.parts import Parts
@@ -132,7 +133,7 @@ class Gauges:
 def introduce(metrics: Metrics, settings: Settings, deployments: Iterable[Deployment]) -> None:
     """Tell the metrics the names that the settings have for things."""
     known = {
-        (one.provider, one.model): (one.target.profile.otel_name or one.provider, one.target.upstream)
+        (one.provider, one.model): (GEN_AI_NAMES.get(one.provider, one.provider), one.target.upstream)
         for one in deployments
     }
     metrics.know(

@@ -14,5 +14,7 @@ from providers.ollama import OLLAMA
 from providers.openai import OPENAI
 
 PROVIDERS: tuple[Provider, ...] = (OPENAI, ANTHROPIC, GEMINI, GROK, OLLAMA)
+#: By their names, what OpenTelemetry's conventions call those that they have another name for.
+GEN_AI_NAMES = {one.name: one.gen_ai for one in PROVIDERS if one.gen_ai}
 
-__all__ = ["PROVIDERS", "DialectName", "Provider"]
+__all__ = ["GEN_AI_NAMES", "PROVIDERS", "DialectName", "Provider"]

@@ -95,8 +95,6 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = field(default_factory=dict[str, str])
     #: The provider is Steelyard's simulator: its answers are marked `simulated`.
     simulated: bool = False
-    #: How OpenTelemetry's semantic conventions call the provider; empty: as it is called here.
-    otel_name: str = ""
 
 
 class Target(Struct, frozen=True):

@@ -30,6 +30,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     home: str
     #: Appended to a base URL that has no path, for servers whose own variable is customarily written without one.
     default_path: str = ""
+    #: What OpenTelemetry's conventions call it (`gen_ai.provider.name`), where that is another name.
+    gen_ai: str = ""
     #: Its models cost nothing unless a price is written.
     free: bool = False
     profile: Profile = Profile()

@@ -15,5 +15,6 @@ GEMINI = Provider(
     base_url_variable="GEMINI_BASE_URL",
     key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     home="https://aistudio.google.com/apikey",
-    profile=Profile(single_choice=r"gemini-(?:[3-9]|\d\d)", otel_name="gcp.gemini"),
+    gen_ai="gcp.gemini",
+    profile=Profile(single_choice=r"gemini-(?:[3-9]|\d\d)"),
 )

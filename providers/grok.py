@@ -18,9 +18,8 @@ GROK = Provider(
     base_url_variable="GROK_BASE_URL",
     key_variables=("GROK_API_KEY", "XAI_API_KEY"),
     home="https://console.x.ai",
+    gen_ai="x_ai",
     profile=Profile(
-        max_tokens_field="max_completion_tokens",
-        no_stop=r"^grok-(?:3-mini|[4-9]|code|build)(?!.*non-reasoning)",
-        otel_name="x_ai",
+        max_tokens_field="max_completion_tokens", no_stop=r"^grok-(?:3-mini|[4-9]|code|build)(?!.*non-reasoning)"
     ),
 )

@@ -52,11 +52,12 @@ of a fallback, and the `error_type` of OpenTelemetry's durations, where `cancell
 well, so that the rest are whole ones.
 
 **OpenTelemetry.** `gen_ai_operation_name` is `chat` for every conversation, whatever the surface and the provider's
-own word for it, or `text_completion`, `embeddings`, `count_tokens`, `moderations`, `images`, `speech`,
-`transcriptions`. `gen_ai_provider_name` is the well-known name where the conventions have one (the profile's
-`otel_name`), else the configured one; `gen_ai_request_model` is the upstream's own name of the model. The conventions
-are still in development: names, labels and buckets are those of November 2026. Not told are `time_per_output_chunk`,
-which would be counted for every event of every stream, and names of workflows, of which anybody may make thousands.
+own word for it, and for what guardrails ask; or `text_completion`, `embeddings`, `count_tokens`, `moderations`,
+`images`, `speech`, `transcriptions`. `gen_ai_provider_name` is the configured name, or of a provider that Steelyard
+knows the conventions' own (`gcp.gemini`, `x_ai`); `gen_ai_request_model` is the upstream's own name of the model. The
+conventions are still in development: names, labels and buckets are those of November 2026. Not told are
+`time_per_output_chunk`, which would be counted for every event of every stream, and names of workflows, of which
+anybody may make thousands.
 """
 
 

@@ -44,17 +44,16 @@ def test_a_mirror_counts_what_is_new() -> None:
 
 def test_providers_are_called_as_opentelemetry_calls_them_and_tags_of_settings_come_first() -> None:
     metrics = Metrics()
-    one = deployment("a/m")
-    profile = replace(one.target.profile, otel_name="well.known")
-    known = replace(one, target=replace(one.target, profile=profile, upstream="upstream-name"))
+    one = deployment("gemini/m")
+    known = replace(one, target=replace(one.target, upstream="upstream-name"))
     key = Key(name="k", key=Secret("k" * 32), tags=("of-key",))
     settings = replace(Settings(), keys=(key,), limits=replace(LimitSettings(), tags={"of-limits": Rates()}))
     introduce(metrics, settings, [known, deployment("b/m")])
-    for provider in ("a", "b"):
+    for provider in ("gemini", "b"):
         metrics._attempt("chat", Attempt(provider, "m", 0.0, "ok", 1.0))
     names = ("gen_ai_provider_name", "gen_ai_request_model")
     assert set(sampled(metrics, "gen_ai_client_operation_duration_seconds_count", *names)) == {
-        ("well.known", "upstream-name"),
+        ("gcp.gemini", "upstream-name"),
         ("b", "m"),
     }
     for number in range(200):
@@ -63,7 +62,7 @@ def test_providers_are_called_as_opentelemetry_calls_them_and_tags_of_settings_c
 
 
 def test_known_providers_have_the_names_of_the_conventions() -> None:
-    told = {one.profile.otel_name or one.name for one in PROVIDERS}
+    told = {one.gen_ai or one.name for one in PROVIDERS}
     # Of the conventions' list; it has none for servers of one's own.
     assert told - {"openai", "anthropic", "gcp.gemini", "x_ai"} == {one.name for one in PROVIDERS if one.free}
 
