@@ -285,10 +285,11 @@ async def connected(
 async def _over_stdio(server: McpServer, ear: _Ear, stack: AsyncExitStack) -> Any:
     reading, writing = os.pipe()
     pipe, end = os.fdopen(reading, "rb", 0), os.fdopen(writing, "w")
-    stack.callback(pipe.close)
     stack.callback(end.close)
     stream = asyncio.StreamReader(limit=_LONGEST_LINE)
     loop = asyncio.get_running_loop()
+    # The loop owns the pipe, and closes it in a turn to come: closed here as well, its number might be somebody else's
+    # by then, a caller's connection say, and the loop would close that.
     channel, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
     stack.callback(channel.close)
     listening = asyncio.create_task(_listen(stream, ear))
