@@ -255,6 +255,9 @@ class Parts:
             ("log_line", logs.tell),
         ]
 
+        for name, _ in sinks:
+            self.metrics.sink_failures(name)  # at 0, so that the first failure is seen to be one more
+
         def failed(name: str) -> None:
             self.metrics.sink_failures(name).inc()
 

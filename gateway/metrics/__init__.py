@@ -24,6 +24,21 @@ class Metrics(Inside, Flows, Governance, Observing):
         super().__init__(shared_dir=shared_dir)
         #: The process lives longer than an application of it.
         self.cpu_used = Mirror(self.cpu)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """What alerts watch for a first event: Prometheus sees no increase in a series that is born with it."""
+        for counter, values in (
+            (self.log_counts, ("written", "spilled", "replayed", "dropped")),
+            (self.executions, ("completed", "failed", "cancelled")),
+            (self.schedule_times, ("held", "missed")),
+            (self.takeovers, ("process", "attempt")),
+            (self.budget_refusals, ("key", "tag", "provider")),
+            (self.wrong_keys, ("refused", "throttled")),
+            (self.acts, ("written", "delayed")),
+        ):
+            for value in values:
+                counter(value)
 
     def guarded(self, guardrail: str, where: str, outcome: str) -> None:
         """A guardrail has done something."""

@@ -135,3 +135,4 @@ def test_who_guesses_is_answered_late_and_who_knows_at_once(guarded: World, monk
     counted = guarded.get("/metrics", ALICE_KEY).body.decode()
     assert 'steelyard_wrong_keys_total{outcome="refused"} 3.0' in counted
     assert 'steelyard_wrong_keys_total{outcome="throttled"}' in counted
+    assert 'steelyard_wrong_keys_total{outcome="throttled"} 0.0' not in counted
