@@ -8,7 +8,7 @@ ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/s
 TOGETHER := tests/acceptance tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures clean
+.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures prometheus dashboards clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,8 +106,24 @@ docs-serve: ## the same, and show it on port 8080 of this machine (ARGS="--port 
 docs-pictures: .venv/developing ## draw docs/pictures anew, by the simulator (seconds)
 	@$(BIN)/python -m docsite --pictures
 
+prometheus: .prometheus/prometheus ## fetch Prometheus of Debian into .prometheus/ for the tests of dashboards and alerts (needs no root)
+
+# Where the machine's own lists of packages are empty, as in fresh containers, they are read into a folder of ours. What
+# cannot be had is left out: the tests that need it say so.
+.prometheus/prometheus:
+	@mkdir -p .prometheus/lists/partial .prometheus/cache
+	@cd .prometheus && own="-o Dir::State::lists=$(CURDIR)/.prometheus/lists -o Dir::Cache=$(CURDIR)/.prometheus/cache"; \
+		{ command -v apt-get && command -v dpkg-deb; } >/dev/null && \
+		{ apt-get -qq download prometheus || { apt-get -qq $$own update && apt-get -qq $$own download prometheus; }; } >said 2>&1 && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool || \
+		echo "Without Debian's Prometheus: dashboards and alerts are tested without one."
+	@rm -rf .prometheus/lists .prometheus/cache .prometheus/*.deb
+
+dashboards: .venv/running ## write grafana/dashboards from grafana/boards
+	@$(BIN)/python -m grafana.boards
+
 clean: ## remove the environment and caches
-	@rm -rf .venv .clients tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site
+	@rm -rf .venv .clients .prometheus tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'
