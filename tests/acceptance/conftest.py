@@ -122,6 +122,12 @@ def played(_stage: Scripted) -> Scripted:
     return _stage
 
 
+@pytest.fixture(scope="session")
+def redis_binary() -> Path:
+    """What `Server` starts."""
+    return _BINARY
+
+
 @pytest.fixture
 def redis() -> Generator[Server]:
     """A Redis of the test's own, to be killed and started again."""
