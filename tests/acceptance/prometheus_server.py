@@ -36,13 +36,13 @@ def configuration(folder: Path, gateway: int, key: str, own: int) -> Path:
     """Ours, to look at a gateway on a port of this machine, and at itself, every second; else it is the same."""
     made: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text())
     secret = folder / "metrics_key"
-    secret.write_text(key)
+    secret.write_text(key + "\n")  # as files end
     made["global"] = {**made["global"], "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     made["rule_files"] = [str(ROOT / "prometheus" / one) for one in made["rule_files"]]
-    ports = {"steelyard": gateway, "prometheus": own}
+    ports = {"steelyard": [gateway], "steelyard-worker": list[int](), "prometheus": [own]}
     for job in made["scrape_configs"]:
         job.pop("dns_sd_configs", None)
-        job["static_configs"] = [{"targets": [f"127.0.0.1:{ports[job['job_name']]}"]}]
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in ports[job["job_name"]]]}]
         if "authorization" in job:
             job["authorization"]["credentials_file"] = str(secret)
     path = folder / "prometheus.yml"
