@@ -199,14 +199,14 @@ def _target(panel: Panel, query: Query, name: str) -> Json:
 
 
 def _defaults(panel: Panel) -> Json:
-    defaults: Json = {"unit": panel.unit}
+    # Without a first step of ours Grafana has its own: red from 80 on, whatever it is.
+    steps = [{"value": None, "color": "green"}, *({"value": at, "color": colour} for at, colour in panel.steps)]
+    defaults: Json = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
     if panel.lowest is not None:
         defaults["min"] = panel.lowest
     if panel.highest is not None:
         defaults["max"] = panel.highest
     if panel.steps:
-        steps = [{"value": None, "color": "green"}, *({"value": at, "color": colour} for at, colour in panel.steps)]
-        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
         defaults["color"] = {"mode": "thresholds" if panel.kind != "timeseries" else "palette-classic"}
     if panel.named:
         named = {value: {"text": text, "color": colour} for value, (text, colour) in panel.named.items()}
