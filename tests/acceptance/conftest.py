@@ -29,6 +29,7 @@ _LONG = (
     "test_workflows_document",
     "test_workflows_chaos",
     "test_replicas",
+    "test_prometheus",
     "test_workflows_bad_days",
     "test_workflows_crash",
     "test_workers",
