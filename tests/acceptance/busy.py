@@ -135,7 +135,7 @@ class Busy:
         """Everything once, or a few times."""
         return [
             *(lambda n=n: self._ask(MODEL, stream=n % 2 == 0) for n in range(8)),
-            *(lambda: self._ask("hedged", stream=True) for _ in range(4)),
+            *(lambda: self._ask("hedged", stream=True) for _ in range(8)),
             lambda: self._ask("falls"),
             lambda: self._ask("guarded"),
             lambda: self._ask(f"alfa/{MODEL}", said=_LONG),
