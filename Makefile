@@ -141,7 +141,7 @@ clean: ## remove the environment and caches
 
 .venv/developing: .venv/running
 	@echo "Installing what tests and checks need …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check --group deploy
 	@touch $@
 
 .venv/documenting: .venv/developing
