@@ -142,6 +142,14 @@ def _keys(text: str) -> list[dict[str, str]]:
     return keys
 
 
+def misread(variables: Variables) -> list[Problem]:
+    """`file:/path` in the list of keys, which is no file there, but a key that is its path and that anybody can guess."""
+    given = variables.get(API_KEYS)
+    if given and any(one["name"] == "file" and one["key"].startswith(("/", ".", "~")) for one in _keys(given.value)):
+        return [Problem(given.place, "a key in a file takes a name before it: 'team:file:/path', for each key its own.")]
+    return []
+
+
 def _known(written: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
     """The known providers that the file or a variable turns on, each with what it brings along."""
     enabled: dict[str, Any] = {}

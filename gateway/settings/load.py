@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.settings.build import Builder, Where
-from gateway.settings.environment import CONFIG, Variables, known_variables, overlay
+from gateway.settings.environment import CONFIG, Variables, known_variables, misread, overlay
 from gateway.settings.mcp import McpServer, read_mcp
 from gateway.settings.problems import Problem, SettingsError
 from gateway.settings.resolve import resolve_provider
@@ -84,6 +84,7 @@ def load_with_origins(
         problems += found
     variables = Variables(environ, from_dotenv, str(dotenv or DEFAULT_DOTENV))
     problems += variables.unknown(known_variables())
+    problems += misread(variables)
     named = variables.value(CONFIG)
     path = config or (Path(named) if named else default_config)
     written: Mapping[str, object] = {}

@@ -141,3 +141,11 @@ def test_a_bad_line_of_dotenv_is_not_quoted(tmp_path: Path):
         load({}, dotenv=dotenv)
     assert "hunter2" not in str(caught.value)
     assert len(caught.value.problems) == 2
+
+
+def test_a_file_of_keys_is_not_taken_for_a_key_that_is_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "team_key"
+    file.write_text("0123456789abcdef\n")
+    with pytest.raises(SettingsError, match=r"'team:file:/path'"):
+        load({"STEELYARD_API_KEYS": f"file:{file}"})
+    assert [one.key.reveal() for one in load({"STEELYARD_API_KEYS": f"team:file:{file}"}).keys] == ["0123456789abcdef"]
