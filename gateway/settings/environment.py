@@ -143,10 +143,10 @@ def _keys(text: str) -> list[dict[str, str]]:
 
 
 def misread(variables: Variables) -> list[Problem]:
-    """`file:/path` in the list of keys, which is no file there, but a key that is its path and that anybody can guess."""
+    """`file:/path` in the list of keys, which is no file there but a key: its path, that anybody can guess."""
     given = variables.get(API_KEYS)
     if given and any(one["name"] == "file" and one["key"].startswith(("/", ".", "~")) for one in _keys(given.value)):
-        return [Problem(given.place, "a key in a file takes a name before it: 'team:file:/path', for each key its own.")]
+        return [Problem(given.place, "a key in a file takes a name before it: 'team:file:/path', each its own.")]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The nginx of the compose files before gateways of this machine: its own configuration, but for paths, ports and names."""
+"""The nginx of the compose files before gateways of this machine, with its configuration but for paths and ports."""
 
 from __future__ import annotations
 

@@ -90,7 +90,9 @@ async def test_what_began_in_a_gateway_that_is_stopped_ends_there(tmp_path: Path
             await asyncio.to_thread(program.start)
             with a_balancer(tmp_path / "nginx", program.port) as balancer:
                 async with callers() as session:
-                    asked = [asyncio.create_task(ask(session, balancer.url, f"{n}.", stream=n % 2 == 0)) for n in (1, 2)]
+                    asked = [
+                        asyncio.create_task(ask(session, balancer.url, f"{n}.", stream=n % 2 == 0)) for n in (1, 2)
+                    ]
                     await eventually(lambda: gate.waiting == 2)
                     program.terminate()
                     await asyncio.sleep(1.2)  # longer than idle connections are left open

@@ -73,6 +73,7 @@ def test_its_health_is_asked_for_or_there_is_nothing_to_ask(name: str) -> None:
     elif name in ours():
         assert health is None  # the image's
     else:
+        assert health is not None
         assert health["test"][0] in {"CMD", "CMD-SHELL"}
 
 
@@ -112,7 +113,11 @@ def test_what_a_container_is_given_is_declared(name: str) -> None:
     for service in services(name).values():
         named = set(service.get("secrets", ()))
         assert named <= declared
-        used = {value.rsplit("/", 1)[1] for value in map(str, service.get("environment", {}).values()) if "/run/secrets/" in value}
+        used = {
+            value.rsplit("/", 1)[1]
+            for value in map(str, service.get("environment", {}).values())
+            if "/run/secrets/" in value
+        }
         assert used <= named
     assert set(compose(BASE)["secrets"]) == {one for service in SERVICES.values() for one in service.get("secrets", ())}
 
@@ -177,7 +182,10 @@ class TestFirstRun:
     def settings(self, secrets: Path, tmp_path: Path) -> Any:
         """What a gateway of the compose files would be set to, were its secrets here."""
         service = ours()["gateway-1"]
-        given = {**service["environment"], **dict(line.split("=", 1) for line in (secrets / "providers.env").read_text().split())}
+        given = {
+            **service["environment"],
+            **dict(line.split("=", 1) for line in (secrets / "providers.env").read_text().split()),
+        }
         environ = {name: value.replace("/run/secrets", str(secrets)) for name, value in given.items()}
         config = tmp_path / "steelyard.yaml"
         text = (ROOT / "deploy" / "compose" / "steelyard.yaml").read_text()
@@ -203,7 +211,9 @@ class TestFirstRun:
         password = (secrets / "postgres_password").read_text().strip()
         assert len(password) == 64
         assert settings.database.url.reveal() == f"postgresql+asyncpg://steelyard:{password}@postgres:5432/steelyard"
-        assert settings.redis.url.reveal() == f"redis://:{(secrets / 'redis_password').read_text().strip()}@redis:6379/0"
+        assert (
+            settings.redis.url.reveal() == f"redis://:{(secrets / 'redis_password').read_text().strip()}@redis:6379/0"
+        )
         assert settings.auth.admin_key.reveal() == (secrets / "admin_key").read_text().strip()
         assert settings.auth.secret_key.reveal() == (secrets / "secret_key").read_text().strip()
         keys = {one.name: one for one in settings.keys}

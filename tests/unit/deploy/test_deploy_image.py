@@ -1,4 +1,4 @@
-"""The Dockerfile copies what there is, installs what is locked, and runs as nobody. Its steps are hadolint's to judge."""
+"""The Dockerfile copies what there is, installs what is locked, and runs as nobody. Its style is hadolint's."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_an_overlay_leaves_time_to_take_leave(overlay: str) -> None:
 
 
 def patient(deployment: dict[str, Any]) -> None:
-    """A gateway is killed after the pause before SIGTERM, its requests' grace and what it needs to write, not before."""
+    """A gateway is killed after the pause before SIGTERM, its requests' grace and what it takes to write."""
     pod = deployment["spec"]["template"]["spec"]
     gateway = pod["containers"][0]
     variables = {one["name"]: one["value"] for one in gateway["env"]}
@@ -118,7 +118,9 @@ def test_variables_are_settings_and_commands_ours(name: str) -> None:
 
 @every_deployment
 def test_the_schema_is_there_before_the_pod_starts(name: str) -> None:
-    assert [one["args"] for one in DEPLOYMENTS[name]["spec"]["template"]["spec"]["initContainers"]] == [["db", "upgrade"]]
+    assert [one["args"] for one in DEPLOYMENTS[name]["spec"]["template"]["spec"]["initContainers"]] == [
+        ["db", "upgrade"]
+    ]
 
 
 def test_what_is_written_lies_on_volumes() -> None:
