@@ -8,7 +8,7 @@ ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/s
 TOGETHER := tests/acceptance tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures prometheus dashboards clean
+.PHONY: help setup run up test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures prometheus dashboards clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ setup: .venv/developing ## install everything that running, testing and checking
 
 run: .venv/running ## set up if needed, then serve on port 8000 (ARGS="--port 9000" adds options)
 	@$(BIN)/steelyard serve $(ARGS)
+
+up: ## bring the whole stack up with Docker: secrets at the first time, image, PostgreSQL, Redis, gateways, workers, Grafana
+	@sh deploy/first-run.sh
+	@docker compose up --build --detach --wait $(ARGS)
 
 test: .venv/developing ## set up if needed, then run every test (ARGS="-k name" chooses)
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE); alone=$$?; $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER) && exit $$alone)

@@ -6,11 +6,11 @@ import json
 import sys
 from pathlib import Path
 
-HEAD = "# What an installation has, by hash: CPython 3.11 on Linux x86-64 (see SECURITY.md). Written by `make lock`."
+HEAD = "# Exact versions by hash, for CPython 3.11 on Linux x86-64 (see SECURITY.md). Written by `make lock`."
 
 
 def locked(report: dict[str, object]) -> str:
-    """The lines of requirements.lock. What has no archive, which is we ourselves, is left out."""
+    """The lines of a lock. What has no archive, which is we ourselves, is left out."""
     lines: list[str] = []
     installed = report["install"]
     assert isinstance(installed, list)

