@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -120,3 +121,19 @@ async def test_errors_are_the_gateways_own_and_metrics_stay_inside(
 def test_nginx_takes_the_configuration_as_it_is(tmp_path: Path) -> None:
     checked = Balancer(tmp_path / "nginx", [8000, 8001]).checked()
     assert checked.returncode == 0, checked.stderr
+
+
+async def test_one_that_does_not_even_refuse_costs_no_request(pair: tuple[Program, Program], tmp_path: Path) -> None:
+    # As an address whose container is gone: nothing answers there, not even with a refusal.
+    with socket.socket() as deaf, ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # more than wait to be accepted
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        with a_balancer(tmp_path / "nginx", deaf.getsockname()[1], pair[0].port) as balancer:
+            async with callers() as session:
+                told = await asyncio.gather(*(ask(session, balancer.url, f"question {one}.") for one in range(8)))
+        assert [(one.status, one.body) for one in told if not one.good] == []
+        assert "timed out" in balancer.said
