@@ -4,12 +4,12 @@
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/steelyard
 COPY deploy/build.lock requirements.lock ./
 # First what changes seldom: this layer lasts until a version changes.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     /opt/build/bin/pip install --require-hashes --no-deps --requirement build.lock \
     && /opt/build/bin/pip --python /opt/steelyard/bin/python install --require-hashes --no-deps --only-binary :all: --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
