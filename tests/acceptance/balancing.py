@@ -99,9 +99,9 @@ class Balancer:
 
 
 @contextmanager
-def a_balancer(folder: Path, *gateways: int) -> Generator[Balancer]:
+def a_balancer(folder: Path, *gateways: int, tls: Path | None = None) -> Generator[Balancer]:
     """One that runs until the end of the block."""
-    balancer = Balancer(folder, gateways)
+    balancer = Balancer(folder, gateways, tls=tls)
     balancer.start()
     try:
         yield balancer

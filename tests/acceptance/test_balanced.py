@@ -6,16 +6,24 @@ import asyncio
 import io
 import json
 import socket
+import ssl
 from collections.abc import Generator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from providers import simulator
 from tests.acceptance.bad_days import MODEL, a_crowd, ask, callers, eventually, four
 from tests.acceptance.bad_processes import Program, a_program, configuration
 from tests.acceptance.balancing import Balancer, a_balancer, needs_nginx
+from tests.acceptance.driving import World
 from tests.acceptance.gated import a_gate, whole
 
 pytestmark = needs_nginx
@@ -102,12 +110,11 @@ async def test_what_began_in_a_gateway_that_is_stopped_ends_there(tmp_path: Path
                     assert await program.ended() == 0
 
 
-async def test_errors_are_the_gateways_own_and_metrics_stay_inside(
-    pair: tuple[Program, Program], tmp_path: Path
-) -> None:
-    with a_balancer(tmp_path / "nginx", pair[0].port) as balancer:
+async def test_errors_are_the_gateways_own_and_metrics_stay_inside(world: World, tmp_path: Path) -> None:
+    with a_balancer(tmp_path / "nginx", port_of(world)) as balancer:
         async with callers() as session:
-            assert pair[0].get("/metrics") == 200
+            async with session.get(f"{world.url}/metrics") as answer:
+                assert answer.status == 200
             async with session.get(f"{balancer.url}/metrics") as answer:
                 assert answer.status == 404
             large = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "a" * (20 * 1024**2)}]})
@@ -123,7 +130,7 @@ def test_nginx_takes_the_configuration_as_it_is(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-async def test_one_that_does_not_even_refuse_costs_no_request(pair: tuple[Program, Program], tmp_path: Path) -> None:
+async def test_one_that_does_not_even_refuse_costs_no_request(world: World, tmp_path: Path) -> None:
     # As an address whose container is gone: nothing answers there, not even with a refusal.
     with socket.socket() as deaf, ExitStack() as stack:
         deaf.bind(("127.0.0.1", 0))
@@ -132,8 +139,44 @@ async def test_one_that_does_not_even_refuse_costs_no_request(pair: tuple[Progra
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())
-        with a_balancer(tmp_path / "nginx", deaf.getsockname()[1], pair[0].port) as balancer:
+        with a_balancer(tmp_path / "nginx", deaf.getsockname()[1], port_of(world)) as balancer:
             async with callers() as session:
-                told = await asyncio.gather(*(ask(session, balancer.url, f"question {one}.") for one in range(8)))
+                told = await asyncio.gather(
+                    *(ask(session, balancer.url, f"question {one}.", model="auto") for one in range(8))
+                )
         assert [(one.status, one.body) for one in told if not one.good] == []
         assert "timed out" in balancer.said
+
+
+async def test_in_production_it_speaks_tls(world: World, tmp_path: Path) -> None:
+    certified(tmp_path / "tls")
+    with a_balancer(tmp_path / "nginx", port_of(world), tls=tmp_path / "tls") as balancer:
+        trusting = ssl.create_default_context(cafile=tmp_path / "tls" / "tls_certificate")
+        async with callers() as session:
+            async with session.get(f"https://127.0.0.1:{balancer.tls_port}/health/ready", ssl=trusting) as answer:
+                assert answer.status == 200
+                assert answer.headers["strict-transport-security"] == "max-age=31536000"
+            # For the machine itself.
+            async with session.get(f"{balancer.url}/health/ready") as answer:
+                assert answer.status == 200
+
+
+def port_of(world: World) -> int:
+    return int(world.url.rpartition(":")[2])
+
+
+def certified(folder: Path) -> None:
+    """The two files that an operator brings: a certificate for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir()
+    (folder / "tls_certificate").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "tls_key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
