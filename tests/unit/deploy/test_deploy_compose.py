@@ -77,7 +77,7 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
 @every_service
 def test_its_health_is_asked_for_or_there_is_nothing_to_ask(name: str) -> None:
     health = SERVICES[name].get("healthcheck")
-    if name in {"worker", "migrate"}:
+    if name == "migrate":
         assert health == {"disable": True}
     elif name in ours():
         assert health is None  # the image's

@@ -23,7 +23,7 @@ DEPLOYMENTS = {one["metadata"]["name"]: one for one in of_kind(manifests(BASE), 
 GATEWAY = DEPLOYMENTS["steelyard-gateway"]
 SECRETS = "/run/secrets/steelyard"
 #: Kinds of the Prometheus Operator, which are no part of Kubernetes.
-FOREIGN = {"ServiceMonitor"}
+FOREIGN = {"ServiceMonitor", "PodMonitor"}
 every_deployment = pytest.mark.parametrize("name", DEPLOYMENTS)
 needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on this machine")
 
@@ -191,4 +191,14 @@ def test_prometheus_is_given_its_key() -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     (service,) = of_kind(manifests(BASE), "Service")
     assert endpoint["port"] in {one["name"] for one in service["spec"]["ports"]}
-    assert endpoint["authorization"]["credentials"] == {"name": "steelyard", "key": "metrics_key"}
+    (watch,) = of_kind(manifests(KUBERNETES / "overlays" / "monitoring"), "PodMonitor")
+    (other,) = watch["spec"]["podMetricsEndpoints"]
+    (worker,) = DEPLOYMENTS["steelyard-worker"]["spec"]["template"]["spec"]["containers"]
+    assert other["port"] in {one["name"] for one in worker["ports"]}
+    for one in (endpoint, other):
+        assert one["authorization"]["credentials"] == {"name": "steelyard", "key": "metrics_key"}
+
+
+def test_workers_show_themselves_at_the_port_that_is_probed() -> None:
+    (worker,) = DEPLOYMENTS["steelyard-worker"]["spec"]["template"]["spec"]["containers"]
+    assert worker["args"][worker["args"].index("--metrics-port") + 1] == str(worker["ports"][0]["containerPort"])
