@@ -1,4 +1,4 @@
-"""`steelyard db`: the schema of the database."""
+"""`steelyard db`: the database, its schema and what is in it."""
 
 # rich_click annotates its decorators only in part.
 # pyright: reportUnknownMemberType=false
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from gateway.cli.backups import backup, prune, restore_command
 from gateway.cli.options import config_option, load_settings
 from gateway.store import migrate
 from gateway.store.errors import SchemaUnknown, StoreUnavailable
@@ -21,7 +22,11 @@ T = TypeVar("T")
 
 @click.group("db")
 def database() -> None:
-    """Bring the database's schema up or down. `steelyard serve` brings it up by itself."""
+    """Back the database up, restore and prune it, or move its schema. `steelyard serve` brings that up by itself."""
+
+
+for command in (backup, restore_command, prune):
+    database.add_command(command)
 
 
 @database.command()

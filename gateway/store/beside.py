@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, text
+
+from gateway.store.engine import Database
 
 
 def name_of(database_url: str) -> str:
@@ -36,6 +38,22 @@ def engine_url(database_url: str) -> str:
     url = make_url(database_url).set(drivername="postgresql+psycopg")
     query = {{"ssl": "sslmode"}.get(name, name): value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=False)
+
+
+async def forget_attempts(database: Database) -> None:
+    """Forget what the engine has of attempts: all of it. No process may be running it.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    if database.dialect == "sqlite":
+        path = Path(engine_url(str(database.url)).removeprefix("sqlite:///"))
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return
+    async with database.write() as connection:
+        if await connection.scalar(text("SELECT to_regclass('dbos.workflow_status')")) is not None:
+            await connection.execute(text("DELETE FROM dbos.workflow_status WHERE name = 'attempt'"))
 
 
 def leave_the_disk_alone(engine: Any) -> None:

@@ -182,6 +182,19 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection whose queries all see the database as it was at the first of them.
+
+        Raises:
+            StoreUnavailable: as `read`.
+        """
+        async with self._translated(), self._engine.connect() as connection:
+            if self.dialect == "postgresql":  # SQLite's readers never see otherwise
+                asked: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                connection = await connection.execution_options(**asked)
+            yield connection
+
+    @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         """A connection in a transaction that commits at the end of the block, or rolls back.
 

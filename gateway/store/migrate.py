@@ -77,6 +77,11 @@ def head() -> str:
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
+def known(revision: str) -> bool:
+    """Whether this version of Steelyard has that revision."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 async def _migrate(url: str, steps: Callable[[Config], None]) -> None:
     database = Database(url, _POOL)
     try:

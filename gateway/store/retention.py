@@ -63,9 +63,8 @@ async def tidy(
         StoreUnavailable: the database is away, or too busy; what was done so far stays done.
     """
     made = dropped = rows = 0
-    horizon = None if keep_days is None else floor((now if forget_by is None else forget_by) / DAY - keep_days) * DAY
+    horizon = None if keep_days is None else horizon_of(database, now if forget_by is None else forget_by, keep_days)
     if database.dialect == "postgresql":
-        horizon = None if horizon is None else partitions.week_of(horizon)
         async with database.write() as connection:
             if not await _alone(connection):
                 return Tidied()
@@ -80,6 +79,12 @@ async def tidy(
             rows += deleted
             await asyncio.sleep(_PAUSE)
     return Tidied(made, dropped, rows)
+
+
+def horizon_of(database: Database, now: float, keep_days: int) -> int:
+    """The moment before which requests go: the beginning of a day; on PostgreSQL of a week. Unix seconds."""
+    day = floor(now / DAY - keep_days) * DAY
+    return partitions.week_of(day) if database.dialect == "postgresql" else day
 
 
 async def tidy_responses(database: Database, now: float, keep_days: int | None) -> int:
