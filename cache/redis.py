@@ -11,12 +11,12 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from cache.board import EXPIRES, News
 from cache.outage import Outage
@@ -365,3 +365,30 @@ def _pool(url: str, *, timeout: float, max_connections: int, db: int | None) -> 
 def _escaped(text: str) -> str:
     """The prefix with the characters that SCAN's pattern would read as wildcards made literal."""
     return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)
+
+
+class Examined(NamedTuple):
+    """What a server says of itself. `now` is its clock, Unix seconds; `policy` what it drops when it is full."""
+
+    version: str
+    now: float
+    #: It keeps an append-only file, from which it comes back as it was.
+    appends: bool
+    policy: str
+
+
+async def examine(url: str, db: int | None, within: float = 5.0) -> Examined:
+    """Ask a server what it is. Raises `ConnectionError`, which names no password, when it is away or refuses."""
+    client = Redis(connection_pool=_pool(url, timeout=within, max_connections=1, db=db))
+    try:
+        seconds, fraction = await client.time()  # pyright: ignore[reportUnknownMemberType] - typed loosely
+        told = await client.info()  # pyright: ignore[reportUnknownMemberType] - as above
+    except (AuthenticationError, NoPermissionError) as exc:
+        raise ConnectionError("it does not take the password or user of REDIS_URL") from exc
+    except (RedisError, OSError, TimeoutError) as exc:
+        raise ConnectionError(type(exc).__name__) from exc
+    finally:
+        await client.aclose()
+        await client.connection_pool.disconnect()
+    version, policy = str(told.get("redis_version", "unknown")), str(told.get("maxmemory_policy", ""))
+    return Examined(version, seconds + fraction / 1e6, bool(told.get("aof_enabled")), policy)

@@ -9,6 +9,7 @@ import rich_click as click
 
 from gateway.cli.config import config
 from gateway.cli.database import database
+from gateway.cli.doctor import doctor
 from gateway.cli.dwa import dwa
 from gateway.cli.keys import audit, keys
 from gateway.cli.providers import providers
@@ -26,5 +27,19 @@ def main() -> None:
     """Steelyard, a multi-LLM routing gateway that weighs its providers."""
 
 
-for command in (serve, worker, simulate, config, providers, dwa, workflows, keys, audit, spend, database, version):
+for command in (
+    serve,
+    worker,
+    doctor,
+    simulate,
+    config,
+    providers,
+    dwa,
+    workflows,
+    keys,
+    audit,
+    spend,
+    database,
+    version,
+):
     main.add_command(command)

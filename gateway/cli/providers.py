@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import rich_click as click
@@ -14,17 +15,14 @@ from rich.table import Table
 
 from gateway.catalog import Deployment
 from gateway.cli.options import config_option, load_settings
+from gateway.doctor.upstream import cheapest, question
 from gateway.inventory import catalog_of
 from gateway.settings.sections import Tls
-from providers import client
-from providers.dialect import Inexpressible
-from providers.dialects import DIALECTS, OPENAI
-from providers.errors import Fault
+from providers.dialects import DIALECTS
 from providers.transport import Transport
 
 #: Seconds a provider has to answer the check.
 _PATIENCE = 30.0
-_QUESTION = b'{"model":"check","messages":[{"role":"user","content":"Answer with the word ok."}],"max_tokens":16}'
 
 
 @click.group()
@@ -70,14 +68,14 @@ def check(names: tuple[str, ...], config: Path | None) -> None:
         raise click.ClickException(
             "No provider is configured. Set OPENAI_API_KEY, ANTHROPIC_API_KEY, …, or write YAML."
         )
-    cheapest: list[Deployment] = []
+    asked: list[Deployment] = []
     for name in chosen:
-        chatting = [one for one in catalog.deployments_of(name) if one.chats]
-        if chatting:
-            cheapest.append(min(chatting, key=lambda one: one.price.output))
+        one = cheapest(catalog, name)
+        if one is not None:
+            asked.append(one)
         else:
             click.echo(f"{name}: not checked, it has no chat model")
-    if not asyncio.run(_check_all(cheapest, settings.tls)):
+    if not asyncio.run(_check_all(asked, settings.tls)):
         raise SystemExit(1)
 
 
@@ -91,15 +89,7 @@ async def _check_all(deployments: list[Deployment], tls: Tls) -> bool:
 
 
 async def _check(transport: Transport, one: Deployment) -> bool:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    request = OPENAI.parse(_QUESTION)
-    try:
-        call = one.dialect.encode(request, one.target, drop=True)
-        received = await client.send(transport, one.endpoint, one.dialect, call, deadline=began + _PATIENCE)
-        one.dialect.glance(received.body)
-    except (Fault, Inexpressible) as exc:
-        click.echo(f"{one.key}: FAILED, {exc.kind if isinstance(exc, Fault) else 'inexpressible'}: {exc}")
-        return False
-    click.echo(f"{one.key}: ok in {loop.time() - began:.2f} s")
-    return True
+    began = time.perf_counter()
+    failed = await question(transport, one, _PATIENCE)
+    click.echo(f"{one.key}: FAILED, {failed}" if failed else f"{one.key}: ok in {time.perf_counter() - began:.2f} s")
+    return failed is None

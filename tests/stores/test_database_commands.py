@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -78,7 +79,7 @@ async def _more(url: str, folder: Path, age: float) -> None:
     files = Folder(folder / "artifacts", name_of(url))
     path, name = files.path("exec1", f"artifact{age:g}"), f"x{age:g}"
 
-    async def data() -> Any:
+    async def data() -> AsyncIterator[bytes]:
         yield b"data"
 
     await files.write(path, data())
