@@ -11,6 +11,7 @@ from gateway.cli.config import config
 from gateway.cli.database import database
 from gateway.cli.doctor import doctor
 from gateway.cli.dwa import dwa
+from gateway.cli.importing import importing
 from gateway.cli.keys import audit, keys
 from gateway.cli.providers import providers
 from gateway.cli.serve import serve
@@ -40,6 +41,7 @@ for command in (
     audit,
     spend,
     database,
+    importing,
     version,
 ):
     main.add_command(command)

@@ -1,0 +1,1 @@
+"""Other gateways' configurations, read into ours: `litellm`."""
