@@ -89,7 +89,7 @@ class Records:
         """Bring the schema up, however long the database is away."""
         while not self.migrated.is_set():
             try:
-                await migrate.upgrade(self._url)
+                newer = await migrate.ready(self._url)
             except (StoreUnavailable, SchemaUnknown) as exc:
                 if self._migration_problem is None:
                     _log.warning("the database is not ready", extra={"error": str(exc)})
@@ -97,6 +97,8 @@ class Records:
                 await asyncio.sleep(_RETRY_EVERY)
             else:
                 self._migration_problem = None
+                if newer is not None:
+                    _log.warning("the schema is a newer version's", extra={"revision": newer, "ours": migrate.head()})
                 self.migrated.set()
 
     async def keep_tidy(self) -> None:

@@ -63,7 +63,7 @@ async def examine(url: str) -> Examined:
         StoreUnavailable: it is away.
     """
     revision, head = await migrate.current(url), migrate.head()
-    newer = revision is not None and not migrate.known(revision)
+    newer = revision is not None and migrate.is_newer(revision)
     database = Database(url, _POOL)
     try:
         refused = await _refused(database)

@@ -5,6 +5,9 @@ migrates, in one transaction that ends in a whole schema or in the old one; the 
 do. PostgreSQL: an advisory lock held by the transaction (so it works through a transaction pooler, and dies with its
 process). SQLite: the write lock itself, by BEGIN IMMEDIATE.
 
+A step only adds (`tests/stores/test_additive.py`): so the version before runs on the schema of the next, while that is
+rolled out and when it is rolled back. What is to go is left by one version and dropped by a later one.
+
 The steps are read from the installed `migrations` package; no alembic.ini is needed. Limits: one migration at a time
 per process (Alembic keeps its context in a module), and no step may commit by itself, which would release the lock.
 """
@@ -49,6 +52,25 @@ async def upgrade(url: str, revision: str = "head") -> None:
     await _migrate(url, lambda config: command.upgrade(config, revision))
 
 
+async def ready(url: str) -> str | None:
+    """Bring the schema up for a process that is to serve; the schema's revision where it is a newer version's.
+
+    That one has what this version needs, and more: another version is being rolled out, or this one was rolled back.
+
+    Raises:
+        StoreUnavailable: the database is away; nothing was changed.
+        SchemaUnknown: it is at a revision that is neither this version's nor a newer one's.
+    """
+    try:
+        await upgrade(url)
+    except SchemaUnknown:
+        standing = await current(url)
+        if standing is None or not is_newer(standing):
+            raise
+        return standing
+    return None
+
+
 async def downgrade(url: str, revision: str) -> None:
     """Take the schema back to `revision` (`base` for none, `-1` for one step). Drops what the steps had added.
 
@@ -80,6 +102,11 @@ def head() -> str:
 def known(revision: str) -> bool:
     """Whether this version of Steelyard has that revision."""
     return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def is_newer(revision: str) -> bool:
+    """Whether a newer version of Steelyard has made that revision: they are numbered, and this one's are known."""
+    return revision.isdecimal() and len(revision) == len(head()) and revision > head()
 
 
 async def _migrate(url: str, steps: Callable[[Config], None]) -> None:
