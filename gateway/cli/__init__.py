@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from gateway.cli.cache import cache
 from gateway.cli.config import config
 from gateway.cli.database import database
 from gateway.cli.doctor import doctor
@@ -36,6 +37,7 @@ for command in (
     config,
     providers,
     dwa,
+    cache,
     workflows,
     keys,
     audit,

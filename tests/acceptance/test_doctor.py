@@ -265,11 +265,11 @@ def test_redis_is_told_from_one_that_is_away_or_takes_no_password(place: Place, 
 
 
 def test_a_gateway_that_runs_is_told_from_another_program(place: Place, keyed: World) -> None:
-    here = {"STEELYARD_PORT": str(keyed.serving.port)}
-    found = place.told(STEELYARD_ADMIN_KEY=ADMIN_KEY, **here)
+    here = str(keyed.serving.port)
+    found = place.told(STEELYARD_ADMIN_KEY=ADMIN_KEY, STEELYARD_PORT=here)
     assert "a gateway answers" in of(found, "port", "ok")
     assert "version" in of(found, "gateway")
-    found = place.told(**here)
+    found = place.told(STEELYARD_PORT=here)
     assert "does not take this configuration's keys" in of(found, "gateway", "warning")
     with provider(200) as config:
         taken = config["providers"]["them"]["base_url"].rpartition(":")[2].partition("/")[0]
