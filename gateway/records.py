@@ -60,6 +60,7 @@ class Records:
         self._keep_days, self._wall = limits.retention_days, wall
         self._keep_responses = settings.responses.retention_days
         self._keep_acts = settings.audit.retention_days
+        self._keep_sessions = settings.sessions.retention_days
         self._url = wanted.url.reveal()
         self.database = Database(
             self._url,
@@ -110,6 +111,7 @@ class Records:
                 done = await retention.tidy(self.database, self._wall(), self._keep_days, forget_by=by)
                 forgotten = await retention.tidy_responses(self.database, by, self._keep_responses)
                 acts = await retention.tidy_acts(self.database, by, self._keep_acts)
+                forgotten += await retention.tidy_sessions(self.database, by, self._keep_sessions)
             except StoreUnavailable as exc:
                 _log.warning("the log was not tidied", extra={"error": str(exc)})
             except Exception:  # noqa: BLE001 - a vote for a row that is just going is enough; nobody else makes the weeks
@@ -118,7 +120,7 @@ class Records:
                 if done != retention.Tidied():
                     _log.info("the log was tidied", extra=asdict(done))
                 if forgotten:
-                    _log.info("old responses were forgotten", extra={"rows": forgotten})
+                    _log.info("old responses and sessions were forgotten", extra={"rows": forgotten})
                 if acts:
                     _log.info("old administrative acts were forgotten", extra={"rows": acts})
             await asyncio.sleep(_TIDY_EVERY)

@@ -142,7 +142,7 @@ def _kept(settings: Settings) -> dict[str, int | None]:
     return {
         "log": settings.request_log.retention_days,
         "responses": settings.responses.retention_days,
-        "sessions": None,
+        "sessions": settings.sessions.retention_days,
         "workflows": settings.workflows.retention_days,
     }
 

@@ -19,7 +19,7 @@ class Note(Struct, frozen=True):
 
 
 def value(raw: Any) -> Any:
-    """A value in our spelling: `os.environ/NAME` is `${NAME}`, and a dollar of a text stays one."""
+    """A value in our spelling: a variable is `${NAME}`, and a dollar of a text stays one."""
     if not isinstance(raw, str):
         return raw
     found = _VARIABLE.fullmatch(raw.strip())

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct, field
 
 from gateway.settings.audit import Audit
 from gateway.settings.guardrails import Guardrail
+from gateway.settings.keeping import Sessions
 from gateway.settings.limits import Budget, Budgets, Limits, Rates
 from gateway.settings.secrets import Secret
 from gateway.settings.sections import (
@@ -138,6 +139,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     request_log: RequestLog = RequestLog()
     audit: Audit = Audit()
     responses: Responses = Responses()
+    sessions: Sessions = Sessions()
     workflows: Workflows = Workflows()
     steps: Steps = Steps()
     artifacts: Artifacts = Artifacts()

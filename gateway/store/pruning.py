@@ -10,12 +10,11 @@ The audit log is not among them: an entry of it is never deleted by us. Keys and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from sqlalchemy import Select, delete, exists, func, select, tuple_
+from sqlalchemy import Select, exists, func, select
 
 from gateway.store import retention
 from gateway.store.engine import Database
@@ -24,9 +23,6 @@ from gateway.store.tables import exchanges, responses, sessions
 from gateway.store.workflow_tables import executions
 from gateway.store.workflows import forgetting
 from gateway.store.workflows.locked import ENDED, LIVE
-
-#: Rows deleted in one transaction, and the pause behind it, as in `retention`: others write meanwhile.
-_ROWS, _PAUSE = 500, 0.05
 
 
 class Deletes(Protocol):
@@ -71,17 +67,7 @@ async def _forget_responses(database: Database, now: float, days: int, _files: D
 
 
 async def _forget_sessions(database: Database, now: float, days: int, _files: Deletes) -> None:
-    names = tuple_(sessions.c.tenant, sessions.c.id)
-    query = select(sessions.c.tenant, sessions.c.id).where(
-        sessions.c.updated_at < datetime.fromtimestamp(now - days * DAY, UTC)
-    )
-    while True:
-        async with database.write() as connection:
-            found = (await connection.execute(query.limit(_ROWS))).all()
-            if not found:
-                return
-            await connection.execute(delete(sessions).where(names.in_([(row.tenant, row.id) for row in found])))
-        await asyncio.sleep(_PAUSE)
+    await retention.tidy_sessions(database, now, days)
 
 
 async def _forget_workflows(database: Database, now: float, days: int, files: Deletes) -> None:

@@ -1,12 +1,12 @@
-"""How long the log is kept, and room for what comes; and how long stored responses and administrative acts are.
+"""How long the log is kept, and room for what comes; and how long responses, sessions and administrative acts are.
 
 Law: what is younger than it is to be kept is never touched. What is older goes with all that belongs to it (attempts,
 bodies, votes) and leaves the sums. PostgreSQL drops whole weeks, so rows stay up to seven days longer; SQLite deletes
 those of whole days, few at a time, for every other writer waits meanwhile. One process at a time does it: PostgreSQL
 by an advisory lock, SQLite by its only writer.
 
-A response is as young as the youngest that goes on from it: a conversation that is still held is kept whole, however
-long ago it began.
+A session is as young as its last turn. A response is as young as the youngest that goes on from it: a conversation that
+is still held is kept whole, however long ago it began.
 
 Limits: SQLite's file does not shrink; new rows take the room of old ones.
 """
@@ -32,6 +32,7 @@ from gateway.store.tables import (
     exchanges,
     key_sums,
     responses,
+    sessions,
     spend_sums,
 )
 from gateway.store.tally import DAY
@@ -125,6 +126,30 @@ async def _delete_some_acts(database: Database, old: ColumnElement[bool]) -> int
         if not await _alone(connection):
             return 0
         return (await connection.execute(delete(audit_log).where(audit_log.c.id.in_(some)))).rowcount
+
+
+async def tidy_sessions(database: Database, now: float, keep_days: int | None) -> int:
+    """Forget sessions that nobody has gone on with for `keep_days` (None: none), and how many. `now`: Unix seconds.
+
+    Raises:
+        StoreUnavailable: as `tidy`.
+    """
+    if keep_days is None:
+        return 0
+    old = sessions.c.updated_at < datetime.fromtimestamp(now - keep_days * DAY, UTC)
+    query = select(sessions.c.tenant, sessions.c.id).where(old).limit(_ROWS)
+    names, rows = tuple_(sessions.c.tenant, sessions.c.id), 0
+    while True:
+        async with database.write() as connection:
+            alone = await _alone(connection)
+            found = (await connection.execute(query)).all() if alone else ()
+            # One that is gone on with meanwhile is not old any more.
+            which = (old, names.in_([(row.tenant, row.id) for row in found]))
+            deleted = (await connection.execute(delete(sessions).where(*which))).rowcount if found else 0
+        if not deleted:
+            return rows
+        rows += deleted
+        await asyncio.sleep(_PAUSE)
 
 
 async def _delete_some_responses(database: Database, horizon: datetime) -> int:

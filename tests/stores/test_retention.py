@@ -23,7 +23,7 @@ from gateway.records import Records
 from gateway.remembering import Remembering
 from gateway.settings import SecretUrl
 from gateway.settings.audit import Audit as AuditSettings
-from gateway.store import audit, exchanges, feedback, migrate, partitions, reckoned, retention, totals
+from gateway.store import audit, exchanges, feedback, migrate, partitions, reckoned, retention, sessions, totals
 from gateway.store.audit import Act
 from gateway.store.engine import Database
 from gateway.store.errors import StoreUnavailable
@@ -347,3 +347,43 @@ def test_a_week_begins_on_the_last_monday(seconds: float) -> None:
     monday = partitions.week_of(seconds)
     assert monday <= seconds < monday + WEEK
     assert datetime.fromtimestamp(monday, UTC).strftime("%a %H:%M:%S") == "Mon 00:00:00"
+
+
+async def test_a_session_goes_so_many_days_after_its_last_turn(database: Database) -> None:
+    async def begin(tenant: str, name: str, *ages: float) -> None:
+        for age in ages:
+            said = [{"role": "user", "content": "x"}]
+            await sessions.append(database, tenant, name, said, now=DAY - age * 86_400, keep=9)
+
+    await begin("a", "old", 40, 31)
+    await begin("a", "held", 40, 29)
+    await begin("b", "old", 40, 1)
+    for number in range(3):
+        await begin("c", f"old {number}", 50)
+    assert await retention.tidy_sessions(database, DAY, None) == 0
+    assert await retention.tidy_sessions(database, DAY, 30) == 4
+    assert await retention.tidy_sessions(database, DAY, 30) == 0
+    left = [await sessions.load(database, tenant, name) for tenant, name in (("a", "old"), ("a", "held"), ("b", "old"))]
+    assert [one is None for one in left] == [True, False, False]
+
+
+async def test_a_gateway_forgets_sessions_as_its_settings_say(database: Database, url: str, tmp_path: Path) -> None:
+    now = DAY + 40 * 86_400
+    for name, at in (("old", DAY), ("young", now - 5)):
+        await sessions.append(database, "a", name, [{"role": "user", "content": "x"}], now=at, keep=9)
+    base = settings_in(tmp_path)
+    settings = replace(
+        base,
+        database=replace(base.database, url=SecretUrl(url)),
+        sessions=replace(base.sessions, retention_days=30),
+    )
+    records = Records(settings, wall=lambda: now, monotonic=lambda: 0.0)
+    await reckoned.keep(records.database, now)
+    records.migrated.set()
+    tidying = asyncio.create_task(records.keep_tidy())
+    async with asyncio.timeout(20):
+        while await sessions.load(database, "a", "old") is not None:  # noqa: ASYNC110 - it has no event to give
+            await asyncio.sleep(0.01)
+    tidying.cancel()
+    assert await sessions.load(database, "a", "young") is not None
+    await records.database.dispose()
