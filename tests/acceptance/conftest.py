@@ -34,6 +34,7 @@ _LONG = (
     "test_workflows_crash",
     "test_workers",
     "test_worker_command",
+    "test_upgrade",
     "test_bad_days_database",
     "test_workflows_paid_once",
     "test_bad_days_serve",
