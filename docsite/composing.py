@@ -17,7 +17,7 @@ from docsite.moving import MOVED, moved, place
 ROOT = Path(__file__).parents[1]
 NAVIGATION = ROOT / "docs" / "nav.yml"
 #: What the README folds away, and a page of the site tells at length.
-_FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+_FOLDED = re.compile(r"<details><summary>Every variable</summary>.*?</details>", re.DOTALL)
 _SETTINGS = "[Every variable](docs/reference/settings.md) has a page of its own."
 #: A page's title and its file, or a section's and its pages.
 Entry = Mapping[str, Any]
