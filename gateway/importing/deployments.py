@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from gateway.catalogue import Capability, CatalogueModel, load_catalogue
 from gateway.importing.prefixes import PREFIXES, Prefix, split
-from gateway.importing.told import Note, is_plain_secret, value
+from gateway.importing.told import Note, is_plain_secret, mapping, value
 from providers import PROVIDERS
 
 _MODES: Mapping[str, Capability] = {
@@ -84,7 +84,7 @@ class Reading:
         told = cast("dict[str, Any]", entry)
         params, about = (
             cast("dict[str, Any]", told["litellm_params"]),
-            cast("dict[str, Any]", told.get("model_info") or {}),
+            mapping(told.get("model_info")),
         )
         name, model = str(told.get("model_name") or ""), str(params.get("model") or "")
         whose, upstream = split(model, params.get("custom_llm_provider"))
@@ -164,7 +164,7 @@ class Reading:
         return {"dialect": one.dialect, "base_url": one.base_url}
 
     def _manners(self, place: str, entry: dict[str, Any], params: Mapping[str, Any]) -> None:
-        headers: Tree = {**(params.get("headers") or {}), **(params.get("extra_headers") or {})}
+        headers = {**mapping(params.get("headers")), **mapping(params.get("extra_headers"))}
         if params.get("organization"):
             headers["OpenAI-Organization"] = params["organization"]
         if headers:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from gateway.importing.deployments import Reading, Serving
 from gateway.importing.elsewhere import reason_of
-from gateway.importing.told import Note, is_plain_secret, value
+from gateway.importing.told import Note, is_plain_secret, listed, mapping, value
 
 _ROUTE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _STRATEGIES = {
@@ -64,8 +64,7 @@ class _Import:
         self._notes = self._reading.found.notes
 
     def whole(self) -> Imported:
-        entries: Sequence[Any] = self._config.get("model_list") or ()
-        for number, entry in enumerate(entries):
+        for number, entry in enumerate(listed(self._config.get("model_list"))):
             self._reading.entry(f"model_list[{number}]", entry)
         made: Tree = {"providers": self._reading.found.providers, "routes": self._routes()}
         for name, section in (
@@ -155,22 +154,20 @@ class _Import:
         return ours
 
     def _aliases(self) -> Iterator[tuple[str, str]]:
-        told: Mapping[str, Any] = self._take("model_group_alias") or {}
-        for alias, meant in told.items():
-            yield alias, cast("Tree", meant)["model"] if isinstance(meant, dict) else str(meant)
+        for alias, meant in mapping(self._take("model_group_alias")).items():
+            yield alias, str(mapping(meant).get("model")) if isinstance(meant, dict) else str(meant)
 
     def _fallbacks(self, routes: Tree) -> None:
+        default = listed(self._take("default_fallbacks"))
         for kind in ("fallbacks", "context_window_fallbacks"):
-            listed = cast("Sequence[Mapping[str, Any]]", self._take(kind) or [])
-            for name, others in [pair for one in listed for pair in one.items()]:
+            told = listed(self._take(kind))
+            for name, others in [pair for one in told for pair in mapping(one).items()]:
                 for route in routes if name == "*" else [name]:
-                    self._fall_back(routes, route, others, f"{kind} of {route}")
-            if listed and kind != "fallbacks":
+                    self._fall_back(routes, route, listed(others), f"{kind} of {route}")
+            if told and kind != "fallbacks":
                 self._note(kind, "come after any failure of the route, not only of too long a prompt", lost=False)
         for name in routes:
-            if others := self._library.get("default_fallbacks") or self._router.get("default_fallbacks"):
-                self._fall_back(routes, name, [one for one in others if one != name], f"default_fallbacks of {name}")
-        self._take("default_fallbacks")
+            self._fall_back(routes, name, [one for one in default if one != name], f"default_fallbacks of {name}")
 
     def _fall_back(self, routes: Tree, name: str, others: Sequence[Any], place: str) -> None:
         for other in map(str, others):
@@ -197,11 +194,11 @@ class _Import:
         retries, timeout = self._take("num_retries"), self._take("request_timeout")
         whole, pause = self._take("timeout"), self._take("retry_after")
         if retries is not None:
-            made["retries"] = min(int(retries), _MOST_RETRIES)
+            made["retries"] = min(retries, _MOST_RETRIES) if isinstance(retries, int) else value(retries)
         if (seconds := whole if whole is not None else timeout) is not None:
-            made["timeout"] = seconds
+            made["timeout"] = value(seconds)
         if pause:
-            made["backoff"] = pause
+            made["backoff"] = value(pause)
         return made
 
     def _cache(self) -> Tree:
@@ -212,7 +209,7 @@ class _Import:
             return {"drop_in": "never"}
         made: Tree = {"drop_in": "never" if params.pop("mode", None) == "default_off" else "always"}
         if (ttl := params.pop("ttl", None)) is not None:
-            made["ttl"] = ttl
+            made["ttl"] = value(ttl)
         kind = str(params.pop("type", "redis"))
         if kind not in ("redis", "local"):
             self._note(f"{place}_params.type", f"'{kind}' is not there: answers are kept in Redis or in memory")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -24,6 +24,16 @@ def value(raw: Any) -> Any:
         return raw
     found = _VARIABLE.fullmatch(raw.strip())
     return f"${{{found[1]}}}" if found else raw.replace("${", "$${")
+
+
+def mapping(raw: Any) -> dict[str, Any]:
+    """What should be a mapping; empty where it is none, as a file may hold anything."""
+    return cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+
+
+def listed(raw: Any) -> list[Any]:
+    """What should be a list; empty where it is none."""
+    return cast("list[Any]", raw) if isinstance(raw, list) else []
 
 
 def is_plain_secret(raw: Any) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +236,25 @@ def test_a_cache_that_was_off_stays_off_on_the_drop_in_surfaces() -> None:
     config, told = config_of(on)
     assert config["cache"] == {"drop_in": "never"}
     assert "'s3' is not there" in told["litellm_settings.cache_params.type"]
+
+
+def _places(tree: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
+    yield before
+    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, one in inner:
+        yield from _places(one, *before, name)
+
+
+@pytest.mark.parametrize("junk", [None, -1, "x", {}, [1], [{"a": ["b"]}]])
+def test_whatever_stands_anywhere_in_it_is_read_or_told(junk: Any) -> None:
+    whole = yaml.safe_load(WHOLE)
+    for place in _places(whole):
+        if place:
+            tree = holder = deepcopy(whole)
+            for name in place[:-1]:
+                holder = holder[name]
+            holder[place[-1]] = junk
+            imported(tree)
 
 
 # The command
