@@ -98,6 +98,11 @@ class Application:
             send = self._ingress.named(scope, send)
             if self.parts.entrance.tokens is not None:
                 await self._ingress.ready(scope)
+            try:
+                await self._rest(scope, receive, send)
+            finally:
+                self._ingress.tracing.over(scope)
+            return
         await self._rest(scope, receive, send)
 
 
@@ -150,6 +155,7 @@ def create_app(
         rng=parts.rng,
         local_only=parts.local_only,
         max_nesting=settings.server.max_nesting,
+        tracer=parts.tracer,
         turned_away=lambda surface, status: parts.metrics.turned_away(surface, str(status)).inc(),
     )
     return Application(parts, ingress, _litestar(parts))

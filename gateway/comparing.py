@@ -205,6 +205,7 @@ def _entrant(exchange: Exchange, key: str, number: int) -> Entrant:
         user=exchange.user,
         tags=exchange.tags,
         request_body=exchange.request_body,
+        trace=exchange.trace.below(f"compare {key}") if exchange.trace is not None else None,
     )
     return Entrant(*split(key), own)
 

@@ -18,6 +18,7 @@ from gateway.catalog import Asked
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
+from gateway.tracing.places import below
 from providers.chat import ChatReply, Text
 from providers.dialects import OPENAI
 
@@ -72,6 +73,7 @@ class Errands:
             stream=False,
             preferences=Preferences(timeout=timeout, cache="off", drop_params=True),
             tags=dict(tags),
+            trace=below(self._surface),
         )
 
     async def chat(self, exchange: Exchange, body: bytes) -> ChatReply:

@@ -14,6 +14,7 @@ from gateway.capping import Cap, Unstarted
 from gateway.errors import GatewayError
 from gateway.governance.keys import Principal
 from gateway.governance.limits.standing import Standing
+from gateway.tracing.places import Trace
 from providers.chat import ChatChunk, Usage
 from providers.errors import Fault
 
@@ -42,6 +43,8 @@ class Attempt(Struct):
     passed_on: bool = False
     #: How the answer calls the model that gave it; empty where that is not told.
     response_model: str = ""
+    #: Its span in the request's trace, where somebody was told of it; else 0 until it has one.
+    span: int = 0
 
     def failed(self, fault: Fault) -> None:
         """It ended with this fault."""
@@ -175,6 +178,8 @@ class Exchange(Struct):
     guardrails: tuple[str, ...] = ()
     request_body: bytes | None = None
     response_body: bytes | None = None
+    #: Its span, when it is traced, or its caller sent a `traceparent`.
+    trace: Trace | None = None
 
 
 def told(exchange: Exchange) -> list[dict[str, object]]:

@@ -27,6 +27,7 @@ from gateway.exchange import Attempt, Exchange, told
 from gateway.excluding import Exclusions
 from gateway.racing import Lane, Won, abreast, hedged
 from gateway.retrying import TICK, RetryPolicy
+from gateway.tracing.onward import onward
 from providers.dialect import Call, Inexpressible
 from providers.errors import Fault, Misshapen, TimedOut
 
@@ -254,6 +255,8 @@ class _Run(Generic[T]):
             self._cap.take(deployment.key)
         started = self._clock()
         attempt = Attempt(deployment.provider, deployment.model, started - self._exchange.began)
+        if (trace := self._exchange.trace) is not None and trace.told:
+            call = onward(call, attempt, trace)
         after = None
         if self._before is not None and deployment.key not in self._last:
             after, failed = self._before

@@ -57,6 +57,7 @@ from gateway.sinks import Sinks
 from gateway.slack import Slack
 from gateway.snapshots import Snapshots
 from gateway.together import board_of, store_of
+from gateway.tracing.tracer import tracer_of
 from gateway.workflows.door import Workflows
 from gateway.workflows.means import Means
 from providers.dialects import DIALECTS
@@ -93,6 +94,7 @@ class Parts:
         self.catalog: Catalog = catalog_of(settings, DIALECTS)
         self._objectives = objectives_of(settings)
         self.balancer = Balancer(clock=monotonic, rng=rng)
+        self.tracer = tracer_of(settings, version, wall=wall, rng=rng)
         self.metrics = metrics or Metrics(shared_dir=shared_dir)
         self.metrics_public = settings.metrics.public
         self.principals = principals_of(settings, salt, wall)
@@ -116,7 +118,7 @@ class Parts:
         self.entrance = self._entrance(salt, shared_dir)
         self.budgets = self._budgets()
         self.pipeline = self._pipeline()
-        self.mcp = Servers(settings, self._mcp_seams(), counted=self.metrics.tool_called)
+        self.mcp = Servers(settings, self._mcp_seams(), counted=self._tool_called)
         self.workflows = workflows or self._workflows()
         self._runs_workflows = workflows is None
         #: Steps that a successor goes on with, and which still ask by the means of this one.
@@ -190,6 +192,7 @@ class Parts:
         async with AsyncExitStack() as stack:
             # Pushed first, called last: when the log has nothing more to write.
             stack.callback(self.gauges.count)
+            stack.push_async_callback(self.tracer.stop)
             stack.push_async_callback(self.store.close)
             stack.push_async_callback(self.limits.close)
             stack.push_async_callback(self.entrance.guesses.close)
@@ -252,8 +255,10 @@ class Parts:
             ("request_log", self.records.take),
             ("budgets", self.budgets.logged),
             ("metrics", self.metrics.observe),
-            ("log_line", logs.tell),
+            ("log_line", logs.teller(self.settings.log.requests)),
         ]
+        if self.tracer.on:
+            sinks.append(("traces", self.tracer.take))
 
         for name, _ in sinks:
             self.metrics.sink_failures(name)  # at 0, so that the first failure is seen to be one more
@@ -312,7 +317,14 @@ class Parts:
 
     def _means(self) -> Means:
         return Means(
-            self.settings, self.pipeline, self.transport, self.outward, self.mcp, self.feedback, self.principals
+            self.settings,
+            self.pipeline,
+            self.transport,
+            self.outward,
+            self.mcp,
+            self.feedback,
+            self.principals,
+            self.tracer,
         )
 
     def _gauges(self, *, first: bool) -> Gauges:
@@ -325,6 +337,10 @@ class Parts:
             introduce(self.metrics, self.settings, self.catalog.deployments)
             self.metrics.before_scrape(gauges.refresh)
         return gauges
+
+    def _tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
+        self.metrics.tool_called(server, tool, outcome, seconds)
+        self.tracer.tool_called(server, tool, outcome, seconds)
 
     def _mcp_seams(self) -> Seams:
         tls = self.settings.tls

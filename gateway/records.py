@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -38,8 +39,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger("steelyard.records")
-#: Among a record's tags: what guardrails did.
-_GUARDRAILS = "steelyard_guardrails"
+#: Among a record's tags: what guardrails did, and the trace that it is part of.
+_GUARDRAILS, _TRACE = "steelyard_guardrails", "steelyard_trace_id"
 #: Seconds between two tries to migrate a database that is away.
 _RETRY_EVERY = 2.0
 #: Longest wait, in seconds, for the record of a request that has just been answered.
@@ -236,7 +237,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         exchange.preferences.session_id,
         exchange.user,
         exchange.dropped,
-        exchange.tags if not exchange.guardrails else {**(exchange.tags or {}), _GUARDRAILS: [*exchange.guardrails]},
+        exchange.tags if not exchange.guardrails and exchange.trace is None else _tags(exchange),
         # A choice that another exchange made is told with that one as well: who joined was answered by it.
         exchange.ranking.record() if exchange.ranking else None,
         [_attempt(number, one) for number, one in enumerate(exchange.attempts)],
@@ -245,6 +246,16 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         exchange.caller.tags if exchange.caller is not None else (),
         exchange.charges,
     )
+
+
+def _tags(exchange: Exchange) -> dict[str, Any]:
+    """The caller's, and what the gateway has to add."""
+    tags = dict(exchange.tags or {})
+    if exchange.guardrails:
+        tags[_GUARDRAILS] = [*exchange.guardrails]
+    if exchange.trace is not None:
+        tags[_TRACE] = exchange.trace.trace_id
+    return tags
 
 
 def _attempt(number: int, attempt: Attempt) -> AttemptRecord:

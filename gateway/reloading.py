@@ -212,6 +212,6 @@ class Reloading:
         # In a thread: while a new one is being built, the old one answers.
         made = await asyncio.to_thread(create_app, settings, predecessor=predecessor, reload=self.reload)
         generation = _Generation(made)
-        logs.configure(settings.log.level)
+        logs.configure(settings.log)
         await generation.start()
         return generation

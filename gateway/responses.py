@@ -83,7 +83,7 @@ class Responses:
             return True
         if not isinstance(error, (StoreUnavailable, TimeoutError)):
             raise error
-        _log.warning("a response was not stored", extra={"response_id": stored.id, "error": str(error)})
+        _log.error("a response was not stored", extra={"response_id": stored.id, "error": str(error)})
         return False
 
     async def get(self, tenant: str, identity: str) -> Json:

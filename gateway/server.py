@@ -204,7 +204,7 @@ class Worker:
             sys.exit(1)
 
     def _application(self, wishes: Wishes) -> Application:
-        logs.configure(self.settings.log.level)
+        logs.configure(self.settings.log)
         app = create_app(self.settings, shared_dir=self._shared_dir, reload=wishes.reload)
         if self._act is not None:
             app.parts.audit.remember(self._act)

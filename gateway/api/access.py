@@ -11,7 +11,8 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
 from gateway.api.crossing import require_name_of_here, require_own_page
-from gateway.api.ingress import GUESSED, address_of, offered_key
+from gateway.api.ingress import GUESSED
+from gateway.api.offered import address_of, offered_key
 from gateway.errors import Forbidden, TooManyWrongKeys
 from gateway.governance.audit import Act
 from gateway.governance.keys import ANONYMOUS, Principal, require_admin, require_scope

@@ -8,21 +8,22 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope, Message, Receive, Send
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway import settling
 from gateway.api import native, preferences, wire
 from gateway.api.crossing import require_name_of_here, require_own_page
 from gateway.api.docs import PAGE_POLICY
 from gateway.api.faults import ErrorShape, defect, retry_after
 from gateway.api.headers import CONTENT_POLICY, SECURITY, completed
 from gateway.api.nesting import require_shallow
+from gateway.api.offered import address_of, api_key, key_in, offered_key
+from gateway.api.tracing import ANSWERED, Tracing
 from gateway.asking import Ask
 from gateway.caching import Kept
 from gateway.comparing import Comparing
@@ -43,14 +44,14 @@ from gateway.identity import new_id
 from gateway.pipeline import Pipeline, Streamed
 from gateway.responses import Responses
 from gateway.sessions import Sessions
+from gateway.tracing.places import Trace
+from gateway.tracing.tracer import Tracer
 from providers.chat import Json
 from providers.dialect import InvalidRequest
 from providers.errors import Refused
 
 _log = logging.getLogger("steelyard.api")
 _STOPPING = "The gateway is shutting down. Try again."
-#: Addresses of Google's, whose clients may put the key in the URL.
-_KEY_IN_QUERY = "/v1beta/"
 #: In the state of an ordinary request: its key is one wrong one too many.
 GUESSED = "guessed"
 #: Where the one page is that runs a script.
@@ -116,6 +117,7 @@ class Ingress:
         turned_away: Callable[[str, int], None],
         local_only: bool = False,
         max_nesting: int = 128,
+        tracer: Tracer | None = None,
     ) -> None:
         """Wire it; `wall` tells Unix seconds, `turned_away` hears of requests that never reach the pipeline.
 
@@ -137,6 +139,7 @@ class Ingress:
         self._rng = rng
         self._turned_away = turned_away
         self._patience = wire.Patience()
+        self.tracing = Tracing(tracer)
 
     async def serve(self, surface: Surface, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -144,6 +147,7 @@ class Ingress:
         request_id = new_id("req", now, self._rng)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         returned = self._returned(headers, request_id)
+        trace = self.tracing.entered(request_id, headers, scope["path"], returned)
         exchange: Exchange | None = None
         try:
             if scope["method"] != "POST":
@@ -153,7 +157,7 @@ class Ingress:
             body = await wire.read_body(receive, headers, self._body_limit)
             if not surface.form:
                 require_shallow(body, self._max_nesting)
-            opened = _open(surface, request_id, now, began, principal, wishes)
+            opened = _open(surface, request_id, now, began, principal, wishes, trace)
             if self._log_bodies if principal.log_bodies is None else principal.log_bodies:
                 opened.request_body = body
             incoming = Incoming(body, headers, opened, self._responses, scope["path"])
@@ -174,12 +178,17 @@ class Ingress:
         except Exception as exc:  # noqa: BLE001 - the last resort: a defect of ours becomes a 500 that names the request
             _log.error("request failed", extra={"request_id": request_id}, exc_info=exc)
             await self._tell(surface, defect(exc, debug=self._debug), send, returned, request_id, exchange)
+        finally:
+            if exchange is not None and exchange.compared is not None:
+                self.tracing.compared(exchange)
 
     def named(self, scope: HTTPScope, send: Send) -> Send:
         """For the ordinary routes: give the request its id, and every answer the headers that tell it."""
         request_id = new_id("req", self._wall(), self._rng)
         scope["state"]["request_id"] = request_id
-        returned = self._returned(dict(scope["headers"]), request_id)
+        headers = dict(scope["headers"])
+        returned = self._returned(headers, request_id)
+        traced = self.tracing.entered(request_id, headers, scope["path"], returned) is not None
         if scope["path"].startswith(_PAGES):
             returned = [(CONTENT_POLICY, PAGE_POLICY), *(pair for pair in returned if pair[0] != CONTENT_POLICY)]
 
@@ -188,6 +197,8 @@ class Ingress:
                 if scope["state"].pop(GUESSED, False):
                     await self._entrance.guesses.linger()
                 message["headers"] = completed(message["headers"], returned)
+                if traced and message["type"] == "http.response.start":
+                    scope["state"][ANSWERED] = message["status"]
             await send(message)
 
         return sending
@@ -283,7 +294,7 @@ class Ingress:
         except Busy as exc:
             # The answer is here and paid for: better without a memory than not at all, as long as it is said.
             exchange.session_saved = False
-            _log.warning("a turn was not saved", extra={"request_id": exchange.id, "error": exc.message})
+            _log.error("a turn was not saved", extra={"request_id": exchange.id, "error": exc.message})
 
     async def _tell(
         self,
@@ -297,10 +308,13 @@ class Ingress:
         if exchange is None:
             # It never reached the pipeline: there is nothing to tell but its name.
             self._turned_away(surface.name, error.status)
+            self.tracing.left("POST", None, error.status)
             if isinstance(error, TooManyWrongKeys):
                 await self._entrance.guesses.linger()
             headers = [*returned, (b"x-steelyard-request-id", request_id.encode())]
         else:
+            if exchange.compared is not None:
+                settling.failed(exchange, error)
             headers = [*returned, *wire.facts(exchange)]
             if surface.blocked is not None and (told := blocked_by(error)) is not None:
                 body = surface.blocked(told)
@@ -329,34 +343,6 @@ class Ingress:
         return [(self._request_id_header, shown), (b"request-id", ours), *SECURITY]
 
 
-def api_key(headers: dict[bytes, bytes]) -> str | None:
-    """The caller's key: `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`, in this order."""
-    bearer = headers.get(b"authorization", b"")
-    if bearer[:7].lower() == b"bearer ":
-        return bearer[7:].strip().decode("latin-1")
-    for name in (b"x-api-key", b"x-goog-api-key"):
-        if value := headers.get(name):
-            return value.strip().decode("latin-1")
-    return None
-
-
-def offered_key(headers: dict[bytes, bytes], path: str, query: bytes) -> str | None:
-    """The caller's key on an ordinary route: in a header, or below Google's addresses in the URL."""
-    key = api_key(headers)
-    return key_in(query) if key is None and path.startswith(_KEY_IN_QUERY) else key
-
-
-def address_of(scope: Mapping[str, Any]) -> str:
-    """Where the connection comes from; empty where it has no address."""
-    client = scope.get("client")
-    return client[0] if client else ""
-
-
-def key_in(query: bytes) -> str | None:
-    """The key in a query string, where Google's older clients put it."""
-    return dict(parse_qsl(query.decode("latin-1"))).get("key")
-
-
 def blocked_by(error: GatewayError) -> bytes | None:
     """The provider's answer in which it refused the prompt, when that is what happened."""
     if isinstance(error, ProviderRejected) and isinstance(error.fault, Refused):
@@ -377,7 +363,13 @@ def _broken(surface: Surface, ask: Ask, error: GatewayError) -> bytes:
 
 
 def _open(
-    surface: Surface, request_id: str, now: float, began: float, principal: Principal, wishes: Preferences
+    surface: Surface,
+    request_id: str,
+    now: float,
+    began: float,
+    principal: Principal,
+    wishes: Preferences,
+    trace: Trace | None,
 ) -> Exchange:
     return Exchange(
         id=request_id,
@@ -390,6 +382,7 @@ def _open(
         stream=False,
         preferences=wishes,
         caller=principal,
+        trace=trace,
     )
 
 

@@ -20,7 +20,7 @@ from gateway.api import following
 from gateway.api.access import let_in, parts
 from gateway.api.faults import openai_body, retry_after
 from gateway.api.headers import SECURITY
-from gateway.api.ingress import api_key
+from gateway.api.offered import api_key
 from gateway.errors import Busy, Forbidden, GatewayError, TooManyWrongKeys
 from gateway.governance.keys import Principal
 from gateway.identity import new_id

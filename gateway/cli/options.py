@@ -10,6 +10,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from gateway import logs
 from gateway.settings import Loaded, SettingsError, from_environment
 from gateway.settings.tree import Settings
 
@@ -31,3 +32,12 @@ def load(config: Path | None, overrides: Mapping[str, str] | None = None) -> Loa
 def load_settings(config: Path | None, overrides: Mapping[str, str] | None = None) -> Settings:
     """The settings. Raises `click.ClickException` with every problem."""
     return load(config, overrides).settings
+
+
+def begin_log(settings: Settings) -> None:
+    """Log where the settings want it. Raises `click.ClickException` when that cannot be written."""
+    try:
+        logs.configure(settings.log)
+    except OSError as exc:
+        told = f"Cannot log to {settings.log.file}: {exc.strerror}. Set STEELYARD_LOG_FILE to another, or unset it."
+        raise click.ClickException(told) from exc

@@ -27,11 +27,10 @@ import rich_click as click
 from msgspec.structs import replace
 from rich.console import Console
 
-from gateway import logs
 from gateway.accepting import lay_out
 from gateway.app import VERSION
 from gateway.cli.listening import listen
-from gateway.cli.options import config_option, load_settings
+from gateway.cli.options import begin_log, config_option, load_settings
 from gateway.first_run import with_simulator
 from gateway.governance.audit import Act, reloaded
 from gateway.metrics import forget_worker
@@ -69,7 +68,7 @@ def serve(host: str | None, port: str | None, workers: str | None, no_worker: bo
     flags = {"server.host": host, "server.port": port, "server.workers": workers, "workflows.run": runs}
     written = Written(config, {name: value for name, value in flags.items() if value is not None})
     settings = load_settings(config, written.flags)
-    logs.configure(settings.log.level)
+    begin_log(settings)
     with ExitStack() as stack:
         listening = stack.enter_context(listen(settings.server.host, settings.server.port))
         simulated = not settings.providers

@@ -17,10 +17,9 @@ import rich_click as click
 from msgspec.structs import replace
 from rich.console import Console
 
-from gateway import logs
 from gateway.app import VERSION
 from gateway.cli.listening import listen
-from gateway.cli.options import config_option, load_settings
+from gateway.cli.options import begin_log, config_option, load_settings
 from gateway.first_run import with_simulator
 from gateway.working import work
 from providers import simulator
@@ -38,7 +37,7 @@ def worker(concurrency: str | None, metrics_port: str | None, config: Path | Non
     flags = {"workflows.concurrency": concurrency, "metrics.worker_port": metrics_port}
     settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
     settings = replace(settings, workflows=replace(settings.workflows, run=True))
-    logs.configure(settings.log.level)
+    begin_log(settings)
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"[bold]Steelyard {VERSION}[/] runs executions, {settings.workflows.concurrency} at a time")
     with ExitStack() as stack:

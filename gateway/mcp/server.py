@@ -17,6 +17,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from contextvars import Context
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -192,7 +193,8 @@ class Server:
         if self._life is None or (self._life.done() and now >= (self._retry_at or 0.0)):
             self._settled.clear()
             self._condition, self._since = "starting", now
-            self._life = asyncio.create_task(self._live())
+            # It outlives whoever needed it first, whose name is on no line of it.
+            self._life = asyncio.create_task(self._live(), context=Context())
             self._life.add_done_callback(self._ended)
         if self._condition != "failed":
             await self._settled.wait()

@@ -13,6 +13,7 @@ from gateway.settings.guarding import check_guardrails
 from gateway.settings.names import suggestion
 from gateway.settings.secrets import Secret
 from gateway.settings.shared import GUARDRAIL, SYSTEM, TOKENS, Route
+from gateway.settings.telling import check_tracing
 from gateway.settings.tokens import check_tokens
 from gateway.settings.tree import AUTO, ProviderSettings, RouteSettings, Settings
 from gateway.settings.written import Document
@@ -61,6 +62,7 @@ def check_whole(settings: Settings, builder: Builder) -> None:
     _check_judge(settings, builder)
     check_guardrails(settings, builder)
     check_tokens(settings.jwt, builder)
+    check_tracing(settings.tracing, list(settings.providers), builder)
     keyless = settings.anonymous and not settings.auth.allow_anonymous
     failed = any(map(builder.failed_below, (("keys",), ("auth",), ("jwt",))))
     if keyless and not is_loopback(settings.server.host) and not failed:

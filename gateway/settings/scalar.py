@@ -92,7 +92,8 @@ def read(value: object, kind: Kind) -> Any:
     if member is SecretUrl:
         return SecretUrl(_url(text, kind))
     if member is Secret:
-        return Secret(_key(text))
+        # What is made of several parts may have spaces between and within them.
+        return Secret(text if kind.extra("spaces") and text.isprintable() else _key(text))
     if member is Path:
         return Path(text)
     try:

@@ -386,12 +386,6 @@ class Mcp(Struct, frozen=True, kw_only=True):
     ] = None
 
 
-class Log(Struct, frozen=True, kw_only=True):
-    """What the process itself writes to standard error."""
-
-    level: Annotated[LogLevel, option("LOG_LEVEL", "How much is logged.")] = "info"
-
-
 class Metrics(Struct, frozen=True, kw_only=True):
     """Prometheus."""
 

@@ -19,7 +19,6 @@ from gateway.settings.sections import (
     Database,
     Dwa,
     Judge,
-    Log,
     Mcp,
     Metrics,
     NonNegative,
@@ -35,6 +34,7 @@ from gateway.settings.sections import (
     Tls,
     Workflows,
 )
+from gateway.settings.telling import Log, Tracing
 from gateway.settings.tokens import Jwt
 
 #: The names of callers who have no key of their own, and of the administrator.
@@ -145,6 +145,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     artifacts: Artifacts = Artifacts()
     mcp: Mcp = Mcp()
     log: Log = Log()
+    tracing: Tracing = Tracing()
     metrics: Metrics = Metrics()
     keys: tuple[Key, ...] = ()
     limits: Limits = field(default_factory=Limits)

@@ -77,7 +77,7 @@ class Archive:
         try:
             await self._files.write(path, measured.pieces())
         except OSError as exc:
-            _log.warning("an artifact could not be written", extra={"path": path, "error": str(exc)})
+            _log.error("an artifact could not be written", extra={"path": path, "error": str(exc)})
             # Why is told to the operator alone: it may name folders.
             raise _failed(_NOT_WRITTEN, f"The file '{name}' could not be written; the log says why.") from exc
         return Artifact(
@@ -134,7 +134,7 @@ class Archive:
                 async for piece in pieces:
                     content += piece
         except OSError as exc:
-            _log.warning("an artifact could not be read", extra={"path": found.path, "error": str(exc)})
+            _log.error("an artifact could not be read", extra={"path": found.path, "error": str(exc)})
             raise Lost(step, f"its file, {found.id}, is not there") from exc
         if hashlib.sha256(content).hexdigest() != found.sha256:
             raise Lost(step, f"its file, {found.id}, is not what was written")

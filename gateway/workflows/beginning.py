@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import Conflict
+from gateway.tracing.places import begun_in
 from gateway.workflows.kept import Execution, Json
 from gateway.workflows.library import Library, check_inputs
 
@@ -44,6 +45,7 @@ async def drafted(
         budget_usd=min((one for one in (budget_usd, definition.budget_usd) if one is not None), default=None),
         deadline_s=deadline,
         deadline_at=None if seconds is None else now + seconds,
+        begun_in=begun_in(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.tracing.places import begun_in
 from gateway.workflows.kept import WHOLE, Execution, Json, StepExecution
 from gateway.workflows.library import Found
 
@@ -28,6 +29,7 @@ def born(identity: str, parent: Execution, step: StepExecution, found: Found, in
         depth=parent.depth + 1,
         budget_usd=least(definition.budget_usd, left),
         deadline_at=least(parent.deadline_at, ends),
+        begun_in=begun_in(),
     )
 
 

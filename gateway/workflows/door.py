@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextvars import Context
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,8 @@ class Workflows:
                 service: Service = module.Service(
                     self._means, wall=self._wall, monotonic=self._monotonic, rng=self._rng, metrics=self._metrics
                 )
-                await service.start()
+                # Whoever comes first is not whom all that follows is done for.
+                await asyncio.create_task(service.start(), context=Context())
                 self._service = service
             return self._service
 

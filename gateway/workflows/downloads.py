@@ -54,7 +54,7 @@ class Downloads:
                 async for piece in pieces:
                     digest.update(piece)
         except OSError as exc:
-            _log.warning("an artifact could not be read", extra={"path": artifact.path, "error": str(exc)})
+            _log.error("an artifact could not be read", extra={"path": artifact.path, "error": str(exc)})
             said = "The file is not there: it was deleted, or lies on a machine that shares no folder with this one."
             raise Gone(said, code="artifact_gone") from exc
         if digest.hexdigest() != artifact.sha256:

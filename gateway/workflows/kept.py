@@ -118,6 +118,8 @@ class Execution(Struct):
     started_at: float | None = None
     completed_at: float | None = None
     cancel_requested: bool = False
+    #: Where in a trace it is begun; kept in its first event, and not known afterwards.
+    begun_in: str | None = None
 
     @property
     def progress(self) -> float:

@@ -12,6 +12,7 @@ from gateway.mcp.servers import Servers
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
 from gateway.settings.tree import Settings
+from gateway.tracing.tracer import Tracer
 from providers.transport import Transport
 
 
@@ -28,4 +29,5 @@ class Means(Struct):
     mcp: Servers
     feedback: Feedback
     principals: Principals
+    tracer: Tracer | None = None
     users: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])

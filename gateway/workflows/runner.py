@@ -94,11 +94,14 @@ class Patient:
 
 
 async def _patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
+    told = False
     while True:
         try:
             return await ask()
         except StoreUnavailable as exc:
-            _log.warning("an execution waits for the database", extra={"error": str(exc)})
+            if not told:
+                _log.warning("an execution waits for the database", extra={"error": str(exc)})
+            told = True
             await asyncio.sleep(_AGAIN)
 
 

@@ -118,7 +118,7 @@ class Scheduler:
                 version=schedule.version,
             )
         except GatewayError as exc:
-            _log.warning("a schedule cannot begin its workflow", extra={"schedule_id": schedule.id, "error": str(exc)})
+            _log.error("a schedule cannot begin its workflow", extra={"schedule_id": schedule.id, "error": str(exc)})
             return None
 
 

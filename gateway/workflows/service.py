@@ -19,6 +19,7 @@ from gateway.metrics import Metrics
 from gateway.remembering import Remembering
 from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
+from gateway.store.workflows import events
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bell import Bell
@@ -50,9 +51,10 @@ from gateway.workflows.steps.subworkflow import SubWorkflows
 from gateway.workflows.steps.tool import Tools
 from gateway.workflows.steps.vote import Voting
 from gateway.workflows.surroundings import Around, around
-from gateway.workflows.tallying import Counted, Tally
+from gateway.workflows.tallying import Tally
 from gateway.workflows.templates import BadTemplate
 from gateway.workflows.timetable import Timetable
+from gateway.workflows.traced import Traced, Traces, placed
 
 _log = logging.getLogger("steelyard.workflows")
 #: Seconds between two tries to reach the engine's database.
@@ -75,6 +77,7 @@ class Service:
     ) -> None:
         """Nothing runs before `start`."""
         self._tally = Tally(metrics or Metrics(), wall=wall)
+        self._traces = Traces(lambda: self.means.tracer, wall=wall)
         settings = means.settings
         self.means = means
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
@@ -221,7 +224,8 @@ class Service:
         async def definition(slug: str, version: int) -> Definition:
             return (await self.library.get(slug, version)).definition
 
-        store = Counted(WorkflowStore(self.database, self._wall, me, tracking=steps.tracking), self._tally)
+        kept = WorkflowStore(self.database, self._wall, me, tracking=steps.tracking)
+        store = Traced(kept, self._tally, self._traces, lambda one: events.after(self.database, one, limit=1))
         return Runner(
             store,
             definition,
@@ -235,7 +239,7 @@ class Service:
         )
 
     def _bodies(self, memory: Memory) -> Bodies:
-        return {
+        bodies: dict[str, Body] = {
             "prompt": self._lent(
                 Prompts(
                     lambda: self.means.pipeline,
@@ -256,6 +260,7 @@ class Service:
             "vote": self._lent(Voting(lambda: self.means.feedback, memory.steps)),
             "workflow": SubWorkflows(self.desk),
         }
+        return {kind: placed(body, self._traces) for kind, body in bodies.items()}
 
     def _lent(self, body: Body) -> Body:
         """The same, among the users of what it runs with; what a reload cuts off is tried again with the new."""

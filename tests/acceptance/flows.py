@@ -103,6 +103,8 @@ class Oracle:
         self.profile: Json = {}
         #: Of those who sent one, by question.
         self.idempotency_keys: dict[str, list[str]] = {}
+        #: What it was told of a trace, by question.
+        self.traceparents: dict[str, list[str]] = {}
         self.reply: Callable[[str], str] = lambda question: f"<{question}>"
         self._lock = threading.Lock()
         self._held: dict[str, threading.Event] = {}
@@ -180,6 +182,8 @@ class Oracle:
                 question = body["messages"][-1]["content"]
                 if "idempotency-key" in self.headers:
                     oracle.idempotency_keys.setdefault(question, []).append(self.headers["idempotency-key"])
+                if "traceparent" in self.headers:
+                    oracle.traceparents.setdefault(question, []).append(self.headers["traceparent"])
                 status, said = oracle._answer(question, self.path.split("/")[1])
                 data = json.dumps(said).encode()
                 with suppress(OSError):  # whoever asked has gone
@@ -292,10 +296,10 @@ def an_oracle() -> Generator[Oracle]:
 
 
 @contextmanager
-def flows_in(folder: Path, oracle: Oracle, **environ: str) -> Generator[Flows]:
+def flows_in(folder: Path, oracle: Oracle, *arguments: str, **environ: str) -> Generator[Flows]:
     """A gateway with this provider, started; its files in `folder`. A process that is silent for 3 s is dead."""
     environ = {"WORKER_LEASE_SECONDS": "3", **environ}
-    with a_program(folder, oracle.configuration, **environ) as program:
+    with a_program(folder, oracle.configuration, *arguments, **environ) as program:
         program.start()
         program.until_migrated(ADMIN_KEY)
         yield Flows(program, oracle)

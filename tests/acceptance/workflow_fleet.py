@@ -99,9 +99,10 @@ class Fleet:
 
 
 @contextmanager
-def a_fleet(folder: Path, oracle: Oracle, database: str, *, lease: float) -> Generator[Fleet]:
-    """Without workers yet. A process that is silent for `lease` seconds is dead."""
-    with flows_in(folder / "serving", oracle, DATABASE_URL=database, STEELYARD_WORKFLOWS_RUN="false") as flows:
+def a_fleet(folder: Path, oracle: Oracle, database: str, *, lease: float, **environ: str) -> Generator[Fleet]:
+    """Without workers yet. A process that is silent for `lease` seconds is dead. `environ` is the gateway's."""
+    environ = {"DATABASE_URL": database, "STEELYARD_WORKFLOWS_RUN": "false", **environ}
+    with flows_in(folder / "serving", oracle, **environ) as flows:
         fleet = Fleet(folder, flows, database, lease)
         try:
             yield fleet

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 
-def _declared(project: Path) -> set[str]:
-    """The distributions that a pyproject.toml names."""
-    names = tomllib.loads(project.read_text())["project"]["dependencies"]
+def _declared(project: Path, extra: str | None = None) -> set[str]:
+    """The distributions that a pyproject.toml names, as dependencies or as an extra of this name."""
+    about = tomllib.loads(project.read_text())["project"]
+    names = about["dependencies"] if extra is None else about["optional-dependencies"][extra]
     return {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in names}
 
 
@@ -52,7 +53,10 @@ DOORS = {
     "rich": ("gateway/cli/",),
     "yaml": ("gateway/settings/", "gateway/cli/"),
     "dotenv": ("gateway/settings/",),
+    "opentelemetry": ("gateway/tracing/sending.py",),
 }
+#: What is loaded only where it is asked for, and comes with an extra.
+EXTRAS = {"gateway/tracing/sending.py": _declared(ROOT / "pyproject.toml", "otel")}
 #: Import name → the distributions it comes from, and those that are installed with the package.
 SOURCES = packages_distributions()
 DECLARED = _declared(ROOT / "pyproject.toml")
@@ -124,7 +128,7 @@ def test_imports_point_inward(path: Path) -> None:
 def test_what_is_imported_comes_with_the_package(path: Path) -> None:
     """Tests have more at hand: aiohttp, say, which a fresh installation has not."""
     alone = relative(path).startswith("client/")
-    own, named = ({"steelyard_client"}, CLIENTS) if alone else ({*HOUSE}, DECLARED)
+    own, named = ({"steelyard_client"}, CLIENTS) if alone else ({*HOUSE}, DECLARED | EXTRAS.get(relative(path), set()))
     for name in {name.partition(".")[0] for name in imports(parsed(path))} - {*own, *sys.stdlib_module_names}:
         sources = {one.lower().replace("_", "-") for one in SOURCES.get(name, ())}
         assert sources & named, f"{relative(path)} imports {name}, which pyproject.toml does not name"

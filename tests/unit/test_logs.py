@@ -18,6 +18,7 @@ from gateway import logs
 from gateway.errors import Unauthorized
 from gateway.exchange import Exchange, Preferences
 from gateway.logs import JsonLines, redact
+from gateway.settings.telling import Log
 
 LETTERS = string.ascii_letters + string.digits
 TOKENS = st.text(LETTERS + "-_", min_size=16, max_size=60).filter(lambda text: text[0] in LETTERS)
@@ -250,8 +251,8 @@ def loggers() -> Generator[None]:
 
 @pytest.mark.usefixtures("loggers")
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_what_is_below_the_level_is_not_said(level: str, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(level)
+def test_what_is_below_the_level_is_not_said(level: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log(level=level))
     order = ["debug", "info", "warning", "error"]
     for one in order:
         logging.getLogger("steelyard.test").log(getattr(logging, one.upper()), "said")
@@ -264,8 +265,8 @@ def test_what_is_below_the_level_is_not_said(level: str, capsys: pytest.CaptureF
 def test_the_servers_speak_the_same_way_once_and_without_a_line_per_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure("info")
-    logs.configure("info")
+    logs.configure(Log())
+    logs.configure(Log())
     logging.getLogger("uvicorn.error").info("started with Bearer s3cret-of-ann")
     logging.getLogger("uvicorn.access").info("GET /")
     told = capsys.readouterr().err.splitlines()
@@ -317,3 +318,8 @@ def test_a_request_below_the_level_costs_no_line(caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.INFO, "steelyard.requests")
     logs.tell(finished("ok"))
     assert caplog.records == []
+
+
+@given(st.text() | st.from_regex(logs.SECRETS) | TOKENS)
+def test_the_short_look_misses_nothing_that_the_pattern_finds(text: str) -> None:
+    assert redact(text) == logs.SECRETS.sub(lambda match: (match[1] or "") + "********", text)

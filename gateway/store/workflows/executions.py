@@ -89,6 +89,8 @@ async def submit_within(connection: AsyncConnection, execution: Execution, withi
         found = (await connection.execute(select(*EXECUTION).where(_same(execution)).limit(1))).mappings().one()
         return Submitted(execution_of(found), created=False)
     data: dict[str, Any] = {"workflow": execution.slug, "version": execution.version}
+    if execution.begun_in is not None:
+        data["traceparent"] = execution.begun_in
     await note(connection, row, "execution.submitted", now=execution.created_at, data=data)
     values = {name: value for name, value in row.items() if name != "last_seq"}
     return Submitted(execution_of(values), created=True, within=within is not None and await within(connection))

@@ -23,6 +23,7 @@ from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal
 from gateway.identity import new_id
 from gateway.pipeline import Pipeline
+from gateway.tracing.places import below
 from gateway.workflows.bind import Scope
 from gateway.workflows.budget import PurseCap
 from gateway.workflows.kept import Execution, Failure, Spent, Tried
@@ -96,6 +97,7 @@ class Prompts:
             stream=False,
             preferences=_preferences(node),
             tags={"execution_id": step.execution_id, "workflow": context.execution.slug, "node": step.node_id},
+            trace=below(f"prompt {step.node_id}"),
         )
         exchange.cap = cap
         return exchange

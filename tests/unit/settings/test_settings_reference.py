@@ -60,6 +60,13 @@ def test_each_variable_sets_its_own_field(option, tmp_path: Path):
     servers.write_text("{}")
     samples = {"host": "localhost", "objective": "cheapest", "spill_dir": "elsewhere", "request_id_header": "x-id"}
     samples |= {"dir": "elsewhere", "http_networks": "10.1.0.0/16"}
+    samples |= {
+        "headers": "x-key=a",
+        "resource": "team=blue",
+        "propagate": "*",
+        "service_name": "other",
+        "sampler_arg": "0.5",
+    }
     samples |= {"ca_file": certifi.where(), "timezone": "Europe/Berlin", "settings_file": str(servers)}
     samples |= dict.fromkeys(("name_claim", "scopes_claim", "tags_claim", "models_claim"), "another")
     jwks = tmp_path / "jwks.json"
