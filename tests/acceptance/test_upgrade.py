@@ -111,7 +111,7 @@ def old_gateway(tree: Path, url: str, folder: Path) -> Generator[Old]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str]:
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/shared/steelyard.db"
+        yield f"sqlite+aiosqlite:///{tmp_path}/of_both/steelyard.db"
         return
     server: str = request.getfixturevalue("server")
     address, name = parse_url(server), f"upgrade_{os.getpid()}"
