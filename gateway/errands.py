@@ -74,6 +74,7 @@ class Errands:
             preferences=Preferences(timeout=timeout, cache="off", drop_params=True),
             tags=dict(tags),
             trace=below(self._surface),
+            errand=True,
         )
 
     async def chat(self, exchange: Exchange, body: bytes) -> ChatReply:

@@ -101,6 +101,8 @@ class Exchange(Struct):
     requested_model: str
     stream: bool
     preferences: Preferences
+    #: The gateway asks for itself, and reads the answer: no caller is told it.
+    errand: bool = False
     #: Whose key it came with; None: nobody's, so that only the gateway's own defaults hold.
     caller: Principal | None = None
     route: str | None = None

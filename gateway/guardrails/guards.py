@@ -75,6 +75,8 @@ class Guards:
         work = ask.wanted.work
         if isinstance(work, Embedding | Counting):
             policy = policy.of_prompts
+        if exchange.errand:
+            policy = policy.of_errands(own=caller is None)
         watch = Watch(policy, exchange, self._moderator, self._told(exchange), chat=isinstance(work, Chat))
         ask.watch, exchange.guarded = watch, policy.mark
         form = work.request.boundary if isinstance(work, Passed) else None

@@ -36,6 +36,13 @@ class Policy(Struct, frozen=True):
         """What of it is about prompts, for answers that are no words."""
         return replace(self, answers=None, languages=(), schemas=(), answer_moderation=())
 
+    def of_errands(self, *, own: bool) -> Policy:
+        """What of it is about an errand of the gateway's: its answer is read by the gateway, which says its form.
+
+        One that is its `own` has been given what was within the bounds when its caller sent it.
+        """
+        return replace(self, languages=(), schemas=(), sizes=() if own else self.sizes)
+
     @property
     def needs_whole(self) -> bool:
         """An answer can be judged only when all of it is there."""
