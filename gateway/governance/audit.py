@@ -50,6 +50,8 @@ class Audit:
         """Kept in this database; `counted` hears whether an act was `written`, or has to wait and is `delayed`."""
         self._database, self._wall, self._rng, self._counted = database, wall, rng, counted
         self._waiting: deque[Act] = deque(maxlen=_MOST_WAITING)
+        #: Of those, the ids of which the log has said that something is wrong with them.
+        self._refused: set[str] = set()
         self._some = asyncio.Event()
 
     def act(
@@ -77,14 +79,20 @@ class Audit:
     async def record(self, act: Act) -> None:
         """Keep an act that has no transaction; it was done already. Returns soon, and never raises."""
         writing = asyncio.create_task(audit.add(self._database, [act]))
-        done, _ = await asyncio.wait({writing}, timeout=_WITHIN)
+        try:
+            done, _ = await asyncio.wait({writing}, timeout=_WITHIN)
+        except asyncio.CancelledError:
+            # Nobody is here to see how it ends.
+            writing.add_done_callback(_seen)
+            self.remember(act, "whoever acted has gone")
+            raise
         if not done:
             # Not cancelled: a silent server would be waited for. What is kept twice is kept once.
             writing.add_done_callback(_seen)
             self.remember(act, "the database is silent")
         elif (problem := writing.exception()) is not None:
             if not isinstance(problem, StoreUnavailable):
-                _log.error("an act was not written", exc_info=problem)
+                self._was_refused(act, problem)
             self.remember(act, str(problem))
         else:
             self._counted("written")
@@ -105,21 +113,55 @@ class Audit:
                 await asyncio.sleep(_AGAIN)
 
     async def flush(self) -> bool:
-        """Write what waits; whether that went."""
+        """Write what waits; whether that went. What no database would take stays, and holds up no other."""
         waiting = list(self._waiting)
         try:
             if waiting:
                 await audit.add(self._database, waiting)
         except StoreUnavailable:
             return False
+        except Exception as exc:  # noqa: BLE001 - whatever one act meets must not end the writing of all
+            if len(waiting) > 1:
+                return await self._flush_each(waiting)
+            self._put_back(waiting[0], exc)
+            return False
         for act in waiting:
-            # Meanwhile others may have come, and have pushed out the oldest.
-            if self._waiting and self._waiting[0] is act:
-                self._waiting.popleft()
-            self._counted("written")
+            self._is_written(act)
         if not self._waiting:
             self._some.clear()
         return True
+
+    async def _flush_each(self, waiting: list[Act]) -> bool:
+        """Write one after the other until one is refused, which is tried again after all others."""
+        for act in waiting:
+            try:
+                await audit.add(self._database, [act])
+            except StoreUnavailable:
+                return False
+            except Exception as exc:  # noqa: BLE001 - as above
+                self._put_back(act, exc)
+                return False
+            self._is_written(act)
+        return True
+
+    def _is_written(self, act: Act) -> None:
+        # Meanwhile others may have come, and have pushed out the oldest.
+        if self._waiting and self._waiting[0] is act:
+            self._waiting.popleft()
+        self._refused.discard(act.id)
+        self._counted("written")
+
+    def _put_back(self, act: Act, why: BaseException) -> None:
+        self._was_refused(act, why)
+        if self._waiting and self._waiting[0] is act:
+            self._waiting.rotate(-1)
+
+    def _was_refused(self, act: Act, why: BaseException) -> None:
+        """Say so once, however often it is tried."""
+        if act.id not in self._refused:
+            self._refused &= {one.id for one in self._waiting}
+            self._refused.add(act.id)
+            _log.error("an act was not written", extra={"act": msgspec.to_builtins(act)}, exc_info=why)
 
     async def leave(self) -> None:
         """Write what waits, if the database takes it soon: the process ends."""

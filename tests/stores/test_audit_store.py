@@ -151,6 +151,60 @@ async def test_a_silent_database_holds_nobody_up(database: Database, monkeypatch
     assert await log.found() == [act]
 
 
+async def test_an_act_that_cannot_be_written_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.governance.audit._AGAIN", 0.01)
+    log, add, tries, taken = Log(database), audit.add, list[int](), False
+
+    async def adding(database: Database, acts: list[Act]) -> None:
+        tries.append(len(acts))
+        if not taken and any(act.target == "bad" for act in acts):
+            raise ValueError("no row can say that")
+        await add(database, acts)
+
+    monkeypatch.setattr(audit, "add", adding)
+    acts = [log.log.act(BOSS, "cache.clear", target) for target in ("first", "bad", "second", "third")]
+    for act in acts:
+        log.log.remember(act)
+    keeping = asyncio.create_task(log.log.keep())
+    async with asyncio.timeout(20):
+        while len(tries) < 12:  # noqa: ASYNC110 - there is a count, not an event
+            await asyncio.sleep(0.01)
+        assert await log.found() == [acts[3], acts[2], acts[0]]
+        assert [vars(line)["act"]["id"] for line in caplog.records if line.exc_info] == [acts[1].id]
+        log.log.remember(later := log.log.act(BOSS, "cache.clear", "later"))
+        taken = True
+        while log.counts.count("written") < 5:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    assert await log.found() == [later, *acts[::-1]]
+
+
+async def test_what_a_caller_did_who_has_gone_is_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, add, begun, away = Log(database), audit.add, asyncio.Event(), asyncio.Event()
+
+    async def adding(_database: Database, _acts: list[Act]) -> None:
+        begun.set()
+        await away.wait()
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(audit, "add", adding)
+    act = log.log.act(BOSS, "cache.clear")
+    recording = asyncio.create_task(log.log.record(act))
+    await begun.wait()
+    recording.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await recording
+    away.set()
+    assert [vars(line)["act"]["id"] for line in caplog.records] == [act.id]
+    monkeypatch.setattr(audit, "add", add)
+    assert await log.log.flush()
+    assert await log.found() == [act]
+
+
 @pytest.fixture
 def office(database: Database, tmp_path: Path) -> Office:
     return Office(database, tmp_path / "artifacts")
