@@ -3,6 +3,7 @@
 Guards wait for nothing and are coroutines all the same: Litestar runs plain functions in another thread.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -13,7 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from gateway.api.crossing import require_name_of_here, require_own_page
 from gateway.api.ingress import GUESSED
 from gateway.api.offered import address_of, offered_key
-from gateway.errors import Forbidden, TooManyWrongKeys
+from gateway.errors import Forbidden, GatewayError, TooManyWrongKeys, Unauthorized
 from gateway.governance.audit import Act
 from gateway.governance.keys import ANONYMOUS, Principal, require_admin, require_scope
 from gateway.parts import Parts
@@ -51,6 +52,27 @@ async def let_in(connection: Connection, key: str | None = None) -> Principal:
         scope["state"][GUESSED] = True
         raise
     return _of_here(connection, gateway, principal)
+
+
+def staying(connection: Connection, by: Principal, key: str | None = None) -> Callable[[], bool]:
+    """Tells whether `by`, who was let in with that key or else the one of the headers, still would be, as the same.
+
+    For what lasts: a key may be revoked meanwhile, or be an administrator's no more.
+    """
+    gateway: Parts = connection.app.state["parts"]
+    scope = connection.scope
+    key = key or offered_key(dict(scope["headers"]), scope["path"], scope["query_string"])
+
+    def stays() -> bool:
+        try:
+            now = gateway.entrance.known(key)
+        except Unauthorized:
+            return False
+        except GatewayError:
+            return True  # nobody can say for now
+        return (now.name, now.admin) == (by.name, by.admin)
+
+    return stays
 
 
 def _of_here(connection: Connection, gateway: Parts, principal: Principal) -> Principal:

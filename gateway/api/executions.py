@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from gateway.api import following
-from gateway.api.access import Gateway, acting, caller, named, principal_of
+from gateway.api.access import Gateway, acting, caller, named, principal_of, staying
 from gateway.api.answers import executions as shown
 from gateway.api.answers.executions import (
     EventPage,
@@ -135,7 +135,7 @@ class Executing(Controller):
         by, after = principal_of(request), following.seen(request.headers)
         one = await _begin(gateway, by, slug, data, idempotency_key)
         service = await gateway.workflows.open()
-        return following.stream(service.desk.watch(one.id, by, after=after))
+        return following.stream(service.desk.watch(one.id, by, after=after), staying(request, by))
 
 
 class Executions(Controller):
@@ -206,7 +206,7 @@ class Executions(Controller):
         if following.wanted(request.headers):
             after = following.seen(request.headers, after)
             await desk.get(execution_id, by)  # while a status can still be told
-            stream: Any = following.stream(desk.watch(execution_id, by, after=after))
+            stream: Any = following.stream(desk.watch(execution_id, by, after=after), staying(request, by))
             return stream
         found = await desk.events(execution_id, by, after=after, limit=limit)
         page = EventPage([shown.event(one) for one in found], found[-1].seq if found else after)

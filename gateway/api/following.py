@@ -5,7 +5,7 @@ An event's id is its `seq`, so whoever reconnects with the last one it has seen 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -22,10 +22,13 @@ MEDIA = "text/event-stream"
 Watched = AsyncGenerator[list[Event]]
 
 
-def stream(watched: Watched) -> Stream:
-    """An answer that lasts until the execution has ended; proxies must neither keep nor collect it."""
+def stream(watched: Watched, stays: Callable[[], bool]) -> Stream:
+    """An answer that lasts until the execution has ended, or whoever asked may follow it no more.
+
+    Proxies must neither keep nor collect it.
+    """
     return Stream(
-        _pieces(watched),
+        _pieces(watched, stays),
         media_type=MEDIA,
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         status_code=200,
@@ -57,9 +60,11 @@ def text(event: Event) -> bytes:
     return msgspec.json.encode(executions.event(event))
 
 
-async def _pieces(watched: Watched) -> AsyncIterator[bytes]:
+async def _pieces(watched: Watched, stays: Callable[[], bool]) -> AsyncIterator[bytes]:
     async with aclosing(watched):
         async for events in watched:
+            if not stays():
+                return
             for event in events:
                 yield b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), text(event))
             if not events:

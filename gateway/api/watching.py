@@ -2,11 +2,13 @@
 
 `?after=<seq>` leaves out what the caller has seen. The key comes in the `Authorization` header; browsers, which cannot
 set one, offer two subprotocols, `steelyard` and `steelyard-key.<key>`, of which the first is chosen. A key in the URL,
-which is logged by everything on the way, is not taken. Who may not follow is answered over HTTP, before anything opens.
+which is logged by everything on the way, is not taken. Who may not follow is answered over HTTP, before anything opens;
+whose key opens nothing any more, as a revoked one, is told no further event and closed with 1008.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath
 
 from gateway.api import following
-from gateway.api.access import let_in, parts
+from gateway.api.access import let_in, parts, staying
 from gateway.api.faults import openai_body, retry_after
 from gateway.api.headers import SECURITY
 from gateway.api.offered import api_key
@@ -31,8 +33,8 @@ _log = logging.getLogger("steelyard.api")
 _Socket = WebSocket[object, object, State]
 _PROTOCOL = "steelyard"
 _KEY_PROTOCOL = "steelyard-key."
-#: RFC 6455: the end, and a failure that may be over when asked again.
-_DONE, _TRY_AGAIN = 1000, 1013
+#: RFC 6455: the end, a key that opens nothing any more, and a failure that may be over when asked again.
+_DONE, _NO_MORE, _TRY_AGAIN = 1000, 1008, 1013
 
 
 @websocket("/ws/workflow/{execution_id:str}")
@@ -41,7 +43,8 @@ async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
     gateway = parts(socket.app.state)
     try:
         _must_be_of_here(socket)
-        by, after = await _caller(socket, gateway), _after(socket)
+        key = _key(socket)
+        by, after = await _caller(socket, gateway, key), _after(socket)
         desk = (await gateway.workflows.open()).desk
         await desk.get(execution_id, by)
     except GatewayError as exc:
@@ -55,23 +58,29 @@ async def watch(socket: _Socket, execution_id: FromPath[str]) -> None:
     code = _DONE
     try:
         async with asyncio.TaskGroup() as group:
-            telling = group.create_task(_tell(socket, desk.watch(execution_id, by, after=after)))
+            watched, stays = desk.watch(execution_id, by, after=after), staying(socket, by, key)
+            telling = group.create_task(_tell(socket, watched, stays))
             gone = group.create_task(_until_gone(socket))
             await asyncio.wait({telling, gone}, return_when=asyncio.FIRST_COMPLETED)
             telling.cancel()
             gone.cancel()
+        if not telling.cancelled():
+            code = telling.result()
     except* (WebSocketDisconnect, GatewayError, StoreUnavailable):
         code = _TRY_AGAIN
     with suppress(WebSocketDisconnect, RuntimeError):  # it has gone already
         await socket.close(code)
 
 
-async def _tell(socket: _Socket, watched: following.Watched) -> None:
-    """Every event, to the end."""
+async def _tell(socket: _Socket, watched: following.Watched, stays: Callable[[], bool]) -> int:
+    """Every event, to the end, or until the caller's key opens nothing any more; the code of the close."""
     async with aclosing(watched):
         async for events in watched:
+            if not stays():
+                return _NO_MORE
             for event in events:
                 await socket.send_text(following.text(event).decode())
+    return _DONE
 
 
 async def _until_gone(socket: _Socket) -> None:
@@ -84,10 +93,13 @@ def _offered(socket: _Socket) -> list[str]:
     return [one.strip() for one in socket.headers.get("sec-websocket-protocol", "").split(",")]
 
 
-async def _caller(socket: _Socket, gateway: Parts) -> Principal:
-    """Who asks. Raises `Unauthorized`."""
+def _key(socket: _Socket) -> str | None:
     keys = [one.removeprefix(_KEY_PROTOCOL) for one in _offered(socket) if one.startswith(_KEY_PROTOCOL)]
-    key = keys[0] if keys else api_key(dict(socket.scope["headers"]))
+    return keys[0] if keys else api_key(dict(socket.scope["headers"]))
+
+
+async def _caller(socket: _Socket, gateway: Parts, key: str | None) -> Principal:
+    """Who asks. Raises `Unauthorized`."""
     await gateway.entrance.ready(key)
     return await let_in(socket, key)
 

@@ -54,26 +54,27 @@ class Entrance:
     async def let_in(self, key: str | None, address: str) -> Principal:
         """Whose key that is. Raises `Unauthorized`, and `TooManyWrongKeys` when others have been wrong before it."""
         try:
-            return self._keys.find(key)
-        except Unauthorized as exc:
-            try:
-                return self._named(key, exc)
-            except Unauthorized as why:
-                if _guessed(key, why):
-                    await self.guesses.heard(address)
-                raise
+            return self.known(key)
+        except Unauthorized as why:
+            if _guessed(key, why):
+                await self.guesses.heard(address)
+            raise
 
     def find(self, key: str | None, address: str) -> Principal:
         """The same of one who was let in a moment ago, and without a wait."""
         try:
+            return self.known(key)
+        except Unauthorized as why:
+            if _guessed(key, why):
+                self.guesses.wrong(address)
+            raise
+
+    def known(self, key: str | None) -> Principal:
+        """The same of one who was let in before, and has been here since: held against nobody."""
+        try:
             return self._keys.find(key)
         except Unauthorized as exc:
-            try:
-                return self._named(key, exc)
-            except Unauthorized as why:
-                if _guessed(key, why):
-                    self.guesses.wrong(address)
-                raise
+            return self._named(key, exc)
 
     def _named(self, key: str | None, unknown: Unauthorized) -> Principal:
         """Whom the token names which that is, since it is no key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.api import following
 from tests.acceptance.bad_days import PATIENCE
 from tests.acceptance.driving import ADMIN_KEY, ALICE_KEY, BOB_KEY
-from tests.acceptance.flows import Flows, an_oracle, flows_in, prompts
+from tests.acceptance.flows import ENDED, Flows, an_oracle, flows_in, prompts
 
 AS_ALICE = {"authorization": f"Bearer {ALICE_KEY}"}
 
@@ -148,6 +149,54 @@ async def test_a_socket_replays_what_was_missed_then_goes_on_live(flows: Flows) 
     assert await behind == (everything[before - 1 :], 1000)
     # Of one that has ended, too.
     assert await watched(flows, f"/ws/workflow/{begun}", **AS_ALICE) == (everything, 1000)
+
+
+@pytest.mark.parametrize("how", ["header", "protocol", "admin"])
+async def test_who_follows_hears_no_more_once_its_key_is_revoked(flows: Flows, how: str) -> None:
+    def manage(method: str, path: str, body: object = None) -> Any:
+        answer = flows.call(method, path, body, key=ADMIN_KEY)
+        assert answer.status < 300, answer.body
+        return answer.json
+
+    scopes = ["admin"] if how == "admin" else ["use", "read"]
+    made = await asyncio.to_thread(manage, "POST", "/api/keys", {"name": f"leaving-{how}", "scopes": scopes})
+    flows.oracle.hold("WAIT")
+    begun = await asyncio.to_thread(flows.begin, "three", **({} if how == "admin" else {"key": made["key"]}))
+    await asyncio.to_thread(flows.eventually, lambda: flows.oracle.calls[-1].question == "t-two WAIT")
+    protocols = ("steelyard", f"steelyard-key.{made['key']}") if how == "protocol" else ()
+    headers = {} if how == "protocol" else {"authorization": f"Bearer {made['key']}"}
+    async with aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(
+            f"{flows.program.url}/ws/workflow/{begun}", headers=headers, protocols=protocols
+        )
+        path = f"{flows.program.url}/api/executions/{begun}/events"
+        sent = {"authorization": f"Bearer {made['key']}", "accept": "text/event-stream"}
+        async with session.get(path, headers=sent) as stream:
+            while b"step.succeeded" not in (told := await stream.content.readline()):
+                assert told
+            while (await socket.receive_json())["type"] != "step.succeeded":
+                pass
+            if how == "admin":  # who goes on having a key, and may look at nobody else's any more
+                await asyncio.to_thread(manage, "PATCH", f"/api/keys/{made['id']}", {"scopes": ["use", "read"]})
+            else:
+                await asyncio.to_thread(manage, "DELETE", f"/api/keys/{made['id']}")
+            flows.oracle.go_on()
+            await asyncio.to_thread(flows.eventually, lambda: flows.get(begun, ADMIN_KEY)["status"] in ENDED)
+            rest = await stream.content.read()
+            assert b"completed" not in rest
+            assert b"failed" not in rest
+        told = [message.data async for message in socket]
+        assert not [one for one in told if "completed" in one or "failed" in one]
+        assert socket.close_code == 1008
+
+
+async def test_a_key_is_looked_up_again_while_nothing_is_told() -> None:
+    async def silence() -> AsyncGenerator[list[Any]]:
+        while True:
+            yield []
+
+    answers = iter([True, True, False])
+    assert [piece async for piece in following._pieces(silence(), lambda: next(answers))] == [b": waiting\n\n"] * 2
 
 
 async def test_a_browser_gives_its_key_as_a_protocol(flows: Flows) -> None:
