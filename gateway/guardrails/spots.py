@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from string import ascii_letters, digits
 from typing import Any
 
 from msgspec import Struct
@@ -19,8 +20,11 @@ from msgspec import Struct
 #: Short numbers in a list are one token: a prompt may be a list of a million token ids.
 _NUMBERS = rb"(?:,\s*-?\d{1,7}(?:\.\d+)?(?:[eE][+-]?\d+)?(?=\s*[,\]]))+"
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+#: One that is no longer than most, or where another begins: the engine takes four times as long as `bytes.find`.
+_SHORT = rb'"[^"\\]{0,1024}+(?:\\.[^"\\]{0,1024}+){0,64}+"|"'
 _LONG_NUMBER = rb"(?<![\w.+-])-?\d{8,}(?![\w.])"
-_TOKEN = re.compile(rb"|".join((_NUMBERS, _STRING, rb"[{}\[\]:,]", _LONG_NUMBER)), re.DOTALL)
+_ESCAPED = re.compile(_STRING, re.DOTALL)
+_TOKEN = re.compile(rb"|".join((_NUMBERS, _SHORT, rb"[{}\[\]:,]", _LONG_NUMBER)), re.DOTALL)
 #: Tokens of one body, each a text, a bracket, a colon or a comma; a thousand messages have some thirty thousand. All
 #: are looked at on the loop that serves everybody, for a quarter of a second as measured; doubled, for half a second.
 _MOST = 200_000
@@ -72,8 +76,10 @@ _PROBABILITIES = frozenset(["logprobs", "logprobsResult"])
 _ENDS = frozenset(["finish_reason", "finishReason"])
 #: A picture, a file, a sound: no sign but base64's, and longer than any key that is looked for, of which the longest
 #: have 200 characters. What stands before it may say of which kind it is; what only begins so is a text.
-_KIND = r"(?:[a-z]{1,20}/[A-Za-z0-9.+-]{1,100})?(?:;[a-z]{1,20}=[A-Za-z0-9.+-]{1,40}){0,3}"
-_ENCODED = re.compile(rf"(?:data:{_KIND};base64,)?[A-Za-z0-9+/_=-]{{257,}}")
+_KIND = rb"(?:[a-z]{1,20}/[A-Za-z0-9.+-]{1,100})?(?:;[a-z]{1,20}=[A-Za-z0-9.+-]{1,40}){0,3}"
+_HEAD = re.compile(rb"data:%b;base64," % _KIND)
+_BASE64 = (ascii_letters + digits + "+/_=-").encode()
+_LEAST = 257
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -145,10 +151,9 @@ class _Scan:
 
     def run(self) -> Scanned:
         body = self._body
-        for number, found in enumerate(_TOKEN.finditer(body)):
+        for number, (start, end) in enumerate(_tokens(body)):
             if number > _MOST:
                 raise TooMany
-            start, end = found.span()
             mark = body[start]
             if mark == 0x22:
                 self._string(start, end)
@@ -180,9 +185,9 @@ class _Scan:
             elif key in _ENDS and end - start > 2:
                 self._ended.append(box)
             return
-        text = _said(self._body[start:end])
-        if _ENCODED.fullmatch(text) is None:
-            self._add(start, end, text)
+        token = self._body[start:end]
+        if not _is_encoded(token):
+            self._add(start, end, _said(token))
 
     def _add(self, start: int, end: int, text: str, *, is_key: bool = False, is_number: bool = False) -> None:
         box = self._box or Box(None, "", True, False, {})
@@ -216,6 +221,43 @@ class _Scan:
         self._box = box.parent
         if box.again and not (box.parent is not None and box.parent.again):
             self._again.append((self._begun, end))
+
+
+def _tokens(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where each begins and ends."""
+    at = -1
+    while at:
+        begin, at = max(at, 0), 0
+        for found in _TOKEN.finditer(body, begin):
+            start, end = found.span()
+            if end - start == 1 and body[start] == 0x22:
+                at = _end(body, start)
+                if at:
+                    yield start, at
+                    break
+            else:
+                yield start, end
+
+
+def _end(body: bytes, start: int) -> int:
+    """Where the long text that begins there ends; 0: it does not."""
+    end = body.find(b'"', start + 1) + 1
+    if body.find(b"\\", start, end) >= 0:
+        found = _ESCAPED.match(body, start)
+        return 0 if found is None else found.end()
+    return end
+
+
+def _is_encoded(token: bytes) -> bool:
+    if len(token) < _LEAST + 2:
+        return False
+    token = token.replace(rb"\/", b"/")  # which some writers escape
+    head = _HEAD.match(token, 1)
+    begin = 1 if head is None else head.end()
+    # Of what is none, the beginning will do.
+    if token[begin : min(begin + _LEAST, len(token) - 1)].translate(None, _BASE64):
+        return False
+    return len(token) - 1 - begin >= _LEAST and not token[begin:-1].translate(None, _BASE64)
 
 
 def _keys(box: Box, *, is_key: bool) -> tuple[str, ...]:

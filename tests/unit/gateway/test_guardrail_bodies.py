@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -41,6 +42,15 @@ def purged(body: object) -> Any:
         ({"data": f"data:;base64, {EMAIL}"}, {"data": "data:;base64, [email]"}),
         ({"data": f"data:{EMAIL};base64,{'A' * 300}"}, {"data": f"data:[email];base64,{'A' * 300}"}),
         ({"data": f"data:text/plain;charset=utf-8;base64,{'A' * 300}"}, None),
+        (
+            {"data": f"data:text/plain;base64,{'A' * 256} {EMAIL}"},
+            {"data": f"data:text/plain;base64,{'A' * 256} [email]"},
+        ),
+        ({"data": f"{'A' * 300} {EMAIL}"}, {"data": f"{'A' * 300} [email]"}),
+        (
+            rb'{"data": "data:text\/plain;base64,%b4111111111111111"}' % (rb"AAA\/" * 100),
+            {"data": f"data:text/plain;base64,{'AAA/' * 100}{CARD}"},
+        ),
         ({"data": f"data:;base64,{CARD}"}, {"data": "data:;base64,[card]"}),
         ({"data": f"plain text of {EMAIL}"}, {"data": "plain text of [email]"}),
         ({"created": CARD, "x": 0.4111111111111111, "y": -1}, None),
@@ -108,3 +118,52 @@ def test_a_body_of_nothing_but_parts_is_not_looked_through_for_ever(monkeypatch:
     assert len(scan(b'["a"' + b',"a"' * 400 + b"]").spots) == 401
     with pytest.raises(TooMany):
         scan(b'["a"' + b',"a"' * 600 + b"]")
+
+
+LONG = ("x" * 3_000, '\\ " \n é' * 100, '"' * 2_000, "\\" * 2_001, "x" * 1_024, "x" * 1_023 + "\\" + "x" * 1_025 + '"')
+
+
+@pytest.mark.parametrize("long", LONG, ids=range(len(LONG)))
+@pytest.mark.parametrize("readable", [True, False])
+def test_long_texts_end_where_they_end(long: str, readable: bool) -> None:
+    body = {long: [long, {"content": f"{long} {EMAIL} {long}"}, EMAIL], "n": [1, 2, CARD], long + "2": EMAIL}
+    raw = json.dumps(body, ensure_ascii=not readable).encode()
+    clean = {
+        long: [long, {"content": f"{long} [email] {long}"}, "[email]"],
+        "n": [1, 2, "[card]"],
+        long + "2": "[email]",
+    }
+    assert purged(raw) == clean
+    for cut in (1, 10, 3_500, len(raw) - 5):
+        scan(raw[:-cut])  # whatever has no end is no text
+
+
+def test_a_picture_is_told_by_its_bytes_and_not_read_a_sign_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expressions take some thirty times as long as what is done to all bytes at once, and everybody waits."""
+    seen: list[int] = []
+
+    class Counting:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def finditer(self, body: bytes, *at: int) -> Any:
+            for found in self.inner.finditer(body, *at):
+                seen.append(found.end() - found.start())
+                yield found
+
+        def fullmatch(self, text: str) -> Any:
+            seen.append(len(text))
+            return self.inner.fullmatch(text)
+
+        def match(self, body: bytes, at: int) -> Any:
+            found = self.inner.match(body, at)
+            seen.append(0 if found is None else found.end() - found.start())
+            return found
+
+    for name in [name for name, one in vars(spots).items() if isinstance(one, re.Pattern)]:
+        monkeypatch.setattr(spots, name, Counting(getattr(spots, name)))
+    for head in ("", "data:image/png;base64,"):
+        seen.clear()
+        body = json.dumps({"url": head + "QUJD" * 100_000, "text": EMAIL}).encode()
+        assert [spot.text for spot in spots.scan(body).spots] == [EMAIL]
+        assert sum(seen) < 200
