@@ -5,7 +5,8 @@ is never a matter of opinion. A head has its bytes, fields and seconds; a body c
 is let go; a frame that two readers could read in two ways (HTTP/1.0 with a Transfer-Encoding, other codings than
 `chunked`, a header twice that may be there once) is refused, as is all that the parser (llhttp, strict) takes for none.
 Trailers are dropped: a proxy that strips a header from heads does not look for it there. A wish for another protocol
-than WebSocket is overheard, as HTTP allows: what follows its head is its body, and no request of its own.
+than WebSocket, or for that while another request is answered, is overheard, as HTTP allows: what follows its head is
+its body, and no request of its own.
 """
 
 from __future__ import annotations
@@ -198,6 +199,11 @@ class Connected(HttpToolsProtocol):
             self._refused = _Refused(400, "A WebSocket is asked for by a GET without a body.")
         if self._refused is not None:
             raise self._refused
+
+    def _should_upgrade(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        # Into an answer that is under way the beginning of a WebSocket would fall.
+        return (cycle is None or cycle.response_complete) and super()._should_upgrade()
 
     def _objection(self, version: str) -> _Refused | None:
         """Why a head is not taken: it is too large, or others may read it in another way."""

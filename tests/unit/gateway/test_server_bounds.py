@@ -320,6 +320,33 @@ def test_a_websocket_is_asked_for_without_a_body(method: bytes, more: bytes) -> 
     assert wire.is_closing() is not fine
 
 
+@pytest.mark.parametrize("ahead", [1, 2])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_websocket_does_not_begin_amid_the_answer_to_another_request(ahead: int, together: bool) -> None:
+    handed: list[bytes] = []
+    slow = answering({"body": b"one", "more_body": True}, {"body": b"two"}, pause=1)
+    wish = GET[:-2] + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+    async def act() -> Wire:
+        protocol, wire, _ = connected(slow)
+        protocol.ws_protocol_class = asyncio.Protocol
+        protocol.handle_websocket_upgrade = lambda: handed.append(b"".join(wire.writes))  # type: ignore[method-assign]
+        for piece in (GET * ahead + wish,) if together else (GET * ahead, wish):
+            protocol.data_received(piece)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+        assert not handed
+        protocol.data_received(wish)
+        return wire
+
+    wire = run(act())
+    answers = b"".join(wire.writes)
+    # Overheard, as HTTP allows: it was answered like any other, in its turn.
+    assert answers.count(b"HTTP/1.1 200 ") == answers.count(b"two") == ahead + 1
+    assert handed == [answers]
+    assert not wire.is_closing()
+
+
 def test_a_wish_for_another_protocol_is_no_way_past_the_bounds_of_heads() -> None:
     wish = POST + b"connection: upgrade\r\nupgrade: h2c\r\n"
     assert status_of(written(reading, wish + b"x-a: b\r\n" * 200 + b"\r\n")) == 431
