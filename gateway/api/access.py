@@ -104,6 +104,11 @@ async def caller(connection: Connection, _handler: BaseRouteHandler) -> None:
         require_scope(principal, "use")
 
 
+async def user(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """Guard: a key with the scope `use`, for what looks like reading and has something done."""
+    require_scope(await let_in(connection), "use")
+
+
 async def reader(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: a key with the scope `read`, for records and statistics."""
     require_scope(await let_in(connection), "read")

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct, convert, field, structs
 
-from gateway.api.access import Gateway, admin, caller, principal_of
+from gateway.api.access import Gateway, admin, caller, principal_of, user
 from gateway.api.answers.mcp import (
     McpServerList,
     McpServerSettings,
@@ -70,11 +70,11 @@ class McpServers(Controller):
             answers.append(McpServerStatus(name=one.spec.name, **told))
         return McpStatusList(answers)
 
-    @get("/{server:str}/tools", summary="The tools of one server")
+    @get("/{server:str}/tools", summary="The tools of one server", guards=[user])
     async def tools(
         self, gateway: Gateway, request: _Request, server: FromPath[str], refresh: FromQuery[bool] = False
     ) -> McpToolList:
-        """As it told them last; `refresh` asks it again. Starts it where it does not run yet."""
+        """As it told them last; `refresh` asks it again. Starts it where it does not run yet: needs the scope `use`."""
         found = await gateway.mcp.tools(principal_of(request), server, refresh=refresh)
         return McpToolList(server, [convert(structs.asdict(one), McpTool) for one in found])
 

@@ -228,6 +228,7 @@ _FURTHER_GET = {
     "/api/spend": {"503": "The database is not available right now."},
     "/api/spend/budgets": {"503": "The database is not available right now."},
     "/api/mcp-servers/{server}/tools": {
+        "403": "The key has not the scope `use`, or may not use this server.",
         "404": "There is no such server.",
         "503": "The server is not there right now; see `Retry-After`.",
     },
