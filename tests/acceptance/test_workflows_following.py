@@ -162,7 +162,6 @@ async def test_who_follows_hears_no_more_once_its_key_is_revoked(flows: Flows, h
     made = await asyncio.to_thread(manage, "POST", "/api/keys", {"name": f"leaving-{how}", "scopes": scopes})
     flows.oracle.hold("WAIT")
     begun = await asyncio.to_thread(flows.begin, "three", **({} if how == "admin" else {"key": made["key"]}))
-    await asyncio.to_thread(flows.eventually, lambda: flows.oracle.calls[-1].question == "t-two WAIT")
     protocols = ("steelyard", f"steelyard-key.{made['key']}") if how == "protocol" else ()
     headers = {} if how == "protocol" else {"authorization": f"Bearer {made['key']}"}
     async with aiohttp.ClientSession() as session:
