@@ -206,7 +206,10 @@ class Reloading:
         await parts.audit.record(
             reloaded(names, parts.wall(), parts.rng) if act is None else replace(act, after={"changed": names})
         )
-        return Renewal(names, found.restart)
+        waiting = parts.workflows.waiting
+        if waiting:
+            _log.warning("for workflows these settings wait for the next start", extra={"settings": waiting})
+        return Renewal(names, [*found.restart, *waiting])
 
     async def _begun(self, settings: Settings, predecessor: Application | None) -> _Generation:
         # In a thread: while a new one is being built, the old one answers.

@@ -19,6 +19,8 @@ from msgspec import to_builtins
 
 from gateway.metrics import Metrics
 from gateway.records import Records, StoreUnavailable
+from gateway.settings.changes import changed
+from gateway.settings.tree import Settings
 from gateway.store.workflows import definitions
 from gateway.workflows.means import Means
 
@@ -30,6 +32,26 @@ if TYPE_CHECKING:
 _AGAIN = 5.0
 #: Seconds that a look may take; a database that is slower is away.
 _WITHIN = 5.0
+#: Settings that a service takes when it is opened, and goes on by over a reload: executions run on, in their database.
+HELD = frozenset(
+    {
+        "database.url",
+        "database.pool_recycle",
+        "artifacts.dir",
+        "artifacts.max_size",
+        "artifacts.inline_max",
+        "workflows.run",
+        "workflows.concurrency",
+        "workflows.lease",
+        "workflows.monitoring",
+        "workflows.retention_days",
+        "steps.timeout",
+        "steps.retries",
+        "steps.parallel",
+        "steps.progress",
+        "steps.tracking",
+    }
+)
 _log = logging.getLogger("steelyard.workflows")
 
 
@@ -51,6 +73,8 @@ class Workflows:
         self._means, self._records = means, records
         self._wall, self._monotonic, self._rng = wall, monotonic, rng
         self._service: Service | None = None
+        #: By which it was opened.
+        self._opened: Settings | None = None
         self._opening = asyncio.Lock()
 
     async def open_if_needed(self) -> None:
@@ -82,8 +106,10 @@ class Workflows:
         async with self._opening:
             if self._service is None:
                 module = await asyncio.to_thread(import_module, "gateway.workflows.service")
+                means = self._means
+                self._opened = means.settings
                 service: Service = module.Service(
-                    self._means, wall=self._wall, monotonic=self._monotonic, rng=self._rng, metrics=self._metrics
+                    means, wall=self._wall, monotonic=self._monotonic, rng=self._rng, metrics=self._metrics
                 )
                 # Whoever comes first is not whom all that follows is done for.
                 await asyncio.create_task(service.start(), context=Context())
@@ -96,6 +122,13 @@ class Workflows:
         if self._service is not None:
             self._service.means = means
         return old.users
+
+    @property
+    def waiting(self) -> list[str]:
+        """Settings that differ from those by which executions run, and wait for the next start of the process."""
+        if self._opened is None:
+            return []
+        return [name for name in changed(self._opened, self._means.settings) if name in HELD]
 
     async def health(self) -> dict[str, Any] | None:
         """How executions go; None while nothing is loaded."""

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
+from gateway.settings import Settings
+from gateway.workflows.door import HELD
 from providers import simulator
 from tests.acceptance.bad_days import MODEL, a_crowd, ask, callers, eventually, four
 from tests.acceptance.bad_processes import Program, a_program, configuration
@@ -43,6 +45,15 @@ async def wished(program: Program, config: dict[str, Any]) -> tuple[int, Any]:
     """Have it serve with these settings: the answer."""
     program.configure(config)
     return await asyncio.to_thread(asked, program, PATH, "POST")
+
+
+async def renewed(program: Program, config: dict[str, Any]) -> Any:
+    """What it tells once it serves with these settings; while it leaves those before, it takes no others."""
+    async with asyncio.timeout(60):
+        while (answer := await wished(program, config))[0] == 409:  # noqa: ASYNC110 - another process tells
+            await asyncio.sleep(0.1)
+    assert answer[0] == 200, answer
+    return answer[1]
 
 
 async def statuses(program: Program, model: str) -> set[int]:
@@ -92,6 +103,34 @@ async def test_it_is_answered_when_all_serve_with_the_new_settings_and_tells_wha
             assert (one["actor"], one["address"]) == ("admin", "127.0.0.1")
             assert one["request_id"].startswith("req_")
             assert one["after"] == {"changed": ["server.max_body", "routes.newly"]}
+
+
+async def test_what_workflows_go_on_by_is_said_to_wait(running: simulator.Running, tmp_path: Path) -> None:
+    config = configuration(running, four())
+    other = {
+        **config,
+        "database": {"url": f"sqlite+aiosqlite:///{tmp_path}/other.db"},
+        "steps": {"retries": 7},
+        "workflows": {"timezone": "Europe/Berlin"},
+    }
+    names = ["database.url", "workflows.timezone", "steps.retries"]
+    with a_program(tmp_path, config, STEELYARD_ADMIN_KEY=ADMIN_KEY) as program:
+        program.start()
+        program.until_migrated(ADMIN_KEY)
+        # Nobody has workflows yet: nothing holds on to anything.
+        assert await renewed(program, other) == {"changed": names, "restart": []}
+        assert (await asyncio.to_thread(asked, program, "/api/executions"))[0] == 200
+        held = ["database.url", "steps.retries"]
+        assert await renewed(program, config) == {"changed": names, "restart": held}
+        # They still wait, though nothing differs from before.
+        assert await renewed(program, config) == {"changed": [], "restart": held}
+        assert await renewed(program, other) == {"changed": names, "restart": []}
+
+
+def test_what_is_held_on_to_has_the_names_that_changes_have() -> None:
+    sections = {name: getattr(Settings(), name) for name in Settings.__struct_fields__}
+    known = {f"{name}.{field}" for name, one in sections.items() for field in getattr(one, "__struct_fields__", ())}
+    assert known >= HELD
 
 
 def acts(program: Program) -> list[dict[str, Any]]:
