@@ -33,7 +33,7 @@ class Guarded:
     def __init__(self, said: str, **configured: Guardrail) -> None:
         self._answer = msgspec.json.encode(openai_reply({"content": said}))
         unasked: Any = None
-        self._guards = Guards(configured, {}, unasked, lambda *_: None)
+        self._guards = Guards(configured, {}, unasked, lambda guardrail, where, outcome: None)
 
     async def reply(self, ask: Ask) -> Kept:
         self._guards.screen(ask)
@@ -44,7 +44,7 @@ class Guarded:
 
 
 async def errand(
-    said: str, caller: Principal | None, *, asked_by_a_caller: bool = False, **configured: Guardrail
+    said: str, caller: Principal | None, *, configured: dict[str, Guardrail], asked_by_a_caller: bool = False
 ) -> str:
     errands = Errands(lambda: Guarded(said, **configured), "judge", wall=float, monotonic=float, rng=random.Random(1))
     exchange = errands.exchange("judge", "m", {}, caller=caller)
@@ -60,17 +60,17 @@ async def test_the_form_of_answers_is_no_matter_of_errands(
 ) -> None:
     if caller is not None and not set(caller.guardrails) <= set(configured):
         configured = {"shaped": replace(SHAPED, always=False), "greek": replace(GREEK, always=False)}
-    assert await errand(SAID, caller, **configured) == SAID
+    assert await errand(SAID, caller, configured=configured) == SAID
     with pytest.raises(ContentFiltered):
-        await errand(SAID, caller, asked_by_a_caller=True, **configured)
+        await errand(SAID, caller, asked_by_a_caller=True, configured=configured)
 
 
 async def test_what_must_not_be_said_must_not_be_said_in_errands_either() -> None:
     with pytest.raises(ContentFiltered, match="'hard'"):
-        await errand("hhh", None, hard=HARD)
+        await errand("hhh", None, configured={"hard": HARD})
 
 
 async def test_the_size_of_prompts_holds_for_those_of_callers() -> None:
-    assert await errand(SAID, None, short=SHORT) == SAID
+    assert await errand(SAID, None, configured={"short": SHORT}) == SAID
     with pytest.raises(ContentFiltered, match="'short'"):
-        await errand(SAID, Principal("x"), short=SHORT)
+        await errand(SAID, Principal("x"), configured={"short": SHORT})
