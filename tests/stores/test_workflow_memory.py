@@ -138,7 +138,7 @@ async def test_events_and_sums_have_no_gaps_under_concurrency(database: Database
     fence = await running(database, nodes=48)
     nodes = [f"n{number}" for number in range(12)]
     work = [put(database, fence, done(node), spent=Spent(0.1, 1, 2)) for node in nodes]
-    work += [put(database, fence, done(nodes[0])) for _ in range(3)]
+    work += [put(database, fence, done(nodes[0]), spent=Spent(0.1, 1, 2)) for _ in range(3)]  # whichever comes first
     await asyncio.gather(*work)
     found = await told(database)
     assert sorted(event.node_id for event in found if event.node_id) == sorted(nodes)
