@@ -197,7 +197,7 @@ class Ingress:
                 if scope["state"].pop(GUESSED, False):
                     await self._entrance.guesses.linger()
                 message["headers"] = completed(message["headers"], returned)
-                if traced and message["type"] == "http.response.start":
+                if traced:
                     scope["state"][ANSWERED] = message["status"]
             await send(message)
 
