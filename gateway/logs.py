@@ -177,9 +177,6 @@ def teller(requests: str = "failed") -> Callable[[Exchange], None]:
     return tell
 
 
-tell = teller()
-
-
 def _matters(exchange: Exchange) -> bool:
     """Somebody should look: it failed, and not by its caller's fault, or a provider refuses what we are set up with."""
     if exchange.outcome == "error" and exchange.error_source != "caller":

@@ -1,14 +1,16 @@
 """An MCP server that searches the Markdown files of a folder: `python shelf.py FOLDER`.
 
-One tool, `search`: the sections that hold most of the words asked for, best first. It reads the files anew at each
-call, and speaks over standard input and output.
+One tool, `search`: the sections that hold the words asked for, best first; a word counts the more the rarer it is and
+the shorter the section. It reads the files anew at each call, and speaks over standard input and output.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from math import log
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
@@ -29,7 +31,7 @@ def _sections(folder: Path) -> Iterator[dict[str, str]]:
         for section in re.split(r"(?m)^(?=#+ )", file.read_text(encoding="utf-8")):
             heading, _, text = section.partition("\n")
             if text.strip():
-                yield {"place": f"{file.name}: {heading.lstrip('# ')}", "text": text.strip()}
+                yield {"place": f"{file.relative_to(folder).as_posix()}: {heading.lstrip('# ')}", "text": text.strip()}
 
 
 def _words(text: str) -> set[str]:
@@ -40,9 +42,14 @@ def _words(text: str) -> set[str]:
 def search(query: str, limit: int = 5) -> list[dict[str, str]]:
     """Find sections of the documents that hold these words."""
     wanted = _words(query)
-    found = [(len(wanted & _words(one["place"] + " " + one["text"])), one) for one in _sections(Path(sys.argv[1]))]
-    best = sorted((pair for pair in found if pair[0]), key=lambda pair: -pair[0])[: max(limit, 0)]
-    return [{**one, "text": one["text"][:SHOWN]} for _, one in best]
+    found = [(_words(one["place"] + " " + one["text"]), one) for one in _sections(Path(sys.argv[1]))]
+    held = Counter(word for words, _ in found for word in words & wanted)
+
+    def worth(words: set[str]) -> float:
+        return sum(log(len(found) / held[word]) for word in words & wanted) / (1 + log(len(words)))
+
+    best = sorted((pair for pair in found if pair[0] & wanted), key=lambda pair: -worth(pair[0]))
+    return [{**one, "text": one["text"][:SHOWN]} for _, one in best[: max(limit, 0)]]
 
 
 if __name__ == "__main__":

@@ -232,9 +232,10 @@ async def test_two_workers_count_as_one(running: simulator.Running, tmp_path: Pa
             found = await page(session, program.url)
             failed = sum(found("steelyard_attempts_total", provider="alfa", outcome="overloaded").values())
             assert sum(found("steelyard_fallbacks_total", provider="alfa").values()) == failed > 0
-            await until_told(
-                session, program.url, lambda now: now("steelyard_dwa_excluded_total", "reason", provider="alfa")
-            )
+            async with asyncio.timeout(PATIENCE):
+                while not found("steelyard_dwa_excluded_total", "reason", provider="alfa"):
+                    await many(program, 20)
+                    found = await page(session, program.url)
             running.control("bravo", "hang")
             path, body = question("the same?", model=f"bravo/{MODEL}", temperature=0)
             # Each over a connection of its own: some in each worker, where one asks and the others wait.

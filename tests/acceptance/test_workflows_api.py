@@ -646,7 +646,7 @@ def test_metrics_tell_of_workflows(tmp_path: Path) -> None:
         flows.oracle.hold("WAIT")
         flows.begin("queued")
         flows.eventually(lambda: told().get('live_executions{status="running"}') == 1.0)
-        assert told()['oldest_seconds{status="running"}'] > 0.0
+        flows.eventually(lambda: told()['oldest_seconds{status="running"}'] > 0.0)
         assert told()['oldest_seconds{status="pending"}'] == 0.0
 
 

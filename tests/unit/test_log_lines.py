@@ -119,9 +119,9 @@ def test_the_line_of_a_request_says_where_it_went_and_why(caplog: pytest.LogCapt
 
 def test_a_refused_key_of_ours_is_a_warning_though_another_has_answered(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "steelyard.requests")
-    logs.tell(finished(Attempt("grok", "g", 0.0, "overloaded"), Attempt("openai", "o", 0.1, "ok")))
+    logs.teller()(finished(Attempt("grok", "g", 0.0, "overloaded"), Attempt("openai", "o", 0.1, "ok")))
     assert not caplog.records
-    logs.tell(finished(Attempt("grok", "g", 0.0, "misconfigured"), Attempt("openai", "o", 0.1, "ok")))
+    logs.teller()(finished(Attempt("grok", "g", 0.0, "misconfigured"), Attempt("openai", "o", 0.1, "ok")))
     assert [one.levelno for one in caplog.records] == [logging.WARNING]
 
 

@@ -306,7 +306,7 @@ def test_a_request_is_a_warning_only_where_somebody_of_ours_may_act(
     one: Exchange, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "steelyard.requests")
-    logs.tell(one)
+    logs.teller()(one)
     (record,) = caplog.records
     assert record.levelno == level
     told = json.loads(JsonLines().format(record))
@@ -316,7 +316,7 @@ def test_a_request_is_a_warning_only_where_somebody_of_ours_may_act(
 
 def test_a_request_below_the_level_costs_no_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "steelyard.requests")
-    logs.tell(finished("ok"))
+    logs.teller()(finished("ok"))
     assert caplog.records == []
 
 
