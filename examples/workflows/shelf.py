@@ -1,7 +1,8 @@
 """An MCP server that searches the Markdown files of a folder: `python shelf.py FOLDER`.
 
 One tool, `search`: the sections that hold the words asked for, best first; a word counts the more the rarer it is and
-the shorter the section. It reads the files anew at each call, and speaks over standard input and output.
+the shorter the section, and twice in a heading. It reads the files anew at each call, and speaks over standard input
+and output.
 """
 
 from __future__ import annotations
@@ -45,10 +46,13 @@ def search(query: str, limit: int = 5) -> list[dict[str, str]]:
     found = [(_words(one["place"] + " " + one["text"]), one) for one in _sections(Path(sys.argv[1]))]
     held = Counter(word for words, _ in found for word in words & wanted)
 
-    def worth(words: set[str]) -> float:
-        return sum(log(len(found) / held[word]) for word in words & wanted) / (1 + log(len(words)))
+    def worth(words: set[str], place: set[str]) -> float:
+        each = (log(len(found) / held[word]) * (1 + (word in place)) for word in words & wanted)
+        return sum(each) / (1 + log(len(words)))
 
-    best = sorted((pair for pair in found if pair[0] & wanted), key=lambda pair: -worth(pair[0]))
+    best = sorted(
+        (pair for pair in found if pair[0] & wanted), key=lambda pair: -worth(pair[0], _words(pair[1]["place"]))
+    )
     return [{**one, "text": one["text"][:SHOWN]} for _, one in best[: max(limit, 0)]]
 
 
