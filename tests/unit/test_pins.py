@@ -32,7 +32,8 @@ def test_every_locked_line_has_a_hash(lock: str) -> None:
 
 
 def test_what_we_name_is_locked() -> None:
-    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     names = {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in named}
     assert names <= pins("requirements.lock").keys()
 
