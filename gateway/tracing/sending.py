@@ -4,8 +4,8 @@
 
 A span is over before it comes here, so it is handed to the library as what it hands to exporters itself
 (`ReadableSpan`), and only in that thread: a request pays for its place in the queue. A collector that is slow, away or
-silent is tried again by that thread alone, each time for 10 s in all; the queue drops the oldest meanwhile, and the log
-says so once.
+silent is tried again by that thread alone, each time for 10 s in all; the queue drops the oldest meanwhile. The log
+says once that the collector fails; what overflows before a slow one is not told.
 
 Limits: the libraries' own log lines are silenced, as they have one for each failure. `OTEL_BSP_…` variables change the
 figures above. Over gRPC nothing is sent: collectors take both.
