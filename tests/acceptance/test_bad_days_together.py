@@ -213,10 +213,13 @@ async def test_a_sink_that_raises_costs_no_answer_and_no_other_sink(
     def hear(exchange: Exchange) -> None:
         heard.append(exchange.id)
 
-    # Of the line it is made for the settings.
-    monkeypatch.setattr(owner, attribute, raising if name != "log_line" else lambda _requests: raising)
+    def made(_requests: str) -> Callable[[Exchange], None]:
+        return raising if name == "log_line" else hear
+
     if name != "log_line":
-        monkeypatch.setattr(logs, "teller", lambda _requests: hear)
+        monkeypatch.setattr(owner, attribute, raising)
+    # The one that is made for the settings.
+    monkeypatch.setattr(logs, "teller", made)
     with a_day(tmp_path) as day:
         async with callers() as session:
             told = [

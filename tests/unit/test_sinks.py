@@ -113,7 +113,7 @@ def test_the_gateway_s_own_sinks_are_counted_by_name_when_they_raise(broken: str
     real: dict[str, Callable[[Exchange], None]] = {
         "request_log": take,
         "metrics": metrics.observe,
-        "log_line": logs.tell,
+        "log_line": logs.teller(),
     }
     sinks = Sinks(
         [(name, defect if name == broken else sink) for name, sink in real.items()],
