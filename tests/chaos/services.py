@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 #: Seconds between two turns of what comes and goes.
 _TURN = 0.5
 #: Seconds of silence after which a connection counts as idle.
-_IDLE = 0.1
+_IDLE = 0.02
 
 
 class Line(Proxy):
