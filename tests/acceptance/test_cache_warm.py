@@ -117,6 +117,7 @@ def test_a_key_that_reads_others_requests_asks_for_nobody_else(logged: World) ->
 
 def test_what_the_log_has_masked_is_not_asked(logged: World) -> None:
     ask(logged, "Write to someone@example.com", BOB_KEY)
+    ask(logged, "Write to someone", BOB_KEY)
     told = warm(logged, "--dry-run", "--since", "1d", key=BOB_KEY)
     assert "1 requests are in the log with something masked in them" in told.output
 
