@@ -121,8 +121,7 @@ class Balancer:
         else:
             arrange, reason = ORDERS[strategy]
             order, _, _ = held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
-        probe = survey.probe
-        if probe is not None and probes(self._params, probe, survey, judgement, size):
+        if survey.half_open and probes(self._params, survey, judgement, size):
             order.insert(0, len(survey.candidates) - 1)
             reason = "half_open_probe"
         self._turn += 1

@@ -131,9 +131,9 @@ class Breaker:
         self._recover(now, now)
 
     def doubt(self, now: float) -> None:
-        """It was open before a restart: a probe shall tell."""
+        """It was open before a restart: a probe shall tell, and soon, for how long it has waited is unknown."""
         self._open(now, 0.0)
-        self.reopens_at = now
+        self.reopens_at = now - self._params.probe_dear_wait_s
 
     # --- hearsay -----------------------------------------------------------------------------------------------
 

@@ -86,18 +86,19 @@ def held_back(survey: Survey, order: list[int], uniform: float) -> tuple[list[in
     return free + [i for i in order if i in held], len(free), uniform
 
 
-def probes(
-    params: Params,
-    probe: Deployment,
-    survey: Survey,
-    judgement: Judgement,
-    size: float,
-) -> bool:
-    """Whether this request is the one that looks whether a broken deployment is back; then it joins the survey."""
+def probes(params: Params, survey: Survey, judgement: Judgement, size: float) -> bool:
+    """Whether this request is the one that looks whether a broken deployment is back; then that joins the survey.
+
+    The first that this request may look at: a dear one that still waits keeps no other from its probe.
+    """
+    best = min(judgement.losses)
+    return any(_probes(params, one, survey, judgement, best, size) for one in survey.half_open)
+
+
+def _probes(params: Params, probe: Deployment, survey: Survey, judgement: Judgement, best: float, size: float) -> bool:
     waited = survey.now - probe.breaker.reopens_at
     if size > PROBE_SIZE and waited < PROBE_PATIENCE_S:
         return False
-    best = min(judgement.losses)
     survey.add(probe)
     judgement.add(probe, survey.seconds[-1], survey.costs[-1])
     # Without its failures: how many of those there were while it was down is not what the probe is to tell.

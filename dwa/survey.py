@@ -27,10 +27,10 @@ class Survey:
         "deployments",
         "due",
         "excluded",
+        "half_open",
         "idle",
         "now",
         "peaks",
-        "probe",
         "prompt",
         "ramping",
         "seconds",
@@ -52,7 +52,8 @@ class Survey:
         """(position, admitted share) of the recovering ones."""
         self.tolls: list[tuple[int, float]] = []
         """(position, toll) of those whose quota is scarce, in typical losses."""
-        self.probe: Deployment | None = None
+        self.half_open: tuple[Deployment, ...] = ()
+        """Those that wait for a probe, none of which is under way there."""
         self.warm: int | None = None
         self.now = 0.0
         """When it was made, on the clock."""
@@ -119,10 +120,10 @@ class Survey:
             return
         for d in broken:
             if d.breaker.streak < params.dead_streak and not d.breaker.hung:
-                if self.probe is d:
+                if d in self.half_open:
                     if self.now - d.breaker.reopens_at >= params.probe_dear_wait_s:
                         continue
-                    self.probe = None
+                    self.half_open = tuple(other for other in self.half_open if other is not d)
                 self.add(d)
                 del self.excluded[d.key]
 
@@ -191,8 +192,8 @@ class Survey:
             if toll is not None and toll.price > 0.0:
                 self.tolls.append((len(self.deployments), toll.price))
             return False
-        if why == "half_open" and self.probe is None and d.breaker.probe_free(now):
-            self.probe = d
+        if why == "half_open" and d.breaker.probe_free(now):
+            self.half_open += (d,)
         self.excluded[d.key] = f"{why} for {until - now:.1f} s" if until > now else why
         self.blocked.append((d, why, until))
         return True

@@ -125,6 +125,31 @@ def test_a_dear_losers_probe_waits() -> None:
     assert ranking.explain()[0]["weight"] == 1.0
 
 
+def test_a_dear_one_that_waits_keeps_no_other_from_its_probe() -> None:
+    prices = {"d/m": 9e-6, "b/m": 1e-6, "a/m": 1e-6, "c/m": 1e-6, "e/m": 1e-6}
+    world = World([Host(Candidate(key, price, 4 * price)) for key, price in prices.items()])
+    for key in world.hosts:
+        world.teach(key, 1.0, 10)
+    for key in ("d/m", "b/m"):
+        world.fail(key, 0.1, Params().dead_streak)
+    world.now += 20.0
+    ranking = world.rank()
+    assert ranking.reason == "half_open_probe"
+    assert ranking.candidates[0].key == "b/m"
+    assert ranking.excluded["d/m"] == "half_open"
+
+
+def test_a_dear_one_that_was_broken_before_a_restart_is_probed_at_once() -> None:
+    """For how long it had waited by then nobody knows."""
+    world = World([Host(Candidate("a/m", 1e-6, 4e-6)), Host(Candidate("b/m", 9e-6, 36e-6))])
+    for key in world.hosts:
+        world.teach(key, 1.0, 10)
+    world.fail("b/m", 0.1, 3)
+    after = World(world.hosts.values())
+    after.balancer.restore(world.balancer.snapshot(), 1.0)
+    assert after.rank().reason == "half_open_probe"
+
+
 @pytest.mark.parametrize("seed", [7, 8])
 def test_whoever_is_back_is_known_to_be_back_however_dear_and_however_many_broke_with_it(seed: int) -> None:
     """Of several that broke, those that take part all the same were asked nothing, and stayed half open for ever."""
