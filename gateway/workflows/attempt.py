@@ -3,7 +3,9 @@
     begin → [plan → start what may run → wait for the first that ends] … → end
 
 The engine calls it, and again after a crash; it knows no engine itself. Everything it decides follows from what is kept
-(`memo`), so the second time it finds what the first had done and goes on. It ends as
+(`memo`), so the second time it finds what the first had done and goes on. What the engine itself looks up and takes
+down of a node goes beside: nothing of the execution follows from it, so no node waits for it, and only the end does.
+It ends as
 
     completed · failed (a node failed for good, the deadline passed, the outputs cannot be made)
     waiting   for a person or another execution: no worker is held; a new attempt goes on when they have decided
@@ -13,7 +15,7 @@ The engine calls it, and again after a crash; it knows no engine itself. Everyth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -46,6 +48,27 @@ class _Over(Exception):
 
     def __init__(self, failure: Failure | None) -> None:
         self.failure = failure
+
+
+class _Notes:
+    """What the engine looks up and takes down of nodes, beside what they do.
+
+    It may remember that one ran: of SQLite's two files a power cut can take back one alone, as a backup can. What is
+    kept of a node is for the memo to say.
+    """
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def take(self, key: str, performing: asyncio.Task[Any]) -> None:
+        """Have it know that this task performs the node."""
+
+        async def body() -> None:
+            await asyncio.wait({performing})
+            performing.result()
+
+        self.tasks.append(asyncio.create_task(self._around(key, body)))
 
 
 class Attempt:
@@ -89,7 +112,8 @@ class Attempt:
         nodes = self._definition.nodes
         run = Running(execution, {(one.node_id, one.item): one for one in kept if one.node_id in nodes})
         run.purse = await self._purses(execution, self._definition)
-        tasks: dict[asyncio.Task[None], str] = {}
+        tasks: dict[asyncio.Task[Any], str] = {}
+        notes = _Notes(around)
         status, failure, outputs = "cancelled", None, None
         try:
             with self._ears.listening(execution.id, "wish") as ear:
@@ -97,7 +121,8 @@ class Attempt:
                 run.wished = ear.rung
                 await self._restore(run)
                 await self._stand_in(run)
-                await self._advance(run, tasks, around)
+                await self._advance(run, tasks, notes)
+                await asyncio.gather(*notes.tasks)
             status = self._plan.ended(_states(run))
             failure = self._failure(run) if status == "failed" else None
             if status == "completed":
@@ -109,7 +134,7 @@ class Attempt:
         except Lost as exc:
             status, failure = "failed", exc.failure
         finally:
-            await _give_up(tasks)
+            await _give_up([*tasks, *notes.tasks])
         await self._memory.end(execution.id, execution.attempt, status, outputs=outputs, error=failure)
 
     async def _restore(self, run: Running) -> None:
@@ -130,7 +155,7 @@ class Attempt:
             if decided and node.on_error == "default" and step.error is not None:
                 await self._performer.fail(run, step, node, step.error)
 
-    async def _advance(self, run: Running, tasks: dict[asyncio.Task[None], str], around: Around) -> None:
+    async def _advance(self, run: Running, tasks: dict[asyncio.Task[Any], str], notes: _Notes) -> None:
         """Until nothing runs and nothing may."""
         while True:
             known = bind.readable(self._definition, self._inputs(run), _states(run))
@@ -144,7 +169,12 @@ class Attempt:
             for key in moves.skipped:
                 await self._performer.skip(run, key, self._definition.nodes[key])
             for key in moves.ready[: self._parallel - len(tasks)]:
-                tasks[asyncio.create_task(self._one(run, key, known, around))] = key
+                node = self._definition.nodes[key]
+                task = asyncio.create_task(self._performer.perform(run, key, node, known))
+                tasks[task] = key
+                # Of what asks nobody the memo says it all, and the engine does not hear of it.
+                if not node.ASKS_NOBODY:
+                    notes.take(key, task)
             if not tasks:
                 return
             await self._wait(run, tasks)
@@ -152,23 +182,7 @@ class Attempt:
     def _inputs(self, run: Running) -> Json:
         return bind.completed(self._definition, run.execution.inputs)
 
-    async def _one(self, run: Running, key: str, known: bind.Scope, around: Around) -> None:
-        performed = False
-
-        async def body() -> None:
-            nonlocal performed
-            performed = True
-            await self._performer.perform(run, key, self._definition.nodes[key], known)
-
-        # Of what asks nobody the memo says it all, and the engine does not hear of it.
-        if not self._definition.nodes[key].ASKS_NOBODY:
-            await around(key, body)
-        if not performed:
-            # Or the engine remembers that it ran and the memo does not: of SQLite's two files a power cut can take back
-            # one alone, as a backup can. What is kept of a node is for the memo to say.
-            await body()
-
-    async def _wait(self, run: Running, tasks: dict[asyncio.Task[None], str]) -> None:
+    async def _wait(self, run: Running, tasks: dict[asyncio.Task[Any], str]) -> None:
         """For the first that ends, looking for wishes to cancel meanwhile."""
         loop = asyncio.get_running_loop()
         wish = asyncio.create_task(run.wished.wait())
@@ -210,13 +224,13 @@ class Attempt:
             run.cancelled.add(step_id)
             run.tasks[step_id].cancel()
 
-    def _occupied(self, run: Running, tasks: Mapping[asyncio.Task[None], str]) -> dict[str, State]:
+    def _occupied(self, run: Running, tasks: Mapping[asyncio.Task[Any], str]) -> dict[str, State]:
         """The nodes' states as the plan is to see them."""
         states = _states(run)
         for step in _nodes(run):
             if self._begins_anew(step, run.execution.attempt):
                 states[step.node_id] = State("pending")
-        # Also those that the engine has not let begin yet, of which no step is known.
+        # Also those that have not had their turn yet, of which no step is known.
         return states | dict.fromkeys(tasks.values(), State("running"))
 
     def _begins_anew(self, step: StepExecution, attempt: int) -> bool:
@@ -247,7 +261,7 @@ def _states(run: Running) -> dict[str, State]:
     }
 
 
-async def _give_up(tasks: Mapping[asyncio.Task[None], str]) -> None:
+async def _give_up(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,11 +1,12 @@
 """The only door to DBOS, the durable engine: it queues attempts, runs each once at a time, and again after a crash.
 
 One workflow of the engine is one attempt of one execution, by the id `<execution>:<attempt>`, so that submitting twice
-is submitting once. Each node that asks somebody is one of its steps, whose number is reserved before anything runs, in
-the plan's order: the engine numbers steps by the order of calls, and of a graph whose nodes run side by side it would
-otherwise give one node's result to another after a crash. What a node came to is kept in our own tables (`memo`); the
-engine keeps that it ran. Of what asks nobody the memo says it all, and the engine does not hear of it: taking it down
-would be two transactions, to save the doing of nothing.
+is submitting once, and run by one task of a process. Each node that asks somebody is one of its steps, whose number is
+reserved before anything runs, in the plan's order: the engine numbers steps by the order of calls, and of a graph whose
+nodes run side by side it would otherwise give one node's result to another after a crash. What a node came to is kept
+in our own tables (`memo`); the engine keeps that it ran, beside the nodes, none of which waits for that. Of what asks
+nobody the memo says it all, and the engine does not hear of it: taking it down would be two transactions, to save the
+doing of nothing.
 
 Choices that matter:
 - the executor's id is unique, since the default would run again what another process is running;
@@ -91,7 +92,8 @@ class _Current:
     """Whom the engine's one workflow function calls; none while it stops."""
 
     runner: Runner | None = None
-    attempts: ClassVar[set[asyncio.Task[Any]]] = set()
+    #: Who runs them, by the engine's ids.
+    attempts: ClassVar[dict[str, asyncio.Task[Any]]] = {}
 
 
 @DBOS.workflow(name=_WORKFLOW)
@@ -105,11 +107,23 @@ async def _attempt(execution_id: str, attempt: int, keys: list[str]) -> None:
     if runner is None or task is None:
         # Fetched while the engine stops. Cancelled, it stays in the engine's eyes what others may adopt.
         raise asyncio.CancelledError
-    _Current.attempts.add(task)
+    identity = _identity(execution_id, attempt)
+    earlier = _Current.attempts.get(identity)
+    _Current.attempts[identity] = task
     try:
+        if earlier is not None:
+            # This process stood still for so long that it was taken for dead, and has become its own heir. By number
+            # and owner the two are the same, so no fence tells them apart.
+            earlier.cancel()
+            await asyncio.wait({earlier})
         await runner(execution_id, attempt, around)
     finally:
-        _Current.attempts.discard(task)
+        if _Current.attempts.get(identity) is task:
+            del _Current.attempts[identity]
+
+
+def _identity(execution_id: str, attempt: int) -> str:
+    return f"{execution_id}:{attempt}"
 
 
 class Engine:
@@ -171,7 +185,7 @@ class Engine:
         """Queue an attempt; `keys` are its nodes in the plan's order. A second time does nothing."""
 
         async def enqueue() -> None:
-            with SetWorkflowID(f"{execution_id}:{attempt}"):
+            with SetWorkflowID(_identity(execution_id, attempt)):
                 await DBOS.enqueue_workflow_async(_QUEUE, _attempt, execution_id, attempt, list(keys))
 
         # A step that begins another workflow is no parent of it in the engine's eyes: who asks is left behind.
@@ -220,7 +234,7 @@ class Engine:
     async def _give_up(self, within: float) -> None:
         _Current.runner = None
         loop = asyncio.get_running_loop()
-        attempts = [one for one in _Current.attempts if one.get_loop() is loop]
+        attempts = [one for one in _Current.attempts.values() if one.get_loop() is loop]
         for attempt in attempts:
             attempt.cancel()
         if attempts:
@@ -250,7 +264,10 @@ class Client:
 
     def _options(self, execution_id: str, attempt: int) -> EnqueueOptions:
         return EnqueueOptions(
-            workflow_name=_WORKFLOW, queue_name=_QUEUE, workflow_id=f"{execution_id}:{attempt}", app_version=_VERSION
+            workflow_name=_WORKFLOW,
+            queue_name=_QUEUE,
+            workflow_id=_identity(execution_id, attempt),
+            app_version=_VERSION,
         )
 
     async def enlist(self, connection: Any, execution_id: str, attempt: int, keys: Sequence[str]) -> bool:

@@ -227,12 +227,15 @@ def test_no_more_run_at_a_time_than_allowed(gateways: int, definitions: int | No
 
 
 @paused
-async def test_what_the_engine_has_not_let_begin_yet_is_not_begun_twice() -> None:
+async def test_only_the_end_waits_for_what_the_engine_looks_up_and_takes_down() -> None:
     scene = Scene(definition({"a": ask(), "b": ask(), "after": ask()}, "a>after"))
     scene.asked.seconds = lambda node, _item: {"a": 1.0, "b": 1.1, "after": 1.0}[node]
     scene.lag = 0.5
-    assert (await scene.attempt()).status == "completed"  # `b` ended while `after` was to begin
+    began = scene.wall()
+    assert (await scene.attempt()).status == "completed"
     assert sorted(scene.began) == ["a", "after", "b"]
+    assert scene.shelf.of("after").started_at == pytest.approx(began + 1.0)
+    assert scene.wall() == pytest.approx(began + 2.5)
 
 
 @paused

@@ -291,7 +291,7 @@ class Scene:
         self.shelf = shelf or Shelf()
         self.asked = Asked(self.shelf)
         self.began: list[str] = []
-        #: How long the engine takes until it lets a node begin.
+        #: How long the engine takes to look a node up, and to take it down.
         self.lag = 0.0
         #: Nodes of which the engine says that they have run.
         self.remembered: set[str] = set()
@@ -341,6 +341,7 @@ class Scene:
             await asyncio.sleep(self.lag)
             if key not in self.remembered:
                 await body()
+            await asyncio.sleep(self.lag)
         finally:
             self._running.remove(key)
 
