@@ -109,10 +109,10 @@ class Counted:
         try:
             kept = await self._memory.put(attempt, step, event, spent=spent, made=made, begun=begun)
         except Superseded:
-            self._running.pop(step.execution_id, None)
+            self.left(step.execution_id)
             raise
         if kept:
-            self._tally.step(step, event)
+            self.kept(step, event, spent)
         return kept
 
     async def set_aside(self, step: StepExecution, answer: Json) -> None:
@@ -132,9 +132,9 @@ class Counted:
     ) -> bool:
         """See `Memory`."""
         ended = await self._memory.end(execution_id, attempt, status, outputs=outputs, error=error)
-        execution = self._running.pop(execution_id, None)
-        if ended and execution is not None:
-            self._tally.ended(execution, status)
+        if ended:
+            self.ended(execution_id, status, error)
+        self.left(execution_id)
         return ended
 
     async def cancelled(self, execution_id: str, attempt: int) -> tuple[bool, frozenset[str]]:
@@ -142,5 +142,21 @@ class Counted:
         try:
             return await self._memory.cancelled(execution_id, attempt)
         except Superseded:
-            self._running.pop(execution_id, None)
+            self.left(execution_id)
             raise
+
+    # What has been kept, for whoever inherits as well
+
+    def kept(self, step: StepExecution, event: str, spent: Spent | None) -> None:
+        """A step is kept as it is now."""
+        self._tally.step(step, event)
+
+    def ended(self, execution_id: str, status: ExecutionStatus, error: Failure | None) -> None:
+        """An attempt has ended, and that is kept."""
+        execution = self._running.get(execution_id)
+        if execution is not None:
+            self._tally.ended(execution, status)
+
+    def left(self, execution_id: str) -> None:
+        """Its attempt runs here no more: it has ended, or another process goes on with it."""
+        self._running.pop(execution_id, None)

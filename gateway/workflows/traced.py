@@ -15,7 +15,7 @@ it again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
@@ -26,15 +26,12 @@ from gateway.tracing.spans import Span, Value
 from gateway.tracing.tracer import Tracer
 from gateway.workflows.kept import (
     WHOLE,
-    Artifact,
     Event,
     Execution,
     ExecutionStatus,
     Failure,
-    Json,
     Spent,
     StepExecution,
-    Superseded,
 )
 from gateway.workflows.memo import Memory
 from gateway.workflows.running import Body, Context, Result
@@ -130,7 +127,7 @@ class Traces:
 
     def ended(self, execution_id: str, status: ExecutionStatus, error: Failure | None) -> None:
         """An attempt has ended, and that is kept."""
-        run, tracer = self._attempts.pop(execution_id, None), self._tracer()
+        run, tracer = self._attempts.get(execution_id), self._tracer()
         if run is None or tracer is None or not run.trace.sampled:
             return
         facts = _of(run.execution) | {
@@ -144,8 +141,8 @@ class Traces:
         name = f"invoke_workflow {run.execution.slug}"
         self._send(tracer, run, name, numbers, (run.start, self._wall()), facts, error)
 
-    def superseded(self, execution_id: str) -> None:
-        """Another process goes on with it, and tells of it."""
+    def left(self, execution_id: str) -> None:
+        """Its attempt runs here no more: what is to be told of it is told, here or by whoever goes on with it."""
         self._attempts.pop(execution_id, None)
 
     def _send(
@@ -198,36 +195,20 @@ class Traced(Counted):
             self._traces.begin(execution, origin)
         return execution
 
-    async def put(
-        self,
-        attempt: int,
-        step: StepExecution,
-        event: str,
-        *,
-        spent: Spent | None = None,
-        made: Collection[Artifact] = (),
-        begun: bool = False,
-    ) -> bool:
-        """See `Memory`."""
-        try:
-            done = await super().put(attempt, step, event, spent=spent, made=made, begun=begun)
-        except Superseded:
-            self._traces.superseded(step.execution_id)
-            raise
-        if done:
-            self._traces.tried(step, event, spent)
-        return done
+    def kept(self, step: StepExecution, event: str, spent: Spent | None) -> None:
+        """See `Counted`."""
+        super().kept(step, event, spent)
+        self._traces.tried(step, event, spent)
 
-    async def end(
-        self, execution_id: str, attempt: int, status: ExecutionStatus, *, outputs: Json, error: Failure | None
-    ) -> bool:
-        """See `Memory`."""
-        ended = await super().end(execution_id, attempt, status, outputs=outputs, error=error)
-        if ended:
-            self._traces.ended(execution_id, status, error)
-        else:
-            self._traces.superseded(execution_id)
-        return ended
+    def ended(self, execution_id: str, status: ExecutionStatus, error: Failure | None) -> None:
+        """See `Counted`."""
+        super().ended(execution_id, status, error)
+        self._traces.ended(execution_id, status, error)
+
+    def left(self, execution_id: str) -> None:
+        """See `Counted`."""
+        super().left(execution_id)
+        self._traces.left(execution_id)
 
     async def _origin(self, execution_id: str) -> Place | None:
         events = await self._first(execution_id)
