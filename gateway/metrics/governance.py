@@ -66,7 +66,7 @@ class Governance(Registry):
         )
         self.budget_left = self._gauge(
             "steelyard_budget_left_usd",
-            "USD that are left of the same budgets in their periods.",
+            "USD that are left of the same budgets in their periods; below 0: that were spent beyond them.",
             "kind",
             "name",
             workers="livemostrecent",

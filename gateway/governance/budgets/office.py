@@ -17,6 +17,7 @@ from gateway.governance.budgets.claims import Claim, Kind, claim_of
 from gateway.governance.budgets.gate import BudgetGate
 from gateway.governance.budgets.ledger import dollars
 from gateway.governance.budgets.periods import end_of
+from gateway.governance.budgets.showing import Showing
 from gateway.metrics import Metrics
 from gateway.records import Records
 from gateway.settings.limits import Budget
@@ -67,7 +68,7 @@ class Budgets:
         self._providers = {
             name: provider.budget for name, provider in settings.providers.items() if provider.budget is not None
         }
-        self._keys = frozenset(key.name for key in settings.keys if key.budget is not None)
+        self._showing = Showing(metrics, {key.name for key in settings.keys if key.budget is not None}, wall)
         living = Living(settings.request_log.spill_dir)
         burying = Burying(records.database, name, monotonic=monotonic, living=living, inherited=records.log.inherit)
         self._accounts = Accounts(records.database, name, monotonic=monotonic, warned=self._warned, burying=burying)
@@ -97,15 +98,7 @@ class Budgets:
 
     def show(self) -> None:
         """Refresh the gauges."""
-        # In the order of their periods, of which the last one is meant.
-        for purse in sorted(self._accounts.purses, key=lambda one: one.claim.account.start):
-            claim = purse.claim
-            # Of keys only those of the configuration: of the others there may be thousands.
-            if (claim.kind == "key" and claim.name not in self._keys) or purse.wanted is None:
-                continue
-            self._metrics.budget_used(claim.kind, claim.name).set(purse.spent / claim.limit)
-            self._metrics.budget_left(claim.kind, claim.name).set(dollars(max(0, claim.limit - purse.spent)))
-            self._metrics.budget_limit(claim.kind, claim.name).set(claim.budget.usd)
+        self._showing(self._accounts.purses)
 
     async def balances(self, keys: Iterable[tuple[str, Budget]], *, configured: bool) -> list[Balance]:
         """How the budgets of these keys stand, and with `configured` those of tags and providers.

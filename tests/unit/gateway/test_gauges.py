@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from gateway_world import deployment
@@ -17,8 +16,8 @@ from gateway import vitals
 from gateway.exchange import Attempt
 from gateway.gauges import introduce
 from gateway.governance.budgets.claims import claim_of
-from gateway.governance.budgets.office import Budgets
 from gateway.governance.budgets.purses import Purse
+from gateway.governance.budgets.showing import Showing
 from gateway.metrics import Metrics, Mirror
 from gateway.settings import Settings
 from gateway.settings.limits import Budget, Rates
@@ -26,6 +25,8 @@ from gateway.settings.limits import Limits as LimitSettings
 from gateway.settings.secrets import Secret
 from gateway.settings.shared import Key
 from providers import PROVIDERS
+
+TEN_A_DAY = Budget(usd=10.0, period="day")
 
 
 def test_a_mirror_counts_what_is_new() -> None:
@@ -101,18 +102,17 @@ def test_a_process_uses_time_and_memory() -> None:
     assert held is None or held > 2**20
 
 
+def purse(kind: Any, name: str, at: float, units: int | None) -> Purse:
+    """As it was heard of at that time; None: it was not."""
+    made = Purse(claim_of(kind, name, TEN_A_DAY, at), at)
+    if units is not None:
+        made.wanted, made.known = 0, units
+    return made
+
+
 def test_of_a_budget_the_present_period_is_told_and_of_keys_only_configured_ones() -> None:
-    metrics = Metrics()
-    budget = Budget(usd=10.0, period="day")
-
-    def purse(kind: Any, name: str, at: float, units: int | None) -> Purse:
-        made = Purse(claim_of(kind, name, budget, at), at)
-        if units is not None:
-            made.wanted, made.known = 0, units
-        return made
-
-    ten = claim_of("tag", "red", budget, 0.0).limit
-    day = 86_400.0
+    metrics, day = Metrics(), 86_400.0
+    ten = claim_of("tag", "red", TEN_A_DAY, 0.0).limit
     purses = [
         purse("tag", "red", 20 * day, ten // 4),
         purse("tag", "red", 19 * day, ten),
@@ -120,10 +120,27 @@ def test_of_a_budget_the_present_period_is_told_and_of_keys_only_configured_ones
         purse("key", "configured", 20 * day, ten * 2),
         purse("key", "managed", 20 * day, ten),
     ]
-    accounts = SimpleNamespace(purses=purses)
-    office = SimpleNamespace(_accounts=accounts, _keys={"configured"}, _metrics=metrics)
-    Budgets.show(cast("Budgets", office))
+    Showing(metrics, {"configured"}, lambda: 20.5 * day)(purses)
     left = sampled(metrics, "steelyard_budget_left_usd", "kind", "name")
-    assert left == {("tag", "red"): 7.5, ("key", "configured"): 0.0}
+    # An alert is for budgets that do not hold, and has to see by how much.
+    assert left == {("tag", "red"): 7.5, ("key", "configured"): -10.0}
     assert sampled(metrics, "steelyard_budget_used_ratio", "kind", "name")[("tag", "red")] == 0.25
     assert set(sampled(metrics, "steelyard_budget_limit_usd").values()) == {20.0}
+
+
+def test_a_budget_that_nobody_asks_of_any_more_begins_anew_all_the_same() -> None:
+    metrics, day, now = Metrics(), 86_400.0, [20.5 * 86_400.0]
+    show = Showing(metrics, (), lambda: now[0])
+    spent = purse("tag", "red", now[0], claim_of("tag", "red", TEN_A_DAY, 0.0).limit)
+
+    def left() -> float:
+        return sampled(metrics, "steelyard_budget_left_usd")[()]
+
+    show([spent])
+    show([])
+    assert left() == 0.0
+    now[0] = 21 * day
+    show([spent])  # it is not let go of at once
+    assert left() == 10.0
+    show([purse("tag", "red", now[0], 0), spent])
+    assert left() == 10.0
