@@ -44,10 +44,11 @@ class Routing(Registry):
         self._about("Quotas of providers")
         self.quota_left = self._gauge(
             "steelyard_quota_remaining",
-            "Requests or tokens that are left by the last rate limit headers of the provider.",
+            "Requests or tokens that are left by the last rate limit headers of the provider that a process has had.",
             *DEPLOYMENT,
             "kind",
-            workers="livemostrecent",
+            # Each has had others, and all refresh alike: the last set would be of whoever is asked.
+            workers="livemin",
         )
         self.quota_limit = self._gauge(
             "steelyard_quota_limit",

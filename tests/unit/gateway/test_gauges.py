@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +148,16 @@ def test_a_budget_that_nobody_asks_of_any_more_begins_anew_all_the_same() -> Non
     assert left() == 10.0
     show([purse("tag", "red", now[0], 0), spent])
     assert left() == 10.0
+
+
+def test_of_what_a_provider_allows_two_workers_tell_the_least_whoever_is_asked(tmp_path: Path) -> None:
+    def asked(left: float) -> str:
+        """What a worker tells that has heard this."""
+        code = "m = Metrics(shared_dir=sys.argv[1]); m.quota_left('p', 'm', 'requests').set(float(sys.argv[2]))"
+        script = f"import sys; from gateway.metrics import Metrics; {code}; print(m.render().decode())"
+        environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", script, str(tmp_path), str(left)]
+        return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+
+    told = [re.findall(r"^steelyard_quota_remaining{.*} (.*)$", asked(left), re.MULTILINE) for left in (3.0, 9.0)]
+    assert told == [["3.0"], ["3.0"]]
