@@ -47,21 +47,28 @@ class Gauges:
 
     def refresh(self) -> None:
         """Tell all of it."""
-        for row in self._parts.balancer.stats():
+        rows = self._parts.balancer.stats()
+        for row in rows:
             self._deployment(row)
         self._parts.budgets.show()
         self._cache()
         self._log()
         self._services()
         self._itself()
-        self.count()
+        self._count(rows)
         for server in self._parts.mcp.everyone():
             is_now = server.status().status
             for state in CONDITIONS:
                 self._metrics.mcp_state(server.spec.name, state).set(float(state == is_now))
 
     def count(self) -> None:
-        """Tell what has been counted; at the end of an application's life once more."""
+        """Tell what has been counted, at the end of an application's life once more."""
+        self._count(self._parts.balancer.stats())
+
+    def _count(self, rows: Iterable[DeploymentStats]) -> None:
+        for row in rows:
+            provider, _, model = row.key.partition("/")
+            self._openings(provider, model, total=row.openings)
         for tier, hits in self._parts.store.tiers().items():
             self._found(tier, total=hits)
         log = self._parts.records.log.stats()
@@ -79,7 +86,6 @@ class Gauges:
         breaker = row.state if row.state in _BREAKER else "closed"
         for state in _BREAKER:
             metrics.breaker_state(provider, model, state).set(float(state == breaker))
-        self._openings(provider, model, total=row.openings)
         for kind in ("requests", "tokens"):
             if (left := row.quota[f"remaining_{kind}"]) is not None:
                 # What was sent since the headers came may be more than they left.
@@ -107,11 +113,11 @@ class Gauges:
 
     def _services(self) -> None:
         parts, metrics = self._parts, self._metrics
-        pool = parts.records.database.pooled.state()
-        metrics.pool_connections("in_use").set(pool.in_use)
-        metrics.pool_connections("idle").set(pool.idle)
-        metrics.pool_limit().set(pool.limit)
-        metrics.pool_waiting().set(pool.waiting)
+        pools = [one for one in (parts.records.database.pooled.state(), parts.workflows.pool) if one is not None]
+        metrics.pool_connections("in_use").set(sum(one.in_use for one in pools))
+        metrics.pool_connections("idle").set(sum(one.idle for one in pools))
+        metrics.pool_limit().set(sum(one.limit for one in pools))
+        metrics.pool_waiting().set(sum(one.waiting for one in pools))
         metrics.limit_queue().set(parts.limits.turns.waiting)
         metrics.limits_alone().set(parts.limits.backend.alone)
         upstream = parts.transport.pool

@@ -328,10 +328,7 @@ class Parts:
         )
 
     def _gauges(self, *, first: bool) -> Gauges:
-        def waited(outcome: str, seconds: float) -> None:
-            self.metrics.pool_wait(outcome).observe(seconds)
-
-        self.records.database.pooled.waited = waited
+        self.records.database.pooled.waited = self.metrics.pool_waited
         gauges = Gauges(self)
         if first:
             introduce(self.metrics, self.settings, self.catalog.deployments)

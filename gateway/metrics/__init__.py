@@ -44,6 +44,10 @@ class Metrics(Inside, Flows, Governance, Observing):
         """A guardrail has done something."""
         self.guardrails(guardrail, where, outcome).inc()
 
+    def pool_waited(self, outcome: str, seconds: float) -> None:
+        """Somebody has waited for a connection of a database pool."""
+        self.pool_wait(outcome).observe(seconds)
+
     def tool_called(self, server: str, tool: str, outcome: str, seconds: float) -> None:
         """A tool of an MCP server was called; `tool` is one of a bounded list."""
         self.mcp_calls(server, tool, outcome).inc()

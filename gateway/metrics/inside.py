@@ -45,7 +45,9 @@ class Inside(Registry):
     def _count_services(self) -> None:
         self._about("Database and other services")
         self.pool_connections = self._gauge(
-            "steelyard_database_pool_connections", "Connections of the database pools: in_use or idle.", "state"
+            "steelyard_database_pool_connections",
+            "Connections of the database pools, of requests and of workflows: in_use or idle.",
+            "state",
         )
         self.pool_limit = self._gauge("steelyard_database_pool_limit", "Connections that the database pools may have.")
         self.pool_waiting = self._gauge(

@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.records import Records, StoreUnavailable
 from gateway.settings.changes import changed
 from gateway.settings.tree import Settings
+from gateway.store.pooling import PoolState
 from gateway.store.workflows import definitions
 from gateway.workflows.means import Means
 
@@ -129,6 +130,11 @@ class Workflows:
         if self._opened is None:
             return []
         return [name for name in changed(self._opened, self._means.settings) if name in HELD]
+
+    @property
+    def pool(self) -> PoolState | None:
+        """How the pool of its database stands; None while nothing is loaded."""
+        return None if self._service is None else self._service.database.pooled.state()
 
     async def health(self) -> dict[str, Any] | None:
         """How executions go; None while nothing is loaded."""

@@ -76,7 +76,8 @@ class Service:
         metrics: Metrics | None = None,
     ) -> None:
         """Nothing runs before `start`."""
-        self._tally = Tally(metrics or Metrics(), wall=wall)
+        metrics = metrics or Metrics()
+        self._tally = Tally(metrics, wall=wall)
         self._traces = Traces(lambda: self.means.tracer, wall=wall)
         settings = means.settings
         self.means = means
@@ -85,6 +86,7 @@ class Service:
         # Of its own: executions go on over a reload of the settings, which closes the other.
         pool = PoolSettings(pool_recycle=settings.database.pool_recycle, idle_transaction_timeout=FROZEN)
         self.database = database = Database(url, pool)
+        database.pooled.waited = metrics.pool_waited
         self.library = Library(
             database, wall=wall, objectives=lambda: objectives_of(self.means.settings), look=self._look
         )

@@ -20,6 +20,7 @@ from providers.simulator import Simulation
 from providers.simulator.config import Limits
 from tests.acceptance.bad_days import MODEL, PATIENCE, a_day, ask, callers, four, impatient, look, question
 from tests.acceptance.bad_processes import Program, a_program, configuration
+from tests.acceptance.flows import prompts
 from tests.serving import Serving, settings_in, simulated
 from tests.unit.gateway.metric_samples import told
 
@@ -185,6 +186,21 @@ async def test_rows_that_go_to_the_disk_are_told(tmp_path: Path) -> None:
             found = await page(session, day.url)
             assert (found.one("steelyard_database_pool_wait_seconds_count", outcome="failed") or 0) > 0
             assert found.one("steelyard_request_log_rows_total", state="dropped") == 0.0
+
+
+async def test_the_pool_of_workflows_is_told_of_with_that_of_requests(tmp_path: Path) -> None:
+    def change(settings: Settings) -> Settings:
+        return replace(settings, metrics=replace(settings.metrics, public=True))
+
+    with a_day(tmp_path, four(), change) as day:
+        async with callers() as session:
+            alone = (await page(session, day.url)).one("steelyard_database_pool_limit")
+            assert alone
+            async with session.post(f"{day.url}/api/workflows", json=prompts("w", "hello")) as answer:
+                assert answer.status == 201
+            found = await page(session, day.url)
+            # By default it is as large.
+            assert found.one("steelyard_database_pool_limit") == 2 * alone
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from gateway_world import deployment
@@ -18,7 +19,7 @@ from paused_time import PausedLoop, paused
 
 from gateway import vitals
 from gateway.exchange import Attempt
-from gateway.gauges import introduce
+from gateway.gauges import Gauges, introduce
 from gateway.governance.budgets.claims import claim_of
 from gateway.governance.budgets.purses import Purse
 from gateway.governance.budgets.showing import Showing
@@ -46,6 +47,20 @@ def test_a_mirror_counts_what_is_new() -> None:
     mirror("written", total=2)
     Mirror(metrics.log_counts)("written", total=4)
     assert sampled(metrics, name, "state")[("written",)] == 11.0
+
+
+def test_whoever_ends_tells_what_it_has_counted_since_anybody_looked() -> None:
+    counts = SimpleNamespace(written=3, spilled=0, replayed=0, dropped=0)
+    parts = SimpleNamespace(
+        metrics=Metrics(),
+        store=SimpleNamespace(tiers=lambda: {"memory": 2}),
+        records=SimpleNamespace(log=SimpleNamespace(stats=lambda: counts)),
+        balancer=SimpleNamespace(stats=lambda: [SimpleNamespace(key="p/m", openings=1)]),
+    )
+    Gauges(cast("Any", parts)).count()
+    assert sampled(parts.metrics, "steelyard_cache_hits_total", "tier") == {("memory",): 2.0}
+    assert sampled(parts.metrics, "steelyard_request_log_rows_total", "state")[("written",)] == 3.0
+    assert sampled(parts.metrics, "steelyard_dwa_breaker_openings_total", "provider") == {("p",): 1.0}
 
 
 def test_providers_are_called_as_opentelemetry_calls_them_and_tags_of_settings_come_first() -> None:
