@@ -18,6 +18,20 @@ from gateway.tracing.places import Trace
 from providers.chat import ChatChunk, Usage
 from providers.errors import Fault
 
+#: By surface; on the others it is a chat.
+_OPERATIONS = {
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+    "embed_content": "embeddings",
+    "batch_embed_contents": "embeddings",
+    # The conventions have no words for these.
+    "count_tokens": "count_tokens",
+    "moderations": "moderations",
+    "images": "images",
+    "speech": "speech",
+    "transcriptions": "transcriptions",
+}
+
 
 class Attempt(Struct):
     """One call of a deployment.
@@ -182,6 +196,11 @@ class Exchange(Struct):
     response_body: bytes | None = None
     #: Its span, when it is traced, or its caller sent a `traceparent`.
     trace: Trace | None = None
+
+    @property
+    def operation(self) -> str:
+        """What OpenTelemetry calls that which was asked for, in metrics and traces alike."""
+        return _OPERATIONS.get(self.surface, "chat")
 
 
 def told(exchange: Exchange) -> list[dict[str, object]]:

@@ -20,19 +20,6 @@ from providers.chat import Usage
 
 _Count = Callable[[], None]
 _Note = Callable[[float], None]
-#: What OpenTelemetry calls that which is asked for on a surface; on the others it is a chat.
-_OPERATIONS = {
-    "completions": "text_completion",
-    "embeddings": "embeddings",
-    "embed_content": "embeddings",
-    "batch_embed_contents": "embeddings",
-    # It has no words for these.
-    "count_tokens": "count_tokens",
-    "moderations": "moderations",
-    "images": "images",
-    "speech": "speech",
-    "transcriptions": "transcriptions",
-}
 #: Outcomes of calls that are no errors.
 _FINE = ("ok", "counted")
 #: Names that the answers of one deployment may give its model: an alias and its dated versions.
@@ -106,7 +93,7 @@ class Observing(GenAi, Routing, Traffic):
             # Of those who joined another all this is told with that one.
             if not exchange.inherited:
                 self._choice(exchange)
-            operation = _OPERATIONS.get(surface, "chat")
+            operation = exchange.operation
             for attempt in exchange.attempts:
                 self._attempt(operation, attempt)
         caller = exchange.caller

@@ -32,18 +32,6 @@ _LONGEST, _LONGEST_BODY = 1_000, 32_768
 _CANDIDATES = 20
 #: The caller's part of an address is no name: of Gemini's it is the model.
 _MODEL = re.compile(r"(?<=/models/)[^:]+")
-#: Surface → what the conventions call what is done there; a chat, where nothing is said.
-_OPERATIONS = {
-    "embeddings": "embeddings",
-    "embed_content": "embeddings",
-    "batch_embed_contents": "embeddings",
-    "completions": "text_completion",
-    "images": "generate_content",
-    "speech": "generate_content",
-    "transcriptions": "transcription",
-    "moderations": "moderation",
-    "count_tokens": "count_tokens",
-}
 #: Outcomes of attempts that are nobody's failure.
 _FINE = ("ok", "counted", "cancelled", "hedged")
 
@@ -93,7 +81,7 @@ def of_request(exchange: Exchange, trace: Trace, where: Whereabouts, *, bodies: 
         trace.state,
         # Of a caller's mistake the way in is no worse; within the gateway whoever asked has failed by it.
         failed=exchange.outcome == "error" and (exchange.status >= 500 or not trace.path),
-        error=redact((exchange.error_message or "")[:_LONGEST]),
+        error=masked(exchange.error_message),
     )
     span.moments += _choice(exchange)
     if exchange.cache in ("hit", "coalesced"):
@@ -102,9 +90,8 @@ def of_request(exchange: Exchange, trace: Trace, where: Whereabouts, *, bodies: 
     if exchange.compared is not None:
         # They are below the spans of those who were compared.
         return
-    operation = _OPERATIONS.get(exchange.surface, "chat")
     for number, one in enumerate(exchange.attempts):
-        yield _attempt(exchange, trace, number, one, operation, where)
+        yield _attempt(exchange, trace, number, one, where)
 
 
 def of_page(trace: Trace, method: str, route: str, status: int, end: float) -> Span:
@@ -128,6 +115,11 @@ def of_tool(trace: Trace, server: str, tool: str, outcome: str, start: float, en
         facts["error.type"] = outcome
     name, failed = f"tools/call {tool}", outcome != "ok"
     return Span(name, "client", trace.trace, trace.span, trace.parent, start, end, facts, trace.state, failed=failed)
+
+
+def masked(text: str | None) -> str:
+    """Why something failed, in somebody's words; masked in whole, since what is left of a key looks like none."""
+    return redact(text or "")[:_LONGEST]
 
 
 def route_of(path: str) -> str:
@@ -216,10 +208,10 @@ def _choice(exchange: Exchange) -> Iterator[Moment]:
     yield Moment("steelyard.choice", exchange.created + first, facts)
 
 
-def _attempt(exchange: Exchange, trace: Trace, number: int, one: Attempt, operation: str, where: Whereabouts) -> Span:
+def _attempt(exchange: Exchange, trace: Trace, number: int, one: Attempt, where: Whereabouts) -> Span:
     start = exchange.created + one.started
     facts: dict[str, Value] = {
-        "gen_ai.operation.name": operation,
+        "gen_ai.operation.name": exchange.operation,
         "gen_ai.provider.name": GEN_AI_NAMES.get(one.provider, one.provider),
         "gen_ai.request.model": one.model,
         "steelyard.provider": one.provider,
@@ -253,7 +245,7 @@ def _attempt(exchange: Exchange, trace: Trace, number: int, one: Attempt, operat
         if one.code:
             facts["steelyard.error.code"] = one.code[:_LONGEST]
     return Span(
-        f"{operation} {one.model}",
+        f"{exchange.operation} {one.model}",
         "client",
         trace.trace,
         one.span or new_span(trace.rng),
@@ -263,7 +255,7 @@ def _attempt(exchange: Exchange, trace: Trace, number: int, one: Attempt, operat
         facts,
         trace.state,
         failed=failed,
-        error=redact((one.message or "")[:_LONGEST]) if failed else "",
+        error=masked(one.message) if failed else "",
     )
 
 

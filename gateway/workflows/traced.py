@@ -20,9 +20,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.logs import redact
 from gateway.tracing.places import Here, Place, Trace, derived, enter, here, read_text
-from gateway.tracing.spans import Span, Value
+from gateway.tracing.spans import Span, Value, masked
 from gateway.tracing.tracer import Tracer
 from gateway.workflows.kept import (
     WHOLE,
@@ -47,8 +46,6 @@ _ENDS = {
     "step.retrying": "failed",
     "step.waiting": "waiting",
 }
-#: Characters of a failure's message.
-_LONGEST = 1_000
 
 
 class _Attempt(Struct):
@@ -155,7 +152,7 @@ class Traces:
         facts: dict[str, Value],
         error: Failure | None,
     ) -> None:
-        said = redact(error.message[:_LONGEST]) if error is not None else ""
+        said = masked(error.message if error is not None else None)
         if error is not None:
             facts["error.type"] = error.code or error.type
         trace, span = run.trace, Span(name, "internal", run.trace.trace, *numbers, *times, facts)
