@@ -113,7 +113,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The same for people: the time of day, how bad, where, what; then `name=value`, and a traceback on lines below."""
+    """The same for people: the time of day, how bad, where, what; then `name=value`, and a traceback set in below."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, but for a traceback."""
@@ -126,7 +126,9 @@ class TextLines(logging.Formatter):
             line = f"{line}  {said}"
         line = _UNSEEN.sub("?", line)
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            # What an error says may be a caller's words: set in, none of its lines can be taken for one of ours.
+            trace = self.formatException(record.exc_info).split("\n")
+            line = "\n".join([line, *(f"  {_UNSEEN.sub('?', one)}" for one in trace)])
         return redact(line)
 
 

@@ -142,7 +142,18 @@ def test_text_has_a_traceback_below() -> None:
         raise LookupError("there is none")
     except LookupError:
         lines = TextLines().format(record(exc_info=sys.exc_info())).splitlines()
-    assert lines[-1] == "LookupError: there is none"
+    assert lines[-1] == "  LookupError: there is none"
+
+
+def test_a_traceback_cannot_look_like_a_line_of_ours() -> None:
+    try:
+        raise LookupError("no \x1b[31mred\u2028one\r\n12:00:00.000 ERROR   serve: all is lost")
+    except LookupError:
+        text = TextLines().format(record(exc_info=sys.exc_info()))
+    first, *below = text.split("\n")
+    assert "test: said" in first
+    assert all(one.startswith("  ") for one in below)
+    assert below[-2:] == ["  LookupError: no ?[31mred?one?", "  12:00:00.000 ERROR   serve: all is lost"]
 
 
 @pytest.mark.usefixtures("loggers")

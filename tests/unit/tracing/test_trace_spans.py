@@ -28,7 +28,7 @@ def spans_of(exchange: Exchange) -> list[Span]:
     return list(of_request(exchange, Trace(1, 2, True, rng=random.Random(1)), {}, bodies=False))
 
 
-@pytest.mark.parametrize("surface", (*CHATS, *OTHERS))
+@pytest.mark.parametrize("surface", [*CHATS, *OTHERS])
 def test_an_operation_is_called_the_same_in_traces_and_metrics(surface: str) -> None:
     exchange, metrics = finished(Attempt("openai", "m", 0.0, "ok", 1.0), surface), Metrics()
     metrics.observe(exchange)
