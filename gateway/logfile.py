@@ -4,8 +4,8 @@ Older ones are `log.1`, `log.2` and so on, the newest first.
 
 Law: no line is lost or torn, whoever else writes, begins a new file or moves this one away. A line is one write at the
 file's end, which the system does as one. Who writes shares a lock, who moves the files up has it alone; and each looks
-whether the file is still the one by that name, and opens the other if not. So logrotate may do the same, by `create` as
-by `copytruncate`, and needs to tell nobody.
+whether the file is still the one by that name, and opens the other if not. So logrotate may do the same by `create`,
+and needs to tell nobody. (By `copytruncate` it loses what comes between its copy and its cut, whoever writes.)
 
 Nobody waits for the lock, since whoever holds it may be frozen: a file that cannot be moved now is moved at one of the
 next lines, and a line that comes while one is being moved lands in what is `log.1` by then.
