@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from contextvars import Context
 from typing import Any
 
 from cache import Board
@@ -366,7 +367,8 @@ class Parts:
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        # In nobody's name: it outlives whatever began it.
+        task = asyncio.create_task(work, context=Context())
         task.add_done_callback(logs.of_task)
         self._tasks.append(task)
         return task

@@ -18,6 +18,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from msgspec.structs import replace
@@ -58,7 +59,8 @@ class _Generation:
 
     async def start(self) -> None:
         """Return when it can serve. Raises whatever keeps it from that."""
-        self._life = asyncio.create_task(self._live())
+        # It outlives the request that wished for it, whose name is on no line of it.
+        self._life = asyncio.create_task(self._live(), context=Context())
         started = asyncio.create_task(self._started.wait())
         await asyncio.wait([self._life, started], return_when=asyncio.FIRST_COMPLETED)
         started.cancel()

@@ -105,6 +105,23 @@ async def test_it_is_answered_when_all_serve_with_the_new_settings_and_tells_wha
             assert one["after"] == {"changed": ["server.max_body", "routes.newly"]}
 
 
+async def test_what_is_said_later_on_is_not_said_of_the_request_that_wished_for_it(
+    running: simulator.Running, tmp_path: Path
+) -> None:
+    budget = {"usd": 0.01, "period": "total", "soft": 0.001}
+    config = {**configuration(running, four()), "keys": [{"name": "caller", "key": ALICE_KEY, "budget": budget}]}
+    with a_program(tmp_path, config, STEELYARD_ADMIN_KEY=ADMIN_KEY) as program:
+        program.start()
+        program.until_migrated(ADMIN_KEY)
+        assert await renewed(program, {**config, **NEWLY})
+        async with callers(key=ALICE_KEY) as session:
+            assert (await ask(session, program.url, "what now?", model=f"alfa/{MODEL}")).good
+        await eventually(lambda: bool(program.told("a budget nears its end")))
+        (reloaded,), (warning,) = program.told("reloaded"), program.told("a budget nears its end")
+        assert "request_id" in reloaded
+        assert "request_id" not in warning
+
+
 async def test_what_workflows_go_on_by_is_said_to_wait(running: simulator.Running, tmp_path: Path) -> None:
     config = configuration(running, four())
     other = {
