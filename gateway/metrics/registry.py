@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -108,6 +108,10 @@ class _One(Collector):
         return (self._metric,)
 
 
+def _text(metric: Metric) -> bytes:
+    return exposition.generate_latest(_One(metric))
+
+
 def forget_worker(folder: str, pid: int) -> None:
     """A worker that is gone must not go on counting among the living; what it counted stays counted."""
     mark_process_dead(pid, folder)
@@ -138,25 +142,27 @@ class Registry:
 
     def render(self) -> bytes:
         """The exposition text, of all workers when they share."""
-        return b"".join(self._families())
+        return b"".join(map(_text, self._shown()))
 
     async def scraped(self) -> bytes:
-        """The same, with a turn between two metrics for whoever waits: in all it takes some ten milliseconds."""
-        text: list[bytes] = []
-        for family in self._families():
-            text.append(family)
+        """The same, with a turn between two metrics for whoever waits."""
+        shown, text = self._shown(), list[bytes]()
+        if self.shared:
+            # Before it tells of the first, it reads the files of all, of those that have ended too: there may be many.
+            shown = await asyncio.to_thread(list, shown)
+        for metric in shown:
+            text.append(_text(metric))
             await asyncio.sleep(0)
         return b"".join(text)
 
-    def _families(self) -> Iterator[bytes]:
+    def _shown(self) -> Iterable[Metric]:
         for refresh in self._before_scrape:
             refresh()
         shown: CollectorRegistry = self.registry
         if self._shared_dir is not None:
             shown = CollectorRegistry()
             MultiProcessCollector(shown, path=self._shared_dir)  # pyright: ignore[reportUnknownMemberType] - untyped
-        for metric in shown.collect():
-            yield exposition.generate_latest(_One(metric))
+        return shown.collect()
 
     @property
     def shared(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from gateway_world import COST, Answer, Asked, World, deployment, drain, finished, reply, said, streaming
 from paused_time import paused, settle
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
 
 from gateway.errors import GatewayError
 from gateway.exchange import Preferences
 from gateway.failover import RetryPolicy
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, registry
 from gateway.metrics.registry import noting
 from providers.errors import Overloaded
 
@@ -304,3 +307,24 @@ def test_what_is_noted_on_the_request_path_is_what_the_library_observes() -> Non
         other.duration("chat", "miss").observe(amount)
         assert one.render() == other.render()
     assert samples(one, "steelyard_request_duration_seconds_count") == {("miss", "chat"): 10.0}
+
+
+async def test_the_files_of_workers_are_read_while_others_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by: list[threading.Thread] = []
+
+    class Files:
+        def __init__(self, shown: CollectorRegistry, path: str) -> None:
+            assert path == str(tmp_path)
+            shown.register(self)  # pyright: ignore[reportArgumentType] - it collects
+
+        def collect(self) -> list[Metric]:
+            by.append(threading.current_thread())
+            return [Metric("read", "From files.", "gauge")]
+
+    monkeypatch.setattr(registry, "MultiProcessCollector", Files)
+    text = await Metrics(shared_dir=str(tmp_path)).scraped()
+    assert text.startswith(b"# HELP read From files.")
+    assert by
+    assert by[0] is not threading.main_thread()
