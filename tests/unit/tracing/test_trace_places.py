@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -19,7 +18,6 @@ from gateway.tracing.places import (
     below,
     derived,
     enter,
-    here,
     new_span,
     new_trace,
     read,
@@ -31,14 +29,6 @@ TRACES = st.integers(1, 2**128 - 1)
 SPANS = st.integers(1, 2**64 - 1)
 #: What a vendor may put there.
 STATES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=512)
-
-
-@pytest.fixture(autouse=True)
-def _nowhere() -> Iterator[None]:
-    before = here()
-    enter(None)
-    yield
-    enter(before)
 
 
 def a_trace(**more: object) -> Trace:

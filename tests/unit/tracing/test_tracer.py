@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from tracing_world import Kept, a_tracer
 
-import pytest
-
-from gateway.tracing.places import Here, Place, enter, here
-from gateway.tracing.spans import Span
-from gateway.tracing.tracer import Tracer
+from gateway.tracing.places import Here, enter
 
 PARENT = {b"traceparent": b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", b"tracestate": b"v=1"}
-
-
-class Kept:
-    """A sender that keeps what it is sent, and samples what `wanted` says."""
-
-    def __init__(self, wanted: bool = True) -> None:
-        self.spans: list[Span] = []
-        self.wanted = wanted
-
-    def samples(self, trace: int, parent: Place | None) -> bool:
-        return self.wanted
-
-    def send(self, span: Span) -> None:
-        self.spans.append(span)
-
-    async def stop(self) -> None: ...
-
-
-def a_tracer(sender: Kept | None) -> Tracer:
-    return Tracer(sender, told=["mine"], bodies=False, wall=lambda: 100.0, rng=random.Random(1), where={})
-
-
-@pytest.fixture(autouse=True)
-def _nowhere() -> Iterator[None]:
-    before = here()
-    enter(None)
-    yield
-    enter(before)
 
 
 def test_without_a_sender_only_what_callers_begin_is_passed_on() -> None:

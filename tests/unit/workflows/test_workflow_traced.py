@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import cast
 
 import pytest
@@ -11,37 +10,20 @@ from plan_world import definition
 from workflow_scene import Scene, Shelf, execution
 
 from gateway.metrics import Metrics
-from gateway.tracing.places import Place
-from gateway.tracing.spans import Span
-from gateway.tracing.tracer import Tracer
 from gateway.workflows.kept import Event, Superseded
 from gateway.workflows.tallying import Tally
 from gateway.workflows.traced import Traced, Traces
 from tests.unit.gateway.paused_time import paused
-
-
-class Told:
-    """A sender that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def samples(self, trace: int, parent: Place | None) -> bool:
-        return True
-
-    def send(self, span: Span) -> None:
-        self.spans.append(span)
-
-    async def stop(self) -> None: ...
+from tests.unit.tracing.tracing_world import Kept, a_tracer
 
 
 async def _begun_by_nobody(_execution_id: str) -> list[Event]:
     return []
 
 
-def traced() -> tuple[Scene, Told]:
-    told, wall = Told(), Scene.wall
-    tracer = Tracer(told, told=(), bodies=False, wall=wall, rng=random.Random(1), where={})
+def traced() -> tuple[Scene, Kept]:
+    told, wall = Kept(), Scene.wall
+    tracer = a_tracer(told)
     traces = Traces(lambda: tracer, wall=wall)
     scene = Scene(
         definition({"a": {"type": "prompt", "prompt": "q"}}),
