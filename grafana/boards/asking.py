@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from grafana.boards.drawing import Query
+
 _OF = "[$__rate_interval]"
 
 
@@ -18,6 +20,14 @@ def gain(metric: str, *by: str, where: str = "") -> str:
 def within(share: float, histogram: str, *by: str, where: str = "") -> str:
     """Within what this share of the observations is."""
     return f"histogram_quantile({share:g}, {rate(histogram + '_bucket', *by, 'le', where=where)})"
+
+
+def spread(histogram: str, *, where: str = "") -> list[Query]:
+    """Within what half of the observations are, 95 and 99 % of them."""
+    return [
+        Query(within(share, histogram, where=where), legend)
+        for share, legend in ((0.5, "half"), (0.95, "95 %"), (0.99, "99 %"))
+    ]
 
 
 def _sum(by: tuple[str, ...]) -> str:

@@ -52,7 +52,7 @@ _ROW = Row(
             "Requests",
             "bypass: not to be cached, by its kind or its caller's will. coalesced: answered along with another.",
             "reqps",
-            [Query(rate("steelyard_requests_total", "cache"), "{{cache}}")],
+            [Query(rate("steelyard_requests_total", "cache"))],
             stacked=True,
         ),
         Panel(
@@ -60,25 +60,20 @@ _ROW = Row(
             "memory: of the process. folder: of the machine's workers. redis: of all. provider: a call whose prompt "
             "the provider had in a cache of its own, and so charged less for.",
             "reqps",
-            [Query(rate("steelyard_cache_hits_total", "tier"), "{{tier}}")],
+            [Query(rate("steelyard_cache_hits_total", "tier"))],
             stacked=True,
         ),
         Panel(
             "Waiting for another's answer",
             "Requests whose question another one is asking just now.",
             "short",
-            [Query("sum by (instance) (steelyard_single_flight_waiters)", "{{instance}}")],
+            [Query("sum by (instance) (steelyard_single_flight_waiters)")],
         ),
         Panel(
             "Duration, 95 % within",
             "By what the cache had to do with it.",
             "s",
-            [
-                Query(
-                    within(0.95, "steelyard_request_duration_seconds", "cache"),
-                    "{{cache}}",
-                )
-            ],
+            [Query(within(0.95, "steelyard_request_duration_seconds", "cache"))],
         ),
         Panel(
             "Prompts that providers had cached",
@@ -97,12 +92,7 @@ _ROW = Row(
             "Writes, evictions and errors",
             "A second. Errors: Redis was asked in vain, and the provider was asked instead.",
             "short",
-            [
-                Query(
-                    rate("steelyard_cache_events", "event", where='event=~"writes|evictions|errors"'),
-                    "{{event}}",
-                )
-            ],
+            [Query(rate("steelyard_cache_events", "event", where='event=~"writes|evictions|errors"'))],
         ),
     ],
 )

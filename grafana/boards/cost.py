@@ -23,15 +23,7 @@ _SPENT = Row(
             6,
             4,
         ),
-        Panel(
-            "In this time",
-            "USD in the time that the board shows.",
-            "currencyUSD",
-            [Query(_COST)],
-            "stat",
-            6,
-            4,
-        ),
+        Panel("In this time", "USD in the time that the board shows.", "currencyUSD", [Query(_COST)], "stat", 6, 4),
         Panel(
             "A request",
             "USD for a request, those from the cache included.",
@@ -54,12 +46,7 @@ _SPENT = Row(
             "By provider",
             "USD an hour.",
             "currencyUSD",
-            [
-                Query(
-                    rate("steelyard_cost_usd_total", "provider", where=_WHICH) + " * 3600",
-                    "{{provider}}",
-                )
-            ],
+            [Query(rate("steelyard_cost_usd_total", "provider", where=_WHICH) + " * 3600")],
             stacked=True,
         ),
         Panel(
@@ -78,23 +65,13 @@ _SPENT = Row(
             "By tag",
             "USD an hour for keys that have the tag. What a key with several tags spends is in each.",
             "currencyUSD",
-            [
-                Query(
-                    rate("steelyard_tag_cost_usd_total", "tag", where=_WHICH) + " * 3600",
-                    "{{tag}}",
-                )
-            ],
+            [Query(rate("steelyard_tag_cost_usd_total", "tag", where=_WHICH) + " * 3600")],
         ),
         Panel(
             "Models",
             "In the time that the board shows.",
             "currencyUSD",
-            [
-                Query(
-                    f"sum by (provider, model) (increase(steelyard_cost_usd_total{{{_WHICH}}}[$__range]))",
-                    "USD",
-                )
-            ],
+            [Query(f"sum by (provider, model) (increase(steelyard_cost_usd_total{{{_WHICH}}}[$__range]))", "USD")],
             "table",
             12,
         ),
@@ -102,12 +79,7 @@ _SPENT = Row(
             "Tokens",
             "cached and reasoning are within input and output.",
             "short",
-            [
-                Query(
-                    rate("steelyard_tokens_total", "kind", where=_WHICH) + " * 60",
-                    "{{kind}} a minute",
-                )
-            ],
+            [Query(rate("steelyard_tokens_total", "kind", where=_WHICH) + " * 60", "{{kind}} a minute")],
             width=12,
         ),
     ],
@@ -127,7 +99,7 @@ _BUDGETS = Row(
             "Left, in USD",
             "A budget begins anew at the end of its period.",
             "currencyUSD",
-            [Query("min by (kind, name) (steelyard_budget_left_usd)", "{{kind}} {{name}}")],
+            [Query("min by (kind, name) (steelyard_budget_left_usd)")],
             lowest=None,
         ),
         Panel(

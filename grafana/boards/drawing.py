@@ -6,6 +6,7 @@ Whatever is the same in all panels is said here once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,7 +25,7 @@ _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression, and how its series are called."""
+    """A PromQL expression, and how its series are called: by the labels they are grouped by, unless it is said."""
 
     expr: str
     legend: str = ""
@@ -191,11 +192,17 @@ def _target(panel: Panel, query: Query, name: str) -> Json:
         "refId": name,
         "datasource": _SOURCE,
         "expr": query.expr,
-        "legendFormat": query.legend or "__auto",
+        "legendFormat": query.legend or _grouped(query.expr) or "__auto",
         "format": shape,
         "instant": instant,
         "range": not instant,
     }
+
+
+def _grouped(expr: str) -> str:
+    """The labels by which its series differ; `le` is gone where a histogram has become one line."""
+    found = re.search(r"by \(([^)]*)\)", expr)
+    return " ".join(f"{{{{{label}}}}}" for label in found[1].split(", ") if label != "le") if found else ""
 
 
 def _defaults(panel: Panel) -> Json:

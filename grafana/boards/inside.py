@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards.asking import gain, rate, within
+from grafana.boards.asking import gain, rate, spread, within
 from grafana.boards.drawing import Board, Panel, Query, Row
 
 _HERE = 'instance=~"$instance"'
@@ -14,11 +14,7 @@ _OWN = Row(
             "Overhead",
             "What the gateway adds to a request before the answer, or its first piece, is there.",
             "s",
-            [
-                Query(within(0.5, "steelyard_overhead_seconds", where=_HERE), "half"),
-                Query(within(0.95, "steelyard_overhead_seconds", where=_HERE), "95 %"),
-                Query(within(0.99, "steelyard_overhead_seconds", where=_HERE), "99 %"),
-            ],
+            spread("steelyard_overhead_seconds", where=_HERE),
         ),
         Panel(
             "Processor",
@@ -32,7 +28,7 @@ _OWN = Row(
             "Lateness of the event loop",
             "Whatever a process does at a time waits so long for its turn.",
             "s",
-            [Query(within(0.99, "steelyard_event_loop_lag_seconds", "instance", where=_HERE), "{{instance}}")],
+            [Query(within(0.99, "steelyard_event_loop_lag_seconds", "instance", where=_HERE))],
             steps=[(0.25, "red")],
         ),
         Panel(
@@ -45,7 +41,7 @@ _OWN = Row(
             "Workers",
             "Processes by version: two versions are there during an upgrade only.",
             "short",
-            [Query(f"sum by (instance, version) (steelyard_workers{{{_HERE}}})", "{{instance}} {{version}}")],
+            [Query(f"sum by (instance, version) (steelyard_workers{{{_HERE}}})")],
             stacked=True,
         ),
         Panel(
@@ -64,23 +60,13 @@ _LOG = Row(
             "Rows",
             "spilled: to the disk, while the database is away. dropped: lost; somebody is woken.",
             "short",
-            [
-                Query(
-                    rate("steelyard_request_log_rows_total", "state", where=_HERE),
-                    "{{state}} a second",
-                )
-            ],
+            [Query(rate("steelyard_request_log_rows_total", "state", where=_HERE), "{{state}} a second")],
         ),
         Panel(
             "Queue",
             "The share of its room in memory that is taken; a full one spills to the disk.",
             "percentunit",
-            [
-                Query(
-                    f"steelyard_log_queue{{{_HERE}}} / steelyard_log_queue_capacity{{{_HERE}}}",
-                    "{{instance}}",
-                )
-            ],
+            [Query(f"steelyard_log_queue{{{_HERE}}} / steelyard_log_queue_capacity{{{_HERE}}}", "{{instance}}")],
             highest=1.0,
         ),
         Panel(
@@ -93,23 +79,13 @@ _LOG = Row(
             "Failing sinks",
             "Requests that were not counted, recorded or logged: a defect.",
             "short",
-            [
-                Query(
-                    gain("steelyard_sink_failures_total", "sink", where=_HERE) + " or vector(0)",
-                    "{{sink}}",
-                )
-            ],
+            [Query(gain("steelyard_sink_failures_total", "sink", where=_HERE) + " or vector(0)")],
         ),
         Panel(
             "Audit log",
             "Acts without a transaction of their own: written, or delayed while the database is away.",
             "short",
-            [
-                Query(
-                    gain("steelyard_audit_acts_total", "outcome", where=_HERE),
-                    "{{outcome}}",
-                )
-            ],
+            [Query(gain("steelyard_audit_acts_total", "outcome", where=_HERE))],
         ),
         Panel(
             "Dependencies",
@@ -133,7 +109,7 @@ _POOLS = Row(
             "In use, idle, and at most. PostgreSQL; SQLite has its own ways.",
             "short",
             [
-                Query(f"sum by (state) (steelyard_database_pool_connections{{{_HERE}}})", "{{state}}"),
+                Query(f"sum by (state) (steelyard_database_pool_connections{{{_HERE}}})"),
                 Query(f"sum(steelyard_database_pool_limit{{{_HERE}}})", "limit"),
             ],
         ),
@@ -143,23 +119,20 @@ _POOLS = Row(
             "short",
             [
                 Query(f"sum(steelyard_database_pool_waiting{{{_HERE}}})", "waiting"),
-                Query(
-                    within(0.95, "steelyard_database_pool_wait_seconds", where=_HERE),
-                    "seconds",
-                ),
+                Query(within(0.95, "steelyard_database_pool_wait_seconds", where=_HERE), "seconds"),
             ],
         ),
         Panel(
             "Connections to providers",
             "In use, and requests that wait for one.",
             "short",
-            [Query(f"sum by (state) (steelyard_upstream_connections{{{_HERE}}})", "{{state}}")],
+            [Query(f"sum by (state) (steelyard_upstream_connections{{{_HERE}}})")],
         ),
         Panel(
             "Counting alone",
             "Processes that count limits for themselves, since Redis cannot be reached.",
             "short",
-            [Query(f"sum by (instance) (steelyard_limits_alone{{{_HERE}}})", "{{instance}}")],
+            [Query(f"sum by (instance) (steelyard_limits_alone{{{_HERE}}})")],
         ),
         Panel(
             "Waiting callers",

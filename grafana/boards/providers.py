@@ -26,7 +26,7 @@ _CHOOSING = Row(
             "Why the first of the ranking was first. last_resort: nobody healthy was left. exploration, "
             "half_open_probe: to learn. sticky_session: to stay with who has the prompt in its cache.",
             "reqps",
-            [Query(rate("steelyard_dwa_choices_total", "reason"), "{{reason}}")],
+            [Query(rate("steelyard_dwa_choices_total", "reason"))],
             width=12,
             stacked=True,
         ),
@@ -50,8 +50,7 @@ _CHOOSING = Row(
             "reqps",
             [
                 Query(
-                    rate("steelyard_dwa_excluded_total", "provider", "reason", where=_WHICH),
-                    "{{provider}}: {{reason}}",
+                    rate("steelyard_dwa_excluded_total", "provider", "reason", where=_WHICH), "{{provider}}: {{reason}}"
                 )
             ],
             stacked=True,
@@ -81,12 +80,7 @@ _STATES = Row(
             "Openings of breakers",
             "One that opens again and again belongs to a provider that comes and goes.",
             "short",
-            [
-                Query(
-                    gain("steelyard_dwa_breaker_openings_total", "provider", "model", where=_WHICH),
-                    _NAME,
-                )
-            ],
+            [Query(gain("steelyard_dwa_breaker_openings_total", "provider", "model", where=_WHICH), _NAME)],
             width=6,
         ),
         Panel(
@@ -137,12 +131,7 @@ _CALLS = Row(
             "Outcomes",
             "hedged: another was quicker. misconfigured: our key, model or account. rejected: the caller's fault.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_attempts_total", "provider", "outcome", where=_WHICH),
-                    "{{provider}} {{outcome}}",
-                )
-            ],
+            [Query(rate("steelyard_attempts_total", "provider", "outcome", where=_WHICH))],
             stacked=True,
         ),
         Panel(
@@ -156,12 +145,7 @@ _CALLS = Row(
             "Fallbacks",
             "Calls that failed and after which another deployment was asked: who failed, and how.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_fallbacks_total", "provider", "reason", where=_WHICH),
-                    "{{provider}} {{reason}}",
-                )
-            ],
+            [Query(rate("steelyard_fallbacks_total", "provider", "reason", where=_WHICH))],
             stacked=True,
         ),
         Panel(
@@ -180,12 +164,7 @@ _CALLS = Row(
             "Hedges",
             "Second calls beside one that was overdue, and what came of them. Many that win: the first choice hangs.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_hedges_total", "outcome", where=_WHICH),
-                    "{{outcome}}",
-                )
-            ],
+            [Query(rate("steelyard_hedges_total", "outcome", where=_WHICH))],
         ),
     ],
 )
@@ -196,7 +175,7 @@ _QUALITY = Row(
             "Votes on answers",
             "Of callers and of the judge.",
             "reqps",
-            [Query(rate("steelyard_feedback_total", "source"), "{{source}}")],
+            [Query(rate("steelyard_feedback_total", "source"))],
         ),
         Panel(
             "Operations, 95 % within",
@@ -209,8 +188,7 @@ _QUALITY = Row(
                         "gen_ai_client_operation_duration_seconds",
                         "gen_ai_provider_name",
                         "gen_ai_operation_name",
-                    ),
-                    "{{gen_ai_provider_name}} {{gen_ai_operation_name}}",
+                    )
                 )
             ],
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards.asking import gain, rate, within
+from grafana.boards.asking import gain, rate, spread, within
 from grafana.boards.drawing import Board, Panel, Query, Row
 
 _WHICH = 'surface=~"$surface"'
@@ -95,16 +95,7 @@ _BUDGET = Row(
             "Failures by status",
             "500: a defect of ours. 502: every provider failed. 503: none may be asked now. 504: out of time.",
             "reqps",
-            [
-                Query(
-                    rate(
-                        "steelyard_requests_total",
-                        "status",
-                        where=_FAILURES,
-                    ),
-                    "{{status}}",
-                )
-            ],
+            [Query(rate("steelyard_requests_total", "status", where=_FAILURES))],
             width=6,
             stacked=True,
         ),
@@ -117,59 +108,40 @@ _COURSE = Row(
             "By outcome",
             "cancelled: the caller hung up. error: by its status, whoever it is due to.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_requests_total", "outcome", "status", where=_WHICH),
-                    "{{outcome}} {{status}}",
-                )
-            ],
+            [Query(rate("steelyard_requests_total", "outcome", "status", where=_WHICH))],
             stacked=True,
         ),
         Panel(
             "By surface",
             "Whose dialect callers speak, and what workflows ask.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_requests_total", "surface", where=_WHICH),
-                    "{{surface}}",
-                )
-            ],
+            [Query(rate("steelyard_requests_total", "surface", where=_WHICH))],
             stacked=True,
         ),
         Panel(
             "By tag",
             "Requests of keys that have the tag. A key with several is in each.",
             "reqps",
-            [Query(rate("steelyard_tag_requests_total", "tag"), "{{tag}}")],
+            [Query(rate("steelyard_tag_requests_total", "tag"))],
         ),
         Panel(
             "Duration",
             "Whole requests. What the cache answered is among them.",
             "s",
-            [
-                Query(within(0.5, "steelyard_request_duration_seconds", where=_WHICH), "half"),
-                Query(within(0.95, "steelyard_request_duration_seconds", where=_WHICH), "95 %"),
-                Query(within(0.99, "steelyard_request_duration_seconds", where=_WHICH), "99 %"),
-            ],
+            spread("steelyard_request_duration_seconds", where=_WHICH),
         ),
         Panel(
             "Durations",
             "How many requests took how long.",
             "short",
-            [
-                Query(
-                    gain("steelyard_request_duration_seconds_bucket", "le", where=_WHICH),
-                    "{{le}}",
-                )
-            ],
+            [Query(gain("steelyard_request_duration_seconds_bucket", "le", where=_WHICH), "{{le}}")],
             "heatmap",
         ),
         Panel(
             "Under way",
             "Whole requests, by replica. Rising without more requests: providers are slow, or callers do not read.",
             "short",
-            [Query("sum by (instance) (steelyard_requests_in_flight)", "{{instance}}")],
+            [Query("sum by (instance) (steelyard_requests_in_flight)")],
             stacked=True,
         ),
     ],
@@ -181,12 +153,7 @@ _REFUSED = Row(
             "Limits",
             "Requests refused for a limit: whose it is, and of what.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_limited_total", "limiter", "bound"),
-                    "{{limiter}} {{bound}}",
-                )
-            ],
+            [Query(rate("steelyard_limited_total", "limiter", "bound"))],
             width=6,
         ),
         Panel(
@@ -195,10 +162,7 @@ _REFUSED = Row(
             "short",
             [
                 Query("sum(steelyard_limit_queue)", "waiting"),
-                Query(
-                    within(0.95, "steelyard_limit_wait_seconds"),
-                    "seconds",
-                ),
+                Query(within(0.95, "steelyard_limit_wait_seconds"), "seconds"),
             ],
             width=6,
         ),
@@ -207,7 +171,7 @@ _REFUSED = Row(
             "Wrong keys, unknown paths, bodies that are none. Wrong keys are throttled when somebody tries many.",
             "reqps",
             [
-                Query(rate("steelyard_rejected_total", "status"), "{{status}}"),
+                Query(rate("steelyard_rejected_total", "status")),
                 Query(rate("steelyard_wrong_keys_total", "outcome"), "wrong key, {{outcome}}"),
             ],
             width=6,
@@ -216,12 +180,7 @@ _REFUSED = Row(
             "Guardrails",
             "What they did. unavailable: let pass without having been looked at.",
             "reqps",
-            [
-                Query(
-                    rate("steelyard_guardrails_total", "guardrail", "outcome"),
-                    "{{guardrail}} {{outcome}}",
-                )
-            ],
+            [Query(rate("steelyard_guardrails_total", "guardrail", "outcome"))],
             width=6,
         ),
     ],
