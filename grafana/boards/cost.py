@@ -7,9 +7,9 @@ from grafana.boards.drawing import Board, Panel, Query, Row
 
 _WHICH = 'provider=~"$provider"'
 #: In the time that the board shows.
-_COST = "sum(increase(steelyard_cost_usd_total[$__range]))"
+_COST = f"sum(increase(steelyard_cost_usd_total{{{_WHICH}}}[$__range]))"
 _REQUESTS = "sum(increase(steelyard_requests_total[$__range]))"
-_TOKENS = 'sum(increase(steelyard_tokens_total{kind=~"input|output"}[$__range]))'
+_TOKENS = f'sum(increase(steelyard_tokens_total{{{_WHICH}, kind=~"input|output"}}[$__range]))'
 
 _SPENT = Row(
     "Spent",
@@ -18,7 +18,7 @@ _SPENT = Row(
             "An hour",
             "USD, at the pace of the last hour.",
             "currencyUSD",
-            [Query("sum(steelyard:cost_usd:rate1h) * 3600")],
+            [Query(f"sum(rate(steelyard_cost_usd_total{{{_WHICH}}}[1h])) * 3600")],
             "stat",
             6,
             4,
@@ -26,7 +26,7 @@ _SPENT = Row(
         Panel("In this time", "USD in the time that the board shows.", "currencyUSD", [Query(_COST)], "stat", 6, 4),
         Panel(
             "A request",
-            "USD for a request, those from the cache included.",
+            "USD of the chosen providers for each request, those from the cache included.",
             "currencyUSD",
             [Query(f"{_COST} / {_REQUESTS}")],
             "stat",

@@ -79,7 +79,7 @@ _LOG = Row(
             "Failing sinks",
             "Requests that were not counted, recorded or logged: a defect.",
             "short",
-            [Query(gain("steelyard_sink_failures_total", "sink", where=_HERE) + " or vector(0)")],
+            [Query(gain("steelyard_sink_failures_total", "sink", where=_HERE))],
         ),
         Panel(
             "Audit log",

@@ -26,7 +26,7 @@ _CHOOSING = Row(
             "Why the first of the ranking was first. last_resort: nobody healthy was left. exploration, "
             "half_open_probe: to learn. sticky_session: to stay with who has the prompt in its cache.",
             "reqps",
-            [Query(rate("steelyard_dwa_choices_total", "reason"))],
+            [Query(rate("steelyard_dwa_choices_total", "reason", where=_WHICH))],
             width=12,
             stacked=True,
         ),

@@ -171,7 +171,7 @@ _REFUSED = Row(
             "Wrong keys, unknown paths, bodies that are none. Wrong keys are throttled when somebody tries many.",
             "reqps",
             [
-                Query(rate("steelyard_rejected_total", "status")),
+                Query(rate("steelyard_rejected_total", "status", where=_WHICH)),
                 Query(rate("steelyard_wrong_keys_total", "outcome"), "wrong key, {{outcome}}"),
             ],
             width=6,

@@ -116,6 +116,16 @@ def test_every_panel_says_what_it_shows_from_where_and_in_which_unit(path: Path)
 
 
 @pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_a_choice_narrows_whatever_has_its_label(path: Path) -> None:
+    """Else two panels side by side are of different things, and nothing says so."""
+    chosen = {one["name"] for one in board(path)["templating"]["list"]} - {"datasource"}
+    for panel in panels(path):
+        for target in panel["targets"]:
+            for one in selectors(filled(target["expr"])):
+                assert not (chosen & _labels_of(one.name)) - one.labels, f"{panel['title']}: {one.text}"
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
 def test_panels_stand_side_by_side(path: Path) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board(path)["panels"]:
