@@ -93,7 +93,8 @@ _BUDGET = Row(
         ),
         Panel(
             "Failures by status",
-            "500: a defect of ours. 502: every provider failed. 503: none may be asked now. 504: out of time.",
+            "500: a defect of ours. 502: rubbish, a refused key, a broken stream. 503: who was asked failed, or nobody "
+            "could be. 504: all were too slow.",
             "reqps",
             [Query(rate("steelyard_requests_total", "status", where=_FAILURES))],
             width=6,
