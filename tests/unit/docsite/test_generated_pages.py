@@ -38,6 +38,13 @@ def test_every_variable_is_told_with_its_default_and_its_place(settings: str) ->
         assert re.search(told, settings, re.MULTILINE), row.env
 
 
+def test_operators_are_told_of_everything_that_is_forgotten() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text()
+    variables = [row.env for row in rows() if row.env.endswith("_RETENTION_DAYS")]
+    assert len(variables) > 4
+    assert [one for one in variables if f"| `{one}` |" not in told] == []
+
+
 def keys_of(tree: object, place: str = "") -> set[str]:
     """The keys of a file, lists as `[]`."""
     if isinstance(tree, dict):
