@@ -33,9 +33,14 @@ for command in (backup, restore_command, prune):
 @click.argument("revision", default="head")
 @config_option
 def upgrade(revision: str, config: Path | None) -> None:
-    """Bring the schema up to REVISION (the newest)."""
+    """Bring the schema up to REVISION (the newest). One that a newer version has made is left as it is."""
     url = load_settings(config).database.url.reveal()
-    _run(migrate.upgrade(url, revision))
+    if revision != "head":
+        _run(migrate.upgrade(url, revision))
+    elif newer := _run(migrate.ready(url)):
+        # After a rollback: containers that migrate before they serve must come to serve.
+        click.echo(f"The schema is at {newer}, a newer version's: there is nothing to do.")
+        return
     click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from store_faults import exchange
 
 from gateway.cli import main
@@ -246,3 +246,19 @@ def test_sqlite_gives_the_room_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     refused = own.run("prune", "--older-than", "30", "--compact", url="postgresql+asyncpg://me@127.0.0.1:1/x")
     assert refused.exit_code == 2
     assert "autovacuum" in refused.output
+
+
+@pytest.mark.parametrize(("standing", "code"), [("9999", 0), ("nobodys", 1)])
+def test_a_version_that_was_rolled_back_leaves_the_schema_of_the_newer_one(
+    own: Operator, standing: str, code: int
+) -> None:
+    async def move() -> None:
+        database = Database(own.url)
+        async with database.write() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = :now"), {"now": standing})
+        await database.dispose()
+
+    asyncio.run(move())
+    done = own.run("upgrade")
+    assert (done.exit_code, standing in done.output) == (code, True)
+    assert asyncio.run(migrate.current(own.url)) == standing
