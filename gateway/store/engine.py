@@ -119,6 +119,8 @@ def is_away(exc: BaseException) -> bool:
         return str(getattr(exc, "sqlstate", None) or "").startswith(_AWAY_STATES)
     if isinstance(exc, sqlite3.OperationalError):
         return True  # locked, full, unreadable, not migrated: SQLite has this one word for all of them
+    if isinstance(exc, asyncpg.ClientConfigurationError):
+        return True  # no connection is begun: the file of authorities is not there, say
     if isinstance(exc, asyncpg.InterfaceError):
         return not isinstance(exc, ValueError)  # asyncpg's own DataError: a value it cannot encode
     return isinstance(exc, (OSError, TimeoutError, PoolTimeout, asyncpg.InternalClientError))

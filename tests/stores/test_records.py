@@ -160,6 +160,15 @@ def test_an_address_that_cannot_serve_is_refused_without_quoting_it(given: str) 
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+async def test_a_database_whose_certificate_nobody_can_check_is_away_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(StoreUnavailable, match=r"root\.crt"):
+        await migrate.current("postgresql://u:pw@127.0.0.1:1/d?sslmode=verify-full")
+
+
 async def test_on_sqlite_a_reader_sees_the_state_before_a_writer_who_is_not_done(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/a.db"
     await migrate.upgrade(address)
