@@ -101,7 +101,7 @@ class Keeper:
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
-            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget, self._count):
+            for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
                 await self._guarded(work)
             await asyncio.sleep(self._interval)
 
@@ -191,9 +191,6 @@ class Keeper:
             await self._files.delete(path)
         except OSError as exc:
             _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
-
-    async def _count(self) -> None:
-        self._tally.live(await executions.live(self._database), await executions.oldest(self._database))
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """A database that is away is looked for again; a defect in one chore must not end the others."""

@@ -19,7 +19,7 @@ from gateway.metrics import Metrics
 from gateway.remembering import Remembering
 from gateway.store.beside import engine_url, name_of
 from gateway.store.engine import Database, PoolSettings
-from gateway.store.workflows import events
+from gateway.store.workflows import events, executions
 from gateway.store.workflows.memory import WorkflowStore
 from gateway.workflows.archive import Archive, Bounds
 from gateway.workflows.bell import Bell
@@ -123,6 +123,7 @@ class Service:
     async def start(self) -> None:
         """Begin to run executions where the settings say so; a database that is away is tried again."""
         self._spawn(self.bell.run())
+        self._spawn(self._count())
         if not self.means.settings.workflows.run:
             self._queueing = self._client
             return
@@ -198,6 +199,15 @@ class Service:
         self._spawn(Scheduler(self.database, self.library, self.desk, wall=self._wall, tally=self._tally).run())
         self._spawn(keeper.tidy())
         await keeper.look_after()
+
+    async def _count(self) -> None:
+        """Tell how many executions there are, whoever runs them: else nobody does when all workers are gone."""
+        while True:
+            try:
+                self._tally.live(await executions.live(self.database), await executions.oldest(self.database))
+            except Exception as exc:  # noqa: BLE001 - a database that is away, or its schema not there yet: looked at again
+                _log.warning("executions are not counted", extra={"error": str(exc)[:300]})
+            await asyncio.sleep(self.means.settings.workflows.monitoring)
 
     async def _queue(self, execution_id: str, attempt: int, keys: list[str]) -> None:
         """Queue an attempt. What cannot be queued now is found by a keeper: it is kept already."""

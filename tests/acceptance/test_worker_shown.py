@@ -10,11 +10,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from providers import simulator
 from tests.acceptance.bad_days import eventually, four
 from tests.acceptance.bad_processes import configuration, free_port
 from tests.acceptance.workflow_fleet import Worker
+from tests.serving import Serving, settings_in, simulated, until
 from tests.unit.gateway.metric_samples import told
 
 
@@ -67,3 +69,27 @@ async def test_a_port_that_is_taken_is_told_at_once(running: simulator.Running, 
         worker.begin()
         assert await worker.ended() != 0
     assert "STEELYARD_WORKER_METRICS_PORT" in worker.said.read_text()
+
+
+def test_a_gateway_tells_of_the_queue_when_nobody_runs_it(running: simulator.Running, tmp_path: Path) -> None:
+    """As when all workers are gone: SteelyardWorkflowsStuck is asked of it."""
+    settings = settings_in(tmp_path)
+    settings = replace(settings, workflows=replace(settings.workflows, monitoring=0.05))
+    with Serving(simulated(settings, running, four())) as serving:
+
+        def post(path: str, body: object) -> None:
+            request = urllib.request.Request(
+                f"{serving.url}/api/workflows{path}", json.dumps(body).encode(), {"content-type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert answer.status in (201, 202)
+
+        def waits() -> bool:
+            text = seen(serving.port, "/metrics")[1]
+            live = told(text, "steelyard_workflow_live_executions", "status")
+            oldest = told(text, "steelyard_workflow_oldest_seconds", "status")
+            return live.get(("pending",)) == 1.0 and oldest[("pending",)] > 0.0
+
+        post("", {"slug": "f", "name": "f", "nodes": {"a": {"type": "template", "template": "x"}}})
+        post("/f/execute", {})
+        until(waits)

@@ -154,9 +154,9 @@ class Looking(Keeper):
 
     async def _nothing(self) -> None: ...
 
-    _adopt_orphans = _sweep = _expire = _forget = _tidy = _nothing
+    _adopt_orphans = _sweep = _expire = _tidy = _nothing
 
-    async def _count(self) -> None:
+    async def _forget(self) -> None:
         self.looked = [*getattr(self, "looked", []), asyncio.get_running_loop().time()]
 
 
