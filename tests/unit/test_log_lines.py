@@ -85,7 +85,7 @@ def test_the_line_of_a_request_says_where_it_went_and_why(caplog: pytest.LogCapt
         model="o",
         strategy="load_balanced",
         objective="balanced",
-        reason="best_score",
+        reason="best_performance",
         cost=0.125,
         trace=TRACE,
         tags={"execution_id": "wfexec_1", "workflow": "w", "node": "n", "other": 1},
@@ -106,7 +106,7 @@ def test_the_line_of_a_request_says_where_it_went_and_why(caplog: pytest.LogCapt
         "provider_model": "o",
         "strategy": "load_balanced",
         "objective": "balanced",
-        "reason": "best_score",
+        "reason": "best_performance",
         "cost_usd": 0.125,
         "attempts": [
             {"provider": "grok", "model": "g", "outcome": "overloaded", "seconds": 0.25},
