@@ -61,6 +61,11 @@ class Balancer:
         """Its log of errors."""
         return (self._folder / "errors.log").read_text()
 
+    @property
+    def requests(self) -> str:
+        """Its line for each request."""
+        return (self._folder / "requests.log").read_text()
+
     def _command(self, *more: str) -> list[str]:
         assert NGINX is not None
         # Its children would become nobody, who may not enter a folder of ours.
