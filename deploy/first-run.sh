@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 # Nobody but you enters the folder. Its files may be read by all: a container sees the file alone, with the owner and mode
 # it has here, and compose cannot give it to the container's user.
 umask 022
-mkdir -p -m 700 secrets
 mkdir -p secrets/providers
+# Whoever made it: compose does, open to all, when it is started first.
+chmod 700 secrets
 
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 

@@ -208,7 +208,10 @@ class TestFirstRun:
         made = {one.name for one in secrets.iterdir()}
         assert declared - BROUGHT == made - {"providers", "providers.env"}
 
-    def test_nobody_else_enters_and_every_container_reads(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("there", [False, True])
+    def test_nobody_else_enters_and_every_container_reads(self, there: bool, tmp_path: Path) -> None:
+        if there:
+            (tmp_path / "secrets" / "providers").mkdir(parents=True)
         secrets = self.run(tmp_path, OPENAI_API_KEY="sk-given")
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
         files = [one for one in secrets.rglob("*") if one.is_file()]
