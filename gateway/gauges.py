@@ -37,6 +37,7 @@ class Gauges:
         self._parts = parts
         self._metrics = metrics = parts.metrics
         self._found, self._rows = Mirror(metrics.cache_hits), Mirror(metrics.log_counts)
+        self._events = Mirror(metrics.cache_events)
         self._openings = Mirror(metrics.breaker_openings)
 
     async def keep_fresh(self) -> None:
@@ -69,6 +70,9 @@ class Gauges:
         for row in rows:
             provider, _, model = row.key.partition("/")
             self._openings(provider, model, total=row.openings)
+        counts = self._parts.store.stats()
+        for event in _CACHE:
+            self._events(event, total=getattr(counts, event))
         for tier, hits in self._parts.store.tiers().items():
             self._found(tier, total=hits)
         log = self._parts.records.log.stats()
@@ -96,10 +100,7 @@ class Gauges:
 
     def _cache(self) -> None:
         parts, metrics = self._parts, self._metrics
-        counts = parts.store.stats()
-        for event in _CACHE:
-            metrics.cache_events(event).set(getattr(counts, event))
-        metrics.cache_bytes().set(counts.bytes or 0)
+        metrics.cache_bytes().set(parts.store.stats().bytes or 0)
         metrics.waiters().set(parts.cache.waiting)
 
     def _log(self) -> None:

@@ -95,8 +95,8 @@ class Traffic(Registry):
             "prompt the provider had in part in a cache of its own.",
             "tier",
         )
-        self.cache_events = self._gauge(
-            "steelyard_cache_events", "Cache hits, misses, writes, evictions and errors since start.", "event"
+        self.cache_events = self._counter(
+            "steelyard_cache_events_total", "Cache hits, misses, writes, evictions and errors.", "event"
         )
         self.cache_bytes = self._gauge("steelyard_cache_bytes", "Bytes in the cache in process.")
         self.waiters = self._gauge(

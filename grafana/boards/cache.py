@@ -92,7 +92,7 @@ _ROW = Row(
             "Writes, evictions and errors",
             "A second. Errors: Redis was asked in vain, and the provider was asked instead.",
             "short",
-            [Query(rate("steelyard_cache_events", "event", where='event=~"writes|evictions|errors"'))],
+            [Query(rate("steelyard_cache_events_total", "event", where='event=~"writes|evictions|errors"'))],
         ),
     ],
 )

@@ -51,14 +51,16 @@ def test_a_mirror_counts_what_is_new() -> None:
 
 def test_whoever_ends_tells_what_it_has_counted_since_anybody_looked() -> None:
     counts = SimpleNamespace(written=3, spilled=0, replayed=0, dropped=0)
+    events = SimpleNamespace(hits=2, misses=4, writes=4, evictions=0, errors=1)
     parts = SimpleNamespace(
         metrics=Metrics(),
-        store=SimpleNamespace(tiers=lambda: {"memory": 2}),
+        store=SimpleNamespace(tiers=lambda: {"memory": 2}, stats=lambda: events),
         records=SimpleNamespace(log=SimpleNamespace(stats=lambda: counts)),
         balancer=SimpleNamespace(stats=lambda: [SimpleNamespace(key="p/m", openings=1)]),
     )
     Gauges(cast("Any", parts)).count()
     assert sampled(parts.metrics, "steelyard_cache_hits_total", "tier") == {("memory",): 2.0}
+    assert sampled(parts.metrics, "steelyard_cache_events_total", "event")[("errors",)] == 1.0
     assert sampled(parts.metrics, "steelyard_request_log_rows_total", "state")[("written",)] == 3.0
     assert sampled(parts.metrics, "steelyard_dwa_breaker_openings_total", "provider") == {("p",): 1.0}
 

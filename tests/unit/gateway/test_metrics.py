@@ -25,7 +25,7 @@ from providers.errors import Overloaded
 ROOT = Path(__file__).parents[3]
 UNITS = ("_total", "_seconds", "_bytes", "_usd_total")
 #: Plain counts and shares of now.
-GAUGES = {"weight", "score", "available", "in_flight", "cache_events", "cache_bytes", "log_rows", "log_queue"} | {
+GAUGES = {"weight", "score", "available", "in_flight", "cache_bytes", "log_rows", "log_queue"} | {
     "limit_queue",
     "limits_alone",
     "mcp_server_state",
