@@ -30,7 +30,7 @@ from gateway.store.backup.restoring import NotEmpty
 from gateway.store.backup.writing import back_up, kept_tables
 from gateway.store.beside import name_of
 from gateway.store.engine import Database
-from gateway.store.errors import SchemaUnknown
+from gateway.store.errors import SchemaUnknown, StoreUnavailable
 from gateway.store.tables import Money, UtcDateTime, dwa_snapshots, exchanges
 from gateway.store.workflow_tables import artifacts, executions, executors, step_executions
 from gateway.workflows.files import Folder
@@ -219,6 +219,48 @@ async def test_files_of_artifacts_go_along_to_the_place_of_the_new_database(
         ]
 
 
+async def _with_a_file(database: Database, files: Folder, data: bytes, size: int) -> str:
+    """An artifact of so many bytes, as its row says; its path."""
+    path = files.path("exec1", "one")
+    await files.write(path, _pieces(data))
+    async with database.write() as connection:
+        await connection.execute(insert(artifacts), [{**_rows(artifacts, 1)[0], "path": path, "size": size}])
+    return path
+
+
+async def test_a_file_that_is_not_as_long_as_its_row_says_keeps_no_backup_from_being_restored(
+    database: Database, url: str, tmp_path: Path
+) -> None:
+    files, place = Folder(tmp_path / "old", name_of(url)), tmp_path / "b.backup"
+    await _with_a_file(database, files, b"cut of", 7)
+    await _backed_up(url, place, files)
+    other = f"sqlite+aiosqlite:///{tmp_path}/other.db"
+    assert (await _restored(other, place, tmp_path / "new")).files == 1
+
+
+@pytest.mark.parametrize("replace", [False, True])
+async def test_a_restore_that_fails_late_leaves_the_files_that_were_there_and_no_others(
+    database: Database, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
+) -> None:
+    files, place = Folder(tmp_path / "files", name_of(url)), tmp_path / "b.backup"
+    path = await _with_a_file(database, files, b"whole", 5)
+    await _backed_up(url, place, files)
+    target = url if replace else f"sqlite+aiosqlite:///{tmp_path}/other.db"
+    # Of a restore that was killed amid it.
+    half = tmp_path / "files" / name_of(target) / "exec1" / "one.part"
+    half.parent.mkdir(parents=True, exist_ok=True)
+    half.write_bytes(b"who")
+
+    async def away(_connection: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(restoring, "_count_on", away)
+    with pytest.raises(StoreUnavailable):
+        await _restored(target, place, tmp_path / "files", replace=replace)
+    assert [one.name for one in half.parent.glob("*")] == (["one"] if replace else [])
+    assert [b"".join([one async for one in files.read(path)])] == [b"whole"]
+
+
 async def test_what_was_under_way_is_queued_anew_and_what_it_came_to_stays(
     database: Database, url: str, make: Callable[[str], str], opened: Callable[[str], Database], tmp_path: Path
 ) -> None:
@@ -368,14 +410,8 @@ async def test_of_a_damaged_backup_nothing_is_restored(database: Database, url: 
         assert await _whole(database) == before
 
 
-async def test_a_backup_of_an_older_schema_is_brought_up(
-    empty_url: str, make: Callable[[str], str], opened: Callable[[str], Database], tmp_path: Path
-) -> None:
-    """As an older version would have written it: without what came later."""
-    await migrate.upgrade(empty_url)
-    database, place = opened(empty_url), tmp_path / "b.backup"
-    await _fill(database, 3)
-    await _backed_up(empty_url, place)
+def _aged(place: Path) -> None:
+    """Make it what an older version would have written: without what came later."""
     header, *lines = gzip.decompress(place.read_bytes()).splitlines()
     told = json.loads(header)
     old = [one for one in told["tables"] if not one["name"].startswith(("spend_", "reckoned"))]
@@ -391,6 +427,16 @@ async def test_a_backup_of_an_older_schema_is_brought_up(
     rows = sum(line.startswith(b"[") for line in kept)
     end = {"rows": rows, "files": 0, "sha256": hashlib.sha256(whole).hexdigest()}
     place.write_bytes(gzip.compress(whole + json.dumps(end).encode() + b"\n"))
+
+
+async def test_a_backup_of_an_older_schema_is_brought_up(
+    empty_url: str, make: Callable[[str], str], opened: Callable[[str], Database], tmp_path: Path
+) -> None:
+    await migrate.upgrade(empty_url)
+    database, place = opened(empty_url), tmp_path / "b.backup"
+    await _fill(database, 3)
+    await _backed_up(empty_url, place)
+    _aged(place)
     other = make("sqlite")
     await _restored(other, place, tmp_path / "files")
     assert await migrate.current(other) == migrate.head()
@@ -399,6 +445,21 @@ async def test_a_backup_of_an_older_schema_is_brought_up(
     # Migration 0009 makes the first sums of what is in the log.
     assert len(after["spend_sums"]) > 0
     assert after["reckoned"] == []
+
+
+async def test_a_damaged_backup_of_an_older_schema_replaces_nothing(
+    database: Database, url: str, tmp_path: Path
+) -> None:
+    await _fill(database, 3)
+    place = tmp_path / "b.backup"
+    await _backed_up(url, place)
+    _aged(place)
+    place.write_bytes(_cut(place.read_bytes()))
+    before = await _whole(database)
+    with pytest.raises(NoBackup):
+        await _restored(url, place, tmp_path / "files", replace=True)
+    assert await _whole(database) == before
+    assert await migrate.current(url) == migrate.head()
 
 
 async def test_versions_that_do_not_fit_are_told(url: str, empty_url: str, tmp_path: Path) -> None:

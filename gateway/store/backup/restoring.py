@@ -2,7 +2,10 @@
 
 Law: all or nothing. The rows are written in one transaction, which ends only when the last line of the backup and its
 checksum were read; until then the target is what it was, but for its schema. What has rows is not touched unless it is
-to be replaced.
+to be replaced, and then not before the backup was read to its end and believed.
+
+Limits: where rows of another schema are replaced they go first, in a transaction of their own: who is stopped after it,
+or whose disk is full, restores again.
 
 A backup is put into the schema it was made under, which is then brought up: one of an older version is restored by any
 newer one. Executions that were under way then are queued anew, and go on with what their steps came to. What the
@@ -80,7 +83,7 @@ async def restore(url: str, place: Path, files: Takes, *, replace: bool, now: fl
 
     Raises:
         NoBackup: it is none, or damaged; the database is as it was.
-        FileTrouble: it cannot be read, or a file of an artifact not written; nothing was done either.
+        FileTrouble: it cannot be read, or a file of an artifact not written.
         NotEmpty: it has rows, or a process that runs executions lives on it.
         SchemaUnknown: the backup, or the database, is of a newer version.
         StoreUnavailable: the database is away.
@@ -93,6 +96,8 @@ async def restore(url: str, place: Path, files: Takes, *, replace: bool, now: fl
             raise SchemaUnknown(
                 f"The backup's schema is {revision}, which this version does not know: use a newer one."
             )
+        if replace:
+            checked(place, tell)
         await _prepare(database, url, revision, replace=replace)
         course = _Course(database, name_of(url), files, reader, tell)
         await course.run(now, replace=replace)
@@ -176,7 +181,8 @@ class _Course:
                     raise NoBackup("The backup has no end.")
                 await _count_on(connection)
         except BaseException:
-            for path in self._kept:
+            # Of what was to be replaced a file of the same name has the same content: its rows are there still.
+            for path in () if replace else self._kept:
                 await self._files.delete(path)
             raise
 
@@ -224,25 +230,20 @@ class _Course:
     async def _file(self, section: Section, items: Iterator[_Item]) -> _Item | None:
         """Keep a file; what follows its pieces."""
         after: list[_Item] = []
-        size = 0
 
         async def pieces() -> AsyncIterator[bytes]:
-            nonlocal size
             for item in items:
                 if not isinstance(item, bytes):
                     after.append(item)
                     return
-                size += len(item)
                 yield item
 
         path = f"{self._name}/{section.file}"
         with files_of(path):
-            # One that lies there already is of what is being replaced.
-            await self._files.delete(path)
+            # Half of one, of a restore that was killed, would be in the way.
+            await self._files.delete(f"{path}.part")
             await self._files.write(path, pieces())
         self._kept.append(path)
-        if size != section.size:
-            raise NoBackup(f"The backup is damaged: the file {section.file} has {size} bytes of {section.size}.")
         self.files += 1
         return after[0] if after else None
 
