@@ -15,12 +15,13 @@ out of the cache would not always be what the caller would have been answered.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import rich_click as click
 from msgspec import Struct
@@ -28,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.blanking import MASK
-from gateway.cli.workflows.calling import Caller, connected, tell
+from gateway.cli.workflows.calling import Caller, Refused, connected, tell
 
 #: Where a request of a surface goes. Others are kept by nobody, or keep something each time they are asked.
 _PATHS = {
@@ -44,6 +45,8 @@ _PATHS = {
 _KEPT = ("hit", "miss", "coalesced")
 #: Seconds for an answer, of which a long one takes minutes.
 _PATIENCE = 600.0
+#: Seconds until a request must be in the log (STEELYARD_LOG_FLUSH_INTERVAL is 0.2), and between two looks.
+_WRITTEN_WITHIN, _AGAIN = 10.0, 0.1
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -72,9 +75,10 @@ def cache() -> None:
 
 
 def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:
-    if not (value[:-1].isdigit() and value[-1:] in _UNITS):
-        raise click.BadParameter(f"'{value}' is no time such as 30m, 24h or 7d.")
-    return datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * _UNITS[value[-1]])
+    try:
+        return datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * _UNITS[value[-1:]])
+    except (ValueError, KeyError, OverflowError) as exc:
+        raise click.BadParameter(f"'{value}' is no time such as 30m, 24h or 7d.") from exc
 
 
 @cache.command()
@@ -181,27 +185,29 @@ def _ask_all(caller: Caller, chosen: Sequence[Question], concurrency: int, *, re
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("asking", total=len(chosen))
 
-        def one(question: Question) -> None:
+        def one(question: Question) -> str | None:
+            """The request's id, if it was answered."""
             state, told = _asked(caller, question, refresh=refresh)
             with counting:
                 done[state] += 1
                 if state == "failed" and done["error"] is None:
                     done["error"] = told
             progress.advance(task)
+            return None if state == "failed" else told
 
-        # The first alone: whose it was is known by it.
-        state, told = _asked(caller, chosen[0], refresh=refresh)
-        if state != "failed":
-            _require_own(caller, chosen[0], told)
-        done[state], done["error"] = 1, told if state == "failed" else None
-        progress.advance(task)
+        # One after the other until one is answered: by that one is known whose they are.
+        rest = iter(chosen)
+        for question in rest:
+            if request_id := one(question):
+                _require_own(caller, question, request_id)
+                break
         with ThreadPoolExecutor(concurrency) as several:
-            list(several.map(one, chosen[1:]))
+            list(several.map(one, rest))
     return done
 
 
 def _require_own(caller: Caller, question: Question, request_id: str) -> None:
-    record = caller.ask("GET", f"/api/db/requests/{request_id}")
+    record = _record(caller, request_id)
     if record["tenant"] != question.tenant:
         raise click.ClickException(
             f"These are the requests of '{question.tenant}', and --key is that of '{record['tenant']}', whose cache is "
@@ -209,16 +215,26 @@ def _require_own(caller: Caller, question: Question, request_id: str) -> None:
         )
 
 
+def _record(caller: Caller, request_id: str) -> Any:
+    """A request that was answered just now: the worker that answered it writes it down a moment later."""
+    until = time.monotonic() + _WRITTEN_WITHIN
+    while True:
+        try:
+            return caller.ask("GET", f"/api/db/requests/{request_id}")
+        except Refused as exc:
+            if exc.status != 404 or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN)
+
+
 def _asked(caller: Caller, question: Question, *, refresh: bool) -> tuple[str, str]:
     """What became of it, and its id; or why it failed."""
-    where = urlsplit(caller.url)
-    make = HTTPSConnection if where.scheme == "https" else HTTPConnection
-    connection = make(where.hostname or "", where.port, timeout=_PATIENCE)
+    connection, prefix = caller.connection(_PATIENCE)
     headers = {"content-type": "application/json", "x-steelyard-cache": "refresh" if refresh else "on"}
     if caller.key:
         headers["authorization"] = f"Bearer {caller.key}"
     try:
-        connection.request("POST", where.path.rstrip("/") + question.path, question.body, headers)
+        connection.request("POST", prefix + question.path, question.body, headers)
         answer = connection.getresponse()
         # Of a stream all: one that is left is not kept.
         body = answer.read()

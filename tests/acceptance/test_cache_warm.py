@@ -115,6 +115,30 @@ def test_a_key_that_reads_others_requests_asks_for_nobody_else(logged: World) ->
     assert warm(logged, "--of", "bob", "--yes").exit_code == 1
 
 
+def test_whose_they_are_is_known_before_many_are_asked_even_if_the_first_fails(tmp_path: Path) -> None:
+    fails, other = "sim-openai/sim-chat", "sim-anthropic/sim-chat"
+    with world_in(tmp_path, with_keys, logging_bodies) as world:
+        for model, said, times in ((fails, "Fails", 3), (other, "First answered", 2), (other, "Never asked", 1)):
+            for _ in range(times):
+                body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": said}]}
+                answer = world.post("/v1/chat/completions", body, key=BOB_KEY)
+                record(world, answer.headers["x-steelyard-request-id"])
+        empty(world)
+        world.running.control("sim-openai", "down")
+        told = warm(world, "--yes", "--of", "bob", key=ADMIN_KEY)
+    assert told.exit_code == 1
+    assert "use the key of 'bob'" in told.output
+
+
+def test_a_record_that_another_worker_still_has_is_waited_for(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(logged, "Written down later")
+    empty(logged)
+    # As where one worker is asked for what another has: nothing is brought forward.
+    monkeypatch.setattr("gateway.records._FLUSH_WITHIN", 0.0)
+    done = warm(logged, "--yes", "--limit", "500")
+    assert done.exit_code == 0, done.output
+
+
 def test_what_the_log_has_masked_is_not_asked(logged: World) -> None:
     ask(logged, "Write to someone@example.com", BOB_KEY)
     ask(logged, "Write to someone", BOB_KEY)
@@ -144,7 +168,13 @@ def test_what_fails_is_told(logged: World) -> None:
     assert "Of those that failed the first: 50" in told.output
 
 
-@pytest.mark.parametrize("since", ["soon", "12", "h"])
+def test_without_a_key_it_says_how_to_give_one(keyed: World) -> None:
+    done = CliRunner().invoke(main, ["cache", "warm", "--url", keyed.url])
+    assert done.exit_code == 1
+    assert "--key or STEELYARD_KEY" in done.output
+
+
+@pytest.mark.parametrize("since", ["soon", "12", "h", "²d", "99999999999d"])
 def test_a_time_that_is_none_is_told(since: str) -> None:
     done = CliRunner().invoke(main, ["cache", "warm", "--since", since])
     assert done.exit_code == 2

@@ -29,7 +29,12 @@ _PIECE = 256 * 1024
 
 
 class Refused(click.ClickException):
-    """The gateway says no, or is not there."""
+    """The gateway says no, with a status, or is not there."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Say so."""
+        super().__init__(message)
+        self.status = status
 
 
 class Caller(Struct, frozen=True):
@@ -81,13 +86,17 @@ class Caller(Struct, frozen=True):
                     raise Refused(f"The connection to {self.url} is lost: {exc}.") from exc
                 time.sleep(_AGAIN)
 
+    def connection(self, patience: float) -> tuple[HTTPConnection, str]:
+        """A connection, and what stands before each path; `patience`: seconds for whatever it waits for."""
+        where = urlsplit(self.url)
+        make = HTTPSConnection if where.scheme == "https" else HTTPConnection
+        return make(where.hostname or "", where.port, timeout=patience), where.path.rstrip("/")
+
     @contextmanager
     def _answer(
         self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None
     ) -> Generator[HTTPResponse]:
-        where = urlsplit(self.url)
-        make = HTTPSConnection if where.scheme == "https" else HTTPConnection
-        connection = make(where.hostname or "", where.port, timeout=_PATIENCE)
+        connection, prefix = self.connection(_PATIENCE)
         sent = {"accept": "application/json", **(headers or {})}
         if self.key:
             sent["authorization"] = f"Bearer {self.key}"
@@ -96,14 +105,14 @@ class Caller(Struct, frozen=True):
             data, sent["content-type"] = json.dumps(body).encode(), "application/json"
         try:
             try:
-                connection.request(method, where.path.rstrip("/") + path, data, sent)
+                connection.request(method, prefix + path, data, sent)
                 answer = connection.getresponse()
             except (OSError, HTTPException) as exc:
                 if headers is not None:
                     raise  # a stream that can be gone on with
                 raise Refused(f"No gateway answers at {self.url}: {exc}. Name it with --url or STEELYARD_URL.") from exc
             if answer.status >= 300:
-                raise Refused(_told(answer))
+                raise Refused(_told(answer), answer.status)
             yield answer
         finally:
             connection.close()
@@ -152,6 +161,8 @@ def _told(answer: HTTPResponse) -> str:
         lines = [said.partition(f" {problems[0]}")[0] if problems else said, *(f"  {one}" for one in problems)]
     except (ValueError, KeyError, TypeError):
         return f"The gateway answered with {answer.status}: {text[:200].decode(errors='replace')}"
+    if answer.status == 401:
+        lines.append("Give a key by --key or STEELYARD_KEY.")
     return "\n".join(lines)
 
 
