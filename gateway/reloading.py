@@ -174,32 +174,30 @@ class Reloading:
     async def _reload(self, act: Act | None, told: asyncio.Future[Renewal] | None) -> None:
         """What it comes to is told before the old one drains: whoever wished for it is among the old one's requests."""
         old = self._newest
-        told = asyncio.get_running_loop().create_future() if told is None else told
         try:
             renewal = await self._renew(act)
-        except GatewayError as exc:
-            if not told.done() and act is not None:
+        except Exception as exc:
+            if told is not None and not told.done():
                 told.set_exception(exc)
-            return
-        except BaseException:
-            told.cancel()
+            if isinstance(exc, GatewayError):
+                return
             raise
-        if not told.done():
+        if told is not None and not told.done():
             told.set_result(renewal)
         await old.drain(self._grace)
         settle()
 
     async def _renew(self, act: Act | None) -> Renewal:
         """Put another in place. Raises `GatewayError`, for a reason that is logged."""
-        found = await asyncio.to_thread(self._reread)
-        if found.settings is None:
-            raise wrong([(one.place, one.message) for one in found.problems])
         old = self._newest.app.parts
         try:
-            new = await self._begun(found.settings, self._newest.app)
+            found = await asyncio.to_thread(self._reread)
+            new = None if found.settings is None else await self._begun(found.settings, self._newest.app)
         except Exception:  # noqa: BLE001 - whatever it is, the old one serves
             _log.exception("the new settings do not start: the old ones stay")
             raise unstartable() from None
+        if found.settings is None or new is None:
+            raise wrong([(one.place, one.message) for one in found.problems])
         parts = new.app.parts
         parts.take_over(old)
         self._newest = new

@@ -103,7 +103,10 @@ class Wishes:
     async def reload(self, act: Act) -> Renewal:
         """See `renewal.Reload`."""
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._link.send_bytes(msgspec.json.encode(act))
+        try:
+            self._link.send_bytes(msgspec.json.encode(act))
+        except OSError as exc:
+            raise leaving() from exc  # the supervisor has gone, and so will this one
         self._waiting.append(answer)
         what, _, told = (await answer).partition(b" ")
         if what == RENEWED:

@@ -46,7 +46,6 @@ _READY_WITHIN = 60.0
 #: Seconds beyond the grace of its requests for a worker to write what is in memory: the log's ten, and a few.
 _MARGIN = 15.0
 
-
 #: What became of a wish: the first word of the answer, before what the new job's maker tells with it. `UNSTARTED` goes
 #: on with how many workers have the new job, and of how many.
 RENEWED, REFUSED, UNSTARTED, UNDER_WAY, LEAVING = b"renewed", b"refused", b"unstarted", b"under-way", b"leaving"
@@ -245,7 +244,12 @@ class Supervisor:
             self._begin_renewal(worker, wish)
 
     def _begin_renewal(self, asker: _Worker | None, wish: bytes) -> None:
-        found = self._renewed(wish)
+        try:
+            found = self._renewed(wish)
+        except Exception:  # noqa: BLE001 - whatever it is, it must not end those who serve
+            _log.exception("the new settings do not start: the old ones stay")
+            _tell(asker, UNSTARTED, b"0 %d" % self._count)
+            return
         if found.job is None:
             _tell(asker, REFUSED, found.told)
             return

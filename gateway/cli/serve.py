@@ -30,13 +30,13 @@ from rich.console import Console
 from gateway.accepting import lay_out
 from gateway.app import VERSION
 from gateway.cli.listening import listen
-from gateway.cli.options import begin_log, config_option, load_settings
+from gateway.cli.options import begin_log, config_option, load
 from gateway.first_run import with_simulator
 from gateway.governance.audit import Act, reloaded
 from gateway.metrics import forget_worker
 from gateway.renewal import Renewal, Reread
 from gateway.server import COUNTS, Worker, serve_alone
-from gateway.settings import SettingsError, from_environment, share_with_workers
+from gateway.settings import Loaded, SettingsError, from_environment, share_with_workers
 from gateway.settings.changes import changed
 from gateway.settings.problems import Problem
 from gateway.settings.routes import is_loopback
@@ -66,8 +66,9 @@ def serve(host: str | None, port: str | None, workers: str | None, no_worker: bo
     """
     runs = "false" if no_worker else None
     flags = {"server.host": host, "server.port": port, "server.workers": workers, "workflows.run": runs}
-    written = Written(config, {name: value for name, value in flags.items() if value is not None})
-    settings = load_settings(config, written.flags)
+    given = {name: value for name, value in flags.items() if value is not None}
+    loaded = load(config, given)
+    settings, written = loaded.settings, Written(config, given, loaded)
     begin_log(settings)
     with ExitStack() as stack:
         listening = stack.enter_context(listen(settings.server.host, settings.server.port))
@@ -85,20 +86,22 @@ def serve(host: str | None, port: str | None, workers: str | None, no_worker: bo
 class Written:
     """The settings as they are written now, for whoever serves with those of an earlier moment."""
 
-    def __init__(self, config: Path | None, flags: dict[str, str]) -> None:
-        """Read `config`, and let `flags` of the command line go before it, as at the start."""
-        self.config = config
-        self.flags = flags
+    def __init__(self, config: Path | None, flags: dict[str, str], loaded: Loaded) -> None:
+        """Read `config`, and let `flags` of the command line go before it, as when they were `loaded` at the start."""
+        self._config = config
+        self._flags = flags
+        self._loaded = loaded
         #: The simulator that stands in for providers, when there were none at the start.
         self.standing_in: tuple[simulator.Simulation, str] | None = None
 
     def again(self, running: Settings) -> Reread:
         """What to serve with from now on; none, and the reasons logged, when it cannot be served with."""
         try:
-            found = from_environment(self.config, self.flags).settings
+            loaded = self._reloaded()
         except SettingsError as exc:
             _log.error("the settings are wrong: the old ones stay", extra={"problems": str(exc)})
             return Reread(None, problems=exc.problems)
+        self._loaded, found = loaded, loaded.settings
         if not found.providers:
             if self.standing_in is None:
                 _log.error("the settings name no provider any more: the old ones stay")
@@ -109,6 +112,15 @@ class Written:
             _log.warning("these settings wait for the next start", extra={"settings": late})
         kept = {name: getattr(running.server, name) for name in _FIXED}
         return Reread(replace(found, server=replace(found.server, **kept)), late)
+
+    def _reloaded(self) -> Loaded:
+        """Raises `SettingsError`, too, where a file that nobody has to write is gone: keys in it would be no more."""
+        found = from_environment(self._config, self._flags)
+        before, now = ({one.config, one.dotenv} - {None} for one in (self._loaded, found))
+        if gone := [one for one in before - now if one is not None and not one.is_file()]:
+            said = "is gone: put it back. To do without it, empty it first."
+            raise SettingsError(tuple(Problem(str(one), said) for one in gone))
+        return found
 
 
 def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, written: Written) -> int:

@@ -34,6 +34,7 @@ class Loaded(Struct, frozen=True):
     settings: Settings
     origin: Callable[[Where], str | None]
     config: Path | None
+    dotenv: Path | None
 
 
 def load(
@@ -101,7 +102,7 @@ def load_with_origins(
     settings = _resolve(document, servers, load_catalogue(), builder)
     if problems := [*problems, *builder.problems]:
         raise SettingsError(tuple(problems))
-    return Loaded(settings, builder.origin, path)
+    return Loaded(settings, builder.origin, path, dotenv)
 
 
 def _tenants(document: Document) -> list[str]:

@@ -89,6 +89,10 @@ async def test_it_is_answered_when_all_serve_with_the_new_settings_and_tells_wha
         assert "rotues" in json.dumps(told["error"]["problems"])
         status, told = await wished(program, {**config, "database": {"url": "sqlite+aiosqlite:///:memory:"}})
         assert (status, told["error"]["code"]) == (422, "settings_do_not_start")
+        (program.folder / "steelyard.yaml").unlink()
+        status, told = await asyncio.to_thread(asked, program, PATH, "POST")
+        assert (status, [one["path"] for one in told["error"]["problems"]]) == (422, ["steelyard.yaml"])
+        assert "is gone" in told["error"]["message"]
         assert await statuses(program, "newly") == {200}
 
         program.configure(config)

@@ -82,3 +82,16 @@ def test_who_served_for_a_while_is_replaced_at_once_and_all_is_forgotten(life: L
 def test_a_long_start_is_no_long_life(life: Life, serving: float | None) -> None:
     """Or one that dies whenever it has loaded all it needs would be started again and again without a pause."""
     assert [life(starting=40.0, serving=serving) for _ in range(3)] == [0.0, 0.5, 1.0]
+
+
+def test_settings_that_cannot_even_be_read_end_nobody(some: Supervisor) -> None:
+    def fails(_wish: bytes) -> Next:
+        raise RecursionError
+
+    some._renewed = fails
+    said: list[bytes] = []
+    asker = _Worker(0, cast("Any", None), cast("Any", SimpleNamespace(send_bytes=said.append)))
+    some._wished(asker, b"{}")
+    some._renew()
+    assert said == [b"unstarted 0 2"]
+    assert some._renewing is None
