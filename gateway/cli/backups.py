@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from gateway.cli.options import config_option, load_settings
+from gateway.cli.stored import run
 from gateway.settings.tree import Settings
 from gateway.store import pruning
 from gateway.store.backup.form import FileTrouble, NoBackup
@@ -26,11 +26,9 @@ from gateway.store.backup.restoring import NotEmpty, checked, restore
 from gateway.store.backup.writing import Tell, back_up
 from gateway.store.beside import name_of
 from gateway.store.engine import Database, parse_url
-from gateway.store.errors import SchemaUnknown, StoreUnavailable
 from gateway.workflows.files import Folder
 
 T = TypeVar("T")
-_DAY = 86_400
 _place = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
@@ -68,8 +66,8 @@ def restore_command(file: Path, replace: bool, check: bool, yes: bool, config: P
     All or nothing. Stop every gateway and worker first. Executions that were under way go on when a worker starts.
     """
     if check:
-        with _progress() as tell:
-            found = _told(lambda: checked(file, tell))
+        with _progress() as tell, _mendable():
+            found = checked(file, tell)
         end, header = found.end, found.header
         assert end is not None
         click.echo(f"{file} is whole: {end.rows:,} rows, {end.files:,} files, of {header.made_at:%Y-%m-%d %H:%M} UTC,")
@@ -121,20 +119,30 @@ async def _prune(settings: Settings, wanted: dict[str, int], *, dry_run: bool, c
     try:
         found = {kind: await pruning.due(database, kind, now, days) for kind, days in wanted.items()}
         for kind, number in found.items():
-            before = datetime.fromtimestamp(now - wanted[kind] * _DAY, UTC)
+            before = datetime.fromtimestamp(pruning.horizon(database, kind, now, wanted[kind]), UTC)
             click.echo(f"{kind}: {number:,} from before {before:%Y-%m-%d}")
         if dry_run:
             return
         if any(found.values()) and not yes:
             click.confirm("They are deleted for good. Go on?", abort=True)
-        for kind in [kind for kind, number in found.items() if number]:
-            await pruning.forget(database, kind, now, wanted[kind], files)
-            click.echo(f"{kind}: {found[kind] - await pruning.due(database, kind, now, wanted[kind]):,} deleted")
+        left = {kind: await _forgotten(database, kind, now, wanted[kind], files) for kind in found if found[kind]}
+        for kind, number in left.items():
+            click.echo(f"{kind}: {found[kind] - number:,} deleted")
         if compact:
             await pruning.compact(database)
             click.echo("The file is compact.")
+        if still := [kind for kind, number in left.items() if number]:
+            raise click.ClickException(
+                f"Of {', '.join(still)} some are left: a gateway is at them, or a long query reads them. Run it again."
+            )
     finally:
         await database.dispose()
+
+
+async def _forgotten(database: Database, kind: str, now: float, days: int, files: Folder) -> int:
+    """Let them go; how many are left."""
+    await pruning.forget(database, kind, now, days, files)
+    return await pruning.due(database, kind, now, days)
 
 
 def _kept(settings: Settings) -> dict[str, int | None]:
@@ -155,7 +163,8 @@ def _there(url: str) -> None:
     """Refuse a SQLite that is not there: to look at it would make it."""
     where = parse_url(url)
     if url.startswith("sqlite") and not Path(str(where.database)).exists():
-        raise click.ClickException(f"There is no database at {where.database}.")
+        advice = "Name it by DATABASE_URL, or run this in the gateway's folder."
+        raise click.ClickException(f"There is no database at {where.database}. {advice}")
 
 
 @contextmanager
@@ -171,14 +180,16 @@ def _progress() -> Generator[Tell]:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    return _told(lambda: asyncio.run(work))
+    with _mendable():
+        return run(work)
 
 
-def _told(work: Any) -> Any:
-    """What it returns. Raises `click.ClickException` for what an operator can mend."""
+@contextmanager
+def _mendable() -> Generator[None]:
+    """Raises `click.ClickException` for what of a file an operator can mend."""
     try:
-        return work()
+        yield
     except FileExistsError as exc:
-        raise click.ClickException(f"{exc}: a backup never replaces a file.") from exc
-    except (StoreUnavailable, SchemaUnknown, NoBackup, NotEmpty, FileTrouble, OSError) as exc:
+        raise click.ClickException(f"{exc}: a backup never replaces a file. Name another.") from exc
+    except (NoBackup, NotEmpty, FileTrouble, OSError) as exc:
         raise click.ClickException(str(exc)) from exc

@@ -5,19 +5,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import rich_click as click
 
 from gateway.cli.backups import backup, prune, restore_command
 from gateway.cli.options import config_option, load_settings
+from gateway.cli.stored import run
 from gateway.store import migrate
-from gateway.store.errors import SchemaUnknown, StoreUnavailable
-
-T = TypeVar("T")
 
 
 @click.group("db")
@@ -36,12 +31,12 @@ def upgrade(revision: str, config: Path | None) -> None:
     """Bring the schema up to REVISION (the newest). One that a newer version has made is left as it is."""
     url = load_settings(config).database.url.reveal()
     if revision != "head":
-        _run(migrate.upgrade(url, revision))
-    elif newer := _run(migrate.ready(url)):
+        run(migrate.upgrade(url, revision))
+    elif newer := run(migrate.ready(url)):
         # After a rollback: containers that migrate before they serve must come to serve.
         click.echo(f"The schema is at {newer}, a newer version's: there is nothing to do.")
         return
-    click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
+    click.echo(f"The schema is at {run(migrate.current(url)) or 'base'}.")
 
 
 # `-1` is a revision here, not an option.
@@ -54,19 +49,12 @@ def downgrade(revision: str, yes: bool, config: Path | None) -> None:
     url = load_settings(config).database.url.reveal()
     if not yes:
         click.confirm("This drops tables or columns with what is in them. Go on?", abort=True)
-    _run(migrate.downgrade(url, revision))
-    click.echo(f"The schema is at {_run(migrate.current(url)) or 'base'}.")
+    run(migrate.downgrade(url, revision))
+    click.echo(f"The schema is at {run(migrate.current(url)) or 'base'}.")
 
 
 @database.command()
 @config_option
 def current(config: Path | None) -> None:
     """Show the revision the schema is at."""
-    click.echo(_run(migrate.current(load_settings(config).database.url.reveal())) or "base (no tables)")
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except (StoreUnavailable, SchemaUnknown) as exc:
-        raise click.ClickException(str(exc)) from exc
+    click.echo(run(migrate.current(load_settings(config).database.url.reveal())) or "base (no tables)")

@@ -21,6 +21,7 @@ from rich.table import Table
 from dwa import STRATEGIES, Objective
 from gateway.api.answers.replay import FactFigures, RunAnswer, SimulateAnswer, SpreadAnswer, simulated
 from gateway.cli.options import config_option, load_settings
+from gateway.cli.stored import told
 from gateway.first_run import with_simulator
 from gateway.inventory import catalog_of
 from gateway.replaying import (
@@ -36,7 +37,6 @@ from gateway.replaying import (
     work_out,
 )
 from gateway.settings.tree import Settings
-from gateway.store.errors import StoreUnavailable
 from providers import simulator
 from providers.dialects import DIALECTS
 
@@ -131,10 +131,8 @@ def _work_out(url: str, question: Question) -> Outcome | None:
         def tell(step: Step) -> None:
             progress.update(task, description=step.doing, completed=step.done, total=step.total)
 
-        try:
+        with told():
             return work_out(url, question, tell)
-        except StoreUnavailable as exc:
-            raise click.ClickException(str(exc)) from exc
 
 
 def _show(answer: SimulateAnswer) -> None:

@@ -16,7 +16,7 @@ _REASONS = {
     "service_callbacks": _LOGS,
     "set_verbose": "LOG_LEVEL=debug",
     "debug_level": "LOG_LEVEL=debug",
-    "json_logs": "logs are JSON always",
+    "json_logs": "STEELYARD_LOG_FORMAT=json; unset, logs are JSON but on a terminal",
     "turn_off_message_logging": "prompts and answers are not kept unless STEELYARD_LOG_BODIES says so",
     "allowed_fails": _BREAKER,
     "allowed_fails_policy": _BREAKER,

@@ -119,6 +119,8 @@ def is_away(exc: BaseException) -> bool:
         return str(getattr(exc, "sqlstate", None) or "").startswith(_AWAY_STATES)
     if isinstance(exc, sqlite3.OperationalError):
         return True  # locked, full, unreadable, not migrated: SQLite has this one word for all of them
+    if type(exc) is sqlite3.DatabaseError:
+        return True  # damaged, or no file of SQLite's: the others of this name are kinds of it
     if isinstance(exc, asyncpg.ClientConfigurationError):
         return True  # no connection is begun: the file of authorities is not there, say
     if isinstance(exc, asyncpg.InterfaceError):

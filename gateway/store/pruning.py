@@ -5,11 +5,12 @@
     sessions     conversations that nobody has gone on with
     workflows    executions that have ended, with the files that they have made
 
-The audit log is not among them: an entry of it is never deleted by us. Keys and definitions of workflows do not age.
+The audit log is not among them: it goes by its setting alone. Keys and definitions of workflows do not age.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -17,7 +18,8 @@ from typing import Protocol
 from sqlalchemy import Select, exists, func, select
 
 from gateway.store import retention
-from gateway.store.engine import Database
+from gateway.store.engine import Database, masked
+from gateway.store.errors import StoreUnavailable
 from gateway.store.retention import DAY
 from gateway.store.tables import exchanges, responses, sessions
 from gateway.store.workflow_tables import executions
@@ -34,7 +36,7 @@ class Deletes(Protocol):
 
 
 async def _due_in_log(database: Database, now: float, days: int) -> int:
-    before = datetime.fromtimestamp(retention.horizon_of(database, now, days), UTC)
+    before = datetime.fromtimestamp(horizon(database, "log", now, days), UTC)
     return await _counted(database, select(func.count()).select_from(exchanges).where(exchanges.c.created_at < before))
 
 
@@ -94,6 +96,11 @@ KINDS: dict[
 }
 
 
+def horizon(database: Database, kind: str, now: float, days: int) -> float:
+    """The moment before which things of a kind go, Unix seconds: of the log whole days, or weeks."""
+    return retention.horizon_of(database, now, days) if kind == "log" else now - days * DAY
+
+
 async def due(database: Database, kind: str, now: float, days: int) -> int:
     """How many of a kind are older than so many days. `now`: Unix seconds. Raises `StoreUnavailable`."""
     return await KINDS[kind][0](database, now, days)
@@ -115,6 +122,8 @@ async def compact(database: Database) -> None:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         await driver.execute("VACUUM")
+    except sqlite3.OperationalError as exc:
+        raise StoreUnavailable(f"{masked(database.url)}: {database.describe(exc)}") from exc
     finally:
         await connection.close()
 

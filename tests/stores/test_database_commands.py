@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import func, insert, select, text
 from store_faults import exchange
 
-from gateway.cli import main
+from gateway.cli import backups, main
 from gateway.identity import new_id
-from gateway.store import exchanges, migrate
+from gateway.store import exchanges, migrate, retention
 from gateway.store.beside import name_of
-from gateway.store.engine import Database
+from gateway.store.engine import Database, PoolSettings
 from gateway.store.tables import exchange_sums, responses, sessions
 from gateway.store.workflow_tables import artifacts, executions
 from gateway.store.writing import Lane
@@ -178,6 +181,7 @@ def test_a_sqlite_that_is_not_there_is_told_and_not_made(
     done = Operator(f"sqlite+aiosqlite:///{tmp_path}/no/such.db", tmp_path).run(*words)
     assert done.exit_code == 1
     assert "no database" in done.output
+    assert "DATABASE_URL" in done.output
     assert not list(tmp_path.iterdir())
 
 
@@ -188,10 +192,60 @@ def test_a_password_is_never_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         done = away.run(*words)
         assert done.exit_code == 1
         assert "hushhush" not in done.output
+        assert "steelyard doctor" in done.output
         assert isinstance(done.exception, SystemExit)
 
 
+@pytest.mark.parametrize("words", [("backup", "b"), ("prune", "--older-than", "1"), ("current",), ("upgrade",)])
+@pytest.mark.parametrize("content", ["", "no database " * 100])
+def test_a_file_that_is_no_database_of_ours_is_told(
+    words: tuple[str, ...], content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "steelyard.db"
+    place.write_text(content)
+    done = Operator(f"sqlite+aiosqlite:///{place}", tmp_path).run(*words)
+    if not content and words[0] in ("current", "upgrade"):
+        assert done.exit_code == 0, done.output
+        return
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert any(one in done.output for one in ("steelyard doctor", "nothing to back up"))
+
+
+def test_a_folder_that_is_not_there_is_told(operator: Operator) -> None:
+    done = operator.run("backup", "no/such/b.backup")
+    assert done.exit_code == 1
+    assert "no/such is no folder" in done.output
+
+
 # Prune
+
+
+def test_what_is_left_as_another_is_at_it_is_told(own: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_log(own.url, 0, 100))
+
+    async def not_now(*_: object) -> None:
+        """As where a gateway holds the lock, or a query reads a week."""
+
+    monkeypatch.setattr(retention, "tidy", not_now)
+    done = own.run("prune", "--older-than", "30", "--yes")
+    assert done.exit_code == 1
+    assert "log: 0 deleted" in done.output
+    assert "Run it again" in done.output
+
+
+def test_a_file_that_is_written_to_is_not_made_compact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(backups, "Database", partial(Database, pool=PoolSettings(busy_timeout=0.1)))
+    operator = Operator(f"sqlite+aiosqlite:///{tmp_path}/steelyard.db", tmp_path)
+    assert operator.run("upgrade").exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "steelyard.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = operator.run("prune", "--older-than", "1", "--compact")
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert "locked" in done.output
 
 
 def test_what_is_older_goes_and_a_dry_run_deletes_nothing(own: Operator, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store import migrate
-from gateway.store.backup.form import FORMAT, VERSION, Header, Section, Writer, files_of, shape_of
+from gateway.store.backup.form import FORMAT, VERSION, FileTrouble, Header, Section, Writer, files_of, shape_of
 from gateway.store.engine import Database, PoolSettings
 from gateway.store.errors import SchemaUnknown
 from gateway.store.tables import exchanges
@@ -97,6 +97,8 @@ async def back_up(url: str, place: Path, files: Reads | None, *, steelyard: str,
 def _refuse_to_replace(place: Path) -> None:
     if place.exists():
         raise FileExistsError(f"{place} is there already")
+    if not place.parent.is_dir():
+        raise FileTrouble(f"{place.parent} is no folder: make it first, or name another.")
 
 
 def _put(part: Path, place: Path) -> None:
