@@ -76,7 +76,9 @@ class Acceptor:
         self._watch()
 
     def close(self) -> None:
-        """Accept no more. What is open stays so."""
+        """Accept no more. What is open stays so. A second call does nothing."""
+        if self._counts.closed:
+            return
         if self._hesitation is None:
             asyncio.get_running_loop().remove_reader(self._listening.fileno())
         else:

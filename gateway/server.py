@@ -1,8 +1,9 @@
 """The application on a socket: uvicorn, and how it takes leave.
 
 A kind stop closes the socket, answers whoever still asks on an open connection with `Connection: close`, and closes
-those that stay silent after a moment: a client whose next request meets a closed connection cannot know whether it was
-read, and few repeat a POST. Then running requests finish within the grace, and the application stops.
+those that stay silent for the linger: a client whose next request meets a closed connection cannot know whether it was
+read, and few repeat a POST. A balancer that gives its idle connections up sooner never meets a closed one. Then running
+requests finish within the grace, and the application stops.
 
 Callers' connections are `connected`'s, and the answers on them `cycle`'s.
 """
@@ -38,9 +39,6 @@ from gateway.supervisor import LEAVING, REFUSED, RENEWED, UNSTARTED
 
 #: Longest wait for the answer of a keep-alive connection's next request, seconds: longer than load balancers' 60.
 _KEEP_ALIVE = 75
-#: Seconds for which open connections may bring one more request during a stop. Doubled: every stop with an idle
-#: connection takes a second longer; halved: a client that asks once a second meets a closed door.
-_LINGER = 1.0
 #: Its lines below a warning tell whole addresses and headers.
 _SOCKETS = logging.getLogger("uvicorn.error.sockets")
 _SOCKETS.setLevel(logging.WARNING)
@@ -73,6 +71,11 @@ class Followed(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """uvicorn, whose kind stop is kinder and a success: it would raise the signal again, and exit with 130 or 143."""
 
+    def __init__(self, config: uvicorn.Config, linger: float) -> None:
+        """Let idle connections bring one more request for so many seconds of a stop."""
+        super().__init__(config)
+        self._linger = linger
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop kindly; at a second Ctrl-C at once."""
         if self.should_exit and sig == signal.SIGINT:
@@ -86,7 +89,7 @@ class Server(uvicorn.Server):
         # The very list that every answer reads, those under way included.
         self.server_state.default_headers.append((b"connection", b"close"))
         loop = asyncio.get_running_loop()
-        until = loop.time() + _LINGER
+        until = loop.time() + self._linger
         while self.server_state.connections and loop.time() < until and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # uvicorn has a set, not an event
         await super().shutdown(sockets)
@@ -135,6 +138,7 @@ class WorkerServer(Server):
     def __init__(
         self,
         config: uvicorn.Config,
+        linger: float,
         listening: socket.socket,
         link: Connection,
         *,
@@ -143,8 +147,8 @@ class WorkerServer(Server):
         slot: int,
     ) -> None:
         """Say through `link` when it serves, hear what became of `wishes`, and stop when it ends."""
-        super().__init__(config)
-        self._link, self._wishes = link, wishes
+        super().__init__(config, linger)
+        self._link, self._wishes, self._listening = link, wishes, listening
         self._acceptor = Acceptor(
             listening, self._connected, counts=counts, slot=slot, has=lambda: len(self.server_state.connections)
         )
@@ -169,6 +173,8 @@ class WorkerServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, then leave as any server."""
         self._acceptor.close()
+        # Those who stay have it open still. If nobody does, whoever connects now must be refused, not kept waiting.
+        self._listening.close()
         await super().shutdown(sockets)
 
     def _hear(self) -> None:
@@ -201,7 +207,8 @@ class Worker:
         wishes = Wishes(link)
         config = _config(lambda: self._application(wishes), self.settings)
         counts = Path(self._shared_dir, COUNTS)
-        program = WorkerServer(config, self._listening, link, wishes=wishes, counts=counts, slot=slot)
+        linger = self.settings.server.shutdown_linger
+        program = WorkerServer(config, linger, self._listening, link, wishes=wishes, counts=counts, slot=slot)
         program.run(sockets=[self._listening])
         if not program.started:
             sys.exit(1)
@@ -218,7 +225,7 @@ class Worker:
 def serve_alone(settings: Settings, listening: socket.socket, reread: Callable[[], Reread]) -> bool:
     """Serve in this process until told to stop; a reload puts the application of `reread()` in place. Did it start?"""
     app = Reloading(settings, reread, grace=settings.server.shutdown_grace)
-    program = Server(_config(lambda: app, settings))
+    program = Server(_config(lambda: app, settings), settings.server.shutdown_linger)
     app.stopped = lambda: program.handle_exit(signal.SIGTERM, None)
     program.run(sockets=[listening])
     return program.started
@@ -231,7 +238,7 @@ def beside(app: Application, settings: Settings) -> Server:
     """
     config = _config(lambda: Shown(app), settings)
     config.lifespan = "off"
-    return _Beside(config)
+    return _Beside(config, settings.server.shutdown_linger)
 
 
 class Shown:

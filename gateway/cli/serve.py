@@ -143,7 +143,7 @@ def _supervise(settings: Settings, listening: socket.socket, shared_dir: str, wr
         gone=lambda pid: forget_worker(shared_dir, pid),
         # Else whoever connects would wait here until the last worker has finished.
         leaving=listening.close,
-        grace=settings.server.shutdown_grace,
+        grace=settings.server.shutdown_linger + settings.server.shutdown_grace,
     )
     return supervisor.run()
 

@@ -42,6 +42,7 @@ def pair(running: simulator.Running, tmp_path: Path) -> Generator[tuple[Program,
         config = configuration(running, four())
         both = [stack.enter_context(a_program(tmp_path / name, config)) for name in ("first", "second")]
         for one in both:
+            one.export(STEELYARD_SHUTDOWN_LINGER="6")  # as the compose files do
             one.start()
         yield both[0], both[1]
 

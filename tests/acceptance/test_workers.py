@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Generator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +295,31 @@ async def test_counters_survive_the_workers_that_counted_and_gauges_do_not(
         assert seen == sorted(seen)
         count = await scraped(program, "steelyard_request_duration_seconds_count")
         assert count == 60
+
+
+# Stop
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_who_is_connected_may_ask_once_more_during_a_stop_and_whoever_connects_is_refused(
+    running: simulator.Running, tmp_path: Path, workers: str
+) -> None:
+    environ = {"STEELYARD_SHUTDOWN_LINGER": "60"}
+    with a_program(tmp_path, configuration(running, four()), "--workers", workers, **environ) as program:
+        await asyncio.to_thread(program.start)
+        with closing(HTTPConnection("127.0.0.1", program.port, timeout=PATIENCE)) as idle:
+            idle.request("GET", "/health/live")
+            assert idle.getresponse().read()
+            program.terminate()
+            # Not left waiting for an answer: another gateway can be asked at once.
+            await eventually(lambda: not connects(program.port))
+            await asyncio.sleep(1.2)  # beyond what is left to idle connections when nobody says for how long
+            idle.request("GET", "/health/live")
+            answer = idle.getresponse()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await program.ended() == 0
+
+
+def connects(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0

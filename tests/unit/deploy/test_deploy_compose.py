@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.server import _LINGER
 from gateway.settings import load
 from gateway.settings.environment import known_variables
 from gateway.settings.sections import Requests, Server
@@ -161,9 +160,24 @@ def test_the_schema_is_there_before_anybody_starts() -> None:
 
 @pytest.mark.parametrize("name", [BASE, PROD])
 def test_it_is_not_killed_while_it_takes_leave(name: str) -> None:
-    grace = float(next(iter(ours(name).values()))["environment"]["STEELYARD_SHUTDOWN_GRACE"])
+    said = next(iter(ours(name).values()))["environment"]
+    grace, linger = float(said["STEELYARD_SHUTDOWN_GRACE"]), lingers(name)
     for gateway in ("gateway-1", "gateway-2", "balancer"):
-        assert seconds(services(name)[gateway]["stop_grace_period"]) >= grace + _LINGER + _MARGIN
+        assert seconds(services(name)[gateway]["stop_grace_period"]) >= grace + linger + _MARGIN
+
+
+@pytest.mark.parametrize("name", [BASE, PROD])
+def test_the_balancer_gives_idle_connections_up_before_a_gateway_that_leaves_does(name: str) -> None:
+    # Else it may send a request, which it does not repeat, into one that is just being closed.
+    text = (ROOT / "deploy" / "nginx" / "gateways.conf").read_text()
+    (kept,) = re.findall(r"^\s*keepalive_timeout ([^;\n]+);", text, re.MULTILINE)
+    assert seconds(kept) < lingers(name)
+
+
+def lingers(name: str) -> float:
+    """For so many seconds a gateway that leaves takes requests of connections that are open."""
+    said = {**ours(BASE)["gateway-1"]["environment"], **ours(name)["gateway-1"]["environment"]}
+    return float(said["STEELYARD_SHUTDOWN_LINGER"])
 
 
 def test_the_balancer_waits_longer_and_takes_more_than_the_gateway() -> None:

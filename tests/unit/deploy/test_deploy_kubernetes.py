@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from gateway.metrics import Metrics
-from gateway.server import _LINGER
 from gateway.settings import load
 from gateway.settings.environment import known_variables
 from gateway.settings.sections import Server
@@ -79,7 +78,8 @@ def patient(deployment: dict[str, Any]) -> None:
     variables = {one["name"]: one["value"] for one in gateway["env"]}
     pause = float(gateway["lifecycle"]["preStop"]["exec"]["command"][1])
     grace = float(variables.get("STEELYARD_SHUTDOWN_GRACE", Server().shutdown_grace))
-    assert pod["terminationGracePeriodSeconds"] >= pause + grace + _LINGER + _MARGIN
+    linger = float(variables.get("STEELYARD_SHUTDOWN_LINGER", Server().shutdown_linger))
+    assert pod["terminationGracePeriodSeconds"] >= pause + grace + linger + _MARGIN
 
 
 def test_the_base_leaves_time_to_take_leave() -> None:

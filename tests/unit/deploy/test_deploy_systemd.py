@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server import _LINGER
 from gateway.settings.environment import known_variables
 from gateway.settings.sections import Artifacts, RequestLog, Server
 from gateway.supervisor import _MARGIN
@@ -80,7 +79,8 @@ def test_commands_are_ours(path: Path) -> None:
 def test_the_gateway_is_not_killed_while_it_takes_leave() -> None:
     gateway = next(path for path in UNITS if path.name == "steelyard.service")
     grace = float(variables(gateway).get("STEELYARD_SHUTDOWN_GRACE", Server().shutdown_grace))
-    assert float(unit(gateway)["TimeoutStopSec"][0]) >= grace + _LINGER + _MARGIN
+    linger = float(variables(gateway).get("STEELYARD_SHUTDOWN_LINGER", Server().shutdown_linger))
+    assert float(unit(gateway)["TimeoutStopSec"][0]) >= grace + linger + _MARGIN
     # The first process alone is told, and the others are its own to stop.
     assert unit(gateway)["KillMode"] == ["mixed"]
 
