@@ -14,6 +14,7 @@ Limits: SQLite's file does not shrink; new rows take the room of old ones.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from math import floor
 
@@ -76,10 +77,17 @@ async def tidy(
                     return Tidied(made)
                 dropped = await partitions.drop_before(connection, horizon)
     if horizon is not None:
-        while (deleted := await _delete_some(database, horizon)) > 0:
-            rows += deleted
-            await asyncio.sleep(_PAUSE)
+        rows = await _all(lambda: _delete_some(database, horizon))
     return Tidied(made, dropped, rows)
+
+
+async def _all(some: Callable[[], Awaitable[int]]) -> int:
+    """Delete some again and again, until none is left; how many that was."""
+    rows = 0
+    while (deleted := await some()) > 0:
+        rows += deleted
+        await asyncio.sleep(_PAUSE)
+    return rows
 
 
 def horizon_of(database: Database, now: float, keep_days: int) -> int:
@@ -97,11 +105,7 @@ async def tidy_responses(database: Database, now: float, keep_days: int | None) 
     if keep_days is None:
         return 0
     horizon = datetime.fromtimestamp(now - keep_days * DAY, UTC)
-    rows = 0
-    while (deleted := await _delete_some_responses(database, horizon)) > 0:
-        rows += deleted
-        await asyncio.sleep(_PAUSE)
-    return rows
+    return await _all(lambda: _delete_some_responses(database, horizon))
 
 
 async def tidy_acts(database: Database, now: float, keep_days: int | None) -> int:
@@ -113,11 +117,7 @@ async def tidy_acts(database: Database, now: float, keep_days: int | None) -> in
     if keep_days is None:
         return 0
     old = audit_log.c.at < datetime.fromtimestamp(now - keep_days * DAY, UTC)
-    rows = 0
-    while (deleted := await _delete_some_acts(database, old)) > 0:
-        rows += deleted
-        await asyncio.sleep(_PAUSE)
-    return rows
+    return await _all(lambda: _delete_some_acts(database, old))
 
 
 async def _delete_some_acts(database: Database, old: ColumnElement[bool]) -> int:
@@ -137,19 +137,18 @@ async def tidy_sessions(database: Database, now: float, keep_days: int | None) -
     if keep_days is None:
         return 0
     old = sessions.c.updated_at < datetime.fromtimestamp(now - keep_days * DAY, UTC)
+    return await _all(lambda: _delete_some_sessions(database, old))
+
+
+async def _delete_some_sessions(database: Database, old: ColumnElement[bool]) -> int:
     query = select(sessions.c.tenant, sessions.c.id).where(old).limit(_ROWS)
-    names, rows = tuple_(sessions.c.tenant, sessions.c.id), 0
-    while True:
-        async with database.write() as connection:
-            alone = await _alone(connection)
-            found = (await connection.execute(query)).all() if alone else ()
-            # One that is gone on with meanwhile is not old any more.
-            which = (old, names.in_([(row.tenant, row.id) for row in found]))
-            deleted = (await connection.execute(delete(sessions).where(*which))).rowcount if found else 0
-        if not deleted:
-            return rows
-        rows += deleted
-        await asyncio.sleep(_PAUSE)
+    async with database.write() as connection:
+        if not await _alone(connection):
+            return 0
+        found = (await connection.execute(query)).all()
+        names = tuple_(sessions.c.tenant, sessions.c.id).in_([(row.tenant, row.id) for row in found])
+        # One that is gone on with meanwhile is not old any more.
+        return (await connection.execute(delete(sessions).where(old, names))).rowcount if found else 0
 
 
 async def _delete_some_responses(database: Database, horizon: datetime) -> int:

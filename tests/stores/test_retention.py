@@ -21,8 +21,9 @@ from test_feedback_store import vote
 from gateway.identity import earliest_id, new_id
 from gateway.records import Records
 from gateway.remembering import Remembering
-from gateway.settings import SecretUrl
+from gateway.settings import SecretUrl, Settings
 from gateway.settings.audit import Audit as AuditSettings
+from gateway.settings.sections import RequestLog
 from gateway.store import audit, exchanges, feedback, migrate, partitions, reckoned, retention, sessions, totals
 from gateway.store.audit import Act
 from gateway.store.engine import Database
@@ -203,6 +204,38 @@ async def test_what_a_week_without_its_partition_has_of_others_goes_too(postgres
     assert min(await _ends(postgres)) > far + WEEK
 
 
+def _settings_on(database: Database, tmp_path: Path, **sections: Any) -> Settings:
+    settings = settings_in(tmp_path)
+    url = SecretUrl(database.url.render_as_string(hide_password=False))
+    return replace(settings, database=replace(settings.database, url=url), **sections)
+
+
+async def _keep_tidy(settings: Settings, until: asyncio.Event, *, clock: float = DAY) -> None:
+    """Have a gateway tidy up whose clock shows that, until it is enough."""
+    kept = Records(settings, wall=lambda: clock, monotonic=lambda: 0.0)
+    kept.migrated.set()
+    keeping = asyncio.create_task(kept.keep_tidy())
+    async with asyncio.timeout(30):
+        await until.wait()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await kept.database.dispose()
+
+
+def _watched(name: str, monkeypatch: pytest.MonkeyPatch, *, times: int) -> tuple[list[Any], asyncio.Event]:
+    """What each call of a function of `retention` comes to, and when it was called so often."""
+    done, enough, function = list[Any](), asyncio.Event(), getattr(retention, name)
+
+    async def called(*arguments: Any, **named: Any) -> Any:
+        done.append(await function(*arguments, **named))
+        if len(done) == times:
+            enough.set()
+        return done[-1]
+
+    monkeypatch.setattr(retention, name, called)
+    return done, enough
+
+
 async def test_a_time_that_fails_is_not_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,15 +261,7 @@ async def test_a_time_that_fails_is_not_the_last(
     monkeypatch.setattr(reckoned, "keep", keep)
     monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.0)
     settings = settings_in(tmp_path)
-    settings = replace(settings, request_log=replace(settings.request_log, retention_days=9))
-    kept = Records(settings, wall=lambda: DAY, monotonic=lambda: 0.0)
-    kept.migrated.set()
-    keeping = asyncio.create_task(kept.keep_tidy())
-    async with asyncio.timeout(30):
-        await tidied.wait()
-    keeping.cancel()
-    await asyncio.wait([keeping])
-    await kept.database.dispose()
+    await _keep_tidy(replace(settings, request_log=replace(settings.request_log, retention_days=9)), tidied)
     assert asked[:3] == [9, 9, 9]
     assert caplog.text.count("the log was not tidied") == 2
 
@@ -245,27 +270,8 @@ async def test_administrative_acts_go_when_the_configuration_says_so(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await audit.add(database, [Act(id=f"act_{day}", at=DAY - day * 86_400, actor="a", action="b") for day in range(5)])
-    settings = settings_in(tmp_path)
-    url = SecretUrl(database.url.render_as_string(hide_password=False))
-    settings = replace(settings, database=replace(settings.database, url=url), audit=AuditSettings(retention_days=2))
-    kept = Records(settings, wall=lambda: DAY, monotonic=lambda: 0.0)
-    kept.migrated.set()
-    done: list[int] = []
-    once = asyncio.Event()
-    tidy = retention.tidy_acts
-
-    async def counted(*arguments: Any) -> int:
-        done.append(await tidy(*arguments))
-        once.set()
-        return done[-1]
-
-    monkeypatch.setattr(retention, "tidy_acts", counted)
-    keeping = asyncio.create_task(kept.keep_tidy())
-    async with asyncio.timeout(30):
-        await once.wait()
-    keeping.cancel()
-    await asyncio.wait([keeping])
-    await kept.database.dispose()
+    done, once = _watched("tidy_acts", monkeypatch, times=1)
+    await _keep_tidy(_settings_on(database, tmp_path, audit=AuditSettings(retention_days=2)), once)
     left = (await audit.listed(database, audit.Wanted(), cursor=None, limit=50)).items
     assert ([act.id for act in left], done) == (["act_0", "act_1", "act_2"], [2])
 
@@ -281,33 +287,11 @@ async def test_what_a_clock_says_that_has_jumped_is_not_forgotten_by(
         await Remembering(database, wall=lambda: DAY + 8_000.0, monotonic=lambda: 0.0).look()
         await retention.tidy(database, DAY + 400 * 86_400.0)
         await _log(database, _at(DAY + 400 * 86_400.0))
-    settings = settings_in(tmp_path)
-    settings = replace(
-        settings,
-        database=replace(settings.database, url=SecretUrl(database.url.render_as_string(hide_password=False))),
-        request_log=replace(settings.request_log, retention_days=30),
-    )
     monkeypatch.setattr("gateway.records._TIDY_EVERY", 0.01)
     clock = DAY + 400 * 86_400.0
-    kept = Records(settings, wall=lambda: clock, monotonic=lambda: 0.0)
-    kept.migrated.set()
-    done: list[Tidied] = []
-    twice = asyncio.Event()
-    tidy = retention.tidy
-
-    async def counted(*arguments: Any, **named: Any) -> Tidied:
-        done.append(await tidy(*arguments, **named))
-        if len(done) == 2:
-            twice.set()
-        return done[-1]
-
-    monkeypatch.setattr(retention, "tidy", counted)
-    keeping = asyncio.create_task(kept.keep_tidy())
-    async with asyncio.timeout(30):
-        await twice.wait()
-    keeping.cancel()
-    await asyncio.wait([keeping])
-    await kept.database.dispose()
+    done, twice = _watched("tidy", monkeypatch, times=2)
+    settings = _settings_on(database, tmp_path, request_log=RequestLog(retention_days=30, spill_dir=tmp_path / "spill"))
+    await _keep_tidy(settings, twice, clock=clock)
     assert (len(await _times(database)), sum(one.dropped + one.rows for one in done)) == (3 + kept_before, 0)
     # By the same clock it would all have gone.
     await retention.tidy(database, clock, 30)
