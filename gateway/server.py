@@ -16,8 +16,8 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -84,15 +84,24 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take leave of every connection, then of the application."""
-        for server in self.servers:
-            server.close()
+        # Who has come since the loop looked last has sent a request, perhaps, and would be reset with the socket's end.
+        waiting = _waiting(sockets or ())
+        for one in (*self.servers, *(sockets or ())):
+            one.close()
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            with suppress(OSError):  # the caller has gone already
+                await loop.connect_accepted_socket(self._connected, connection)
         # The very list that every answer reads, those under way included.
         self.server_state.default_headers.append((b"connection", b"close"))
-        loop = asyncio.get_running_loop()
         until = loop.time() + self._linger
         while self.server_state.connections and loop.time() < until and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # uvicorn has a set, not an event
         await super().shutdown(sockets)
+
+    def _connected(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 class Wishes:
@@ -153,10 +162,6 @@ class WorkerServer(Server):
             listening, self._connected, counts=counts, slot=slot, has=lambda: len(self.server_state.connections)
         )
 
-    def _connected(self) -> asyncio.Protocol:
-        make: Any = self.config.http_protocol_class
-        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop kindly at SIGTERM, however often it comes; a Ctrl-C is the supervisor's to hear."""
         if sig != signal.SIGINT:
@@ -173,9 +178,8 @@ class WorkerServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, then leave as any server."""
         self._acceptor.close()
-        # Those who stay have it open still. If nobody does, whoever connects now must be refused, not kept waiting.
-        self._listening.close()
-        await super().shutdown(sockets)
+        # The socket is closed here alone: those who stay have it open still. If nobody does, who connects is refused.
+        await super().shutdown([self._listening])
 
     def _hear(self) -> None:
         try:
@@ -266,6 +270,19 @@ class _Beside(Server):
     def capture_signals(self) -> Generator[None]:
         """They are somebody else's."""
         yield
+
+
+def _waiting(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Connections that nobody has accepted yet."""
+    found: list[socket.socket] = []
+    for listening in sockets:
+        listening.setblocking(False)
+        with suppress(OSError):  # nobody else waits, or another worker was quicker
+            while True:
+                found.append(listening.accept()[0])
+    for one in found:
+        one.setblocking(False)
+    return found
 
 
 def _config(factory: Callable[[], Any], settings: Settings) -> uvicorn.Config:
