@@ -71,12 +71,7 @@ class Server(Struct, frozen=True, kw_only=True):
         Seconds, option("STEELYARD_SHUTDOWN_GRACE", "How long running requests may take to finish after a stop signal.")
     ] = 30.0
     shutdown_linger: Annotated[
-        Seconds,
-        option(
-            "STEELYARD_SHUTDOWN_LINGER",
-            "How long idle connections may bring one more request after a stop signal: longer than your balancer keeps "
-            "them, and none is lost.",
-        ),
+        Seconds, option("STEELYARD_SHUTDOWN_LINGER", "How long a stop leaves idle connections for one more request.")
     ] = 1.0
     request_id_header: Annotated[
         str,
