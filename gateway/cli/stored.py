@@ -26,7 +26,7 @@ def told() -> Generator[None]:
     try:
         yield
     except StoreUnavailable as exc:
-        advice = "Is it there, and does DATABASE_URL name it? `steelyard doctor` looks closer."
+        advice = "Is it there, does DATABASE_URL name it, and may you write to it? `steelyard doctor` looks closer."
         raise click.ClickException(f"{exc}\n{advice}") from exc
     except SchemaUnknown as exc:
         raise click.ClickException(str(exc)) from exc

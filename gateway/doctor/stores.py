@@ -31,7 +31,8 @@ async def database(settings: Settings) -> list[Finding]:
     try:
         found = await examine(url)
     except StoreError as exc:
-        advice = "Start it, or mend DATABASE_URL. Gateways answer meanwhile, and keep their records on the disk."
+        mend = "Start it, or mend DATABASE_URL." if place is None else f"See what it is, and that {_me()} may write."
+        advice = f"{mend} Gateways answer meanwhile, and keep their records on the disk."
         return [problem("database", str(exc), advice)]
     told = [ok("database", f"{found.engine} {found.version}, {size(found.bytes)}, answers in {_ms(found.seconds)}")]
     if found.now is not None:

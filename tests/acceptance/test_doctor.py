@@ -238,6 +238,13 @@ def test_a_database_is_told_from_one_that_is_away_and_no_password_is_shown(place
     assert "hushhush" not in away.output
 
 
+def test_a_file_that_is_no_database_is_told(place: Place) -> None:
+    (place.folder / "notes.txt").write_text("no database " * 100)
+    told = of(place.told(DATABASE_URL=f"sqlite+aiosqlite:///{place.folder}/notes.txt"), "database", "problem")
+    assert "file is not a database" in told
+    assert "See what it is" in told
+
+
 def test_a_sqlite_that_cannot_be_written_to_is_told(place: Place) -> None:
     url = f"sqlite+aiosqlite:///{place.folder}/data/steelyard.db"
     asyncio.run(migrate.upgrade(url))
