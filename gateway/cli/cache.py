@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -154,8 +155,12 @@ def _seen(caller: Caller, since: str, scan: int, model: str | None, whose: str |
 
 def _records(caller: Caller, since: str, scan: int, model: str | None, whose: str | None) -> Iterator[Any]:
     listed = caller.pages("/api/db/requests/recent", "requests", since=since, model=model, key=whose, status="200")
-    for _, record in zip(range(scan), listed, strict=False):
-        yield record
+    try:
+        yield from islice(listed, scan)
+    except Refused as exc:
+        if exc.status == 403 and whose is not None:
+            raise Refused("This key may read its own requests only: leave --of out.") from exc
+        raise
 
 
 def _count(found: Seen, path: str, body: bytes, record: Any) -> None:

@@ -116,8 +116,8 @@ class Written:
     def _reloaded(self) -> Loaded:
         """Raises `SettingsError`, too, where a file that nobody has to write is gone: keys in it would be no more."""
         found = from_environment(self._config, self._flags)
-        before, now = ({one.config, one.dotenv} - {None} for one in (self._loaded, found))
-        if gone := [one for one in before - now if one is not None and not one.is_file()]:
+        pairs = ((self._loaded.config, found.config), (self._loaded.dotenv, found.dotenv))
+        if gone := [one for one, now in pairs if one is not None and now is None and not one.is_file()]:
             said = "is gone: put it back. To do without it, empty it first."
             raise SettingsError(tuple(Problem(str(one), said) for one in gone))
         return found

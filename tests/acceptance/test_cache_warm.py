@@ -112,7 +112,9 @@ def test_a_key_that_reads_others_requests_asks_for_nobody_else(logged: World) ->
     assert "use the key of 'alice'" in other.output
     assert logged.asked() == before + 1
     assert ask(logged, "Of alice") == "miss"
-    assert warm(logged, "--of", "bob", "--yes").exit_code == 1
+    others = warm(logged, "--of", "bob", "--yes")
+    assert others.exit_code == 1
+    assert "leave --of out" in others.output
 
 
 def test_whose_they_are_is_known_before_many_are_asked_even_if_the_first_fails(tmp_path: Path) -> None:
