@@ -15,16 +15,15 @@ from collections.abc import Iterator
 from string import ascii_letters, digits
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 #: Short numbers in a list are one token: a prompt may be a list of a million token ids.
 _NUMBERS = rb"(?:,\s*-?\d{1,7}(?:\.\d+)?(?:[eE][+-]?\d+)?(?=\s*[,\]]))+"
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-#: One that is no longer than most, or where another begins: the engine takes four times as long as `bytes.find`.
-_SHORT = rb'"[^"\\]{0,1024}+(?:\\.[^"\\]{0,1024}+){0,64}+"|"'
+#: A text that is no longer than most, or where another begins, whose end `bytes.find` finds sooner than the engine.
+_STRING = rb'"[^"]{0,256}+"|"'
 _LONG_NUMBER = rb"(?<![\w.+-])-?\d{8,}(?![\w.])"
-_ESCAPED = re.compile(_STRING, re.DOTALL)
-_TOKEN = re.compile(rb"|".join((_NUMBERS, _SHORT, rb"[{}\[\]:,]", _LONG_NUMBER)), re.DOTALL)
+_TOKEN = re.compile(rb"|".join((_NUMBERS, _STRING, rb"[{}\[\]:,]", _LONG_NUMBER)))
 #: Tokens of one body, each a text, a bracket, a colon or a comma; a thousand messages have some thirty thousand. All
 #: are looked at on the loop that serves everybody, for a quarter of a second as measured; doubled, for half a second.
 _MOST = 200_000
@@ -81,6 +80,7 @@ _HEAD = re.compile(rb"data:%b;base64," % _KIND)
 _BASE64 = (ascii_letters + digits + "+/_=-").encode()
 _LEAST = 257
 _HALF = re.compile("[\ud800-\udfff]")
+_text = msgspec.json.Decoder(str)
 
 
 class TooMany(Exception):
@@ -225,27 +225,21 @@ class _Scan:
 
 def _tokens(body: bytes) -> Iterator[tuple[int, int]]:
     """Where each begins and ends."""
+    if b"\\" in body:
+        # Of the same length, and every quote that is left begins or ends a text.
+        body = body.replace(rb"\\", b"__").replace(rb"\"", b"__")
     at = -1
     while at:
         begin, at = max(at, 0), 0
         for found in _TOKEN.finditer(body, begin):
             start, end = found.span()
             if end - start == 1 and body[start] == 0x22:
-                at = _end(body, start)
+                at = body.find(b'"', end) + 1
                 if at:
                     yield start, at
                     break
             else:
                 yield start, end
-
-
-def _end(body: bytes, start: int) -> int:
-    """Where the long text that begins there ends; 0: it does not."""
-    end = body.find(b'"', start + 1) + 1
-    if body.find(b"\\", start, end) >= 0:
-        found = _ESCAPED.match(body, start)
-        return 0 if found is None else found.end()
-    return end
 
 
 def _is_encoded(token: bytes) -> bool:
@@ -272,15 +266,16 @@ def _keys(box: Box, *, is_key: bool) -> tuple[str, ...]:
 
 
 def _said(token: bytes) -> str:
-    text = token[1:-1].decode("utf-8", "replace")
-    if "\\" in text:
-        try:
-            said: Any = json.loads(f'"{text}"', strict=False)
-        except ValueError:
-            return text
-        # Half a pair has no UTF-8; another character stands for it while it is looked at.
-        text = _HALF.sub("\ufffd", said)
-    return text
+    try:
+        return _text.decode(token)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = token[1:-1].decode("utf-8", "replace")
+    try:
+        said: Any = json.loads(f'"{text}"', strict=False)
+    except ValueError:
+        return text
+    # Half a pair has no UTF-8; another character stands for it while it is looked at.
+    return _HALF.sub("\ufffd", said)
 
 
 def written(text: str) -> bytes:

@@ -138,7 +138,7 @@ def test_long_texts_end_where_they_end(long: str, readable: bool) -> None:
         scan(raw[:-cut])  # whatever has no end is no text
 
 
-def test_a_picture_is_told_by_its_bytes_and_not_read_a_sign_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_and_long_texts_are_not_read_a_sign_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Expressions take some thirty times as long as what is done to all bytes at once, and everybody waits."""
     seen: list[int] = []
 
@@ -162,8 +162,9 @@ def test_a_picture_is_told_by_its_bytes_and_not_read_a_sign_at_a_time(monkeypatc
 
     for name in [name for name, one in vars(spots).items() if isinstance(one, re.Pattern)]:
         monkeypatch.setattr(spots, name, Counting(getattr(spots, name)))
-    for head in ("", "data:image/png;base64,"):
+    picture, prose = "QUJD" * 100_000, 'He said: "Yes."\n' * 10_000
+    for long, told in ((picture, []), ("data:image/png;base64," + picture, []), (prose, [prose])):
         seen.clear()
-        body = json.dumps({"url": head + "QUJD" * 100_000, "text": EMAIL}).encode()
-        assert [spot.text for spot in spots.scan(body).spots] == [EMAIL]
+        body = json.dumps({"url": long, "text": EMAIL}).encode()
+        assert [spot.text for spot in spots.scan(body).spots] == [*told, EMAIL]
         assert sum(seen) < 200
