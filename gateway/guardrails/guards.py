@@ -22,8 +22,8 @@ from gateway.errors import Busy, ContentFiltered
 from gateway.exchange import Exchange
 from gateway.guardrails.moderating import Moderator
 from gateway.guardrails.policy import Policy, policy_of
-from gateway.guardrails.spots import edited, scan
-from gateway.guardrails.watch import Outcome, Watch, Where
+from gateway.guardrails.spots import edited
+from gateway.guardrails.watch import Outcome, Watch, Where, scanned_prompt
 from gateway.settings.guardrails import Guardrail
 from gateway.settings.shared import GUARDRAIL
 from providers.dialects import DIALECTS
@@ -138,7 +138,7 @@ def _texts(ask: Ask) -> Iterable[str]:
         return [ask.body[start:end].decode("utf-8", "replace") for start, end in texts_of(work.request)]
     whole = isinstance(work, Chat) and ask.talk is not None and bool(work.request.body)
     body = work.request.body if whole and isinstance(work, Chat) else ask.body
-    return [spot.text for spot in scan(body).spots if not spot.is_number]
+    return [spot.text for spot in scanned_prompt(body).spots if not spot.is_number]
 
 
 def _form(work: Passed, watch: Watch) -> bytes:

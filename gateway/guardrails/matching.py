@@ -13,12 +13,13 @@ from msgspec import Struct
 from gateway.guardrails.patterns import Pattern
 from gateway.guardrails.regexes import either
 from gateway.guardrails.spots import Scanned, Spot, edited, scan, written
+from gateway.guardrails.views import views
 
 #: Between two texts, so that one look tells of both.
 _APART = "\n\0\n"
 #: Within a text that is JSON itself, and so has escapes of its own.
 _NESTED = frozenset({"arguments", "partial_json"})
-_any_json = msgspec.json.Decoder()
+_any_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Rule(Struct, frozen=True):
@@ -70,7 +71,7 @@ class Matcher:
 
     def find(self, text: str) -> list[Match]:
         """All matches, in order and apart from each other."""
-        if self._any.search(text) is None:
+        if not self._may_have(text):
             return []
         found = [Match(*span, rule) for rule in self._rules for span in rule.pattern.find(text)]
         found.sort(key=lambda one: (one.start, one.rule.redacts, -one.end))
@@ -84,6 +85,9 @@ class Matcher:
             if last.rule.redacts and not one.rule.redacts:
                 last.rule = one.rule
         return apart
+
+    def _may_have(self, text: str) -> bool:
+        return any(self._any.search(view) is not None for view in views(text))
 
     def may_begin(self, text: str) -> int:
         """From where on the end of a text may be the beginning of a match."""
@@ -106,8 +110,7 @@ class Matcher:
     def purge(self, body: bytes, scanned: Scanned, redacted: Redacted) -> bytes:
         """The same of a body that was scanned. Where a text changes, the probabilities of its tokens are left out."""
         spots = scanned.spots
-        nested = any(spot.keys[-1:] and spot.keys[-1] in _NESTED for spot in spots)
-        if not nested and self._any.search(_APART.join(spot.text for spot in spots)) is None:
+        if not any(map(_is_nested, spots)) and not self._may_have(_APART.join(spot.text for spot in spots)):
             return body
         changes: list[tuple[int, int, bytes]] = []
         for spot in spots:
@@ -119,17 +122,28 @@ class Matcher:
         return edited(body, [*changes, *blanked(body, scanned)])
 
     def spot(self, spot: Spot, redacted: Redacted) -> str:
-        """What a text of a body becomes. Raises `Blocked`."""
+        """What a text of a body becomes. Raises `Blocked`, and `TooMany` of one that is JSON itself."""
         text = spot.text
-        if spot.keys[-1:] and spot.keys[-1] in _NESTED and text.lstrip()[:1] == "{":
+        if _is_nested(spot):
             raw = text.encode("utf-8", "replace")
             try:
                 _any_json.decode(raw)
             except (msgspec.DecodeError, RecursionError):
                 return self.cleaned(text, redacted)
             clean = self.purge(raw, scan(raw, free=True), redacted)
-            return text if clean == raw else clean.decode()
+            text = text if clean == raw else clean.decode()
+            if _of_call(spot):
+                return text
         return self.cleaned(text, redacted)
+
+
+def _of_call(spot: Spot) -> bool:
+    return spot.keys[-1:] != () and spot.keys[-1] in _NESTED
+
+
+def _is_nested(spot: Spot) -> bool:
+    """It may be JSON itself, in which escapes hide something."""
+    return ("\\u" in spot.text or _of_call(spot)) and spot.text.lstrip()[:1] in ("{", "[")
 
 
 def blanked(body: bytes, scanned: Scanned) -> Iterable[tuple[int, int, bytes]]:

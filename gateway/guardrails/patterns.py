@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from gateway.guardrails.regexes import Regex, compiled
+from gateway.guardrails.views import views
 
 Span = tuple[int, int]
 #: Tells which stretches of a candidate are what is looked for.
@@ -35,18 +36,19 @@ class Pattern(Struct, frozen=True):
     judge: Judge | None = None
 
     def find(self, text: str) -> Iterator[Span]:
-        """Where in the text."""
-        for found in self.regex.finditer(text):
-            start, end = found.span()
-            if self.judge is not None:
-                yield from ((start + one, start + two) for one, two in self.judge(text[start:end]))
-            elif end > start:
-                yield start, end
+        """Where in the text, in no order."""
+        for view in views(text):
+            for found in self.regex.finditer(view):
+                start, end = found.span()
+                if self.judge is not None:
+                    yield from ((start + one, start + two) for one, two in self.judge(view[start:end]))
+                elif end > start:
+                    yield start, end
 
     def may_begin(self, text: str) -> int:
         """From where on the end of the text may be the beginning of a match."""
         first = max(0, len(text) - self.longest + 1)
-        return first if self.begun is None else max(first, self.begun(text))
+        return first if self.begun is None else max(first, min(map(self.begun, views(text))))
 
 
 def own(name: str, expression: str, longest: int) -> Pattern:

@@ -2,7 +2,7 @@
 
 Every text is found, those behind a key that is there twice included: what a provider reads of such a body is its own
 business. Left out are names (`model`, `type`, ids …), which are no text and must stay what they are, proofs, and long
-base64. Within what a tool is given or gives (`input`, `args` …) nothing is a name.
+base64 where no words stand. Within what a tool is given or gives (`input`, `args` …) nothing is a name.
 
 The body is JSON: whoever handed it on has parsed it.
 """
@@ -68,7 +68,11 @@ _NAMES = frozenset(
 #: Opaque tokens that their provider wants back as they are.
 _PROOFS = frozenset(["signature", "thoughtSignature", "thought_signature", "encrypted_content", "redacted"])
 #: Objects in which a key is anybody's.
-_FREE = frozenset(["input", "args", "arguments", "response", "metadata"])
+_FREE = frozenset(["input", "args", "arguments", "response", "metadata", "variables"])
+#: Where words stand, whatever they look like: whoever writes them without a space means to be read all the same.
+_WORDS = frozenset(
+    ["content", "text", "input", "prompt", "instructions", "system", "output", "thinking", "description"]
+)
 #: What tells the pieces of several texts in one stream apart.
 _FACTS = frozenset(["index", "output_index", "content_index", "summary_index", "thought"])
 _PROBABILITIES = frozenset(["logprobs", "logprobsResult"])
@@ -186,7 +190,8 @@ class _Scan:
                 self._ended.append(box)
             return
         token = self._body[start:end]
-        if not _is_encoded(token):
+        words = key in _WORDS and not (box is not None and box.free)
+        if words or not _is_encoded(token):
             self._add(start, end, _said(token))
 
     def _add(self, start: int, end: int, text: str, *, is_key: bool = False, is_number: bool = False) -> None:

@@ -14,7 +14,7 @@ from gateway.guardrails.matching import Blocked, Matcher
 from gateway.guardrails.policy import Policy
 from gateway.guardrails.said import is_answer, is_call, lane
 from gateway.guardrails.scripts import Languages
-from gateway.guardrails.spots import Spot, TooMany, scan
+from gateway.guardrails.spots import Scanned, Spot, TooMany, scan
 from gateway.settings.guardrails import Moderation
 from providers.chat import Json
 from providers.errors import Misshapen
@@ -57,15 +57,14 @@ class Watch:
 
     def prompt(self, body: bytes) -> bytes:
         """A prompt's JSON as it goes on. Raises `ContentFiltered`, or `BadRequest` when it cannot be looked through."""
-        try:
-            scanned = scan(body)
-        except TooMany:
-            raise BadRequest("The body has more parts than guardrails look through. Send fewer at a time.") from None
+        scanned = scanned_prompt(body)
         self.characters += sum(len(spot.text) for spot in scanned.spots)
         if self.policy.prompts is None:
             return body
         try:
             return self.policy.prompts.purge(body, scanned, self._redacted("request"))
+        except TooMany:
+            raise _too_many() from None
         except Blocked as exc:
             raise self.refused(exc.guardrail, "request") from None
 
@@ -205,6 +204,18 @@ class Watch:
             else:
                 if flagged:
                     raise self.refused(name, where)
+
+
+def scanned_prompt(body: bytes) -> Scanned:
+    """Every text in a prompt's JSON. Raises `BadRequest` when there are too many."""
+    try:
+        return scan(body)
+    except TooMany:
+        raise _too_many() from None
+
+
+def _too_many() -> BadRequest:
+    return BadRequest("The body has more parts than guardrails look through. Send fewer at a time.")
 
 
 def _words(spots: Iterable[Spot], form: str, *, streamed: bool) -> dict[str, str]:

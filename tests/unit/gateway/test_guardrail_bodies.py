@@ -52,6 +52,14 @@ def purged(body: object) -> Any:
             {"data": f"data:text/plain;base64,{'AAA/' * 100}{CARD}"},
         ),
         ({"data": f"data:;base64,{CARD}"}, {"data": "data:;base64,[card]"}),
+        ({"content": "no-space-" * 40 + str(CARD)}, {"content": "no-space-" * 40 + "[card]"}),
+        ({"input": ["no-space-" * 40 + str(CARD)]}, {"input": ["no-space-" * 40 + "[card]"]}),
+        ({"input": {"text": "QUJD" * 100 + str(CARD)}}, None),
+        ({"prompt": {"variables": {"name": EMAIL}}}, {"prompt": {"variables": {"name": "[email]"}}}),
+        ({"arguments": r'["alice\u0040example.com"]'}, {"arguments": '["[email]"]'}),
+        ({"content": r' {"id": "alice\u0040example.com"}'}, {"content": ' {"id": "[email]"}'}),
+        ({"content": r'["\u0040", "alice@example.com" ]'}, {"content": r'["\u0040", "[email]" ]'}),
+        ({"content": r"{no JSON \u0040 alice@example.com"}, {"content": r"{no JSON \u0040 [email]"}),
         ({"data": f"plain text of {EMAIL}"}, {"data": "plain text of [email]"}),
         ({"created": CARD, "x": 0.4111111111111111, "y": -1}, None),
         ([EMAIL], ["[email]"]),
@@ -82,6 +90,12 @@ def test_what_tells_the_tokens_once_more_is_left_out() -> None:
 def test_where_two_overlap_all_of_both_is_redacted() -> None:
     both = Matcher([Rule("a", own("a", "one two", 9), redacts=True), Rule("b", own("b", "two three", 9), redacts=True)])
     assert both.cleaned("zero one two three four", lambda _: None) == "zero [a] four"
+
+
+def test_what_is_looked_for_between_texts_of_json_is_found_in_a_text_that_is_json() -> None:
+    pair = Matcher([Rule("a", own("pair", r'"user": *"\w+"', 32), redacts=True)])
+    clean = pair.purged(json.dumps({"content": r'{"user": "x", "y": "\u0040"}'}).encode(), lambda _: None)
+    assert json.loads(clean) == {"content": r'{[pair], "y": "\u0040"}'}
 
 
 def test_what_blocks_goes_before_what_redacts() -> None:

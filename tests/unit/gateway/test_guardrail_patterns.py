@@ -36,6 +36,16 @@ def found(name: str, text: str) -> list[str]:
         ("private_key", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----", []),
         ("jwt", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_", 1),
         ("jwt", "eyJhbGciOiJIUzI1NiJ9", []),
+        # As pages and PDFs write them.
+        ("card", "4111\u00a01111\u00a01111\u00a01111 or 3782\u2011822463\u201110005", 2),
+        ("iban", "DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00", 1),
+        ("phone", "212\u2013555\u20130187, +49\u00a0151\u00a02345678 and ＋４９ １５１ ２３４５６７８", 3),
+        ("phone", "+\u0669\u0668\u06f1\u06f2 345 6789", 1),
+        ("email", "alice＠example．com", 1),
+        # Within JSON that a text quotes.
+        ("card", r'{"a": "Card:\n4111 1111 1111 1111"}', ["4111 1111 1111 1111"]),
+        ("iban", r'{"a": "\tDE89370400440532013000\n"}', ["DE89370400440532013000"]),
+        ("api_key", r'{"stdout": "\nsk-proj-abcdefghij1234567890\n"}', ["sk-proj-abcdefghij1234567890"]),
     ],
 )
 def test_known_patterns(name: str, text: str, expected: list[str] | int) -> None:

@@ -19,7 +19,9 @@ from gateway.settings.guardrails import Language
 TEXT = (
     "Mail alice.b@mail.example.com or +49 151 2345-6789; card 12 4111 1111 1111 1111 07, DE89 3704 0044 0532 0130 00 "
     "EUR. Key sk-proj-abcdefghij1234567890 and\n-----BEGIN RSA PRIVATE KEY-----\nMIIabc+/=\nz\n-----END RSA PRIVATE "
-    "KEY-----\n Blue birdies, eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_ done. bob@x.org"
+    "KEY-----\n Blue birdies, eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_ done. bob@x.org, pasted: "
+    '4111\u00a01111\u00a01111\u00a01111 {"a":"\\nDE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00\\t'
+    'sk-abcdefghij1234567890"} eve＠x．org'
 )
 PATTERNS = [*KNOWN.values(), own("bird", r"Blue\s*bird\w*", 32)]
 MATCHER = Matcher([Rule("g", pattern, redacts=True) for pattern in PATTERNS])

@@ -130,6 +130,13 @@ def test_what_cannot_be_looked_through_is_refused(monkeypatch: pytest.MonkeyPatc
         guards(CONFIGURED, []).screen(asking(exchange(), "hello"))
 
 
+def test_what_cannot_be_looked_through_within_a_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spots, "_MOST", 40)
+    nested = r"{\"\\u0061\":[" + "[]," * 40 + "[]]}"
+    with pytest.raises(BadRequest, match="Send fewer at a time"):
+        guards(CONFIGURED, []).screen(asking(exchange(), nested))
+
+
 def form(prompt: str, *, file: str) -> bytes:
     head = '--b\r\ncontent-disposition: form-data; name="{}"{}\r\n\r\n'
     fields = [("prompt", "", prompt), ("model", "", "m"), ("prompt", "", "aaa"), ("file", '; filename="a"', file)]
