@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -27,6 +27,7 @@ _SHORTEST_SECRET = 12
 #: Seconds to wait, after the terminal event, for what may still come (a late usage event, the connection's end).
 _AFTER_THE_END = 0.05
 _JSON, _SSE = "application/json", "text/event-stream"
+_Text = TypeVar("_Text", str, str | None)
 
 
 class Speaks(Protocol):
@@ -113,14 +114,15 @@ async def fault_of(dialect: Speaks, endpoint: Endpoint, answer: Answer) -> Fault
         body = b""
     fault = dialect.fault(answer.status, answer.headers, body)
     fault.args = (_masked(fault.message, endpoint),)
+    fault.code, fault.param = _masked(fault.code, endpoint), _masked(fault.param, endpoint)
     return fault
 
 
-def _masked(text: str, endpoint: Endpoint) -> str:
+def _masked(text: _Text, endpoint: Endpoint) -> _Text:
     """A provider that repeats our key in its complaint must not have it passed on."""
     for _, value in endpoint.headers:
         secret = value.removeprefix("Bearer ")
-        if len(secret) >= _SHORTEST_SECRET:
+        if text is not None and len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "********")
     return text
 

@@ -26,6 +26,8 @@ from providers.chat import Usage
 
 #: Seconds, a day: the longest limits that providers announce are per day.
 _LONGEST_WAIT = 86_400.0
+#: Characters of a provider's code, or of the field that it names: they go into records, log lines and answers.
+_LONGEST_NAME = 200
 Blame = Literal["caller", "operator", "provider"]
 Phase = Literal["connect", "first_byte", "idle", "total"]
 
@@ -53,14 +55,14 @@ class Fault(Exception):
         Args:
             message: what the provider said, shortened; the class docstring when empty.
             status: the upstream HTTP status, when there was one.
-            code: the provider's machine code (`rate_limit_exceeded`, `overloaded_error` …).
-            param: the request field the provider complained of.
+            code: the provider's machine code (`rate_limit_exceeded`, `overloaded_error` …), shortened.
+            param: the request field the provider complained of, shortened.
             retry_after: seconds to wait before asking this provider again, as it said.
         """
         super().__init__(message or (type(self).__doc__ or "").strip())
         self.status = status
-        self.code = code
-        self.param = param
+        self.code = code and code[:_LONGEST_NAME]
+        self.param = param and param[:_LONGEST_NAME]
         # A provider that says "in a year", or worse no number, would be out for good.
         if retry_after is not None:
             retry_after = min(max(retry_after, 0.0), _LONGEST_WAIT) if isfinite(retry_after) else None

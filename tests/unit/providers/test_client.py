@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any, cast
 
@@ -88,6 +89,20 @@ async def test_any_other_status_is_the_dialect_s_to_judge(status: int) -> None:
         assert dialect.judged == [(status, {"retry-after": "7"}, b"why")]
         assert (caught.value.status, caught.value.retry_after) == (status, 7.0)
         assert wire.open_now == 0
+
+
+async def test_a_provider_that_repeats_our_key_is_not_quoted_and_its_names_are_short() -> None:
+    where = endpoint("longer-than-most")
+    secret = where.headers[0][1].removeprefix("Bearer ")
+    said = {"message": f"bad {secret}", "code": f"c-{secret}", "param": f"{secret}.p{'p' * 1_000}"}
+    wire = Wire(Answer(400, body=json.dumps({"error": said}).encode()))
+    with pytest.raises(Rejected) as caught:
+        await send(cast("Transport", wire), where, OPENAI, CALL, deadline=None)
+    fault = caught.value
+    assert (fault.message, fault.code) == ("bad ********", "c-********")
+    assert fault.param is not None
+    assert fault.param.startswith("********.pp")
+    assert len(fault.param) <= 200
 
 
 async def refuse_stream(wire: Wire, dialect: Any) -> None:
