@@ -40,8 +40,9 @@ SECRETS = re.compile(
     r"(?:(?:\\?[\"'])?\s*[:=]\s*(?:b?\\?[\"'])?|\\?[\"'],\s*b?\\?[\"'])"
     r"(?:(?:bearer|basic)\s+|(?!(?:bearer|basic)\b))|\bbearer\s+)[^\s\"',;&\\]{6,}"
     r"|\b(?:sk|xai|gsk|AIza)[-_A-Za-z0-9]{12,}"
-    # A signed token: its three parts, of which the first is a JSON object.
-    r"|\beyJ[-_A-Za-z0-9]{8,}\.[-_A-Za-z0-9]+\.[-_A-Za-z0-9]*"
+    # A signed token: its three parts, of which the first is a JSON object; or that alone, so that what has many of them
+    # is not looked through to its end from each.
+    r"|\beyJ[-_A-Za-z0-9]{8,}(?:\.[-_A-Za-z0-9]+\.[-_A-Za-z0-9]*)?"
 )
 #: Control characters: what a caller sent must not write lines of its own, nor colour the terminal.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -116,7 +116,16 @@ def test_parts_that_come_in_turns_are_not_taken_for_one() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 300_000, "a@" * 100_000, "a.a" * 100_000 + "@", "-----BEGIN PRIVATE KEY-----" * 9_000, "eyJ" * 90_000],
+    [
+        *("a" * 300_000, "a@" * 100_000, "a.a" * 100_000 + "@", "-----BEGIN PRIVATE KEY-----" * 9_000, "eyJ" * 90_000),
+        *(
+            "eyJabcdefgh-" * 30_000,
+            "eyJabcdefgh.a-" * 30_000,
+            "api_key" * 50_000,
+            "://a:" * 60_000,
+            "://" + "a:" * 90_000,
+        ),
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     # What would be quadratic runs into the timeout of every test.
