@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import accumulate
 
 from msgspec import Struct
 
@@ -56,7 +58,9 @@ def own(name: str, expression: str, longest: int) -> Pattern:
     return Pattern(name, expression, compiled(expression), longest)
 
 
-_NOT_DIGIT = re.compile(r"[ -]")
+_GROUP = re.compile(r"[ -]")
+#: Digits that tell an issuer.
+_ISSUER = 4
 #: First digits, and the lengths of such numbers: Visa, Mastercard, American Express, Discover, Diners Club, JCB,
 #: UnionPay, Maestro.
 _ISSUERS = (
@@ -101,26 +105,44 @@ _LENGTHS = {
 
 def _cards(run: str) -> Iterator[Span]:
     """Card numbers in a run of digits with single spaces or hyphens, beginning and ending with a group."""
-    starts = [0, *(found.end() for found in _NOT_DIGIT.finditer(run))]
-    ends = [*(found.start() for found in _NOT_DIGIT.finditer(run)), len(run)]
-    after = 0
-    for start in starts:
-        if start < after:
-            continue
-        for end in reversed(ends):
-            if end > start and _is_card(_NOT_DIGIT.sub("", run[start:end])):
+    groups = _GROUP.split(run)
+    digits = "".join(groups)
+    begun = [0, *accumulate(map(len, groups))]
+    starts = [(at, lengths) for at in begun if (lengths := _lengths(digits[at : at + _ISSUER]))]
+    if not starts:
+        return
+    sums, after = _Sums(digits), 0
+    for start, lengths in starts:
+        for length in lengths if start >= after else ():
+            end = start + length
+            if end in begun and sums.check(start, end) and len(set(digits[start:end])) > 1:
                 after = end
-                yield start, end
+                # Between two groups is one sign.
+                yield start + begun.index(start), end + begun.index(end) - 1
                 break
 
 
-def _is_card(digits: str) -> bool:
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
-        return False
-    if not any(len(digits) in lengths and issuer.match(digits) for issuer, lengths in _ISSUERS):
-        return False
-    doubled = [int(one) * (1 + place % 2) for place, one in enumerate(reversed(digits))]
-    return sum(one - 9 if one > 9 else one for one in doubled) % 10 == 0
+@cache
+def _lengths(first: str) -> tuple[int, ...]:
+    """How long cards are that begin so, the longest first."""
+    return tuple(sorted({one for issuer, lengths in _ISSUERS if issuer.match(first) for one in lengths}, reverse=True))
+
+
+class _Sums:
+    """Luhn's sums of all stretches of some digits, each of which is asked for: runs of digits may be a whole prompt."""
+
+    def __init__(self, digits: str) -> None:
+        """Those up to each place, when every second digit is doubled from the first or from the second on."""
+        self._sums = ([0], [0])
+        for place, one in enumerate(map(int, digits)):
+            doubled = one * 2 - 9 * (one > 4)
+            for which, sums in enumerate(self._sums):
+                sums.append(sums[-1] + (doubled if place % 2 == which else one))
+
+    def check(self, start: int, end: int) -> bool:
+        """The last digit is the check digit of those before."""
+        sums = self._sums[end % 2]
+        return (sums[end] - sums[start]) % 10 == 0
 
 
 def _ibans(run: str) -> Iterator[Span]:
@@ -143,6 +165,8 @@ def _keys(candidate: str) -> Iterator[Span]:
         yield 0, len(candidate)
 
 
+#: Characters of an address before its sign.
+_LOCAL = 64
 _EMAIL = r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,8}[A-Za-z]{2,24}"
 _PHONE = (
     r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,13}\b"
@@ -178,6 +202,20 @@ def _run(characters: str) -> Callable[[str], int]:
     return lambda text: len(text.rstrip(characters))
 
 
+def _email_begun(text: str) -> int:
+    """Before its sign, what may stand there; without one, as much as may."""
+    at = len(text.rstrip(_LETTERS + _DIGITS + "._%+'-@"))
+    sign = text.find("@", at)
+    return max(at, (len(text) if sign < 0 else sign) - _LOCAL)
+
+
+def _jwt_begun(text: str) -> int:
+    at = text.find("eyJ", len(text.rstrip(_LETTERS + _DIGITS + "._-")))
+    if at >= 0:
+        return at
+    return len(text) - next(size for size in (2, 1, 0) if text.endswith("eyJ"[:size]))
+
+
 def _number_begun(text: str) -> int:
     """Digits, and what stands between and before them."""
     at = len(text.rstrip("0123456789 ().-+"))
@@ -207,12 +245,12 @@ def _private_key_begun(text: str) -> int:
 KNOWN: dict[str, Pattern] = {
     one.name: one
     for one in (
-        Pattern("email", _EMAIL, compiled(_EMAIL), 640, _run(_LETTERS + _DIGITS + "._%+'-@")),
+        Pattern("email", _EMAIL, compiled(_EMAIL), 640, _email_begun),
         Pattern("phone", _PHONE, compiled(_PHONE), 40, _number_begun),
         Pattern("card", _CARD, compiled(_CARD), 90, _number_begun, _cards),
         Pattern("iban", _IBAN, compiled(_IBAN), 80, _iban_begun, _ibans),
         Pattern("api_key", _API_KEY, compiled(_API_KEY), 280, _run(_LETTERS + _DIGITS + "._-"), _keys),
         Pattern("private_key", _PRIVATE_KEY, compiled(_PRIVATE_KEY), 8_192, _private_key_begun),
-        Pattern("jwt", _JWT, compiled(_JWT), 8_192, _run(_LETTERS + _DIGITS + "._-")),
+        Pattern("jwt", _JWT, compiled(_JWT), 8_192, _jwt_begun),
     )
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from gateway.guardrails.patterns import KNOWN, own
@@ -51,6 +53,30 @@ def found(name: str, text: str) -> list[str]:
 def test_known_patterns(name: str, text: str, expected: list[str] | int) -> None:
     these = found(name, text)
     assert (len(these) if isinstance(expected, int) else these) == expected
+
+
+@pytest.mark.parametrize("text", ["1 " * 2_000, "4-1 " * 1_000, "4111 1111 1111 1112 " * 200])
+def test_a_run_of_digits_is_little_work(text: str) -> None:
+    """A prompt may be nothing else, and everybody waits."""
+    calls = 0
+
+    def count(_frame: object, _event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        list(KNOWN["card"].find(text))
+    finally:
+        sys.setprofile(before)
+    assert calls < 8 * len(text)
+
+
+@pytest.mark.parametrize(("name", "bound"), [("jwt", 2), ("email", 64), ("api_key", 280)])
+def test_a_long_word_is_not_held_back_for_what_it_cannot_become(name: str, bound: int) -> None:
+    word = "QUJD-" * 2_000
+    assert len(word) - KNOWN[name].may_begin(word) <= bound
 
 
 @pytest.mark.parametrize("name", KNOWN)
