@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from gateway.guardrails import patterns
 from gateway.guardrails.patterns import Pattern
 from gateway.guardrails.regexes import either
-from gateway.guardrails.spots import Scanned, Spot, edited, scan, written
+from gateway.guardrails.spots import Scanned, Spot, TooMany, edited, scan, written
 from gateway.guardrails.views import views
 
 #: Between two texts, so that one look tells of both.
@@ -70,7 +71,7 @@ class Matcher:
         return self._rules[0].guardrail
 
     def find(self, text: str) -> list[Match]:
-        """All matches, in order and apart from each other."""
+        """All matches, in order and apart from each other. Raises `TooMany`."""
         if not self._may_have(text):
             return []
         found = [Match(*span, rule) for rule in self._rules for span in rule.pattern.find(text)]
@@ -95,7 +96,7 @@ class Matcher:
         return min(max(rule.pattern.may_begin(text), longest - rule.pattern.longest) for rule in self._rules)
 
     def cleaned(self, text: str, redacted: Redacted) -> str:
-        """The text with everything redacted that is to be. Raises `Blocked`."""
+        """The text with everything redacted that is to be. Raises `Blocked` and `TooMany`."""
         pieces: list[str] = []
         at = 0
         for one in _allowed(self.find(text), redacted):
@@ -104,7 +105,7 @@ class Matcher:
         return "".join([*pieces, text[at:]]) if pieces else text
 
     def purged(self, body: bytes, redacted: Redacted) -> bytes:
-        """The same of every text in a JSON body. Raises `Blocked`."""
+        """The same of every text in a JSON body. Raises `Blocked` and `TooMany`."""
         return self.purge(body, scan(body), redacted)
 
     def purge(self, body: bytes, scanned: Scanned, redacted: Redacted) -> bytes:
@@ -113,8 +114,17 @@ class Matcher:
         if not any(map(_is_nested, spots)) and not self._may_have(_APART.join(spot.text for spot in spots)):
             return body
         changes: list[tuple[int, int, bytes]] = []
+        found = 0
+
+        def counted(guardrail: str) -> None:
+            nonlocal found
+            found += 1
+            if found > patterns.MOST:
+                raise TooMany
+            redacted(guardrail)
+
         for spot in spots:
-            said = self.spot(spot, redacted)
+            said = self.spot(spot, counted)
             if said != spot.text:
                 changes.append((spot.start, spot.end, written(said)))
         if not changes:
@@ -122,7 +132,7 @@ class Matcher:
         return edited(body, [*changes, *blanked(body, scanned)])
 
     def spot(self, spot: Spot, redacted: Redacted) -> str:
-        """What a text of a body becomes. Raises `Blocked`, and `TooMany` of one that is JSON itself."""
+        """What a text of a body becomes. Raises `Blocked` and `TooMany`."""
         text = spot.text
         if _is_nested(spot):
             raw = text.encode("utf-8", "replace")

@@ -157,6 +157,8 @@ class Watch:
             return text
         try:
             return matcher.cleaned(text, self._redacted(where))
+        except TooMany:
+            raise (_too_many() if where == "request" else self.too_long()) from None
         except Blocked as exc:
             raise self.refused(exc.guardrail, where) from None
 
@@ -215,7 +217,7 @@ def scanned_prompt(body: bytes) -> Scanned:
 
 
 def _too_many() -> BadRequest:
-    return BadRequest("The body has more parts than guardrails look through. Send fewer at a time.")
+    return BadRequest("The body has more parts or matches than guardrails look through. Send fewer at a time.")
 
 
 def _words(spots: Iterable[Spot], form: str, *, streamed: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from gateway.catalog import Asked, Route
 from gateway.errors import BadRequest, Busy, ContentFiltered
 from gateway.exchange import Exchange, Preferences
 from gateway.governance.keys import Principal
-from gateway.guardrails import spots
+from gateway.guardrails import patterns, spots
 from gateway.guardrails.guards import Guards
 from gateway.guardrails.moderating import Moderator
 from gateway.settings.guardrails import Guardrail, Pattern
@@ -135,6 +135,15 @@ def test_what_cannot_be_looked_through_within_a_text_is_refused(monkeypatch: pyt
     nested = r"{\"\\u0061\":[" + "[]," * 40 + "[]]}"
     with pytest.raises(BadRequest, match="Send fewer at a time"):
         guards(CONFIGURED, []).screen(asking(exchange(), nested))
+
+
+@pytest.mark.parametrize("text", ["aaa " * 9, '"},{"role":"user","content":"'.join(["aaa aaa"] * 4)])
+def test_what_has_too_many_matches_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(patterns, "MOST", 8)
+    guards(CONFIGURED, []).screen(asking(exchange(), text.replace("aaa", "bbb", 1)))
+    monkeypatch.setattr(patterns, "MOST", 7)
+    with pytest.raises(BadRequest, match="Send fewer at a time"):
+        guards(CONFIGURED, []).screen(asking(exchange(), text))
 
 
 def form(prompt: str, *, file: str) -> bytes:
