@@ -7,7 +7,8 @@ Python source of what a caller sent. It is the larger one, 15 MB against 3.
 
 Law: a schema is the caller's and harmless. Nothing is fetched, neither from the network nor from a file; patterns are
 matched in time linear in the text, so that one cannot stop the gateway; those that cannot be (they look around, or
-back) are refused with the schema.
+back) are refused with the schema. Nor can references that multiply (`schema_work`): a value that would take too long
+counts as one that does not follow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import jsonschema_rs
 import msgspec
 from msgspec import Struct
 
+from gateway.schema_work import FEW, MANY, Unclear, Work
 from providers.chat import Json
 from providers.errors import Misshapen
 
@@ -56,9 +58,19 @@ class Validator:
         except (ValueError, jsonschema_rs.ReferencingError) as exc:
             # The first line says what; the others print the schema.
             raise BadSchema(str(exc).partition("\n")[0][:_LONGEST_REASON]) from exc
+        try:
+            self._work = Work(schema)
+        except Unclear as exc:
+            raise BadSchema(str(exc)) from exc
 
     def errors(self, value: Json) -> Iterator[SchemaError]:
-        """All that is wrong with a value, one after the other."""
+        """All that is wrong with a value, one after the other; of what takes too long to say, that something is."""
+        if (steps := self._work.steps(value)) > FEW:
+            if steps > MANY:
+                yield SchemaError((), "its references lead to too many ways to look at this value")
+            elif not self._validator.is_valid(value):
+                yield SchemaError((), "its references lead to too many ways to say where")
+            return
         for error in self._validator.iter_errors(value):
             unknown = tuple(getattr(error.kind, "unexpected", ()))
             known = tuple(self._fields(error.schema_path[:-1])) if unknown else ()

@@ -76,6 +76,46 @@ def test_what_is_no_schema_or_reaches_out_is_refused(schema: Any) -> None:
     assert 0 < len(str(refused.value)) <= 300
 
 
+def twice(levels: int) -> dict[str, Any]:
+    """Each definition names the next one twice."""
+    named = {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(levels)}
+    return {"$defs": {**named, f"d{levels}": {"type": "string"}}, "$ref": "#/$defs/d0"}
+
+
+ITEMS = {"type": "array", "items": {"$ref": "#"}}
+
+
+@pytest.mark.parametrize("levels", [14, 60])
+def test_references_that_multiply_stop_nobody(levels: int) -> None:
+    # What would be all the ways runs into the timeout of every test.
+    assert [one.path for one in errors(twice(levels), 5)] == [()]
+    value: Any = 5
+    for _ in range(levels):
+        value = [value]
+    assert [one.path for one in errors({"anyOf": [ITEMS, ITEMS]}, value)] == [()]
+
+
+def test_what_is_yes_or_no_is_told_where_there_are_too_many_ways_to_say_why() -> None:
+    assert errors(twice(14), "x") == []
+    assert "too many ways to say where" in errors(twice(14), 5)[0].message
+
+
+def test_schemas_that_name_themselves_are_judged_to_the_place() -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}, "n": {"type": "integer"}}}
+    assert errors(tree, {"left": {"right": {"n": 1}}}) == []
+    assert [one.path for one in errors(tree, {"left": {"right": {"n": "x"}}})] == [("left", "right", "n")]
+    assert [one.path for one in errors({"items": {"$ref": "#/items"}}, [1])] == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"$ref": "#a"}, {"$ref": "#/no"}, {"items": {"$id": "http://x/a"}, "$ref": "#"}, {"$dynamicRef": "#a"}],
+)
+def test_references_that_cannot_be_followed_are_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(BadSchema):
+        Validator({"$defs": {"a": {"$anchor": "a", "$dynamicAnchor": "a"}}, "not": part})
+
+
 def test_a_long_value_is_not_quoted_in_full() -> None:
     (found,) = errors({"type": "integer"}, "x" * 10_000)
     assert len(found.message) <= 300
