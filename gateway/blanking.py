@@ -19,8 +19,11 @@ import msgspec
 from gateway.logs import SECRETS
 
 MASK = "********"
-#: What a text must hold to be worth the slower look for keys.
-_HINTS = ("sk-", "xai", "gsk", "aiza", "key", "passw", "author", "bearer", "://", "akia", "asia", "gh", "xox", "eyj")
+#: What a text must hold, in small letters, to be worth the slower look for keys; ordinary prose has none of them.
+_HINTS = (
+    *("sk-", "sk_", "xai", "gsk", "aiza", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox", "eyj", "://"),
+    *("apikey", "api_key", "api-key", "password", "authorization", "bearer", "private key"),
+)
 _KEYS = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,255}\b|\bxox[abprs]-[A-Za-z0-9-]{10,255}\b"
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,16384}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
