@@ -75,6 +75,8 @@ class FolderGuesses:
     async def wrong(self, network: str, most: int) -> float:
         """See `Together`."""
         for _ in range(_TRIES):
+            if self._file < 0:
+                break  # closed, and its number may be another file's by now
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -116,7 +118,8 @@ class FolderGuesses:
 
     async def close(self) -> None:
         """See `Together`."""
-        os.close(self._file)
+        file, self._file = self._file, -1
+        os.close(file)
 
 
 class RedisGuesses:

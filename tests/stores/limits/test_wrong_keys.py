@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import TooManyWrongKeys
 from gateway.governance.guessing import Guesses
-from gateway.governance.guessing_together import FolderGuesses, RedisGuesses, Together
+from gateway.governance.guessing_together import Away, FolderGuesses, RedisGuesses, Together
 from tests.stores.cache.cache_world import Server
 
 MOST = 20
@@ -102,6 +102,16 @@ async def test_no_number_of_addresses_makes_guesses_be_forgotten(tmp_path: Path,
     assert 3_000 < await taken() <= 4_096
     assert await taken() == 0, "neither is anybody forgotten, nor is there a place for others"
     await table.close()
+
+
+async def test_who_is_late_writes_into_no_file_that_was_opened_since(tmp_path: Path, time: Time) -> None:
+    closed = FolderGuesses(tmp_path, clock=time)
+    await closed.close()
+    others = tmp_path / "other"
+    with others.open("w+b") as other:  # by the lowest number that is free
+        with pytest.raises(Away):
+            await closed.wrong("10.0.0.1", MOST)
+        assert not other.read()
 
 
 async def test_who_is_stopped_with_the_lock_in_hand_costs_the_others_nothing_but_their_company(
