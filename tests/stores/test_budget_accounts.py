@@ -127,6 +127,15 @@ async def test_two_hundred_at_once_over_three_processes(start: Starting, databas
     assert [amount for amount, _ in await _spent(database, claim)] == [spent * _CENT]
 
 
+@pytest.mark.parametrize("usd", [1e10, 1e308])
+async def test_a_budget_of_more_than_can_be_counted_is_never_spent(start: Starting, usd: float) -> None:
+    one, other = start("one"), start("other")
+    for process in (one, other):
+        hold = await process.take(_claim(usd), 100)
+        process.settle(hold, 100)
+        await process.write(int(process is other) + 1)
+
+
 async def test_what_others_wait_for_is_given_back(start: Starting, database: Database) -> None:
     rich, poor = start("rich"), start("poor")
     claim = _claim(1.0)

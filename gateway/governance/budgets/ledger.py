@@ -24,6 +24,8 @@ from msgspec import Struct
 
 #: Units in a dollar: the places that the tables keep.
 UNITS = 10**10
+#: Whoever writes a budget of more, 461 million dollars, means none. The tables count in 64 bits, with room for sums.
+_MOST = 2**62
 #: The part of the room beyond its need that a process is given at a time. Half of it: twice as many trips to the
 #: database; twice: a process that rests keeps more from the others, which then have to ask it back.
 _SHARE = 8
@@ -31,7 +33,7 @@ _SHARE = 8
 
 def units(usd: float) -> int:
     """Whole units, rounded up: what is reserved must not be less than what may be spent."""
-    return ceil(usd * UNITS - 1e-3)  # a thousandth of a unit is the float's own error
+    return ceil(min(usd * UNITS - 1e-3, _MOST))  # a thousandth of a unit is the float's own error
 
 
 def dollars(amount: int) -> float:
