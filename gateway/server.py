@@ -178,8 +178,10 @@ class WorkerServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, then leave as any server."""
         self._acceptor.close()
-        # The socket is closed here alone: those who stay have it open still. If nobody does, who connects is refused.
-        await super().shutdown([self._listening])
+        # The socket is closed here alone: those who stay have it open still, and take whoever waits there, by settings
+        # that are newer perhaps. If nobody does, who connects is refused.
+        self._listening.close()
+        await super().shutdown()
 
     def _hear(self) -> None:
         try:

@@ -119,9 +119,9 @@ def test_every_panel_has_something_to_show(looking: Looking) -> None:
 
 def test_every_choice_of_a_board_has_something_to_choose(looking: Looking) -> None:
     for one in choices():
-        assert looking.labels(one["name"]), one
         metric = one["query"]["query"].removeprefix("label_values(").split(",")[0]
         looking.until_all_say([Expression(one["name"], f'{metric}{{{one["name"]}!=""}}')])
+        assert looking.labels(one["name"]), one
 
 
 def test_every_rule_records_something(looking: Looking) -> None:
