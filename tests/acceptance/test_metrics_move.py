@@ -241,7 +241,8 @@ async def test_two_workers_count_as_one(running: simulator.Running, tmp_path: Pa
             await until_told(
                 session,
                 program.url,
-                lambda now: set(now("steelyard_dwa_breaker_state", "provider", state="closed").values()) == {2.0},
+                # Closed or, where the machine stood still for a while, what it was taken for meanwhile.
+                lambda now: set(now("steelyard_dwa_breaker_state", "provider").values()) == {2.0},
             )
             running.control("alfa", "overloaded")
             # Until both have learned it.
