@@ -11,6 +11,7 @@ has others, or names of its own for its parts (`$id`, `$anchor`) beside referenc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -41,7 +42,7 @@ class Unclear(ValueError):
 
 
 class _TooMuch(Exception):
-    """It is too much, or without a bound."""
+    """It is too much."""
 
 
 class Work:
@@ -55,7 +56,7 @@ class Work:
         try:
             # Whatever the value is, each part of it meets no more than these.
             self._is_bounded = self._ways(schema, {}) <= FEW
-        except (_TooMuch, RecursionError):
+        except RecursionError:
             self._is_bounded = False
 
     def steps(self, value: Any) -> int:
@@ -64,21 +65,20 @@ class Work:
             return 0
         try:
             return self._steps(self._root, value)
-        except (_TooMuch, RecursionError):
+        except (_TooMuch, RecursionError, Unclear):
+            # (Unclear: behind more references in a row than could be followed when it was looked through.)
             return MANY + 1
         finally:
             self._known = {}
 
-    def _ways(self, schema: Any, known: dict[int, int]) -> int:
-        """Through all of it, whatever the value; raises `_TooMuch` where it leads to itself."""
+    def _ways(self, schema: Any, known: dict[int, float]) -> float:
+        """Through all of it, whatever the value; inf where it leads to itself. Raises `Unclear`."""
         if not isinstance(schema, dict):
             return 1
         if (ways := known.get(id(cast("_Schema", schema)))) is not None:
-            if not ways:
-                raise _TooMuch
             return ways
         found = cast("_Schema", schema)
-        known[id(found)] = 0
+        known[id(found)] = inf
         total = 1 + sum(self._ways(one, known) for one in self._led_to(found))
         total += sum(self._ways(one, known) for one in _all(found, (*_SAME, *_ITEMS, *_PROPERTIES, "properties")))
         known[id(found)] = total

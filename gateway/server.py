@@ -279,7 +279,7 @@ def _waiting(sockets: Iterable[socket.socket]) -> list[socket.socket]:
     found: list[socket.socket] = []
     for listening in sockets:
         listening.setblocking(False)
-        with suppress(OSError):  # nobody else waits, or another worker was quicker
+        with suppress(OSError):  # nobody else waits
             while True:
                 found.append(listening.accept()[0])
     for one in found:

@@ -77,6 +77,8 @@ def cache() -> None:
 
 def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:
     try:
+        if not value[:-1].isdecimal():
+            raise ValueError
         return datetime.now(UTC) - timedelta(seconds=int(value[:-1]) * _UNITS[value[-1:]])
     except (ValueError, KeyError, OverflowError) as exc:
         raise click.BadParameter(f"'{value}' is no time such as 30m, 24h or 7d.") from exc

@@ -95,25 +95,25 @@ class Keeper:
     async def beat(self) -> None:
         """Say that this process lives, until cancelled."""
         while True:
-            await self._guarded(self._say)
+            await guarded(self._say)
             await asyncio.sleep(self._lease / _BEATS)
 
     async def look_after(self) -> None:
         """All the rest, until cancelled."""
         while True:
             for work in (self._adopt_orphans, self._sweep, self._expire, self._forget):
-                await self._guarded(work)
+                await guarded(work)
             await asyncio.sleep(self._interval)
 
     async def tidy(self) -> None:
         """Look at the files, until cancelled. Apart from the rest: where there are many, no takeover waits for it."""
         while True:
-            await self._guarded(self._tidy)
+            await guarded(self._tidy)
             await asyncio.sleep(_LOOK_EVERY)
 
     async def leave(self) -> None:
         """Say that it ends: others take over at once; a silent database is not waited for, and finds it dead."""
-        saying = asyncio.create_task(self._guarded(lambda: executors.leave(self._database, self._me)))
+        saying = asyncio.create_task(guarded(lambda: executors.leave(self._database, self._me)))
         await asyncio.wait({saying}, timeout=_LEAVE_WITHIN)
 
     async def _say(self) -> None:
@@ -192,11 +192,12 @@ class Keeper:
         except OSError as exc:
             _log.warning("a file of an execution was not deleted", extra={"path": path, "error": str(exc)})
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A database that is away is looked for again; a defect in one chore must not end the others."""
-        try:
-            await work()
-        except StoreUnavailable as exc:
-            _log.warning("executions are not looked after", extra={"error": str(exc)})
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("executions are not looked after")
+
+async def guarded(work: Callable[[], Awaitable[None]]) -> None:
+    """A database that is away is looked for again; a defect in one chore must not end the others."""
+    try:
+        await work()
+    except StoreUnavailable as exc:
+        _log.warning("executions are not looked after", extra={"error": str(exc)})
+    except Exception:  # noqa: BLE001 - see above
+        _log.exception("executions are not looked after")

@@ -30,7 +30,7 @@ from gateway.workflows.downloads import Downloads
 from gateway.workflows.drafting import Drafts
 from gateway.workflows.engine import FROZEN, Client, Engine
 from gateway.workflows.files import Folder
-from gateway.workflows.keeper import Keeper
+from gateway.workflows.keeper import Keeper, guarded
 from gateway.workflows.kept import Execution, Failure
 from gateway.workflows.ledger import Ledgers
 from gateway.workflows.library import Library
@@ -202,11 +202,12 @@ class Service:
 
     async def _count(self) -> None:
         """Tell how many executions there are, whoever runs them: else nobody does when all workers are gone."""
+
+        async def count() -> None:
+            self._tally.live(await executions.live(self.database), await executions.oldest(self.database))
+
         while True:
-            try:
-                self._tally.live(await executions.live(self.database), await executions.oldest(self.database))
-            except Exception as exc:  # noqa: BLE001 - a database that is away, or its schema not there yet: looked at again
-                _log.warning("executions are not counted", extra={"error": str(exc)[:300]})
+            await guarded(count)
             await asyncio.sleep(self.means.settings.workflows.monitoring)
 
     async def _queue(self, execution_id: str, attempt: int, keys: list[str]) -> None:

@@ -176,7 +176,7 @@ def test_without_a_key_it_says_how_to_give_one(keyed: World) -> None:
     assert "--key or STEELYARD_KEY" in done.output
 
 
-@pytest.mark.parametrize("since", ["soon", "12", "h", "²d", "99999999999d"])
+@pytest.mark.parametrize("since", ["soon", "12", "h", "²d", "-5h", "99999999999d"])
 def test_a_time_that_is_none_is_told(since: str) -> None:
     done = CliRunner().invoke(main, ["cache", "warm", "--since", since])
     assert done.exit_code == 2

@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,10 @@ from gateway.exchange import Attempt, Exchange, Preferences
 from gateway.logfile import SharedFile
 from gateway.logs import JsonLines, TextLines
 from gateway.settings.telling import Log
-from gateway.tracing.places import Here, Trace, enter, here
+from gateway.tracing.places import Here, Trace, enter
+from tests.unit.nowhere import nowhere as nowhere
 
 TRACE = Trace(0xABC, 0xDEF, True, rng=random.Random(1))
-
-
-@pytest.fixture(autouse=True)
-def _nowhere() -> Iterator[None]:
-    before = here()
-    enter(None)
-    yield
-    enter(before)
 
 
 @pytest.fixture

@@ -116,6 +116,12 @@ def test_references_that_cannot_be_followed_are_refused(part: dict[str, Any]) ->
         Validator({"$defs": {"a": {"$anchor": "a", "$dynamicAnchor": "a"}}, "not": part})
 
 
+def test_a_reference_that_cannot_be_followed_is_refused_behind_one_that_leads_back_too() -> None:
+    back, away = {"$ref": "#"}, {"$ref": "http://x/s#/$defs/n"}
+    with pytest.raises(BadSchema):
+        Validator({"$id": "http://x/s", "properties": {"a": back, "b": away}, "$defs": {"n": {"type": "integer"}}})
+
+
 def test_a_long_value_is_not_quoted_in_full() -> None:
     (found,) = errors({"type": "integer"}, "x" * 10_000)
     assert len(found.message) <= 300

@@ -2,16 +2,4 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from gateway.tracing.places import enter, here
-
-
-@pytest.fixture(autouse=True)
-def _nowhere() -> Iterator[None]:
-    before = here()
-    enter(None)
-    yield
-    enter(before)
+from tests.unit.nowhere import nowhere as nowhere
