@@ -72,9 +72,10 @@ def contents(turns: list[Turn], lost: Lost, *, sign: bool) -> Contents:
     if built.system and not built.contents:
         built = Contents([], [{"role": "user", "parts": built.system}])
     for content in built.contents:
-        # Stable: within answers and within the rest the order stays.
-        content["parts"].sort(key=_is_not_answer)
-        if sign and content["role"] == "model":
+        if content["role"] == "user":
+            # Stable: within answers and within the rest the order stays. A model's own stays behind its call.
+            content["parts"].sort(key=_is_not_answer)
+        elif sign:
             sign_first_call(content["parts"])
     return built
 

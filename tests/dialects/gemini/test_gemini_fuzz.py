@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gemini_recorded import CONVERSATIONS, PNG, TARGET, chunks, foreign, names, recorded
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.api.gemini import as_array
@@ -130,8 +130,12 @@ def _body(request: Any) -> bytes:
     return json.dumps(request).encode()
 
 
+_ANSWERED_BY_ITSELF = [{"functionCall": {"name": "f"}}, {"functionResponse": {"name": "f"}}]
+
+
 @_fuzz
 @given(_request)
+@example({"contents": [{"role": "model", "parts": _ANSWERED_BY_ITSELF}, {"parts": _ANSWERED_BY_ITSELF[1:]}]})
 def test_what_is_understood_survives_a_translation(request: Any) -> None:
     """A conversation that can be said in full is the same conversation to whoever reads it."""
     try:
