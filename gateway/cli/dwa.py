@@ -88,6 +88,8 @@ def simulate(
     chosen = policies or (OURS,)
     if plot is not None and len(names) != 1:
         raise click.UsageError("--plot draws one scenario: name it with --scenario.")
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise click.UsageError(f"--plot writes SVG: let the name end in .svg, not {plot.suffix or plot.name}.")
     results = _run(names or tuple(SCENARIOS), chosen, range(first_seed, first_seed + seeds), seconds, workers)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plain(results)), indent=2).decode())

@@ -88,6 +88,7 @@ def test_the_command_lists_scenarios_and_policies() -> None:
     ("arguments", "complaint"),
     [
         (["simulate", "--plot", "x.svg"], "--plot draws one scenario"),
+        (["simulate", "--scenario", "equals", "--plot", "x.png"], "end in .svg, not .png"),
         (["simulate", "--scenario", "nothing"], "nothing"),
         (["simulate", "--strategy", "nothing"], "nothing"),
     ],
