@@ -104,7 +104,7 @@ class Balancer:
         uniform = self._rng.random()
         answer = self._lengths.expect(shape)
         survey = self._survey(candidates, shape, answer, now, sticky)
-        if strategy == LOAD_BALANCED and survey.blocked and survey.candidates:
+        if strategy == LOAD_BALANCED and survey.blocked:
             survey.pardon(self._params)
         reason: Reason
         if not survey.candidates:

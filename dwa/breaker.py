@@ -20,6 +20,11 @@ the same breaker through `hang`.
                           ▲                      │ probe fails: longer pause      │ evidence
                           └──────────────────────┴────────────────────────────────┘
 
+Where failures are quick the probe need not be waited for: once it and one more have waited for twice as long as they
+take, the host does not refuse any more, and if it hangs, the overdue requests will tell. Answers take seconds, so a
+host that had broken by bad luck stayed shut for the length of an essay, while those in its place were overrun. One that
+goes over from refusing to hanging costs some requests more by that.
+
 The pause is what keeps failed probes, each wasting t_fail seconds, below a share β of the traffic's own waiting
 (λ requests a second of L seconds each): pause = t_fail / (β·λ·L), within [1 s, 6 s], growing x1.5 with each failed
 probe, up to ten times that. Recovery ramps (25 %, x1.5 per success) instead of jumping: a host that has just come up
@@ -37,6 +42,9 @@ from dwa.params import Params
 
 CLOSED, OPEN, HALF_OPEN, RAMP = "closed", "open", "half_open", "ramp"
 NEVER = float("-inf")
+OUTLIVING = 2
+"""Probes that must have outlived the failures. Doubled: no better than waiting for the first one's answer; halved: a
+host that refuses four requests and keeps silent at the fifth is let in by each that it keeps."""
 RATE_FLOOR, RATE_CEILING = 0.02, 0.4
 """Bounds of e in the test: below, two failures would do; above, failing would stop being evidence at all."""
 
@@ -50,6 +58,7 @@ class Breaker:
         "_failed",
         "_failures",
         "_leased_until",
+        "_outlived",
         "_params",
         "_pause",
         "changed_at",
@@ -77,6 +86,7 @@ class Breaker:
         """The name of its last transition among replicas, by which one that comes back is known; "" while untold."""
         self.probe_sent: float | None = None
         self._leased_until = 0.0
+        self._outlived = 0
         self._pause = 0.0
         # The outcomes that are weighed: when each was dispatched, in that order, and whether it failed.
         self._dispatched = array("d")
@@ -213,6 +223,17 @@ class Breaker:
         self.probe_sent = None
         self._leased_until = 0.0
 
+    def outlives(self, now: float, failures_take: float) -> bool:
+        """Whether the ramp begins, since probes enough have waited for so many seconds; never after a hang."""
+        if self.hung or self.probe_sent is None or now - self.probe_sent < failures_take:
+            return False
+        self._outlived += 1
+        if self._outlived < OUTLIVING:
+            self.probe_void()  # one more may look, while this one is waited for
+            return False
+        self._recover(now, self.probe_sent)
+        return True
+
     def probe_lost(self, now: float, pause: float) -> None:
         """The probe is overdue: counts as failed, so that a hanging host cannot hold the slot for a whole timeout."""
         self._open(now, pause)
@@ -241,6 +262,7 @@ class Breaker:
         self.state, self.ramp, self.changed_at, self.mark = OPEN, 0.0, now, ""
         self.reopens_at = now + self._pause
         self.probe_sent = None
+        self._outlived = 0
         self._clear(0.0)
 
     def _climb(self, now: float) -> bool:
@@ -259,6 +281,7 @@ class Breaker:
         self.state, self.ramp, self.changed_at, self.mark = RAMP, self._params.ramp_start, dispatched, ""
         self.since = dispatched
         self.reopens_at = now
+        self.probe_sent = None
         self._pause = 0.0 if self._pause <= self._params.pause_min_s else self._pause / self._params.pause_growth
         # Half of the way to open: two failures during the ramp reopen it, one may be bad luck.
         self._clear(self._params.breaker_limit / 2)

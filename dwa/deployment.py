@@ -22,17 +22,13 @@ from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 from dwa.ledger import Ledger
 from dwa.length import UNTOLD, Lengths
 from dwa.load import allotted, charged
-from dwa.overdue import Overdue
+from dwa.overdue import OUTLIVED, Overdue
 from dwa.params import Params
 from dwa.peak import PeakEwma
 from dwa.quota import Quota
 from dwa.reliability import Reliability
 from dwa.stats import Tally
 from dwa.ticket import Ticket
-
-OUTLIVED = 2.0
-"""Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
-of busy hosts; halved: failures of uneven duration excuse each other."""
 
 
 class Deployment:
@@ -118,10 +114,9 @@ class Deployment:
         """Other replicas, their requests in flight when last heard of, and ours at that moment."""
         self.guarded = False
         self.allot()
-        self.sent_at = self.look_at = now
+        self.sent_at = self.look_at = self.review_at = now
         self.look_pending = False
         self.price = self.hit = self.slow = 1.0
-        self.review_at = now
         self.first = self.prefill = self.token = self.crowding = 0.0
         self.error = self.cut = self.twice_waste = 0.0  # twice: `score` takes halves, whose other term is s
         self.publish(now)
@@ -169,6 +164,8 @@ class Deployment:
         if self.latency.seen < params.early_limit and self.overdue.fresh:
             doubt = self.latency.doubt(now, TYPICAL_PROMPT, params.output_tokens)
             self.slow = max(self.slow, self.overdue.slower(self.latency, doubt, now))
+        if nats >= params.overdue_limit / 2:
+            self._traffic.fell_silent(self.key, now)
         if breaker.state in (CLOSED, RAMP):
             if nats >= params.overdue_limit:
                 breaker.hang(now, self.pause())
@@ -243,8 +240,8 @@ class Deployment:
             if breaker.state == RAMP:
                 self.reliability.forgive()
             self.on_change()
-        elif breaker.hung and youngest and breaker.state in (OPEN, HALF_OPEN):
-            self._relent(now)
+        elif breaker.hung and ticket.first_at is None and breaker.state in (OPEN, HALF_OPEN):
+            self._relent(ticket, now, youngest=youngest)
         elif breaker.state == CLOSED and breaker.evidence(self.reliability.usual()) <= 0.0:
             self.reliability.calm()
         if ticket.look and surprise < -self._params.surprise_sd:
@@ -330,34 +327,31 @@ class Deployment:
         return self.reliability.waste / max(waiting, INSTANT)
 
     def alive(self, now: float, seconds: float) -> list[float]:
-        """When those were dispatched that wait and have outlived a failure that took so many seconds.
-
-        Of other replicas' only the number is told; taken to be spread over the time an answer takes.
-        """
-        old = now - OUTLIVED * seconds
-        step = self._traffic.seconds / max(self.elsewhere, 1)
-        others = [now - (place + 0.5) * step for place in range(min(self.elsewhere, self._params.evidence))]
-        return [at for at in (*(ticket.started for ticket in self.overdue.fresh), *others) if at <= old]
+        """When those were dispatched that wait, here or elsewhere, and have outlived a failure that took so long."""
+        return self.overdue.outlived(now, seconds, self.elsewhere, self._traffic.seconds)
 
     def broke(self) -> None:
         """The breaker opened: it takes the incident over."""
-        self.reliability.forgive()
+        self.reliability.broke()
         self.overdue.given_up.clear()
         self.on_change()
 
-    def _relent(self, now: float) -> None:
-        """Answers that came after all may have refuted a hang."""
-        if self.overdue.nats(now) < self._params.overdue_limit / 2:
+    def _relent(self, ticket: Ticket, now: float, *, youngest: bool) -> None:
+        """An answer that came after all may have refuted a hang."""
+        together = self._traffic.others_silent(self.key, now)
+        if together:
+            self.overdue.put_off(ticket, now)
+        if (youngest or together) and self.overdue.nats(now) < self._params.overdue_limit / 2:
             self.breaker.relent(now)
             self.on_change()
 
     def _watch_probe(self, now: float) -> None:
-        sent = self.breaker.probe_sent
-        if sent is None:
-            return
-        waiting = next((ticket for ticket in reversed(self.overdue.fresh) if ticket.started == sent), None)
-        if waiting is not None and self.overdue.weigh(waiting, now) >= self._params.probe_overdue:
-            self.breaker.probe_lost(now, self.pause())
+        breaker = self.breaker
+        if breaker.outlives(now, OUTLIVED * self.reliability.waste):
+            self.reliability.forgive()
+            self.on_change()
+        elif breaker.probe_sent is not None and self.overdue.lost(breaker.probe_sent, now):
+            breaker.probe_lost(now, self.pause())
 
     def _learn_speed(self, ticket: Ticket, now: float, seconds: float, prompt: int, answer: int, cached: int) -> float:
         """Teach the latency model; returns the surprise in s.d."""

@@ -48,16 +48,20 @@ RATE_WINDOW_S = 20.0
 """s over which λ is measured. Doubled: slow to see a rush; halved: jumpy pauses."""
 TYPICAL_GAIN = 0.02
 """Weight of one request in what is typical. Doubled or halved: no difference in a steady mix."""
+TOGETHER_S = 30.0
+"""s within which two deployments that fall silent are thought to do so for the same cause. Doubled: two hangs in a
+minute are taken for a stall; halved: a stall that spreads slowly is taken for hangs."""
 
 
 class Traffic:
-    """What all deployments share: how much is asked, and how long it takes."""
+    """What all deployments share: how much is asked, how long it takes, and who fell silent."""
 
-    __slots__ = ("_at", "_began", "_count", "elsewhere", "prompt", "rate", "seconds")
+    __slots__ = ("_at", "_began", "_count", "_silences", "elsewhere", "prompt", "rate", "seconds")
 
     def __init__(self, now: float) -> None:
         self._at = self._began = now
         self._count = 0.0
+        self._silences: dict[str, float] = {}
         self.rate = 1.0
         """Rankings per second."""
         self.elsewhere = 0.0
@@ -84,6 +88,15 @@ class Traffic:
     def answered(self, seconds: float) -> None:
         """An answer took this long."""
         self.seconds += TYPICAL_GAIN * (seconds - self.seconds)
+
+    def fell_silent(self, key: str, now: float) -> None:
+        """A deployment is silent for so long that it may hang."""
+        self._silences = {other: at for other, at in self._silences.items() if now - at < TOGETHER_S}
+        self._silences[key] = now
+
+    def others_silent(self, key: str, now: float) -> bool:
+        """Whether another one may hang, now or just now."""
+        return any(other != key and now - at < TOGETHER_S for other, at in self._silences.items())
 
 
 class Explorer:

@@ -13,6 +13,10 @@ Why these departures from the textbook:
 - *Surprises are cut* at `clip_sd`: one straggler in a hundred takes ten times as long, and says little.
 - *A run of surprises of one sign* (a two-sided CUSUM of the cut surprises) means the world changed: variance is added
   at once, and four answers carry the estimate to the new level. A lone straggler does not fill the CUSUM.
+- *Slower twice in short time* may be a knee that came nearer, and the filter cannot see it from far below: there the
+  derivative by K is nil, so it would blame A, F and B for ever, and send more. So K is put where it would tell at the
+  present load, and is doubted as at the start; answers under more and less load then say which it was. (Once was
+  enough at first: three stragglers in a row do that too, and every steady world lost some tenths of a percent by it.)
 - *The mean is predicted, not the median*: `tail` follows observed/forecast, uncut up to `tail_cap`. A host with a
   heavy tail costs its mean, whatever its median promises.
 """
@@ -34,6 +38,15 @@ NOISE_FLOOR, NOISE_CEILING = 0.005, 1.0
 HEARD = 4
 """Observations of another replica's round that count as a run: as many as complete one. Doubled: no difference;
 halved: a change that others have seen for sure is believed a second later."""
+AGAIN_S = 20.0
+"""s within which a second run of slower answers speaks of the knee. Doubled: more hosts that are merely slow are spared
+load; halved: a knee that falls while answers take ten seconds is not found."""
+TELLING = 0.8
+"""Load, in knees, at which an answer tells of the knee (`slope` is 0.3 there). Doubled: the host is fled at once;
+halved: nothing is learned."""
+FEW = 4
+"""Requests in flight up to which no knee is suspected. Doubled: small hosts are overrun; halved: slow ones are
+spared."""
 Triangle = tuple[float, float, float, float, float, float, float, float, float, float]
 INSTANT = 1e-3
 """s. Shorter times are clock resolution; their logarithm would be a wild surprise."""
@@ -47,6 +60,7 @@ class LatencyModel:
         "_faster",
         "_noise",
         "_params",
+        "_slowed_at",
         "_slower",
         "changes",
         "covariance",
@@ -68,6 +82,7 @@ class LatencyModel:
         self._noise = list(NOISE)
         self._at = now
         self._slower = self._faster = 0.0
+        self._slowed_at = -inf
         self.changes = 0
         self.seen = 0
         self.tail = 1.1
@@ -128,7 +143,8 @@ class LatencyModel:
         surprise = told - log(whole * slowdown(busy, self.inverse_knee))
         reach, spread = self._reach(h0, h1, h2, h3)
         for _ in range(min(int(count), HEARD)):
-            if self._runs(surprise / sqrt(spread + noise)):
+            if self._runs(now, surprise / sqrt(spread + noise), busy):
+                h3, surprise = slope(busy, self.inverse_knee), told - log(whole * slowdown(busy, self.inverse_knee))
                 reach, spread = self._reach(h0, h1, h2, h3)
         total = spread + noise / count
         clip = self._params.clip_sd * sqrt(total)
@@ -170,10 +186,12 @@ class LatencyModel:
         whole = p0 + p1 + p2
         h0, h1, h2, h3 = p0 / whole, p1 / whole, p2 / whole, slope(busy, self.inverse_knee)
         noise = self._noise[kind]
-        surprise = log((seconds if seconds > INSTANT else INSTANT) / (whole * slowdown(busy, self.inverse_knee)))
+        told = (seconds if seconds > INSTANT else INSTANT) / whole
+        surprise = log(told / slowdown(busy, self.inverse_knee))
         reach, spread = self._reach(h0, h1, h2, h3)
         score = surprise / sqrt(spread + noise)
-        if self._runs(score):
+        if self._runs(now, score, busy):
+            h3, surprise = slope(busy, self.inverse_knee), log(told / slowdown(busy, self.inverse_knee))
             reach, spread = self._reach(h0, h1, h2, h3)
         total = spread + noise
         clip = self._params.clip_sd * sqrt(total)
@@ -224,7 +242,7 @@ class LatencyModel:
             d - r3 / total * r3,
         )
 
-    def _runs(self, score: float) -> bool:
+    def _runs(self, now: float, score: float, busy: float) -> bool:
         """Whether this surprise completes a run that means the world changed; then the doubt is already raised."""
         params = self._params
         clip = params.clip_sd
@@ -237,7 +255,21 @@ class LatencyModel:
         self._slower = self._faster = 0.0
         self.changes += 1
         self._raise(params.run_inflate, inf)
+        if slower >= params.run_limit_sd:
+            if now - self._slowed_at < AGAIN_S:
+                self._doubt_knee(busy)
+            self._slowed_at = now
         return True
+
+    def _doubt_knee(self, busy: float) -> None:
+        """Put the knee where `busy` requests in flight would tell of it, unless it is that near already."""
+        near = TELLING / busy if busy > FEW else 0.0
+        if near <= self.inverse_knee:
+            return
+        a, ab, ac, _, b, bc, _, c, _, d = self.covariance
+        first, prefill, token, _ = self.state
+        self.state, self.inverse_knee = (first, prefill, token, log(near)), near
+        self.covariance = (a, ab, ac, 0.0, b, bc, 0.0, c, 0.0, max(d, self._params.knee_sd * self._params.knee_sd))
 
     def snapshot(self, now: float) -> dict[str, object]:
         """Plain numbers, enough to go on later; the covariance as whole rows."""

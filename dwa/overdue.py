@@ -19,6 +19,11 @@ happened. Beyond the p95 its evidence stays, halved every 30 s: else a host that
 away, would never be found out. One that lost by a hair is no evidence. What was given up says how slow the host is only
 when a younger request has been answered and no breaker opened meanwhile: a hang is the breaker's business.
 
+Where several are silent at a time, what they have in common is to blame more likely than all of them: our own network,
+or whatever is behind them. Then a late answer says how late the others are (`put_off`): a stall that took a host from
+two seconds to twelve is over for it with the first answer, instead of one host after the other being fled. Of a host
+that is silent by itself such an answer is from before the hang, and proves nothing.
+
 Of a stranger silence tells more (`slower`). Its speed is a guess of s.d. 0.7 in the log, and until its first answers
 are back requests are sent blind, by price alone; the cheap one is often the slow one, and its answers, which would say
 so, are the last to come. So its speed is what the guess and the silence make most likely together:
@@ -42,6 +47,10 @@ WATCHED = 64
 """Oldest waiting requests that are summed. Doubled: twice the work; halved: still proof of any hang (4 nats each)."""
 BIAS, VARIANCE = -0.3, 0.6
 """log and log² of T/forecast before any answer: lengths are log-normal, s.d. about 1, and forecast by their mean."""
+OUTLIVED = 2.0
+"""Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
+of busy hosts, and those that are back wait for their probe's whole answer; halved: failures of uneven duration excuse
+each other."""
 GAIN = 0.02
 """Weight of one answer in both. Doubled: nervous; halved: slow to calibrate."""
 STRANGER = 0.5
@@ -105,6 +114,29 @@ class Overdue:
         for older in settled:
             del self.fresh[older]
         return True
+
+    def outlived(self, now: float, seconds: float, elsewhere: int, spread_s: float) -> list[float]:
+        """When those were dispatched that wait and have outlived a failure that took so many seconds.
+
+        Of the `elsewhere` at other replicas only the number is told; taken to be spread over `spread_s`.
+        """
+        old = now - OUTLIVED * seconds
+        step = spread_s / max(elsewhere, 1)
+        others = [now - (place + 0.5) * step for place in range(min(elsewhere, self._params.evidence))]
+        return [at for at in (*(ticket.started for ticket in self.fresh), *others) if at <= old]
+
+    def lost(self, sent: float, now: float) -> bool:
+        """Whether the one request dispatched at `sent` is overdue, by itself enough for a probe."""
+        waiting = next((ticket for ticket in reversed(self.fresh) if ticket.started == sent), None)
+        return waiting is not None and self.weigh(waiting, now) >= self._params.probe_overdue
+
+    def put_off(self, ticket: Ticket, now: float) -> None:
+        """This one is answered, and it was a symptom itself: whoever else waits is expected to be as late."""
+        if self.weigh(ticket, now) < self._params.probe_overdue:
+            return
+        late = log(now - ticket.started) - ticket.due
+        for waiting in self.fresh:
+            waiting.due += late
 
     def drop(self, ticket: Ticket) -> None:
         """This request ended, however it ended."""

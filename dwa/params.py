@@ -110,8 +110,8 @@ class Params:
     probe_share: float = 0.02
     """Share of all waiting time that failed probes may burn. Doubled: burns it; halved: comes back later."""
     probe_overdue: float = 2.3
-    """Nats at which a probe counts as lost (1 in 10 is later). Doubled: hanging probes block for 10 s; halved: half of
-    all good probes are given up."""
+    """Nats at which one request is a symptom and a probe counts as lost (1 in 10 is later). Doubled: hanging probes
+    block for 10 s; halved: half of all good probes are given up."""
     probe_lease_s: float = 1.0
     """s a ranked probe may take to be dispatched before the slot is free again. Doubled or halved: no difference
     until callers rank without dispatching."""

@@ -8,6 +8,11 @@ bar is lower: a memory of eight outcomes cannot show more than 3 s.d. of "no fai
 
 Silence pulls e to the prior.
 
+What an open breaker says is not said again by e: when it opens, e returns to what it was at the last calm moment, since
+a host that was dead and is back is as good as before. One that breaks again before it was ever calm was not dead, it
+fails one time in two or three; then e stays, and the breaker measures by it. (Forgiven each time, such a host was taken
+back as a healthy one every few seconds, for as long as it failed.)
+
 Three rates are kept apart because they cost differently: `error` is a failure that may be tried elsewhere, `cut` one
 the caller saw (nothing can be retried), and `waste` the seconds a failure took. Requests that were wrong by themselves
 and callers that hung up are not outcomes and never come here; nor does a refusal (429).
@@ -34,7 +39,7 @@ WASTE_GAIN = 0.3
 class Reliability:
     """The failures of one deployment. Rates per request, 0..1."""
 
-    __slots__ = ("_calm", "_fast", "_params", "_slow", "_touched", "_usual", "cut", "waste")
+    __slots__ = ("_calm", "_fast", "_params", "_slow", "_touched", "_usual", "_well", "cut", "waste")
 
     def __init__(self, params: Params, *, now: float) -> None:
         self._params = params
@@ -42,6 +47,7 @@ class Reliability:
         self._touched = now
         self.cut = 0.0
         self._usual = self._slow
+        self._well = True  # there was a calm moment since the breaker last opened
         self.waste = WASTE_S
 
     def success(self, now: float) -> None:
@@ -84,6 +90,14 @@ class Reliability:
         """Nothing speaks against the host: remember the present rates, to compare with and to return to."""
         self._calm = self._slow
         self._usual = self._slow + self.cut
+        self._well = True
+
+    def broke(self) -> None:
+        """The breaker opened; when it does so again without a calm moment between, this is how the host is."""
+        if not self._well:
+            self.calm()
+        self._well = False
+        self.forgive()
 
     def forgive(self) -> None:
         """The breaker has taken the incident over: what it added to the rate would be counted twice."""

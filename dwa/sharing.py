@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, cast
 
-from dwa.breaker import HALF_OPEN, NEVER
+from dwa.breaker import HALF_OPEN, NEVER, RAMP
 from dwa.deployment import Deployment
 from dwa.explore import Traffic
 from dwa.slo import Constraints
@@ -189,7 +189,10 @@ class Replica:
             if not mark:
                 continue
             if d.breaker.adopt(breaker, mark, changed - offset, reopens - offset, now, hung=hung, probing=probing):
-                d.reliability.forgive()
+                if d.breaker.state == RAMP:
+                    d.reliability.forgive()
+                else:
+                    d.reliability.broke()
                 d.on_change()
         d.publish(now)
 

@@ -19,6 +19,7 @@ FADE_AT = 2000
 WHOLE = 16
 """What one answer counts, so that it can be halved four times; FADE_AT of them fit two bytes."""
 _LOG_GROWTH = log(GROWTH)
+EMPTY = array("H")
 
 
 class Histogram:
@@ -27,12 +28,14 @@ class Histogram:
     __slots__ = ("_bins", "_count", "_sum")
 
     def __init__(self) -> None:
-        self._bins = array("H", bytes(2 * BINS))
+        self._bins = EMPTY  # until something is counted: first tokens are of streams only
         self._count = 0
         self._sum = 0.0
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
+        if self._bins is EMPTY:
+            self._bins = array("H", bytes(2 * BINS))
         place = int(log(seconds / SMALLEST_S) / _LOG_GROWTH) + 1 if seconds > SMALLEST_S else 0
         self._bins[place if place < BINS else BINS - 1] += WHOLE
         self._count += WHOLE

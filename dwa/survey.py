@@ -13,6 +13,7 @@ from dwa.affinity import Affinity
 from dwa.breaker import RAMP
 from dwa.candidate import Candidate, Shape
 from dwa.deployment import Deployment
+from dwa.explore import TOGETHER_S
 from dwa.params import Params
 
 
@@ -112,14 +113,22 @@ class Survey:
     def pardon(self, params: Params) -> None:
         """Where several are broken, failing is no exception: let them take part, but the dead and the hanging.
 
+        Those that hang do take part when several fell silent and nobody has shown life since, they neither: what they
+        have in common is to blame then, and fleeing from one to the next ends with everything at the worst.
+
         Whoever takes part and is the dearest is asked nothing, and would never be known to be back: it stays a probe
         once its patience, `probe_dear_wait_s`, is over.
         """
         broken = [d for d, why, _ in self.blocked if why in ("breaker_open", "half_open")]
         if len(broken) < 2 or len(self.candidates) >= params.panic * (len(self.candidates) + len(broken)):
             return
+        hangs = [d.breaker.opened_at for d in broken if d.breaker.hung]
+        stall = len(hangs) > 1 and max(hangs) - min(hangs) < TOGETHER_S
+        stall = stall and all(d.overdue.proven < min(hangs) for d in (*self.deployments, *broken))
+        if not (self.candidates or stall):
+            return  # nobody is left to compare them with: the last resort asks several whether they are back
         for d in broken:
-            if d.breaker.streak < params.dead_streak and not d.breaker.hung:
+            if d.breaker.streak < params.dead_streak and (stall or not d.breaker.hung):
                 if d in self.half_open:
                     if self.now - d.breaker.reopens_at >= params.probe_dear_wait_s:
                         continue

@@ -81,6 +81,25 @@ BROKEN = (
         watch=Watch("1st", 120.0, 140.0),
     ),
     Scenario(
+        "all_silent",
+        "Every host hangs for twenty seconds, as behind a network that is gone: is it taken for what it is?",
+        changes=(Change(120.0, "all", {"hangs": 1.0}), Change(140.0, "all", {"hangs": 0.0})),
+        seconds=300.0,
+        watch=Watch("1st", 120.0, 140.0),
+    ),
+    Scenario(
+        "all_slow",
+        "Every host is four to ten times as slow for some seconds: is the best one kept, which is still the best?",
+        changes=tuple(
+            change
+            for at, seconds, factor in ((100.0, 15.0, 6.0), (180.0, 8.0, 10.0), (260.0, 30.0, 4.0))
+            for change in (
+                Change(at, "all", scale={"first_token_s": factor, "token_s": factor}),
+                Change(at + seconds, "all", scale={"first_token_s": 1.0, "token_s": 1.0}),
+            )
+        ),
+    ),
+    Scenario(
         "two_down",
         "The best host dies, the second best hangs a little later, both come back.",
         changes=(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dwa import STRATEGIES, Balancer, Candidate, Params, Shape
+from dwa.ticket import Ticket
 
 
 def hosts(*names: str, **fields: object) -> World:
@@ -193,12 +194,60 @@ def test_a_probe_that_streams_is_not_lost_while_it_writes() -> None:
     assert "b/m" not in world.rank().excluded
 
 
-def test_a_hanging_probe_does_not_hold_the_slot() -> None:
+def outlive_one_probe(world: World, waited: float) -> Ticket:
+    probe = world.begin("b/m")
+    world.now += waited / 4
+    assert world.rank().reason != "half_open_probe", "one at a time"
+    assert world.rank().excluded["b/m"] == "half_open"
+    world.now += waited
+    return probe
+
+
+@pytest.mark.parametrize(("failures_take", "waited"), [(0.1, 1.0), (5.0, 8.0)])
+def test_a_probe_that_outlives_the_failures_it_is_about_is_not_waited_for(failures_take: float, waited: float) -> None:
+    world = hosts("a", "b")
+    for key in ("a/m", "b/m"):
+        world.teach(key, 12.0, 10)
+    world.fail("b/m", failures_take, 3)
+    world.now += 8.0
+    assert world.rank().reason == "half_open_probe"
+    outlive_one_probe(world, waited)
+    assert world.rank().reason == "half_open_probe", "one may be luck"
+    probe = outlive_one_probe(world, waited)
+    ranking = world.rank()
+    assert ranking.reason != "half_open_probe"
+    assert "b/m" not in ranking.excluded
+    states = {row.key: row.state for row in world.balancer.stats()}
+    assert states == {"a/m": "closed", "b/m": "ramp"}
+    world.now += 60.0
+    probe.outrun()
+    assert {row.key: row.state for row in world.balancer.stats()} == states, (
+        "it is no probe any more that could be lost"
+    )
+
+
+def test_a_probe_that_hangs_where_failures_were_quick_does_not_hold_the_slot() -> None:
     world = hosts("a", "b")
     for key in ("a/m", "b/m"):
         world.teach(key, 1.0, 10)
     world.fail("b/m", 0.1, 3)
     world.now += 8.0
+    assert world.rank().reason == "half_open_probe"
+    world.begin("b/m")
+    world.now += 9.0
+    assert world.rank().reason == "half_open_probe"
+
+
+def test_a_hanging_probe_does_not_hold_the_slot() -> None:
+    world = hosts("a", "b")
+    for key in ("a/m", "b/m"):
+        world.teach(key, 1.0, 10)
+    waiting = [world.begin("b/m") for _ in range(6)]
+    world.now += 10.0
+    assert world.rank().excluded["b/m"].startswith("breaker_open")
+    for ticket in waiting:
+        ticket.failure("timed_out")
+    world.now += 20.0
     assert world.rank().reason == "half_open_probe"
     world.begin("b/m")
     world.now += 0.3

@@ -94,6 +94,37 @@ def test_the_knee_is_learned_from_crowded_answers() -> None:
     assert latency.median(1000, 100, 30) / latency.median(1000, 100, 1) > 2.0
 
 
+def far_below_its_knee() -> LatencyModel:
+    """Learned under loads of one to forty, of which none slowed it."""
+    rng, latency = Random(5), model()
+    for i in range(600):
+        latency.total(float(i), 2.0 * exp(rng.gauss(0, 0.1)), 1000, 100, rng.randrange(1, 41))
+    assert latency.median(1000, 100, 40) / latency.median(1000, 100, 1) < 1.1
+    return latency
+
+
+def test_a_knee_that_falls_far_below_the_load_is_found_as_the_crowd_grows() -> None:
+    latency, rng, now = far_below_its_knee(), Random(6), 600.0
+    for i in range(100):
+        now += 0.3
+        busy = 20 if i < 8 else 60 if i < 16 else rng.randrange(10, 41)
+        latency.total(now, 2.0 * slowdown(busy, 1 / 8) * exp(rng.gauss(0, 0.1)), 1000, 100, busy)
+    assert latency.changes >= 2
+    assert latency.median(1000, 100, 40) == pytest.approx(2.0 * slowdown(40, 1 / 8), rel=0.3)
+    assert latency.median(1000, 100, 4) < 4.0, "the host is not slow, it is crowded"
+
+
+@pytest.mark.parametrize(("busy", "factors"), [(3, (3.0, 9.0)), (40, (2.5,))])
+def test_slower_answers_speak_of_the_knee_only_under_load_and_twice(busy: int, factors: tuple[float, ...]) -> None:
+    latency = far_below_its_knee()
+    knee = latency.inverse_knee
+    for place, factor in enumerate(factors):
+        for i in range(6):
+            latency.total(600.0 + 6 * place + i, 2.0 * factor, 1000, 100, busy)
+    assert latency.changes >= len(factors)
+    assert latency.inverse_knee == pytest.approx(knee, rel=0.3)
+
+
 def test_joining_a_crowd_is_charged_for_the_others_too() -> None:
     assert charged(0, 0.1) == 1.0
     assert charged(20, 0.1) > slowdown(20, 0.1) > 1.0

@@ -68,3 +68,39 @@ def test_an_incident_the_breaker_took_over_is_not_counted_twice() -> None:
         reliability.failure(100.0, 0.1, caller_saw=False)
     reliability.forgive()
     assert reliability.rate(100.0) <= calm + 1e-9
+
+
+def incident(reliability: Reliability, at: float) -> None:
+    """Four failures and a success, and the breaker opens."""
+    for place in range(5):
+        if place == 1:
+            reliability.success(at + place)
+        else:
+            reliability.failure(at + place, 0.1, caller_saw=False)
+    reliability.broke()
+
+
+def test_whoever_breaks_again_before_it_was_calm_is_not_forgiven() -> None:
+    reliability = seasoned()
+    reliability.calm()
+    calm = reliability.rate(100.0)
+    incident(reliability, 100.0)
+    assert reliability.rate(105.0) <= calm + 1e-9, "it may have been dead, and back as good as before"
+    incident(reliability, 110.0)
+    fails = reliability.rate(115.0)
+    assert fails > 0.2
+    assert reliability.usual() > 0.2, "so that the breaker does not open for what is ordinary here"
+    reliability.forgive()
+    assert reliability.rate(115.0) == fails, "nor is it when a probe is answered"
+
+
+def test_a_host_that_was_calm_between_two_outages_is_forgiven_both() -> None:
+    reliability = seasoned()
+    reliability.calm()
+    incident(reliability, 100.0)
+    for place in range(20):
+        reliability.success(110.0 + place)
+    reliability.calm()
+    calm = reliability.rate(130.0)
+    incident(reliability, 130.0)
+    assert reliability.rate(135.0) <= calm + 1e-9
