@@ -14,12 +14,11 @@ from dwa.balancer import Balancer
 from dwa.candidate import Candidate, Shape
 from dwa.decision import Decision
 from dwa.folding import unfolded
+from dwa.objective import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective, Slo, cheapest_under
 from dwa.params import Params
 from dwa.ranking import Ranking
-from dwa.score import BALANCED, CHEAPEST, FASTEST, PRESETS, RELIABLE, Objective
 from dwa.sentence import sentence
-from dwa.slo import Slo, SloStats, cheapest_under
-from dwa.stats import DeploymentStats, Durations
+from dwa.stats import DeploymentStats, Durations, SloStats
 from dwa.strategies import STRATEGIES, Reason
 from dwa.ticket import AlreadySettledError, Ticket
 

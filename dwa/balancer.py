@@ -28,16 +28,17 @@ from dwa.deployment import Deployment
 from dwa.explore import Explorer, Traffic
 from dwa.hedge import Hedges
 from dwa.length import Lengths
+from dwa.objective import BALANCED, Objective
 from dwa.params import Params
 from dwa.quality import Quality
 from dwa.ranking import Ranking
 from dwa.reference import References
 from dwa.report import describe
-from dwa.score import BALANCED, Judgement, Objective
+from dwa.score import Judgement
 from dwa.sharing import Replica
-from dwa.slo import Constraints, Priced, Promise, SloStats
+from dwa.slo import Constraints, Priced, Promise
 from dwa.snapshot import dump, load
-from dwa.stats import DeploymentStats
+from dwa.stats import DeploymentStats, SloStats
 from dwa.strategies import LOAD_BALANCED, ORDERS, STRATEGIES, Reason
 from dwa.survey import Survey
 from dwa.ticket import Ticket

@@ -27,7 +27,7 @@ from dwa.params import Params
 from dwa.peak import PeakEwma
 from dwa.quota import Quota
 from dwa.reliability import Reliability
-from dwa.stats import Tally
+from dwa.tally import Tally
 from dwa.ticket import Ticket
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from dwa.deployment import Deployment
     from dwa.latency import LatencyModel
     from dwa.ledger import Ledger
+    from dwa.objective import Objective
     from dwa.reference import References
-    from dwa.score import Objective
     from dwa.ticket import Ticket
 
 Z95 = 1.645

@@ -23,6 +23,7 @@ Why these departures from the textbook:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 from typing import cast
 
@@ -120,7 +121,7 @@ class LatencyModel:
         self,
         now: float,
         kind: int,
-        reference: tuple[float, float, float, float],
+        reference: Sequence[float],
         count: float,
         residual: float,
         prompt: float,

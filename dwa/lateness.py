@@ -19,7 +19,7 @@ from __future__ import annotations
 from math import erfc, exp, log, sqrt
 from typing import TYPE_CHECKING
 
-from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL
+from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 
 if TYPE_CHECKING:
     from dwa.candidate import Shape
@@ -33,12 +33,11 @@ away; halved: twice as many, and good hosts are shunned."""
 ROOT_TWO = sqrt(2.0)
 
 
-def explained(d: Deployment, shape: Shape, answer: float, now: float) -> float:
+def explained(latency: LatencyModel, shape: Shape, answer: float, now: float) -> float:
     """log² of the forecast that the host itself explains, noise and doubt; `answer` in expected tokens.
 
     Of a stream the first token and the writing scatter apart, each by its share of the time.
     """
-    latency = d.latency
     doubt = latency.doubt(now, shape.input_tokens, answer)
     if not shape.stream:
         return latency.noise(TOTAL) + doubt * doubt

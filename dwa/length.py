@@ -16,7 +16,7 @@ Memory is bounded: the least recently taught (route, size) pair is dropped.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dwa.candidate import Shape
 from dwa.params import Params
@@ -104,7 +104,7 @@ class Lengths:
 
     def restore(self, rows: dict[str, list[list[object]]]) -> None:
         """Take over a snapshot; lengths belong to the callers, so age makes no doubt."""
-        routes = cast("list[tuple[str, int, float, float]]", rows["routes"])
-        sizes = cast("list[tuple[int, float, float]]", rows["sizes"])
+        routes = cast("list[list[Any]]", rows["routes"])
+        sizes = cast("list[list[Any]]", rows["sizes"])
         self._means = {(route, octave): (answers, mean) for route, octave, answers, mean in routes}
         self._sizes = {octave: (answers, mean) for octave, answers, mean in sizes}

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from dwa.candidate import Candidate
 
@@ -223,7 +223,7 @@ class Quality:
             for held, name in ((rated.sources, "sources"), (rated.crowds, "crowds")):
                 for source, used in cast("dict[str, float]", row[name]).items():
                     held.book(source, used * fade, now)
-        for route, key, weight, total in cast("list[tuple[str, str, float, float]]", saved["routes"])[-PAIRS:]:
+        for route, key, weight, total in cast("list[list[Any]]", saved["routes"])[-PAIRS:]:
             self._pairs[route, key] = Faded(now, weight * fade, total * fade)
 
 

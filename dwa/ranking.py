@@ -7,8 +7,9 @@ from typing import Any, cast
 from dwa.candidate import Candidate
 from dwa.decision import Decision
 from dwa.folding import folded
+from dwa.objective import Objective
 from dwa.params import Params
-from dwa.score import Judgement, Objective
+from dwa.score import Judgement
 from dwa.slo import Priced
 from dwa.strategies import LOAD_BALANCED, Reason, odds
 from dwa.survey import Survey

@@ -21,53 +21,15 @@ References are those of the route's typical request at the median candidate (`re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dwa.candidate import Candidate
 from dwa.explore import HALF
+from dwa.objective import Objective
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
-    from dwa.slo import Slo
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What loss is made of: weights of latency, cost, errors and quality, each not negative, not all zero."""
-
-    name: str
-    latency: float
-    cost: float
-    errors: float
-    quality: float = 0.0
-    slo: Slo | None = None
-    """What must be kept beside; then the weights are those under a shadow price (`slo.py`)."""
-
-    def __post_init__(self) -> None:
-        weights = (self.latency, self.cost, self.errors, self.quality)
-        if not all(0.0 <= weight < float("inf") for weight in weights) or not sum(weights):
-            raise ValueError("objective weights must be finite, not negative, and not all zero")
-
-    @property
-    def typical(self) -> float:
-        """What a typical request loses at the median candidate by its seconds and its cost."""
-        return self.latency + self.cost
-
-    @classmethod
-    def of(cls, name: str) -> Objective:
-        """The preset of that name; ValueError names the choices."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown objective {name!r}; one of {', '.join(PRESETS)}")
-        return PRESETS[name]
-
-
-BALANCED = Objective("balanced", 0.4, 0.4, 4.0)
-FASTEST = Objective("fastest", 0.8, 0.1, 4.0)
-CHEAPEST = Objective("cheapest", 0.1, 0.8, 3.0)
-RELIABLE = Objective("reliable", 0.3, 0.1, 12.0)
-PRESETS: Mapping[str, Objective] = {preset.name: preset for preset in (BALANCED, FASTEST, CHEAPEST, RELIABLE)}
 
 
 class Judgement:

@@ -45,14 +45,16 @@ What it does not promise:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import inf, log
+from dataclasses import replace
+from math import log
 from typing import TYPE_CHECKING, Any
 
 from dwa.latency import INSTANT
 from dwa.lateness import explained, lateness
+from dwa.objective import Objective, Slo
 from dwa.price import Price, PriceState
-from dwa.score import Judgement, Objective
+from dwa.score import Judgement
+from dwa.stats import SloStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,47 +75,6 @@ Row = list[Any]
 """Plain values, as they come out of any serialisation."""
 OBJECTIVES = 64
 """Objectives remembered. Doubled: more memory; halved: a gateway with many relearns the oldest."""
-TIE_LATENCY, TIE_ERRORS = 0.02, 1.0
-"""Weights beside the prices: a typical latency is worth 2 % of a typical cost, a failure the caller sees all of it. So
-of two that cost alike and keep the promise the better one is asked. Doubled: pays 4 % for speed that was not asked for;
-halved: ties are left to luck."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slo:
-    """What is promised: `share` of the answers whole within `seconds`, and at most `errors` of the requests failed.
-
-    Both shares lie between 0 and 1, neither included: what may never be missed has no price. ValueError otherwise.
-    """
-
-    seconds: float
-    share: float = 0.95
-    errors: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.seconds < inf or not 0.0 < self.share < 1.0 or not 0.0 < self.errors < 1.0:
-            raise ValueError("an SLO needs seconds above 0, and shares and errors between 0 and 1")
-
-
-@dataclass(frozen=True, slots=True)
-class SloStats:
-    """How one objective keeps its promise. Prices in costs of a typical request per miss."""
-
-    objective: str
-    slo: Slo
-    latency_price: float
-    error_price: float
-    within: float | None
-    """Share of the answers under `slo.seconds`, over about the last `WINDOW`; None before the first."""
-    failed: float | None
-    """Share of the requests that failed, likewise."""
-    requests: int
-    """Finished requests in all, those of other replicas included."""
-
-
-def cheapest_under(name: str, slo: Slo) -> Objective:
-    """The objective "cheapest subject to this SLO"."""
-    return Objective(name, TIE_LATENCY, 1.0, TIE_ERRORS, slo=slo)
 
 
 class Constraint:
@@ -189,7 +150,7 @@ class Promise:
         self._constraint = constraint
         self._started, self._forecast = ticket.started, ticket.forecast
         self._began = ticket.started if began is None else began
-        self._known = explained(d, ticket.shape, ticket.answer, ticket.started)
+        self._known = explained(d.latency, ticket.shape, ticket.answer, ticket.started)
         left = constraint.slo.seconds - (self._started - self._began)
         self._late = lateness(d, self._forecast * d.slow, left, self._known, constraint.length)
         self._fails = min(d.cut + d.error * shared, 1.0)
@@ -376,5 +337,5 @@ class Priced(Judgement):
 
     def _lateness(self, d: Deployment, seconds: float) -> float:
         constraint = self._constraint
-        known = explained(d, self._shape, self._answer, self._now)
+        known = explained(d.latency, self._shape, self._answer, self._now)
         return lateness(d, seconds / d.latency.tail, constraint.slo.seconds, known, constraint.length)

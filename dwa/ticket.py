@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dwa.together import Sequel
 
 
-class AlreadySettledError(RuntimeError):
+class AlreadySettledError(Exception):
     """This attempt has already ended; a ticket settles once."""
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dwa.score import Objective
+from dwa.objective import Objective
 from dwa.simulate.hosts import Host
 from dwa.simulate.traffic import KINDS, Traffic
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import isnan, nan
 
 from dwa.candidate import Candidate
-from dwa.score import BALANCED, Objective
+from dwa.objective import BALANCED, Objective
 from dwa.simulate.physics import Line, Row, Simulation
 from dwa.simulate.policy import REFUSED, Policy, Setting
 from dwa.simulate.recorded.fit import Fitted, Speed

@@ -16,7 +16,7 @@ from math import inf
 from random import Random
 
 from dwa.candidate import Candidate, Shape
-from dwa.score import Objective
+from dwa.objective import Objective
 from dwa.simulate.hosts import Host
 from dwa.simulate.measure import quantile
 from dwa.simulate.physics import Line, World

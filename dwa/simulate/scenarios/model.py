@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import exp
 from random import Random
 
-from dwa.score import BALANCED, Objective
+from dwa.objective import BALANCED, Objective
 from dwa.simulate.hosts import FIVE, Change, Host
 from dwa.simulate.physics import World
 from dwa.simulate.traffic import Sized, Traffic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dwa.score import CHEAPEST, FASTEST, RELIABLE, Objective
+from dwa.objective import CHEAPEST, FASTEST, RELIABLE, Objective
 from dwa.simulate.hosts import CHEAP, FIVE, GRAND, PLAIN, QUICK, SOUND, Change, Host
 from dwa.simulate.scenarios.model import Scenario
 from dwa.simulate.traffic import Traffic

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import exp
 from statistics import mean
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from dwa_world import Host, World
@@ -14,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dwa import BALANCED, Balancer, Candidate, Objective, Params, Shape, Slo, SloStats, cheapest_under
-from dwa.deployment import Deployment
 from dwa.latency import LatencyModel
 from dwa.lateness import explained
 from dwa.price import CEILING, Price
@@ -228,8 +225,7 @@ def test_of_a_stream_what_scatters_most_counts_by_its_share_of_the_time() -> Non
     for i in range(200):
         model.first_token(float(i), (0.4, 2.5)[i % 2], 1000, 1)
         model.generation(float(i), 2.0, 100, 1)
-    host = cast("Deployment", SimpleNamespace(latency=model))
-    short, long = (explained(host, Shape(1000, stream=True), answer, 200.0) for answer in (5.0, 2000.0))
+    short, long = (explained(model, Shape(1000, stream=True), answer, 200.0) for answer in (5.0, 2000.0))
     assert short > 3.0 * long
 
 
