@@ -8,12 +8,15 @@ ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/s
 TOGETHER := tests/acceptance tests/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures prometheus dashboards clean
+.PHONY: help setup native run up test check audit fuzz lock fmt bench bench-growth bench-curves bench-workflows bench-picking bench-peers soak chaos dwa-bench fidelity test-clients docs docs-serve docs-pictures prometheus dashboards clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/developing ## install everything that running, testing and checking need
+setup: .venv/developing native ## install everything that running, testing and checking need, and compile the DWA
+
+native: .venv/developing ## compile the DWA for the sources as they are, if there is a C compiler (half a minute; nothing needs it)
+	@$(BIN)/python hatch_build.py
 
 run: .venv/running ## set up if needed, then serve on port 8000 (ARGS="--port 9000" adds options)
 	@$(BIN)/steelyard serve $(ARGS)
@@ -22,7 +25,7 @@ up: ## bring the whole stack up with Docker: secrets at the first time, image, P
 	@sh deploy/first-run.sh
 	@docker compose up --build --detach --wait $(ARGS)
 
-test: .venv/developing ## set up if needed, then run every test (ARGS="-k name" chooses)
+test: .venv/developing native ## set up if needed, then run every test (ARGS="-k name" chooses)
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE); alone=$$?; $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER) && exit $$alone)
 
 check: .venv/developing ## lint, formatting, types
@@ -44,29 +47,29 @@ fuzz: .venv/developing ## schemathesis over every documented operation: no 5xx, 
 lock: .venv/created ## write requirements.lock and deploy/build.lock: what an installation has, and what its wheel is built with, by hash
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json '.[otel]'
 	@$(BIN)/python -m tests.locking .lock.json > requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json hatchling
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json --group native
 	@$(BIN)/python -m tests.locking .lock.json > deploy/build.lock; rm -f .lock.json
 
 fmt: .venv/developing ## format and mend what can be mended
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: .venv/developing ## measure the gateway with everything on, against its upstream alone
+bench: .venv/developing native ## measure the gateway with everything on, against its upstream alone
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-growth: .venv/developing ## measure the request log at 1,000 to 10 million rows (half an hour and 20 GB; ARGS="--sqlite --sizes 1000 1000000")
+bench-growth: .venv/developing native ## measure the request log at 1,000 to 10 million rows (half an hour and 20 GB; ARGS="--sqlite --sizes 1000 1000000")
 	@$(BIN)/python -m bench.growth $(ARGS)
 
-bench-curves: .venv/developing ## the same for 3 to 100 deployments, 10 to 100,000 keys, 0.2 to 400 kB prompts (some minutes)
+bench-curves: .venv/developing native ## the same for 3 to 100 deployments, 10 to 100,000 keys, 0.2 to 400 kB prompts (some minutes)
 	@$(BIN)/python -m bench.curves $(ARGS)
 
-bench-workflows: .venv/developing ## what the gateway adds to the steps of workflows, and what a thousand waiting executions cost (ten minutes)
+bench-workflows: .venv/developing native ## what the gateway adds to the steps of workflows, and what a thousand waiting executions cost (ten minutes)
 	@$(BIN)/python -m bench.workflows $(ARGS)
 
-bench-picking: .venv/developing ## what one choice of the DWA costs among ten and a hundred, and one attempt's books (seconds)
+bench-picking: .venv/developing native ## what one choice of the DWA costs among ten and a hundred, and one attempt's books (seconds)
 	@$(BIN)/python -m bench.picking $(ARGS)
 
-bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
+bench-peers: .venv/developing native ## the same load on LiteLLM, Portkey and a bare nginx proxy, in .bench-peers/ (needs npm for Portkey)
 	@test -x .bench-peers/litellm/bin/litellm || { echo "Installing LiteLLM …"; \
 		$(PYTHON) -m venv .bench-peers/litellm && \
 		.bench-peers/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'; } || true
@@ -74,13 +77,13 @@ bench-peers: .venv/developing ## the same load on LiteLLM, Portkey and a bare ng
 		npm install --silent --no-audit --no-fund --prefix .bench-peers/portkey @portkey-ai/gateway; } || true
 	@$(BIN)/python -m bench.peers $(ARGS)
 
-soak: .venv/developing ## half an hour at half load with hang-ups and failures: does anything grow? (ARGS="--minutes 3")
+soak: .venv/developing native ## half an hour at half load with hang-ups and failures: does anything grow? (ARGS="--minutes 3")
 	@$(BIN)/python -m bench.soak $(ARGS)
 
-chaos: .venv/developing ## make everything fail that the gateway depends on, under load, and write docs/reliability.md (ten minutes)
+chaos: .venv/developing native ## make everything fail that the gateway depends on, under load, and write docs/reliability.md (ten minutes)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-dwa-bench: .venv/developing ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
+dwa-bench: .venv/developing native ## simulate the DWA against an oracle and its rivals, and write docs/dwa-results.md (an hour)
 	@$(BIN)/steelyard dwa report --seeds 20 --out docs/dwa-results.md $(ARGS)
 
 fidelity: .venv/developing ## run every cell of the fidelity score, and write docs/fidelity.md and the README's line
@@ -129,7 +132,7 @@ dashboards: .venv/running ## write grafana/dashboards from grafana/boards
 	@$(BIN)/python -m grafana.boards
 
 clean: ## remove the environment and caches
-	@rm -rf .venv .clients .prometheus tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site
+	@rm -rf .venv .clients .prometheus tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site dwa/compiled
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'
@@ -145,7 +148,7 @@ clean: ## remove the environment and caches
 
 .venv/developing: .venv/running
 	@echo "Installing what tests and checks need …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check --group deploy
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group check --group deploy --group native
 	@touch $@
 
 .venv/documenting: .venv/developing

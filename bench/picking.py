@@ -18,6 +18,7 @@ from rich.table import Table
 
 from bench.processes import keep_off_measured_core, prepare
 from dwa import Balancer, Candidate, Shape
+from dwa.native import is_compiled
 
 #: Seconds from one request to the next, and of an answer.
 _STEP, _ANSWER = 0.001, 0.3
@@ -64,6 +65,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         sys.exit(f"{__doc__}\nIt takes no flags.")
     prepare()
+    Console().print(f"The DWA is {'compiled' if is_compiled() else 'interpreted'}.")
     keep_off_measured_core()
     ten, hundred = World(10), World(100)
     rows = {

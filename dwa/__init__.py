@@ -10,6 +10,10 @@
 Standard library only; it knows no provider, no HTTP and no clock of its own.
 """
 
+from dwa.native import prefer_compiled
+
+prefer_compiled(__path__)  # first of all: from here on it is settled which modules are loaded
+
 from dwa.balancer import Balancer
 from dwa.candidate import Candidate, Shape
 from dwa.decision import Decision

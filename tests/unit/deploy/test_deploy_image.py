@@ -49,6 +49,13 @@ def test_the_wheel_is_made_of_every_package() -> None:
     assert set(packages) <= set(copied())
 
 
+def test_the_image_has_the_dwa_compiled_or_is_not_built() -> None:
+    (build,) = [said for said in words("RUN") if "pip wheel" in said]
+    assert build.startswith("HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 ")
+    assert "sys.exit(not dwa.native.is_compiled())" in build
+    assert any(" gcc " in said for said in words("RUN"))
+
+
 def test_everything_is_installed_by_hash() -> None:
     installs = [one for said in words("RUN") for one in said.split("&&") if "pip" in one and " install " in one]
     assert len(installs) == 3
