@@ -120,10 +120,16 @@ class CompilingHook(BuildHookInterface[BuilderConfig]):
         build_data["force_include"] = {str(folder): f"dwa/{folder.name}"}
 
 
+def _is_older(stamp: Path) -> bool:
+    """Whether it was compiled in another way, perhaps."""
+    return stamp.stat().st_mtime < Path(__file__).stat().st_mtime
+
+
 def main() -> None:
     """Compile for the sources that lie here, unless it was done."""
     package = ROOT / "dwa"
-    if _native(package).is_fresh(package):
+    native = _native(package)
+    if native.is_fresh(package) and not _is_older(package / native.FOLDER / native.STAMP):
         return
     print("Compiling the DWA …", flush=True)
     try:
