@@ -173,6 +173,8 @@ class Deployment:
         else:
             breaker.wake(now)
             self._watch_probe(now)
+        if breaker.hung and breaker.state in (OPEN, HALF_OPEN):
+            self.overdue.forsake(now, self._traffic.others_lived(self.key))
         self.publish(now)
 
     def gate(self, now: float, tokens: float) -> tuple[str, float]:
@@ -375,6 +377,8 @@ class Deployment:
     def _lives(self, ticket: Ticket, now: float) -> bool:
         """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
         youngest = self.overdue.alive(ticket)
+        if youngest:
+            self._traffic.lived(self.key, ticket.started)
         for slow, at in self.overdue.proved() if self.overdue.given_up else ():
             learn_longer(self.latency, self.ledger, slow, at - slow.started, now)
         return youngest

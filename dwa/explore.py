@@ -56,12 +56,13 @@ minute are taken for a stall; halved: a stall that spreads slowly is taken for h
 class Traffic:
     """What all deployments share: how much is asked, how long it takes, and who fell silent."""
 
-    __slots__ = ("_at", "_began", "_count", "_silences", "elsewhere", "prompt", "rate", "seconds")
+    __slots__ = ("_at", "_began", "_count", "_lived", "_silences", "elsewhere", "prompt", "rate", "seconds")
 
     def __init__(self, now: float) -> None:
         self._at = self._began = now
         self._count = 0.0
         self._silences: dict[str, float] = {}
+        self._lived: dict[str, float] = {}
         self.rate = 1.0
         """Rankings per second."""
         self.elsewhere = 0.0
@@ -88,6 +89,14 @@ class Traffic:
     def answered(self, seconds: float) -> None:
         """An answer took this long."""
         self.seconds += TYPICAL_GAIN * (seconds - self.seconds)
+
+    def lived(self, key: str, dispatched: float) -> None:
+        """A deployment showed life by a request of that time, its youngest yet."""
+        self._lived[key] = dispatched
+
+    def others_lived(self, key: str) -> float:
+        """When the youngest request was dispatched by which another one showed life."""
+        return max((at for other, at in self._lived.items() if other != key), default=-inf)
 
     def fell_silent(self, key: str, now: float) -> None:
         """A deployment is silent for so long that it may hang."""

@@ -46,6 +46,7 @@ class Ticket:
         "first_at",
         "forecast",
         "look",
+        "on_hang",
         "promise",
         "sequel",
         "shape",
@@ -84,6 +85,9 @@ class Ticket:
         self.look = self.failed = False
         self.promise: Promise | None = None
         """What its objective's SLO is told of the ending."""
+        self.on_hang: Callable[[], None] | None = None
+        """Called once when it need not be waited for any longer: its host hangs, and others answer. It is still open
+        then, and its caller's to end."""
         self.sequel: Sequel | None = None
         """Who is told how it ended, if another had failed before it."""
         deployment.dispatch(self)

@@ -8,6 +8,9 @@ by the DWA between requests and by the pause here. A deployment whose dialect ca
 without being called, and without blame.
 
 Every attempt is a ticket, settled here when it failed and by the caller when it answered.
+
+One that waits at a host which is found to hang is given up before its timeout, while another is left to ask
+(`patience`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -25,6 +29,7 @@ from gateway.catalog import Deployment, Resolution
 from gateway.errors import DeadlineExceeded, GatewayError, ProvidersFailed, of_fault, refusal
 from gateway.exchange import Attempt, Exchange, told
 from gateway.excluding import Exclusions
+from gateway.patience import patiently
 from gateway.racing import Lane, Won, abreast, hedged
 from gateway.retrying import TICK, RetryPolicy
 from gateway.tracing.onward import onward
@@ -175,6 +180,8 @@ class _Run(Generic[T]):
         self.width = 0
         self._cap = exchange.cap
         self._asked: Mapping[str, Deployment] = {}
+        #: Whom this ranking has; with whoever failed since, and whoever was passed over.
+        self._ranked: Sequence[Candidate] = ()
         self._clock = failover.now
         self._faults: list[tuple[str, Fault]] = []
         self._last: dict[str, Fault] = {}
@@ -194,6 +201,7 @@ class _Run(Generic[T]):
         if self._exchange.ranking is None:
             self._exchange.ranking = ranking
             self._exchange.reason = ranking.reason
+        self._ranked = ranking.candidates
         by_key = {one.candidate.key: one for one in tier}
         self.exclusions.rank(tier, ranking, self._last)
         if self.hedges or self.width:
@@ -267,7 +275,10 @@ class _Run(Generic[T]):
     async def run(self, lane: Lane) -> Won[T] | None:
         """The answer, or None when it failed and another may be asked. Raises a `GatewayError`."""
         try:
-            answer = await self._dispatch(lane)
+            answer = self._dispatch(lane)
+            if len(self._ranked) > 1:
+                answer = patiently(answer, lane.ticket, partial(self._is_another_left, lane))
+            answered = await answer
         except Fault as fault:
             self._note(lane)
             self._settle(lane, fault)
@@ -277,7 +288,11 @@ class _Run(Generic[T]):
             raise
         self._note(lane)
         lane.attempt.outcome = "ok"
-        return Won(lane.deployment, lane.ticket, lane.attempt, answer)
+        return Won(lane.deployment, lane.ticket, lane.attempt, answered)
+
+    def _is_another_left(self, lane: Lane) -> bool:
+        gone = {lane.deployment.key, *self._last, *self._inexpressible}
+        return any(one.key not in gone for one in self._ranked)
 
     def leave(self, lane: Lane) -> None:
         """Nobody waits for it any longer: the caller has gone, or another was quicker."""

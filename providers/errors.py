@@ -126,6 +126,15 @@ class TimedOut(Fault):
         self.seconds = seconds
 
 
+class Silent(TimedOut):
+    """The provider answers nobody while others do, so its timeout was not waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        """Say after how many seconds it was given up."""
+        super().__init__("first_byte", seconds)
+        self.args = (f"The provider answers nobody while others do; it was given up after {seconds:.1f} s.",)
+
+
 class Unreachable(Fault):
     """The provider could not be reached."""
 

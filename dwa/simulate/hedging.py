@@ -11,14 +11,14 @@ dear as it can be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop
 from typing import NamedTuple
 
 from dwa.candidate import Shape
-from dwa.simulate.physics import Journey, Line, Simulation, World
+from dwa.simulate.physics import END, FIRST, FORSAKEN, Journey, Line, Simulation, World
 from dwa.simulate.policy import BAD, CUT, FAILED, OK, REFUSED, Attempt, Hedger, Policy, Setting
 
-END, FIRST, LOOK = 0, 1, 2
+LOOK = 3
 
 
 class _Lane(NamedTuple):
@@ -49,19 +49,14 @@ class HedgedSimulation(Simulation):
         self._races: dict[Journey, _Race] = {}
 
     def _try(self, journey: Journey, shape: Shape, place: int, now: float) -> None:
-        order = journey.order
-        late = now - journey.request.at > self._world.patience_s
-        if place >= self._world.attempts or place >= len(order) or late:
+        if self._is_over(journey, place, now):
             self._races.pop(journey, None)
             self._close(journey, now, place, -1, seen=True)
             return
         self._send(journey, self._races.setdefault(journey, _Race()), shape, now)
 
     def _send(self, journey: Journey, race: _Race, shape: Shape, now: float) -> None:
-        attempt = Attempt(journey.order[race.sent], race.sent, shape, now, journey.last)
-        line = self.lines[attempt.host]
-        line.in_flight += 1
-        journey.policy.begin(attempt, now)
+        attempt, line = self._attempt(journey, shape, race.sent, now)
         wait, first_s = line.fate(attempt, journey.request, now)
         race.sent += 1
         race.lanes.append(_Lane(attempt, now + min(first_s, wait), now + wait))
@@ -69,10 +64,6 @@ class HedgedSimulation(Simulation):
             self._push(now + first_s, attempt, journey, FIRST)
         self._push(now + wait, attempt, journey, END)
         self._push(_hedger(journey).hedge_at(attempt, now), attempt, journey, LOOK)
-
-    def _push(self, at: float, attempt: Attempt, journey: Journey, event: int) -> None:
-        self._serial += 1
-        heappush(self._events, (at, self._serial, attempt, journey, event))
 
     def _step(self) -> None:
         now, _, attempt, journey, event = heappop(self._events)
@@ -87,6 +78,10 @@ class HedgedSimulation(Simulation):
             attempt.first_at = now
             journey.policy.first_token(attempt, now)
             self._give_up(journey, race, lane, now)
+        elif event == FORSAKEN:
+            if len(race.lanes) == 1 and not self._is_over(journey, race.sent, now):
+                attempt.kind = FAILED
+                self._end(journey, race, lane, now)
         else:
             self._end(journey, race, lane, now)
 

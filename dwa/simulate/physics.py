@@ -3,7 +3,8 @@
 Laws: every request ends exactly once; a host's state is what its changes have made of it by the moment of dispatch;
 feedback reaches the policy at the event and not before; a request in flight when its host dies is still answered (it
 was taken), so old successes arrive after new failures, as they do in life. 400s end a request and blame nobody. At
-most so many attempts (three), each at the next host of the first ranking; all time wasted counts.
+most so many attempts (three), each at the next host of the first ranking; all time wasted counts. A policy may have an
+attempt forsaken before it is answered: it counts as failed, and what its host would have billed is paid.
 
 The crowd is counted at dispatch and slows that one request: cheap, and the same law for every policy.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from math import ceil, exp, inf
 from random import Random
@@ -26,6 +28,7 @@ from dwa.simulate.policy import BAD, CUT, FAILED, OK, REFUSED, Attempt, Listing,
 from dwa.simulate.traffic import ATTEMPTS, Request
 from dwa.simulate.truth import FIRST_TIMEOUT_S, WHOLE_TIMEOUT_S, Yardstick
 
+END, FIRST, FORSAKEN = 0, 1, 2
 REJECT_S = 0.1
 """s until a 400 or a 429 is back."""
 
@@ -178,6 +181,7 @@ class Simulation:
         ]
         self._exchange = Exchange(self.policies if world.late_s is not None else (), world.late_s or 0.0)
         self._events: list[tuple[float, int, Attempt, Journey, int]] = []
+        self._now = 0.0
         self._serial = 0
         self._next_change = 0
         self.rows: list[Row] = []
@@ -198,6 +202,7 @@ class Simulation:
         return self.rows
 
     def _advance(self, now: float) -> None:
+        self._now = now
         while self._exchange.next_at <= now:
             self._exchange.step()
         timeline = self._world.timeline
@@ -219,12 +224,18 @@ class Simulation:
                 policy.relisted(now)
 
     def _step(self) -> None:
-        now, _, attempt, journey, is_first = heappop(self._events)
+        now, _, attempt, journey, event = heappop(self._events)
         self._advance(now)
-        if is_first:
+        if attempt.over:
+            return
+        if event == FIRST:
             attempt.first_at = now
             journey.policy.first_token(attempt, now)
             return
+        if event == FORSAKEN:
+            if self._is_over(journey, attempt.place + 1, now):
+                return  # there is nobody else to ask
+            attempt.over, attempt.kind = True, FAILED
         self.lines[attempt.host].in_flight -= 1
         journey.policy.finish(attempt, now)
         journey.cost += attempt.cost
@@ -236,21 +247,36 @@ class Simulation:
             self._close(journey, now, attempt.place + 1, -1 if kind in (CUT, BAD) else attempt.host, seen=kind == CUT)
 
     def _try(self, journey: Journey, shape: Shape, place: int, now: float) -> None:
-        request, order = journey.request, journey.order
-        late = now - request.at > self._world.patience_s
-        if place >= self._world.attempts or place >= len(order) or late:
+        if self._is_over(journey, place, now):
             self._close(journey, now, place, -1, seen=True)
             return
-        attempt = Attempt(order[place], place, shape, now, journey.last)
+        attempt, line = self._attempt(journey, shape, place, now)
+        wait, first_s = line.fate(attempt, journey.request, now)
+        if shape.stream and first_s < wait:
+            self._push(now + first_s, attempt, journey, FIRST)
+        self._push(now + wait, attempt, journey, END)
+
+    def _is_over(self, journey: Journey, place: int, now: float) -> bool:
+        """Whether nobody is asked any more, as this place in the order."""
+        late = now - journey.request.at > self._world.patience_s
+        return place >= self._world.attempts or place >= len(journey.order) or late
+
+    def _attempt(self, journey: Journey, shape: Shape, place: int, now: float) -> tuple[Attempt, Line]:
+        """Dispatch it."""
+        attempt = Attempt(journey.order[place], place, shape, now, journey.last)
+        attempt.forsake = partial(self._forsake, attempt, journey)
         line = self.lines[attempt.host]
         line.in_flight += 1
         journey.policy.begin(attempt, now)
-        wait, first_s = line.fate(attempt, request, now)
+        return attempt, line
+
+    def _forsake(self, attempt: Attempt, journey: Journey) -> None:
+        # As an event of its own: the policy calls this in the middle of something.
+        self._push(self._now, attempt, journey, FORSAKEN)
+
+    def _push(self, at: float, attempt: Attempt, journey: Journey, event: int) -> None:
         self._serial += 1
-        if shape.stream and first_s < wait:
-            heappush(self._events, (now + first_s, self._serial, attempt, journey, True))
-            self._serial += 1
-        heappush(self._events, (now + wait, self._serial, attempt, journey, False))
+        heappush(self._events, (at, self._serial, attempt, journey, event))
 
     def _close(self, journey: Journey, now: float, attempts: int, served: int, *, seen: bool) -> None:
         request = journey.request

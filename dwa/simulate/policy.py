@@ -68,10 +68,12 @@ class Attempt:
         "answer",
         "cost",
         "first_at",
+        "forsake",
         "host",
         "kind",
         "limit",
         "note",
+        "over",
         "place",
         "remaining",
         "reset_s",
@@ -95,6 +97,10 @@ class Attempt:
         self.retry_after: float | None = None
         self.remaining: float | None = None
         self.limit = self.reset_s = 0.0
+        self.over = False
+        """It was forsaken, and what would have become of it is nobody's concern."""
+        self.forsake: Callable[[], None] | None = None
+        """For the policy to call: its host hangs, so go on with the next one if there is one."""
         self.note: object = None
         """The policy's own."""
 
@@ -193,7 +199,9 @@ class Ours:
         objective = self._setting.yardstick.objective
         after = attempt.after.note if attempt.after is not None else None
         before = after if isinstance(after, Ticket) else None
-        attempt.note = self.balancer.begin(self._candidates[attempt.host], attempt.shape, None, objective, after=before)
+        ticket = self.balancer.begin(self._candidates[attempt.host], attempt.shape, None, objective, after=before)
+        ticket.on_hang = attempt.forsake
+        attempt.note = ticket
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """Passed on."""

@@ -83,6 +83,26 @@ async def test_a_broken_favourite_costs_no_answer_loses_its_traffic_and_regains_
             assert all(row["in_flight"] == 0 for row in rows)
 
 
+async def test_nobody_waits_for_the_timeout_of_a_provider_that_hangs(tmp_path: Path) -> None:
+    with a_day(tmp_path, four("bravo"), change=patient) as day:
+        async with a_crowd(day.url) as crowd:
+            await eventually(lambda: sum(one.provider == "bravo" for one in crowd.answers) >= 25)
+            broken_at = len(crowd.answers)
+            day.befall("hang", "bravo")
+            await until_it_leaves(day, crowd, "bravo")
+            caught = [one for one in crowd.answers[broken_at:] if one.attempts > 1]
+            assert caught, "nobody was there when it broke"
+            await eventually(lambda: day.counters("bravo")["in_flight"] == 0, what="somebody waits there for ever")
+            day.heal()
+        assert not crowd.bad
+        async with callers() as session:
+            attempts = (await explained(session, day, caught[0]))["attempts"]
+            assert isinstance(attempts, list)
+            assert (attempts[0]["provider"], attempts[0]["outcome"]) == ("bravo", "timed_out")
+            assert attempts[0]["message"].startswith("The provider answers nobody while others do")
+            assert attempts[0]["seconds"] < 10.0, "not its timeout, which is a minute and more"
+
+
 async def the_explanation_is_true(
     session: aiohttp.ClientSession, day: Day, told: Told, victim: str, outcome: str
 ) -> None:

@@ -109,3 +109,67 @@ def test_silences_half_a_minute_apart_are_not_one() -> None:
     waiting = silent(world, "a/m")
     waiting["a/m"][0].success(1000, 100)
     assert host(world, "a/m").breaker.state == "open"
+
+
+def waits(world: World, key: str, count: int = WAITING, *, told: list[Ticket]) -> None:
+    """So many wait there, and note when they need not any longer."""
+    for _ in range(count):
+        ticket = world.begin(key)
+        ticket.on_hang = lambda ticket=ticket: told.append(ticket)
+        world.now += 0.05
+
+
+def test_whoever_waits_at_a_host_that_hangs_is_told_once_others_have_answered_younger_ones() -> None:
+    world, told = taught(), list[Ticket]()
+    waits(world, "a/m", told=told)
+    world.now += 10.0
+    world.rank()
+    assert host(world, "a/m").breaker.hung
+    assert told == [], "nobody has shown life since"
+    world.teach("b/m", 1.0)
+    world.rank()
+    assert len(told) == len(set(told)) == WAITING
+    for ticket in told:
+        ticket.failure("timed_out")
+    world.now += 1.0
+    world.rank()
+    assert len(told) == WAITING
+
+
+def test_whoever_is_not_overdue_itself_is_left_where_it_is() -> None:
+    world, told = taught(), list[Ticket]()
+    waits(world, "a/m", told=told)
+    world.now += 10.0
+    young = world.begin("a/m")
+    young.on_hang = lambda: told.append(young)
+    world.teach("b/m", 0.5)
+    world.rank()
+    assert young not in told
+    assert len(told) == WAITING
+    world.now += 10.0
+    world.teach("b/m", 0.5)
+    world.rank()
+    assert told[-1] is young
+
+
+def test_nobody_is_told_while_the_host_may_only_be_slow() -> None:
+    world, told = taught(), list[Ticket]()
+    waits(world, "a/m", 2, told=told)
+    world.now += 4.0
+    world.teach("b/m", 1.0)
+    world.rank()
+    assert not host(world, "a/m").breaker.hung
+    assert told == []
+
+
+def test_a_stream_that_has_begun_is_not_forsaken() -> None:
+    world, told = taught(), list[Ticket]()
+    spoken = world.begin("a/m")
+    spoken.on_hang = lambda: told.append(spoken)
+    spoken.first_token()
+    waits(world, "a/m", told=told)
+    world.now += 20.0
+    world.teach("b/m", 1.0)
+    world.rank()
+    assert len(told) == WAITING
+    assert spoken not in told

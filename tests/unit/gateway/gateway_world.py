@@ -86,6 +86,14 @@ class Noted:
         self.endings: list[tuple[object, ...]] = []
         self.first_tokens = 0
 
+    @property
+    def on_hang(self) -> Callable[[], None] | None:
+        return self.real.on_hang
+
+    @on_hang.setter
+    def on_hang(self, tell: Callable[[], None] | None) -> None:
+        self.real.on_hang = tell
+
     def first_token(self) -> None:
         self.first_tokens += 1
         self.real.first_token()

@@ -14,7 +14,8 @@ from simulate_world import InOrder, request, world
 
 from dwa import Shape
 from dwa.simulate.hosts import FIVE, Change, Host
-from dwa.simulate.physics import REJECT_S, Simulation
+from dwa.simulate.physics import REJECT_S, Line, Simulation
+from dwa.simulate.policy import Attempt, Setting
 from dwa.simulate.runs import play
 from dwa.simulate.scenarios import SCENARIOS
 from dwa.simulate.traffic import KINDS, Luck, Surge, Traffic
@@ -215,3 +216,42 @@ def test_mixture_means_are_those_of_the_traces() -> None:
 
 def _rng() -> Random:
     return Random(11)
+
+
+class Impatient(InOrder):
+    """Forsakes what waits at the first host as soon as another request is ranked."""
+
+    def __init__(self, setting: Setting, lines: Sequence[Line]) -> None:
+        super().__init__(setting, lines)
+        self.waiting: list[Attempt] = []
+
+    def rank(self, shape: Shape, now: float) -> Sequence[int]:
+        for attempt in self.waiting:
+            assert attempt.forsake is not None
+            attempt.forsake()
+        self.waiting = []
+        return super().rank(shape, now)
+
+    def begin(self, attempt: Attempt, now: float) -> None:
+        super().begin(attempt, now)
+        if attempt.host == 0:
+            self.waiting.append(attempt)
+
+
+def test_what_is_forsaken_goes_on_at_the_next_host_at_that_moment_and_is_paid_for() -> None:
+    simulation = Simulation(world([SURE, SURE], [request(1.0), request(1.5)]), Impatient, 0)
+    first, second = sorted(simulation.run())
+    takes = 0.4 + 1000 * 4e-5 + 100 / 60
+    assert first.seconds == pytest.approx(0.5 + takes)
+    assert (first.served, first.attempts, first.seen) == (1, 2, False)
+    assert first.cost == pytest.approx(2 * (1000 * 1e-6 + 100 * 3e-6))
+    assert (second.seconds, second.served) == (pytest.approx(takes), 0)
+    assert [line.in_flight for line in simulation.lines] == [0, 0]
+    policy = simulation.policies[0]
+    assert isinstance(policy, Impatient)
+    assert policy.kinds() == ["failed", "ok", "ok"]
+
+
+def test_what_is_forsaken_with_nobody_left_to_ask_goes_on_where_it_is() -> None:
+    rows = Simulation(world([SURE], [request(1.0), request(1.5)]), Impatient, 0).run()
+    assert [(row.served, row.attempts) for row in rows] == [(0, 1), (0, 1)]
