@@ -165,7 +165,9 @@ class Replays:
         try:
             async with asyncio.timeout(within):
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._flush(), _FLUSH_WITHIN)
+                    # Not `wait_for`: in Python 3.11 it may return what was ready and forget that it was cancelled.
+                    async with asyncio.timeout(_FLUSH_WITHIN):
+                        await self._flush()
                 return await self._beside(question)
         except TimeoutError as exc:
             raise DeadlineExceeded(

@@ -233,7 +233,9 @@ class Accounts:
         if purse.share.fits(bound) or (drawn.standing.others and await self._somebody_has_ended()):
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(purse.changed.wait(), _AGAIN)
+            # Not `wait_for`: in Python 3.11 it may return what was ready and forget that the caller's time is over.
+            async with asyncio.timeout(_AGAIN):
+                await purse.changed.wait()
 
     async def _somebody_has_ended(self) -> bool:
         """Whether some of what is lacking was a dead one's, and is to be had now."""

@@ -7,6 +7,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from paused_time import PausedLoop, paused
 
 from dwa import PRESETS, Slo
 from dwa.simulate.recorded import Asked
@@ -53,6 +54,23 @@ async def test_an_empty_log_has_no_answer(url: str) -> None:
 async def test_a_database_without_tables_is_away(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await Replays(f"sqlite+aiosqlite:///{tmp_path}/none.db", nothing).ask(QUESTION, 60.0)
+
+
+@paused
+async def test_a_deadline_counts_though_the_log_is_written_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, PausedLoop)
+
+    async def written() -> None:
+        await asyncio.sleep(0)
+        loop.now += 1.0
+
+    async def beside(*_: object) -> None:
+        await asyncio.sleep(60.0)
+
+    monkeypatch.setattr(Replays, "_beside", beside)
+    with pytest.raises(DeadlineExceeded):
+        await Replays("nonsense://", written).ask(QUESTION, 1.0)
 
 
 async def test_a_process_that_dies_is_told() -> None:
