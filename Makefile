@@ -132,7 +132,7 @@ dashboards: .venv/running ## write grafana/dashboards from grafana/boards
 	@$(BIN)/python -m grafana.boards
 
 clean: ## remove the environment and caches
-	@rm -rf .venv .clients .prometheus tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site dwa/compiled
+	@rm -rf .venv .clients .prometheus tests/clients/node/node_modules .bench-peers .pytest_cache .ruff_cache .hypothesis .site dwa/compiled*
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Steelyard needs Python 3.11 or newer; set PYTHON=…")'

@@ -53,9 +53,10 @@ class Cap(Struct):
         self.refused[key] = self.expected.get(key, 0.0)
         return False
 
-    def has_room(self, key: str) -> bool:
-        """As `fits`, and nobody is refused by asking."""
-        return self.taken + self.expected.get(key, 0.0) <= self.limit + ROUNDING
+    def has_room(self, key: str, instead_of: str = "") -> bool:
+        """As `fits`, and nobody is refused by asking; or whether it may be asked when another has failed."""
+        freed = self.expected.get(instead_of, 0.0)
+        return self.taken - freed + self.expected.get(key, 0.0) <= self.limit + ROUNDING
 
     async def reserve(self, keys: Sequence[str]) -> None:
         """The first of these is asked next, and perhaps the others beside it: make room where others share it."""

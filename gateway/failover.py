@@ -291,8 +291,9 @@ class _Run(Generic[T]):
         return Won(lane.deployment, lane.ticket, lane.attempt, answered)
 
     def _is_another_left(self, lane: Lane) -> bool:
-        gone = {lane.deployment.key, *self._last, *self._inexpressible}
-        return any(one.key not in gone for one in self._ranked)
+        here, cap = lane.deployment.key, self._cap
+        gone = {here, *self._last, *self._inexpressible}
+        return any(cap is None or cap.has_room(one.key, here) for one in self._ranked if one.key not in gone)
 
     def leave(self, lane: Lane) -> None:
         """Nobody waits for it any longer: the caller has gone, or another was quicker."""

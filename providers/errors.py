@@ -121,9 +121,12 @@ class TimedOut(Fault):
 
     def __init__(self, phase: Phase, seconds: float) -> None:
         """Say which clock ran out, and after how many seconds."""
-        super().__init__(f"The provider did not answer in time ({phase.replace('_', ' ')} timeout, {seconds:g} s).")
+        super().__init__(self._sentence(phase.replace("_", " "), seconds))
         self.phase: Phase = phase
         self.seconds = seconds
+
+    def _sentence(self, phase: str, seconds: float) -> str:
+        return f"The provider did not answer in time ({phase} timeout, {seconds:g} s)."
 
 
 class Silent(TimedOut):
@@ -132,7 +135,9 @@ class Silent(TimedOut):
     def __init__(self, seconds: float) -> None:
         """Say after how many seconds it was given up."""
         super().__init__("first_byte", seconds)
-        self.args = (f"The provider answers nobody while others do; it was given up after {seconds:.1f} s.",)
+
+    def _sentence(self, phase: str, seconds: float) -> str:
+        return f"The provider answers nobody while others do; it was given up after {seconds:.1f} s."
 
 
 class Unreachable(Fault):

@@ -12,7 +12,7 @@ import pytest
 from dwa import native
 
 ROOT = Path(__file__).parents[3]
-#: Worlds of a minute in which breakers open, quotas are hit, streams break, and replicas tell each other.
+#: Whole worlds, to their end: breakers open, hosts hang, quotas are hit, streams break, and replicas tell each other.
 PLAYED = """
 import hashlib
 from dwa.native import is_compiled
@@ -22,7 +22,7 @@ from dwa.simulate.runs import HEDGED, OURS, builder
 
 digest = hashlib.sha256()
 for name in ("cold_start", "outage_hanging", "limited_blind", "cut_streams", "all_silent", "eight_replicas_outage"):
-    world = SCENARIOS[name].world(7, 60.0)
+    world = SCENARIOS[name].world(7)
     for runs, policy in ((Simulation, OURS), (HedgedSimulation, HEDGED)):
         for row in runs(world, builder(policy), 7).run():
             digest.update(repr(row).encode())

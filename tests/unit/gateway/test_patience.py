@@ -8,6 +8,7 @@ import pytest
 from failover_scene import Scene, takes
 from paused_time import paused, settle
 
+from gateway.capping import Cap
 from gateway.patience import patiently
 from providers.errors import Overloaded, Silent
 
@@ -43,6 +44,20 @@ async def test_with_nobody_left_to_ask_it_is_waited_for() -> None:
     hangs(scene, 1)
     assert (await running).answer == "late"
     assert scene.outcomes() == [("a", "overloaded"), ("b", "ok")]
+
+
+@paused
+@pytest.mark.parametrize(("limit", "answered_by"), [(1.5, "a"), (2.0, "b")])
+async def test_whoever_the_bound_on_costs_leaves_out_is_not_left_to_ask(limit: float, answered_by: str) -> None:
+    scene = Scene({"a": takes(30.0), "b": "fine"})
+    scene.exchange.cap = Cap(limit)
+    running = asyncio.create_task(scene.run())
+    await asyncio.sleep(3.0)
+    # As forecast since: what waits is given back when it is given up, so the other must fit in its place.
+    scene.exchange.cap.expected = {"a/m": 1.0, "b/m": 2.0}
+    scene.exchange.cap.taken = 1.0
+    hangs(scene, 0)
+    assert (await running).deployment.provider == answered_by
 
 
 @paused
