@@ -21,7 +21,7 @@ from dwa.hedge import learn_longer
 from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
 from dwa.ledger import Ledger
 from dwa.length import UNTOLD, Lengths
-from dwa.load import allotted, charged
+from dwa.load import allotted
 from dwa.overdue import OUTLIVED, Overdue
 from dwa.params import Params
 from dwa.peak import PeakEwma
@@ -142,7 +142,7 @@ class Deployment:
         self.first = latency.first * factor
         self.prefill = latency.prefill * factor
         self.token = latency.token * factor
-        self.crowding = charged(self.crowd + 1, latency.inverse_knee)
+        self.crowding = latency.load.charged(self.crowd + 1)
         self.error = self.reliability.rate(now)
         self.cut = self.reliability.cut
         self.twice_waste = 2.0 * self.reliability.waste
@@ -199,7 +199,7 @@ class Deployment:
         now = ticket.started
         self.in_flight += 1
         self.guarded = self.guarded or self.in_flight >= self.limit
-        self.crowding = charged(self.crowd + 1, self.latency.inverse_knee)
+        self.crowding = self.latency.load.charged(self.crowd + 1)
         if self.ledger is not None:
             self.ledger.sent += 1
         self.sent += 1

@@ -1,9 +1,10 @@
-"""log T = log((A + n_in·F + n_out·B) · load(n)) + noise: an extended Kalman filter over (log A, log F, log B, log 1/K).
+"""log T = log((A + n_in·F + n_out·B) · load(n)) + noise: an extended Kalman filter over (log A, log F, log B).
 
-A is the time to first token of an empty prompt, F the prefill per prompt token, B the time per output token, K the
-load knee. On the log scale a host twice as slow is one step away for every request size, noise is about normal, and
-nothing can become negative. The derivative of log T by each unknown is that part's share of T, so every observation
-teaches each part as much as it took part: a first token says nothing about B, a total says something about all.
+A is the time to first token of an empty prompt, F the prefill per prompt token, B the time per output token; how a
+crowd slows all of them is learned beside it (`load.py`). On the log scale a host twice as slow is one step away for
+every request size, noise is about normal, and nothing can become negative. The derivative of log T by each unknown is
+that part's share of T, so every observation teaches each part as much as it took part: a first token says nothing about
+B, a total says something about all.
 
 Why a filter and not an average of latencies: the length of the answer explains more of a latency than the host does.
 An average ranks hosts by who got the short questions.
@@ -13,10 +14,6 @@ Why these departures from the textbook:
 - *Surprises are cut* at `clip_sd`: one straggler in a hundred takes ten times as long, and says little.
 - *A run of surprises of one sign* (a two-sided CUSUM of the cut surprises) means the world changed: variance is added
   at once, and four answers carry the estimate to the new level. A lone straggler does not fill the CUSUM.
-- *Slower twice in short time* may be a knee that came nearer, and the filter cannot see it from far below: there the
-  derivative by K is nil, so it would blame A, F and B for ever, and send more. So K is put where it would tell at the
-  present load, and is doubted as at the start; answers under more and less load then say which it was. (Once was
-  enough at first: three stragglers in a row do that too, and every steady world lost some tenths of a percent by it.)
 - *The mean is predicted, not the median*: `tail` follows observed/forecast, uncut up to `tail_cap`. A host with a
   heavy tail costs its mean, whatever its median promises.
 """
@@ -27,10 +24,10 @@ from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 from typing import cast
 
-from dwa.load import slope, slowdown
+from dwa.load import Load
 from dwa.params import Params
 
-SIZE = 4
+SIZE = 3
 FIRST, GENERATION, TOTAL = range(3)
 NOISE = (0.15, 0.05, 0.1)
 """log², first guess of the noise by kind of observation: first tokens scatter more than token rates."""
@@ -39,16 +36,7 @@ NOISE_FLOOR, NOISE_CEILING = 0.005, 1.0
 HEARD = 4
 """Observations of another replica's round that count as a run: as many as complete one. Doubled: no difference;
 halved: a change that others have seen for sure is believed a second later."""
-AGAIN_S = 20.0
-"""s within which a second run of slower answers speaks of the knee. Doubled: more hosts that are merely slow are spared
-load; halved: a knee that falls while answers take ten seconds is not found."""
-TELLING = 0.8
-"""Load, in knees, at which an answer tells of the knee (`slope` is 0.3 there). Doubled: the host is fled at once;
-halved: nothing is learned."""
-FEW = 4
-"""Requests in flight up to which no knee is suspected. Doubled: small hosts are overrun; halved: slow ones are
-spared."""
-Triangle = tuple[float, float, float, float, float, float, float, float, float, float]
+Triangle = tuple[float, float, float, float, float, float]
 INSTANT = 1e-3
 """s. Shorter times are clock resolution; their logarithm would be a wild surprise."""
 
@@ -59,14 +47,15 @@ class LatencyModel:
     __slots__ = (
         "_at",
         "_faster",
-        "_noise",
+        "_noise_first",
+        "_noise_generation",
+        "_noise_total",
         "_params",
-        "_slowed_at",
         "_slower",
         "changes",
         "covariance",
         "first",
-        "inverse_knee",
+        "load",
         "prefill",
         "seen",
         "state",
@@ -76,27 +65,28 @@ class LatencyModel:
 
     def __init__(self, params: Params, *, first_token_s: float, token_s: float, knee: float, now: float) -> None:
         self._params = params
-        self.state = (log(first_token_s), log(params.prefill_s), log(token_s), -log(knee))
-        own, crowd = params.prior_sd * params.prior_sd, params.knee_sd * params.knee_sd
-        self.covariance: Triangle = (own, 0.0, 0.0, 0.0, own, 0.0, 0.0, own, 0.0, crowd)
+        self.state = (log(first_token_s), log(params.prefill_s), log(token_s))
+        own = params.prior_sd * params.prior_sd
+        self.covariance: Triangle = (own, 0.0, 0.0, own, 0.0, own)
         """log², the upper triangle row by row: a covariance is symmetric, and this is updated with every answer."""
-        self._noise = list(NOISE)
+        self.load = Load(knee, params.knee_sd, own)
+        # Three attributes, for a list of three takes three times as much.
+        self._noise_first, self._noise_generation, self._noise_total = NOISE
         self._at = now
         self._slower = self._faster = 0.0
-        self._slowed_at = -inf
         self.changes = 0
         self.seen = 0
         self.tail = 1.1
-        self.first = self.prefill = self.token = self.inverse_knee = 0.0
+        self.first = self.prefill = self.token = 0.0
         self._publish()
 
     def _publish(self) -> None:
-        first, prefill, token, knee = self.state
-        self.first, self.prefill, self.token, self.inverse_knee = exp(first), exp(prefill), exp(token), exp(knee)
+        first, prefill, token = self.state
+        self.first, self.prefill, self.token = exp(first), exp(prefill), exp(token)
 
     def median(self, prompt: float, answer: float, busy: int) -> float:
         """Seconds that half of the answers of this size take with `busy` requests in flight."""
-        return (self.first + prompt * self.prefill + answer * self.token) * slowdown(busy, self.inverse_knee)
+        return (self.first + prompt * self.prefill + answer * self.token) * self.load.slowdown(busy)
 
     def first_token(self, now: float, seconds: float, prompt: float, busy: int) -> float:
         """Learn from a first token; returns the surprise in s.d., negative when faster than thought."""
@@ -133,23 +123,24 @@ class LatencyModel:
         One step whose noise is the noise of a mean; the run of surprises hears of it as of that many, up to the few
         that complete one.
         """
-        first, prefill, token, knee = reference
-        theirs = (0.0 if kind == GENERATION else first) + prompt * prefill + answer * token
-        told = residual + log(theirs * slowdown(busy, knee))
+        first, prefill, token = reference
+        told = residual + log((0.0 if kind == GENERATION else first) + prompt * prefill + answer * token)
         self._forget(now)
         p0, p1, p2 = (0.0 if kind == GENERATION else self.first), prompt * self.prefill, answer * self.token
         whole = p0 + p1 + p2
-        h0, h1, h2, h3 = p0 / whole, p1 / whole, p2 / whole, slope(busy, self.inverse_knee)
-        noise = self._noise[kind]
-        surprise = told - log(whole * slowdown(busy, self.inverse_knee))
-        reach, spread = self._reach(h0, h1, h2, h3)
+        h0, h1, h2 = p0 / whole, p1 / whole, p2 / whole
+        noise = self.noise(kind)
+        told -= log(whole)
+        surprise = told - log(self.load.slowdown(busy))
+        reach, spread = self._reach(h0, h1, h2)
         for _ in range(min(int(count), HEARD)):
-            if self._runs(now, surprise / sqrt(spread + noise), busy):
-                h3, surprise = slope(busy, self.inverse_knee), told - log(whole * slowdown(busy, self.inverse_knee))
-                reach, spread = self._reach(h0, h1, h2, h3)
+            if self._runs(surprise / sqrt(spread + noise)):
+                reach, spread = self._reach(h0, h1, h2)
         total = spread + noise / count
         clip = self._params.clip_sd * sqrt(total)
-        self._absorb(reach, min(max(surprise, -clip), clip) / total, total)
+        step = min(max(surprise, -clip), clip) / total
+        self._absorb(reach, step, total)
+        self.load.learn(told, busy, noise / count, spread * step)
         self._publish()
 
     def hear_tail(self, count: float, total: float) -> None:
@@ -174,35 +165,45 @@ class LatencyModel:
         """Posterior s.d. of the log of the forecast for a request of this size, with what silence has added."""
         p0, p1, p2 = self.first, prompt * self.prefill, answer * self.token
         whole = p0 + p1 + p2
-        _, spread = self._reach(p0 / whole, p1 / whole, p2 / whole, 0.0)
+        _, spread = self._reach(p0 / whole, p1 / whole, p2 / whole)
         return sqrt(max(spread, 0.0) + self._params.drift * (now - self._at))
 
     def noise(self, kind: int) -> float:
         """log², how much answers scatter around their forecast; kind is FIRST, GENERATION or TOTAL."""
-        return self._noise[kind]
+        if kind == FIRST:
+            return self._noise_first
+        return self._noise_generation if kind == GENERATION else self._noise_total
 
     def _learn(self, now: float, seconds: float, parts: tuple[float, float, float], busy: int, kind: int) -> float:
         self._forget(now)
         p0, p1, p2 = parts
         whole = p0 + p1 + p2
-        h0, h1, h2, h3 = p0 / whole, p1 / whole, p2 / whole, slope(busy, self.inverse_knee)
-        noise = self._noise[kind]
-        told = (seconds if seconds > INSTANT else INSTANT) / whole
-        surprise = log(told / slowdown(busy, self.inverse_knee))
-        reach, spread = self._reach(h0, h1, h2, h3)
+        h0, h1, h2 = p0 / whole, p1 / whole, p2 / whole
+        noise = self.noise(kind)
+        told = log((seconds if seconds > INSTANT else INSTANT) / whole)
+        surprise = told - log(self.load.slowdown(busy))
+        reach, spread = self._reach(h0, h1, h2)
         score = surprise / sqrt(spread + noise)
-        if self._runs(now, score, busy):
-            h3, surprise = slope(busy, self.inverse_knee), log(told / slowdown(busy, self.inverse_knee))
-            reach, spread = self._reach(h0, h1, h2, h3)
+        if self._runs(score):
+            reach, spread = self._reach(h0, h1, h2)
         total = spread + noise
         clip = self._params.clip_sd * sqrt(total)
         cut = clip if surprise > clip else -clip if surprise < -clip else surprise
         self._absorb(reach, cut / total, total)
+        self.load.learn(told, busy, noise, spread * cut / total)
         excess = cut * cut - spread
         noise += self._params.noise_gain * ((excess if excess > 0.0 else 0.0) - noise)
-        self._noise[kind] = min(max(noise, NOISE_FLOOR), NOISE_CEILING)
+        self._scatters(kind, min(max(noise, NOISE_FLOOR), NOISE_CEILING))
         self._publish()
         return score
+
+    def _scatters(self, kind: int, noise: float) -> None:
+        if kind == FIRST:
+            self._noise_first = noise
+        elif kind == GENERATION:
+            self._noise_generation = noise
+        else:
+            self._noise_total = noise
 
     def _forget(self, now: float) -> None:
         passed = now - self._at
@@ -213,37 +214,35 @@ class LatencyModel:
 
     def _raise(self, doubt: float, ceiling: float) -> None:
         """Add doubt about A, F and B, of each up to the ceiling at which nothing is known of it."""
-        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
+        a, ab, ac, b, bc, c = self.covariance
         self.covariance = (
-            *(a if a >= ceiling else min(a + doubt, ceiling), ab, ac, ad),
-            *(b if b >= ceiling else min(b + doubt, ceiling), bc, bd),
-            *(c if c >= ceiling else min(c + doubt, ceiling), cd),
-            d,
+            *(a if a >= ceiling else min(a + doubt, ceiling), ab, ac),
+            *(b if b >= ceiling else min(b + doubt, ceiling), bc),
+            c if c >= ceiling else min(c + doubt, ceiling),
         )
+        self.load.doubt(doubt, ceiling)
 
-    def _reach(self, h0: float, h1: float, h2: float, h3: float) -> tuple[tuple[float, float, float, float], float]:
+    def _reach(self, h0: float, h1: float, h2: float) -> tuple[tuple[float, float, float], float]:
         """P·h and h·P·h."""
-        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
-        r0 = a * h0 + ab * h1 + ac * h2 + ad * h3
-        r1 = ab * h0 + b * h1 + bc * h2 + bd * h3
-        r2 = ac * h0 + bc * h1 + c * h2 + cd * h3
-        r3 = ad * h0 + bd * h1 + cd * h2 + d * h3
-        return (r0, r1, r2, r3), r0 * h0 + r1 * h1 + r2 * h2 + r3 * h3
+        a, ab, ac, b, bc, c = self.covariance
+        r0 = a * h0 + ab * h1 + ac * h2
+        r1 = ab * h0 + b * h1 + bc * h2
+        r2 = ac * h0 + bc * h1 + c * h2
+        return (r0, r1, r2), r0 * h0 + r1 * h1 + r2 * h2
 
-    def _absorb(self, reach: tuple[float, float, float, float], step: float, total: float) -> None:
-        r0, r1, r2, r3 = reach
-        s0, s1, s2, s3 = self.state
-        self.state = (s0 + r0 * step, s1 + r1 * step, s2 + r2 * step, s3 + r3 * step)
-        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
-        k0, k1, k2 = r0 / total, r1 / total, r2 / total
+    def _absorb(self, reach: tuple[float, float, float], step: float, total: float) -> None:
+        r0, r1, r2 = reach
+        s0, s1, s2 = self.state
+        self.state = (s0 + r0 * step, s1 + r1 * step, s2 + r2 * step)
+        a, ab, ac, b, bc, c = self.covariance
+        k0, k1 = r0 / total, r1 / total
         self.covariance = (
-            *(a - k0 * r0, ab - k0 * r1, ac - k0 * r2, ad - k0 * r3),
-            *(b - k1 * r1, bc - k1 * r2, bd - k1 * r3),
-            *(c - k2 * r2, cd - k2 * r3),
-            d - r3 / total * r3,
+            *(a - k0 * r0, ab - k0 * r1, ac - k0 * r2),
+            *(b - k1 * r1, bc - k1 * r2),
+            c - r2 / total * r2,
         )
 
-    def _runs(self, now: float, score: float, busy: float) -> bool:
+    def _runs(self, score: float) -> bool:
         """Whether this surprise completes a run that means the world changed; then the doubt is already raised."""
         params = self._params
         clip = params.clip_sd
@@ -256,29 +255,16 @@ class LatencyModel:
         self._slower = self._faster = 0.0
         self.changes += 1
         self._raise(params.run_inflate, inf)
-        if slower >= params.run_limit_sd:
-            if now - self._slowed_at < AGAIN_S:
-                self._doubt_knee(busy)
-            self._slowed_at = now
         return True
-
-    def _doubt_knee(self, busy: float) -> None:
-        """Put the knee where `busy` requests in flight would tell of it, unless it is that near already."""
-        near = TELLING / busy if busy > FEW else 0.0
-        if near <= self.inverse_knee:
-            return
-        a, ab, ac, _, b, bc, _, c, _, d = self.covariance
-        first, prefill, token, _ = self.state
-        self.state, self.inverse_knee = (first, prefill, token, log(near)), near
-        self.covariance = (a, ab, ac, 0.0, b, bc, 0.0, c, 0.0, max(d, self._params.knee_sd * self._params.knee_sd))
 
     def snapshot(self, now: float) -> dict[str, object]:
         """Plain numbers, enough to go on later; the covariance as whole rows."""
-        a, ab, ac, ad, b, bc, bd, c, cd, d = self.covariance
+        a, ab, ac, b, bc, c = self.covariance
         return {
             "state": list(self.state),
-            "covariance": [[a, ab, ac, ad], [ab, b, bc, bd], [ac, bc, c, cd], [ad, bd, cd, d]],
-            "noise": list(self._noise),
+            "covariance": [[a, ab, ac], [ab, b, bc], [ac, bc, c]],
+            "load": self.load.snapshot(),
+            "noise": [self.noise(kind) for kind in (FIRST, GENERATION, TOTAL)],
             "tail": self.tail,
             "seen": self.seen,
             "idle_s": now - self._at,
@@ -295,8 +281,9 @@ class LatencyModel:
         if [len(line) for line in (state, noise, *rows)] != [SIZE, len(NOISE), *[SIZE] * SIZE]:
             raise ValueError("snapshot of a latency model of another size")
         triangle = tuple(x for i, line in enumerate(rows) for x in line[i:])
-        self.state, self.covariance = cast("tuple[float, float, float, float]", state), cast("Triangle", triangle)
-        self._noise = noise
+        self.load.restore(cast("dict[str, object]", row["load"]))
+        self.state, self.covariance = cast("tuple[float, float, float]", state), cast("Triangle", triangle)
+        self._noise_first, self._noise_generation, self._noise_total = noise
         self.tail = cast("float", row["tail"])
         self.seen = cast("int", row["seen"])
         self._at = now - age - cast("float", row["idle_s"])

@@ -17,7 +17,6 @@ from collections import deque
 from math import log
 
 from dwa.latency import GENERATION, INSTANT, LatencyModel
-from dwa.load import slowdown
 
 KINDS = 3
 """FIRST, GENERATION and TOTAL of `latency`."""
@@ -48,7 +47,7 @@ class Ledger:
     def turn(self) -> None:
         """Begin a round."""
         latency = self._latency
-        self.reference = (latency.first, latency.prefill, latency.token, latency.inverse_knee)
+        self.reference = (latency.first, latency.prefill, latency.token)
         self.times = [[0.0] * 5 for _ in range(KINDS)]
         """By kind: n, Σ log residual, Σ prompt tokens, Σ output tokens, Σ requests in flight at dispatch."""
         self.ratios = [0.0, 0.0]
@@ -66,13 +65,13 @@ class Ledger:
 
     def timed(self, kind: int, seconds: float, prompt: float, answer: float, busy: int) -> None:
         """An observation of this kind; tokens that play no part in the kind are 0."""
-        first, prefill, token, knee = self.reference
+        first, prefill, token = self.reference
         whole = prompt * prefill + answer * token
         if kind != GENERATION:
             whole += first
         row = self.times[kind]
         row[0] += 1.0
-        row[1] += log(max(seconds, INSTANT) / (whole * slowdown(busy, knee)))
+        row[1] += log(max(seconds, INSTANT) / whole)
         row[2] += prompt
         row[3] += answer
         row[4] += busy

@@ -1,7 +1,7 @@
 """Where the modules of this package come from: their sources, or what was compiled of exactly these sources.
 
 Choosing is arithmetic, and mypyc makes machine code of the very modules that stand here (`hatch_build.py`): half the
-time of a choice, two fifths of what an attempt's books take, to the same last bit. Nothing needs it: without a
+time of a choice, a third of what an attempt's books take, to the same last bit. Nothing needs it: without a
 compiler, on another interpreter, or as soon as a line of a source changes, the sources are read as ever. That the two
 cannot part is what the stamp is for; an extension module beside its source would be loaded in its place for good, and
 whoever edits the source would wonder.

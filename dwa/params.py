@@ -65,9 +65,9 @@ class Params:
 
     # --- load --------------------------------------------------------------------------------------------------
     knee: float = 64.0
-    """Requests in flight at which a host slows by 1.4, prior. Doubled: late knees; halved: spreads too much."""
+    """Requests in flight that a host takes before it slows, prior. Doubled: late knees; halved: spreads too much."""
     knee_sd: float = 1.0
-    """log units of doubt about it. Doubled: latency steps are blamed on load; halved: the knee is hardly learned."""
+    """log units of doubt about it. Doubled: strangers are thought crowded by a few; halved: far ones are found late."""
 
     # --- overdue -----------------------------------------------------------------------------------------------
     review_s: float = 0.1

@@ -28,7 +28,7 @@ from dwa.deployment import Deployment
 from dwa.explore import Traffic
 from dwa.slo import Constraints
 
-VERSION = 2
+VERSION = 3
 EVERY_S = 1.0
 """s between two exchanges. Doubled: a broken host is left by the others two seconds later; halved: twice the trips."""
 ROUNDS = 5

@@ -20,7 +20,7 @@ from dwa.length import Lengths
 from dwa.quality import Quality
 from dwa.slo import Constraints
 
-VERSION = 1
+VERSION = 2
 
 
 def dump(

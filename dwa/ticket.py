@@ -77,8 +77,10 @@ class Ticket:
         """Output tokens expected at dispatch."""
         self.tokens = RUNNING
         """Output tokens of its answer, once that is there (`length.py`)."""
-        self.busy = deployment.crowd + 1
-        """Requests in flight at dispatch, this one and those of other replicas included."""
+        self.busy = deployment.in_flight + deployment.elsewhere + 1
+        """Requests in flight at dispatch, this one and those of other replicas included, as last told: what these may
+        have sent since then (`Deployment.crowd`) keeps a herd apart, but it is a guess seven times as coarse as our own
+        count, and knees learned from guesses come out too high."""
         self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
         self.first_at: float | None = None
         self.due = self.sharpness = 0.0
