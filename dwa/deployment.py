@@ -214,6 +214,7 @@ class Deployment:
     def spoke(self, ticket: Ticket, now: float) -> None:
         """The first token is here."""
         seconds = now - ticket.started
+        self.overdue.spoke(ticket, seconds)
         self._lives(ticket, now)
         self.latency.first_token(now, seconds, ticket.shape.input_tokens, ticket.busy)
         if self.ledger is not None:

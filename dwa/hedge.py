@@ -1,7 +1,7 @@
 """Ask a second host when wait(t) > other(t), it is worth its price, and both purses can pay: t is the age of the first.
 
-    overdue    t ≥ exp(due + 1.645·sd): the p95 that this deployment promised when it was asked (`overdue.py`)
-    P(stuck)   = π / (π + P(T > t)), π the share of stragglers x e^(what else is overdue there, in nats)
+    overdue    t ≥ exp(due + 1.645·sd): the p95 of what this deployment promised when it was asked (`overdue.py`)
+    P(stuck)   = π / (π + P(T > t)), π the share that strays there x e^(what else is overdue there, in nats)
     wait(t)    = P·s + (1-P)·E[T - t | T > t]: s = max(5, t - 10) medians if stuck, else the rest of a log-normal
     other(t)   = P·m + (1-P)·m', with m what the other host takes, load included, and m' that for a long answer
     worth      w_lat·saving/L_ref > w_cost·extra/C_ref: the objective's own rate of exchange for seconds and dollars
@@ -9,7 +9,8 @@
 So a long prompt at a dear host is waited for longer than a short one, and nothing is asked twice that the objective
 would not pay for. T is the first token of a stream, else the whole answer; that one is late mostly because it is long,
 and then it will be long elsewhere too (m' = (t + rest)·m/forecast), so whole answers are hedged late, when only a hang
-explains the silence (s = t).
+explains the silence (s = t). What share of a stream's first tokens stray, and how the others scatter, is learned per
+deployment (`strays.py`).
 
 Bounded, because hedging adds load when load is the trouble: a purse of hedges and one of dollars fill by a share of the
 attempts that may be hedged and of what those are expected to cost. And never towards a host that is suspicious itself
@@ -50,14 +51,12 @@ requests into the first second of an overload; halved: of those who meet a hang 
 BURST_USD = 20.0
 """Typical attempts' cost that may be saved up: so many hedges at hosts four times as dear. Doubled: an overload may
 cost some cents more; halved: dear hosts save fewer callers."""
-STUCK = 0.02
-"""Share of first tokens that are stuck: one in fifty, as `Params.overdue_cap` has it. Doubled: hedges at the p95, often
-in vain; halved: waits for the p99."""
 STUCK_MEDIANS = 5.0
 """Medians that such a first token still takes, until its age tells of more: what public measurements of stragglers
 show (`simulate/hosts.py`). Doubled: pays for stragglers that are about to come; halved: waits for them."""
 HANGING = 0.002
-"""The same of whole answers, whose time says little. Doubled or halved: hangs are hedged a tenth earlier or later."""
+"""Share of whole answers that are stuck: their time says little. Doubled or halved: hangs are hedged a tenth earlier or
+later."""
 MOST_NATS = 4.0
 """Evidence by which what else is overdue there makes it likelier, as one request counts in `overdue.py`. Doubled: two
 unlucky ones condemn a third; halved: the first seconds of a hang are waited for."""
@@ -87,7 +86,7 @@ class Hedges:
 
         Asked before it is overdue, which is once, it pays its share into the purses.
         """
-        promised = ticket.started + promised_s(ticket)
+        promised = ticket.started + promised_s(ticket, own)
         if now >= promised:
             return now + AGAIN * (now - ticket.started)
         self._earn(_bill(own, ticket))
@@ -97,7 +96,7 @@ class Hedges:
         self, ticket: Ticket, own: Deployment, other: Deployment, now: float, objective: Objective, known: References
     ) -> bool:
         """Whether `other` is to be asked too; then it is paid for."""
-        if now < ticket.started + promised_s(ticket) or ticket.first_at is not None:
+        if now < ticket.started + promised_s(ticket, own) or ticket.first_at is not None:
             return False
         # Who looks whether a broken host is back does so for all: there are few of them, and they do not pay.
         probes = own.breaker.probe_sent == ticket.started
@@ -119,9 +118,10 @@ class Hedges:
         self.usd = min(self.usd + SHARE * cost, BURST_USD * self._typical)
 
 
-def promised_s(ticket: Ticket) -> float:
-    """Seconds in which 95 of 100 such requests show life (a stream) or are done."""
-    return exp(ticket.due + Z95 * _spread(ticket))
+def promised_s(ticket: Ticket, own: Deployment) -> float:
+    """Seconds in which 95 of 100 such requests show life (a stream; of those that do not stray) or are done."""
+    middle, spread = _usual(ticket, own)
+    return exp(middle + Z95 * spread)
 
 
 def learn_longer(latency: LatencyModel, ledger: Ledger | None, ticket: Ticket, age: float, now: float) -> None:
@@ -131,7 +131,7 @@ def learn_longer(latency: LatencyModel, ledger: Ledger | None, ticket: Ticket, a
     """
     prompt, busy = ticket.shape.input_tokens, ticket.busy
     # How long an answer would have been is not known: it may have been one of the longest in twenty.
-    typical = exp(ticket.due) if ticket.shape.stream else promised_s(ticket)
+    typical = exp(ticket.due if ticket.shape.stream else ticket.due + Z95 * _spread(ticket))
     if age <= typical:
         return
     if ticket.shape.stream:
@@ -146,6 +146,14 @@ def learn_longer(latency: LatencyModel, ledger: Ledger | None, ticket: Ticket, a
             ledger.timed(TOTAL, seconds, prompt, ticket.answer, busy)
     if ledger is not None and ratio:
         ledger.whole(ratio)
+
+
+def _usual(ticket: Ticket, own: Deployment) -> tuple[float, float]:
+    """Mean and s.d. of log T."""
+    if ticket.shape.stream:
+        strays = own.overdue.strays
+        return ticket.due + strays.usual, strays.spread
+    return ticket.due, _spread(ticket)
 
 
 def _spread(ticket: Ticket) -> float:
@@ -186,16 +194,17 @@ def _worth(
 
 def _outlook(ticket: Ticket, own: Deployment, now: float) -> tuple[float, float, float]:
     """P(stuck), the seconds it will still take if it is, and if it is not."""
-    age, spread, stream = now - ticket.started, _spread(ticket), ticket.shape.stream
-    usual = STUCK_MEDIANS * exp(ticket.due)
+    age, stream = now - ticket.started, ticket.shape.stream
+    middle, spread = _usual(ticket, own)
+    usual = STUCK_MEDIANS * exp(middle)
     lost = max(usual, age - 2.0 * usual) if stream else age
-    late = (log(age) - ticket.due) / spread
+    late = (log(age) - middle) / spread
     tail = 0.5 * erfc(late / sqrt(2.0))
     if tail < LEAST_TAIL:
         return 1.0, lost, 0.0
     others = min(max(own.overdue.nats(now) - own.overdue.weigh(ticket, now), 0.0), MOST_NATS)
-    odds = (STUCK if stream else HANGING) * exp(others) / tail
-    whole = exp(ticket.due + spread * spread / 2.0) * 0.5 * erfc((late - spread) / sqrt(2.0)) / tail
+    odds = (own.overdue.strays.share if stream else HANGING) * exp(others) / tail
+    whole = exp(middle + spread * spread / 2.0) * 0.5 * erfc((late - spread) / sqrt(2.0)) / tail
     return odds / (1.0 + odds), lost, max(whole - age, 0.0)
 
 

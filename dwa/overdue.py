@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING
 
 from dwa.latency import FIRST, INSTANT, LatencyModel
 from dwa.params import Params
+from dwa.strays import Strays
 
 if TYPE_CHECKING:
     from dwa.ticket import Ticket
@@ -82,11 +83,12 @@ every ten seconds is found to hang at the eighth instead of the fifth."""
 class Overdue:
     """The requests of one deployment that wait for a sign of life."""
 
-    __slots__ = ("_bias", "_params", "_variance", "fresh", "given_up", "proven")
+    __slots__ = ("_bias", "_params", "_variance", "fresh", "given_up", "proven", "strays")
 
     def __init__(self, params: Params) -> None:
         self._params = params
         self._bias, self._variance = BIAS, VARIANCE
+        self.strays = Strays()
         self.fresh: dict[Ticket, None] = {}
         """In order of dispatch; only those younger than the youngest answer."""
         self.given_up: list[tuple[Ticket, float, float]] = []
@@ -105,6 +107,10 @@ class Overdue:
             variance = self._variance + doubt
         ticket.sharpness = 1.0 / sqrt(2.0 * variance)
         self.fresh[ticket] = None
+
+    def spoke(self, ticket: Ticket, seconds: float) -> None:
+        """Its first token came after so many seconds."""
+        self.strays.learn(log(max(seconds, INSTANT)) - ticket.due)
 
     def alive(self, ticket: Ticket) -> bool:
         """This request showed life: all that were dispatched before it stop being symptoms.
@@ -173,6 +179,9 @@ class Overdue:
         found = [(ticket, at) for ticket, at, _ in self.given_up if ticket.started <= self.proven]
         if found:
             self.given_up = [one for one in self.given_up if one[0].started > self.proven]
+        for ticket, at in found:
+            if ticket.shape.stream:
+                self.strays.outlived(log(max(at - ticket.started, INSTANT)) - ticket.due)
         return found
 
     def calibrate(self, seconds: float, forecast: float) -> None:

@@ -11,6 +11,7 @@ from dwa.simulate.traffic import Traffic
 
 TWIN = Host("twin_a", 0.35, 1 / 70, 0.8e-6, 2e-6)
 TWINS = (TWIN, replace(TWIN, name="twin_b"), replace(TWIN, name="twin_c"), replace(TWIN, name="twin_d"))
+LIKE = tuple(replace(TWIN, name=f"like_{place}") for place in "abcde")
 TIERED = Objective("tiered", 0.2, 0.2, 4.0, quality=3.0)
 
 STEADY = (
@@ -48,8 +49,19 @@ STEADY = (
     Scenario(
         "stragglers",
         "The best looking host answers one time in ten after ten medians: is the mean judged, not the median?",
+        # No bar: the oracle knows who straggles and leaves it, so nobody can be ahead of it.
         changes=(Change(0.0, "1st", {"straggle": 0.10}), Change(0.0, "2nd", {"straggle": 0.0})),
+    ),
+    Scenario(
+        "long_tails",
+        "Streams from five hosts of one model, each of which sometimes hesitates: who asks another one is ahead.",
+        hosts=LIKE,
+        traffic=Traffic(streamed=1.0),
+        # Four times the share that was measured; a route that hedges is one where seconds count most.
+        changes=(Change(0.0, "all", {"straggle": 0.05}),),
+        objective=FASTEST,
         bar=100,
+        hedged=True,
     ),
     Scenario(
         "two_tiers",

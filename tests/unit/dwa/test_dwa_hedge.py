@@ -61,6 +61,21 @@ def test_about_one_healthy_request_in_twenty_is_overdue() -> None:
     assert 20 <= overdue <= 100
 
 
+def test_strays_do_not_widen_what_is_promised_nor_are_they_forgotten() -> None:
+    world, rng = taught(answers=60), Random(9)
+    for number in range(600):
+        ticket = stream(world, "a/m")
+        world.now += FIRST_S * exp(rng.gauss(0.0, 0.2)) * (8.0 if number % 10 == 0 else 1.0)
+        ticket.first_token()
+        ticket.success(100, 100, None)
+    ticket = stream(world, "a/m")
+    at = world.balancer.hedge_at(ticket)
+    assert FIRST_S < at - world.now < 2.0 * FIRST_S
+    # Twice as late as usual, one is more likely to stray than not: no need to wait until nothing else explains it.
+    world.now += 2.0 * FIRST_S
+    assert may_hedge(world, ticket, objective=FASTEST)
+
+
 def test_nothing_is_hedged_before_it_is_overdue_nor_after_its_first_token() -> None:
     world = taught()
     ticket = stream(world, "a/m")

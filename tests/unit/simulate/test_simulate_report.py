@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from dwa.simulate import CHANCE, ORACLE, OURS, SCENARIOS, compare, draw, play, pool, verdict, write
-from dwa.simulate.runs import compare_all
+from dwa.simulate.runs import HEDGED, compare_all
 from gateway.cli.dwa import dwa
 
 
@@ -52,6 +53,19 @@ def test_a_verdict_names_a_missed_bar_and_a_better_rival() -> None:
     assert verdict(scenario, found[CHANCE], found[ORACLE]) == "missed, rival ahead"
 
 
+def test_where_the_route_hedges_the_bar_is_for_the_hedged_one() -> None:
+    found = pool({1: compare("long_tails", (OURS, HEDGED), 1, 30.0)})
+    scenario = replace(SCENARIOS["long_tails"], bar=100 * max(found[OURS].gap, found[HEDGED].gap) + 1)
+    assert verdict(scenario, found[HEDGED], None) == "missed, hedged"
+    better = replace(found[HEDGED], gap=found[OURS].gap + 9.0)
+    row = next(
+        line
+        for line in write({"long_tails": {**found, HEDGED: better}}, range(1, 2), range(1, 2)).splitlines()
+        if line.startswith("| long_tails")
+    )
+    assert row.endswith("| met, hedged |")
+
+
 def test_processes_and_none_give_the_same_numbers() -> None:
     alone = list(compare_all(("equals",), ("envoy",), (1, 2), seconds=5.0, workers=1))
     spread = sorted(compare_all(("equals",), ("envoy",), (1, 2), seconds=5.0, workers=2), key=lambda done: done[1])
@@ -81,6 +95,7 @@ def test_the_command_lists_scenarios_and_policies() -> None:
     result = CliRunner().invoke(dwa, ["scenarios"])
     assert result.exit_code == 0
     assert "outage_hanging" in result.output
+    assert "100 %, hedged" in result.output
     assert "discounted_thompson" in result.output
 
 
