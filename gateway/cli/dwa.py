@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from random import SystemRandom
@@ -72,7 +74,9 @@ def scenarios() -> None:
 @click.option("--seconds", type=click.FloatRange(min=1.0), help="Simulated seconds per world. [the scenario's own]")
 @click.option("--workers", type=click.IntRange(1), help="Processes. [one per core]")
 @click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write an SVG of one scenario's first seed here."
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw one scenario's first seed: an .svg, or a .png with `steelyard[plot]`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def simulate(
@@ -89,8 +93,8 @@ def simulate(
     chosen = policies or (OURS,)
     if plot is not None and len(names) != 1:
         raise click.UsageError("--plot draws one scenario: name it with --scenario.")
-    if plot is not None and plot.suffix.lower() != ".svg":
-        raise click.UsageError(f"--plot writes SVG: let the name end in .svg, not {plot.suffix or plot.name}.")
+    if plot is not None:
+        _require_drawable(plot)
     results = _run(names or tuple(SCENARIOS), chosen, range(first_seed, first_seed + seeds), seconds, workers)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plain(results)), indent=2).decode())
@@ -100,7 +104,7 @@ def simulate(
     if plot is not None:
         world = SCENARIOS[names[0]].world(first_seed, seconds)
         runs = {policy: play(world, policy, first_seed) for policy in dict.fromkeys((*chosen, ORACLE, CHANCE))}
-        _save(plot, draw(f"{names[0]}, seed {first_seed}", world, runs))
+        _save(plot, _drawn(plot, draw(f"{names[0]}, seed {first_seed}", world, runs)))
 
 
 @dwa.command()
@@ -129,7 +133,7 @@ def report(
     ours, theirs = range(start, start + seeds), range(start, start + min(rival_seeds or seeds, seeds))
     own = _run(tuple(SCENARIOS), OWN, ours, seconds, workers)
     others = _run(tuple(SCENARIOS), tuple(policy for policy in POLICIES if policy not in OWN), theirs, seconds, workers)
-    _save(out, write({name: {**others[name], **own[name]} for name in own}, ours, theirs))
+    _save(out, write({name: {**others[name], **own[name]} for name in own}, ours, theirs).encode())
 
 
 def _run(
@@ -182,10 +186,27 @@ def _bar(scenario: Scenario) -> str:
     return f"{scenario.bar:g} %, hedged" if scenario.hedged else f"{scenario.bar:g} %"
 
 
-def _save(path: Path, text: str) -> None:
+def _require_drawable(path: Path) -> None:
+    """Before the simulation, which takes a while."""
+    kind = path.suffix.lower()
+    if kind not in (".svg", ".png"):
+        raise click.UsageError(f"--plot writes SVG or PNG: let the name end in .svg or .png, not {kind or path.name}.")
+    if kind == ".png" and find_spec("PIL") is None:
+        raise click.UsageError("A PNG takes Pillow: pip install 'steelyard[plot]', or let the name end in .svg.")
+
+
+def _drawn(path: Path, svg: str) -> bytes:
+    if path.suffix.lower() == ".svg":
+        return svg.encode()
+    # Not before it is asked for: Pillow need not be there.
+    png: Callable[[str], bytes] = import_module("gateway.cli.raster").png
+    return png(svg)
+
+
+def _save(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as exc:
         raise click.ClickException(f"Cannot write {path}: {exc.strerror}.") from exc
     click.echo(f"Wrote {path}.", err=True)

@@ -54,9 +54,13 @@ DOORS = {
     "yaml": ("gateway/settings/", "gateway/cli/"),
     "dotenv": ("gateway/settings/",),
     "opentelemetry": ("gateway/tracing/sending.py",),
+    "PIL": ("gateway/cli/raster.py",),
 }
 #: What is loaded only where it is asked for, and comes with an extra.
-EXTRAS = {"gateway/tracing/sending.py": _declared(ROOT / "pyproject.toml", "otel")}
+EXTRAS = {
+    "gateway/tracing/sending.py": _declared(ROOT / "pyproject.toml", "otel"),
+    "gateway/cli/raster.py": _declared(ROOT / "pyproject.toml", "plot"),
+}
 #: Import name → the distributions it comes from, and those that are installed with the package.
 SOURCES = packages_distributions()
 DECLARED = _declared(ROOT / "pyproject.toml")

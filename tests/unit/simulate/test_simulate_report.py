@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from dwa.simulate import CHANCE, ORACLE, OURS, SCENARIOS, compare, draw, play, pool, verdict, write
+from dwa.simulate.plot import GAP, PANEL, TOP, WIDTH
 from dwa.simulate.runs import HEDGED, compare_all
 from gateway.cli.dwa import dwa
+from gateway.cli.raster import png
 
 
 def test_the_plot_is_well_formed_and_shows_every_host_and_policy() -> None:
@@ -82,6 +88,52 @@ def test_the_command_shows_a_table_and_writes_a_plot(tmp_path: Path) -> None:
     ElementTree.fromstring(plot.read_text())
 
 
+def test_the_command_writes_a_picture_of_pixels(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.PNG"
+    arguments = ["simulate", "--scenario", "equals", "--seeds", "1", "--seconds", "10", "--workers", "1"]
+    result = CliRunner().invoke(dwa, [*arguments, "--plot", str(plot)])
+    assert result.exit_code == 0, result.output
+    with Image.open(plot) as image:
+        assert image.format == "PNG"
+        assert image.size == (2 * WIDTH, 2 * (TOP + 2 * PANEL + 2 * GAP))
+
+
+def test_pixels_show_what_the_shapes_say() -> None:
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="100" height="60">'
+        '<rect width="100" height="60" fill="white"/><rect x="60" y="0" width="10" height="10" fill="#ff0000"/>'
+        '<polygon points="0,40 20,40 20,60 0,60" fill="#0000ff" fill-opacity="0.5"/>'
+        '<polyline points="40,30 60,30" fill="none" stroke="#00ff00" stroke-width="4"/>'
+        '<line x1="90" y1="0" x2="90" y2="60" stroke="black"/>'
+        '<text x="30" y="55" text-anchor="middle">WWW</text></svg>'
+    )
+    with Image.open(BytesIO(png(svg))) as image:
+        found = image.convert("RGB")
+    assert found.size == (200, 120)
+    assert found.getpixel((130, 10)) == (255, 0, 0)
+    red, green, blue = cast("tuple[int, int, int]", found.getpixel((20, 100)))
+    assert blue == 255
+    assert red == green == pytest.approx(127, abs=2)
+    assert found.getpixel((100, 60)) == (0, 255, 0)
+    assert max(cast("tuple[int, int, int]", found.getpixel((180, 60)))) < 90
+    assert found.getpixel((160, 60)) == (255, 255, 255)
+    written = found.crop((36, 90, 84, 112)).getcolors(10_000)
+    assert written is not None
+    assert sum(count for count, colour in written if colour == (0, 0, 0)) > 20, "no word was written"
+
+
+def test_a_shape_that_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(ValueError, match="circle"):
+        png('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="3"/></svg>')
+
+
+def test_without_pillow_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    result = CliRunner().invoke(dwa, ["simulate", "--scenario", "equals", "--plot", "x.png"])
+    assert result.exit_code == 2
+    assert "pip install 'steelyard[plot]'" in " ".join(result.output.replace("│", " ").split())
+
+
 def test_the_command_prints_json_that_is_json() -> None:
     arguments = ["simulate", "--scenario", "equals", "--seeds", "1", "--seconds", "5", "--workers", "1", "--json"]
     result = CliRunner().invoke(dwa, arguments)
@@ -103,7 +155,7 @@ def test_the_command_lists_scenarios_and_policies() -> None:
     ("arguments", "complaint"),
     [
         (["simulate", "--plot", "x.svg"], "--plot draws one scenario"),
-        (["simulate", "--scenario", "equals", "--plot", "x.png"], "end in .svg, not .png"),
+        (["simulate", "--scenario", "equals", "--plot", "x.gif"], "end in .svg or .png, not .gif"),
         (["simulate", "--scenario", "nothing"], "nothing"),
         (["simulate", "--strategy", "nothing"], "nothing"),
     ],
