@@ -45,7 +45,7 @@ fuzz: .venv/developing ## schemathesis over every documented operation: no 5xx, 
 	@$(BIN)/python -m tests.fuzzing $(ARGS)
 
 lock: .venv/created ## write requirements.lock and deploy/build.lock: what an installation has, and what its wheel is built with, by hash
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json '.[otel]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json '.[otel,plot]'
 	@$(BIN)/python -m tests.locking .lock.json > requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --constraint constraints.txt --report .lock.json --group native
 	@$(BIN)/python -m tests.locking .lock.json > deploy/build.lock; rm -f .lock.json

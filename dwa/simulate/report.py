@@ -17,8 +17,7 @@ mean loss per request: 0 is choosing by chance, 100 is a clairvoyant oracle that
 neither its noise nor the length of the answer. In brackets a 95 % bootstrap interval over the seeds. Loss is what the
 objective weighs: seconds, dollars, missing quality and failures the caller sees. Percentiles are means over seeds.
 
-Bars are what the project asks of itself, of the hedged one where the route hedges (`long_tails`). Hold-out scenarios
-were not looked at while tuning.
+Bars are what the project asks of itself. Hold-out scenarios were not looked at while tuning.
 """
 
 
@@ -68,8 +67,7 @@ def verdict(scenario: Scenario, ours: Pooled, rival: Pooled | None) -> str:
     """Whether the bar is met, and whether a rival is better by more than the interval."""
     words: list[str] = []
     if scenario.bar is not None:
-        met = "met" if 100 * ours.gap >= scenario.bar else "missed"
-        words.append(f"{met}, hedged" if scenario.hedged else met)
+        words.append("met" if 100 * ours.gap >= scenario.bar else "missed")
     if rival is not None and rival.gap > ours.high:
         words.append("rival ahead")
     return ", ".join(words)
@@ -98,7 +96,7 @@ def _summary(results: Mapping[str, Mapping[str, Pooled]]) -> list[str]:
         shown = f"{name} (hold-out)" if scenario.holdout else name
         hedged = f"{100 * found[HEDGED].gap:.1f}" if HEDGED in found else ""
         other = ("", "") if rival is None else (rival.policy, f"{100 * rival.gap:.1f}")
-        judged = verdict(scenario, found.get(HEDGED, ours) if scenario.hedged else ours, rival)
+        judged = verdict(scenario, ours, rival)
         parts.append(f"| {shown} | {bar} | {percent(ours)} | {hedged} | {other[0]} | {other[1]} | {judged} |")
     return parts
 

@@ -31,7 +31,6 @@ from dwa.simulate import (
     SCENARIOS,
     Numbers,
     Pooled,
-    Scenario,
     compare_all,
     draw,
     percent,
@@ -57,9 +56,9 @@ dwa.add_command(replay)
 def scenarios() -> None:
     """List the scenarios, and the policies that can be run in them."""
     for family, members in FAMILIES.items():
-        table = Table("scenario", "bar", "what it asks", title=family, title_justify="left")
+        table = Table("scenario", "bar %", "what it asks", title=family, title_justify="left")
         for one in members:
-            table.add_row(one.name, _bar(one), one.asks)
+            table.add_row(one.name, "" if one.bar is None else f"{one.bar:g}", one.asks)
         Console().print(table)
     click.echo(f"Policies: {', '.join(POLICIES)}.")
 
@@ -166,8 +165,8 @@ def _without_nan(row: dict[str, object]) -> dict[str, object]:
 
 
 def _table(name: str, found: dict[str, Pooled]) -> Table:
-    bar = _bar(SCENARIOS[name])
-    title = f"{name} (bar {bar})" if bar else name
+    bar = SCENARIOS[name].bar
+    title = name if bar is None else f"{name} (bar {bar:g} %)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
     for column in ("gap closed %", "loss", "p50 s", "p99 s", "err %", "leave s", "back s"):
@@ -178,12 +177,6 @@ def _table(name: str, found: dict[str, Pooled]) -> Table:
         watched = ["" if isnan(value) else f"{value:.1f}" for value in (mean.leave_s, mean.return_s)]
         table.add_row(one.policy, percent(one), f"{mean.loss:.4f}", *times, f"{100 * mean.seen:.2f}", *watched)
     return table
-
-
-def _bar(scenario: Scenario) -> str:
-    if scenario.bar is None:
-        return ""
-    return f"{scenario.bar:g} %, hedged" if scenario.hedged else f"{scenario.bar:g} %"
 
 
 def _require_drawable(path: Path) -> None:

@@ -31,12 +31,9 @@ def test_every_locked_line_has_a_hash(lock: str) -> None:
     assert all(re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in lines)
 
 
-def test_what_a_server_may_use_is_locked() -> None:
+def test_what_we_name_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras: dict[str, list[str]] = project["optional-dependencies"]
-    # Pictures of the simulator are drawn on somebody's own machine: no server needs a library that decodes images.
-    del extras["plot"]
-    named = [*project["dependencies"], *(one for extra in extras.values() for one in extra)]
+    named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     names = {re.split(r"[^\w.-]", one)[0].lower().replace("_", "-") for one in named}
     assert names <= pins("requirements.lock").keys()
 

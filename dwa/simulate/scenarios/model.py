@@ -47,8 +47,6 @@ class Scenario:
     """s.d. of the log by which speeds and prices differ from seed to seed."""
     bar: float | None = None
     """Gap closed, in percent, that issue 3 asks for; None where it asks for none."""
-    hedged: bool = False
-    """Its route hedges: the bar is for `dwa_hedged`."""
     holdout: bool = False
     """Not looked at while tuning."""
     watch: Watch | None = None

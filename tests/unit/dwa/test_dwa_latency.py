@@ -123,7 +123,7 @@ def test_a_knee_that_falls_far_below_the_load_is_found_as_the_crowd_grows() -> N
         now += 0.3
         busy = 20 if i < 8 else 60 if i < 16 else rng.randrange(10, 41)
         latency.total(now, 2.0 * corner(busy, 8) * exp(rng.gauss(0, 0.1)), 1000, 100, busy)
-    assert latency.changes >= 1
+    assert latency.changes >= 2
     assert latency.median(1000, 100, 40) == pytest.approx(2.0 * corner(40, 8), rel=0.3)
     assert latency.median(1000, 100, 4) < 4.0, "the host is not slow, it is crowded"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp
-from statistics import mean
+from statistics import mean, median
 
 import pytest
 from dwa_world import Host, World
@@ -21,6 +21,8 @@ FIVE = cheapest_under("prompt", Slo(5.0))
 CHEAP, DEAR = Candidate("cheap/m", 1e-6, 4e-6), Candidate("dear/m", 5e-6, 20e-6)
 PRICE = {one.key: 1000 * one.price_in + 100 * one.price_out for one in (CHEAP, DEAR)}
 TOLERANCE = 0.015
+#: Where chance decides: one seed may have been lucky, or the one that was looked for.
+SEEDS = range(16)
 
 
 class Shop(World):
@@ -130,21 +132,24 @@ def test_the_cheap_one_gets_all_but_exploration_when_it_is_fast_enough() -> None
 
 
 def test_where_nobody_keeps_it_the_price_saturates_and_who_misses_least_is_asked() -> None:
-    shop = two(12.0, 7.0, 0.3).settle(120)
-    shop.run(60)
-    assert shop.promised.latency_price == pytest.approx(CEILING)
-    assert shop.share("dear/m") > 0.95
+    shares: list[float] = []
+    for seed in SEEDS:
+        shop = two(12.0, 7.0, 0.3, seed=seed).settle(120)
+        shop.run(60)
+        assert shop.promised.latency_price == pytest.approx(CEILING)
+        shares.append(shop.share("dear/m"))
+    assert mean(shares) > 0.97
 
 
 def test_of_equals_that_all_miss_the_cheapest_is_asked() -> None:
     shares: list[float] = []
-    for seed in range(3):
+    for seed in SEEDS:
         shop = two(60.0, 60.0, 0.1, seed=seed).settle(300, rate=5)
         shop.run(100, rate=5)
         assert shop.promised.latency_price == pytest.approx(CEILING)
         shares.append(shop.share("cheap/m"))
     # Not all: three hundred wait a minute each, and now and then their silence is taken for a hang.
-    assert mean(shares) > 0.7
+    assert mean(shares) > 0.8
 
 
 def test_a_cheap_host_that_becomes_fast_is_used_again_at_once() -> None:
@@ -157,13 +162,19 @@ def test_a_cheap_host_that_becomes_fast_is_used_again_at_once() -> None:
 
 
 def test_the_price_comes_down_from_its_bound() -> None:
-    shop = two(12.0, 7.0, 0.3).settle(120)
-    for host, seconds in zip(shop.hosts.values(), (2.0, 1.0), strict=True):
-        host.seconds = seconds
-    shop.settle(300)
-    shop.run(30)
-    assert shop.promised.latency_price < 0.1
-    assert shop.share("cheap/m") > 0.97
+    prices: list[float] = []
+    shares: list[float] = []
+    for seed in SEEDS:
+        shop = two(12.0, 7.0, 0.3, seed=seed).settle(120)
+        for host, seconds in zip(shop.hosts.values(), (2.0, 1.0), strict=True):
+            host.seconds = seconds
+        shop.settle(180)
+        shop.run(30)
+        prices.append(shop.promised.latency_price)
+        shares.append(shop.share("cheap/m"))
+    # Of a few it takes longer: the price falls fast only once the cheap one is asked again.
+    assert median(prices) < 0.1
+    assert median(shares) > 0.97
 
 
 def test_traffic_does_not_swing_in_step_with_the_delay() -> None:

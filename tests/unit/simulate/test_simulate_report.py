@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import cast
@@ -16,7 +15,7 @@ from PIL import Image
 
 from dwa.simulate import CHANCE, ORACLE, OURS, SCENARIOS, compare, draw, play, pool, verdict, write
 from dwa.simulate.plot import GAP, PANEL, TOP, WIDTH
-from dwa.simulate.runs import HEDGED, compare_all
+from dwa.simulate.runs import compare_all
 from gateway.cli.dwa import dwa
 from gateway.cli.raster import png
 
@@ -57,19 +56,6 @@ def test_a_verdict_names_a_missed_bar_and_a_better_rival() -> None:
     scenario = SCENARIOS["stationary_balanced"]
     assert verdict(scenario, found[ORACLE], found[CHANCE]) == "met"
     assert verdict(scenario, found[CHANCE], found[ORACLE]) == "missed, rival ahead"
-
-
-def test_where_the_route_hedges_the_bar_is_for_the_hedged_one() -> None:
-    found = pool({1: compare("long_tails", (OURS, HEDGED), 1, 30.0)})
-    scenario = replace(SCENARIOS["long_tails"], bar=100 * max(found[OURS].gap, found[HEDGED].gap) + 1)
-    assert verdict(scenario, found[HEDGED], None) == "missed, hedged"
-    better = replace(found[HEDGED], gap=found[OURS].gap + 9.0)
-    row = next(
-        line
-        for line in write({"long_tails": {**found, HEDGED: better}}, range(1, 2), range(1, 2)).splitlines()
-        if line.startswith("| long_tails")
-    )
-    assert row.endswith("| met, hedged |")
 
 
 def test_processes_and_none_give_the_same_numbers() -> None:
@@ -147,7 +133,6 @@ def test_the_command_lists_scenarios_and_policies() -> None:
     result = CliRunner().invoke(dwa, ["scenarios"])
     assert result.exit_code == 0
     assert "outage_hanging" in result.output
-    assert "100 %, hedged" in result.output
     assert "discounted_thompson" in result.output
 
 
