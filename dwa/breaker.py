@@ -1,17 +1,23 @@
-"""S = max over suffixes of Σ log(P(outcome | broken) / P(outcome | healthy)), by dispatch; open when S ≥ 8 nats.
+"""S = max over suffixes of Σ log(P(outcome | broken) / P(outcome | healthy)), by dispatch; opens at max(8, log λT).
 
 A failure adds log(0.9/e), a success takes log((1-e)/(1-0.9)) away, and S never falls below zero (CUSUM): the fastest
 test there is for "something changed" at a given rate of false alarms. The bar adapts to e, the host's usual failure
 rate: three failures in a row are proof for a host that fails once in a hundred and a bad minute for one that fails
 once in three (what that costs is the error rate's business, not the breaker's).
 
+A CUSUM with a bar of h nats is wrong once in e^h outcomes at the soonest. At one request a second, 8 nats are an hour;
+at forty they are a minute and a half, and then the best host of a busy gateway is shut now and again for failing one
+time in twenty as it always does, while those in its place are overrun. So the bar is what makes a false alarm rarer
+than one in T, an hour, at the λ outcomes a second that come: one failure more at a hundred times the traffic.
+
 Why order of dispatch: when a host dies, answers to requests it took *before* keep arriving for seconds. Counted in
 order of arrival each of them excuses a failure that is younger than it, and the breaker stays shut through the first,
 most expensive seconds. So outcomes are kept sorted by dispatch, the last 24 of them, and summed in that order.
 
 Why what is still in flight counts: failures are often quick, answers never are. Of the requests of the last seconds a
-busy host has given back only the failures, one in a hundred of them, three in a row. Those that were sent meanwhile
-and have by now outlived any failure of this kind have not failed, so they count as answered (`alive`).
+busy host has given back only the failures, one in a hundred of them, three in a row. Those that were sent
+before it and have by now outlived a failure of this kind have not failed, so they count as answered (`alive`): half at
+the age of the failure, wholly at twice that, for failures take more and less time. Streams too, until they end.
 
 A hang gives no outcomes at all; its evidence is requests in flight beyond their time (`deployment.py`), and it opens
 the same breaker through `hang`.
@@ -45,6 +51,8 @@ NEVER = float("-inf")
 OUTLIVING = 2
 """Probes that must have outlived the failures. Doubled: no better than waiting for the first one's answer; halved: a
 host that refuses four requests and keeps silent at the fifth is let in by each that it keeps."""
+Alive = Sequence[tuple[float, float]]
+"""Of requests in flight that have not failed yet: when dispatched, and how surely they will not, 0..1."""
 RATE_FLOOR, RATE_CEILING = 0.02, 0.4
 """Bounds of e in the test: below, two failures would do; above, failing would stop being evidence at all."""
 
@@ -99,12 +107,12 @@ class Breaker:
     # --- evidence ----------------------------------------------------------------------------------------------
 
     def outcome(
-        self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Sequence[float] = ()
+        self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Alive = ()
     ) -> bool:
         """Weigh one outcome; True when the state changed.
 
-        `usual` is the host's usual failure rate, `alive` the times of dispatch of requests that should have failed by
-        now if they were to fail.
+        `usual` is the host's usual failure rate, `alive` when those were dispatched that should have failed by now if
+        they were to fail, and how surely, 0..1.
         """
         self.streak = self.streak + 1 if failed else 0
         if self.state in (OPEN, HALF_OPEN):
@@ -112,24 +120,27 @@ class Breaker:
         if dispatched < self.since:
             return False  # from before the recovery: says nothing about the host as it is now
         self._insert(dispatched, failed, usual)
-        if failed and self.evidence(usual, alive) >= self._params.breaker_limit:
+        if failed and self.evidence(usual, alive) >= self._limit():
             self._open(now, pause)
             return True
         return not failed and self._climb(now)
 
-    def evidence(self, usual: float, alive: Sequence[float] = ()) -> float:
+    def evidence(self, usual: float, alive: Alive = ()) -> float:
         """Nats for "broken", by the outcomes in order of dispatch; `alive` as in `outcome`."""
         total = self._carried
-        if not self._failures:
-            return total
+        if not self._failures and not total:
+            return 0.0
         up, down = self._steps(usual)
-        outcomes: Iterable[int] = self._failed
+        outcomes: Iterable[tuple[float, float]] = zip(self._dispatched, self._failed, strict=True)
         if alive:
-            seen = zip(self._dispatched, self._failed, strict=True)
-            outcomes = (failed for _, failed in sorted([*seen, *((at, 0) for at in alive)]))
-        for failed in outcomes:
-            total = total + up if failed else max(0.0, total - down)
+            outcomes = sorted([*outcomes, *((at, -share) for at, share in alive)])
+        for _, failed in outcomes:
+            total = total + up if failed > 0.0 else max(0.0, total - down * (-failed or 1.0))
         return total
+
+    def quiet(self, usual: float) -> bool:
+        """Whether nothing speaks against it, nor did when the oldest outcome that is remembered came."""
+        return not self._carried and not self.evidence(usual)
 
     def hang(self, now: float, pause: float) -> None:
         """Open on evidence from outside: requests in flight far beyond their time."""
@@ -147,15 +158,13 @@ class Breaker:
 
     # --- hearsay -----------------------------------------------------------------------------------------------
 
-    def hear(
-        self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Sequence[float]
-    ) -> bool:
+    def hear(self, now: float, dispatched: float, *, failed: bool, usual: float, pause: float, alive: Alive) -> bool:
         """Weigh an outcome of another replica; True when it opened. What ends an incident is told by `adopt`."""
         self.streak = self.streak + 1 if failed else 0
         if self.state in (OPEN, HALF_OPEN) or dispatched < self.since:
             return False
         self._insert(dispatched, failed, usual)
-        if failed and self.evidence(usual, alive) >= self._params.breaker_limit:
+        if failed and self.evidence(usual, alive) >= self._limit():
             self._open(now, pause)
             return True
         if not failed:
@@ -291,6 +300,13 @@ class Breaker:
         self._failed.clear()
         self._failures = 0
         self._carried = carried
+
+    def _limit(self) -> float:
+        """Nats that open it, at the rate at which outcomes come."""
+        times, params = self._dispatched, self._params
+        span = times[-1] - times[0]
+        rate = (len(times) - 1) / span if span > 0.0 else 0.0
+        return max(params.breaker_limit, log(max(rate * params.false_alarm_s, 1.0)))
 
     def _steps(self, usual: float) -> tuple[float, float]:
         rate = min(max(usual, RATE_FLOOR), RATE_CEILING)

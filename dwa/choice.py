@@ -58,7 +58,9 @@ def share(
     if first == survey.warm:
         reason = "sticky_session"
     if survey.due:
-        looked = explorer.pick(survey.now, survey.due, survey.deployments, losses, judgement.hopes(), best, size)
+        looked = explorer.pick(
+            survey.now, survey.due, survey.deployments, losses, judgement.hopes(survey.deployments), best, size
+        )
         if looked is not None and looked != first:
             first, reason = looked, "exploration"
     if first != order[0]:

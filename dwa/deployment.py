@@ -16,9 +16,9 @@ from dwa.affinity import HIT_GAIN, Affinity
 from dwa.bill import learned
 from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
 from dwa.candidate import Candidate
-from dwa.explore import TYPICAL_PROMPT, Traffic
+from dwa.explore import Traffic
 from dwa.hedge import learn_longer
-from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, LatencyModel
+from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, TYPICAL_PROMPT, LatencyModel
 from dwa.ledger import Ledger
 from dwa.length import UNTOLD, Lengths
 from dwa.load import allotted
@@ -159,7 +159,7 @@ class Deployment:
         """Notice what happened by time alone."""
         params, breaker = self._params, self.breaker
         self.review_at = now + params.review_s
-        nats = self.overdue.nats(now) if self.overdue.fresh or self.overdue.given_up else 0.0
+        nats = self.overdue.nats(now)
         self.slow = 1.0 + max(0.0, nats - params.overdue_free) / params.overdue_scale
         if self.latency.seen < params.early_limit and self.overdue.fresh:
             doubt = self.latency.doubt(now, TYPICAL_PROMPT, params.output_tokens)
@@ -245,7 +245,7 @@ class Deployment:
             self.on_change()
         elif breaker.hung and ticket.first_at is None and breaker.state in (OPEN, HALF_OPEN):
             self._relent(ticket, now, youngest=youngest)
-        elif breaker.state == CLOSED and breaker.evidence(self.reliability.usual()) <= 0.0:
+        elif breaker.state == CLOSED and breaker.quiet(self.reliability.usual()):
             self.reliability.calm()
         if ticket.look and surprise < -self._params.surprise_sd:
             self.bonus, self.look_at = self._params.bonus_looks, now
@@ -329,8 +329,8 @@ class Deployment:
         waiting = self._traffic.everywhere * self._traffic.seconds * self._params.probe_share
         return self.reliability.waste / max(waiting, INSTANT)
 
-    def alive(self, now: float, seconds: float) -> list[float]:
-        """When those were dispatched that wait, here or elsewhere, and have outlived a failure that took so long."""
+    def alive(self, now: float, seconds: float) -> list[tuple[float, float]]:
+        """Those in flight, here or elsewhere, that have outlived a failure that took so long; as `Overdue.outlived`."""
         return self.overdue.outlived(now, seconds, self.elsewhere, self._traffic.seconds)
 
     def broke(self) -> None:

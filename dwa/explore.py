@@ -10,9 +10,10 @@ Why a schedule and not chance or optimism: ε-greedy spends alike on the hopeles
 can wait a little for a *small* request, which costs a fraction and tells nearly as much.
 
 - g is what it could win if its latency halved and its failures ended, not less than 2 % of the best: never zero, so
-  nobody is forgotten.
+  nobody is forgotten. One that has become slower could be back at what it was, and the likelier the less time has
+  passed since (`fall.py`).
 - Looks are paid from a purse that fills by 1 % per request. A change anywhere (a breaker moved, a run of surprises)
-  fills it up: where one thing changed others may have.
+  fills it up: where one thing changed others may have. Whoever fell is looked at on credit.
 - Strangers get 4 looks at once, in turns, so that the answers of all come back early; and one more whenever none is
   under way, up to 12 answers, while their bad start may have been bad luck; unless price alone makes them hopeless. A
   look that surprises by 1.5 s.d. brings two more at once. (One more every half second, under way or not, was tried:
@@ -25,14 +26,13 @@ from collections.abc import Sequence
 from math import exp, inf, sqrt
 from typing import TYPE_CHECKING
 
+from dwa.fall import hazard
+from dwa.latency import TYPICAL_PROMPT
 from dwa.params import Params
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
 
-HALF = 0.5
-"""Share of its latency that a lucky change is imagined to take off a deployment, with all of its failures. Doubled:
-losers look promising; halved: hardly anything does."""
 GAIN_FLOOR = 0.02
 """Least gain, share of the best loss. Doubled: hopeless ones 1.4 times as often; halved: 0.7 times."""
 NEAR = 1.03
@@ -40,8 +40,6 @@ NEAR = 1.03
 SMALL = 0.6
 """Size, in typical requests, that a look accepts when it is just due, growing with the delay. Doubled: takes any
 request; halved: waits too long."""
-TYPICAL_PROMPT = 500.0
-"""Prompt tokens of the request whose forecast is called doubtful or not. Doubled or halved: no difference."""
 RETRY_S = 0.2
 """s until an unaffordable look is considered again. Doubled or halved: no difference."""
 RATE_WINDOW_S = 20.0
@@ -177,23 +175,24 @@ class Explorer:
         if loss <= best * NEAR:
             deployment.look_at = now + RETRY_S
             return 0.0
-        interval = self.interval(loss, hope, best)
+        fall = deployment.latency.fall
+        interval = self.interval(loss, hope, best, hazard(fall, now, params.hazard))
         due_at = deployment.sent_at + interval
         if now < due_at:
             deployment.look_at = due_at
             return 0.0
-        if self.purse < 1.0:
+        if self.purse < (1.0 if fall is None else 1.0 - params.explore_burst):
             deployment.look_at = now + RETRY_S
             return 0.0
         overdue = (now - deployment.sent_at) / interval
         return overdue if size <= SMALL * overdue else 0.0
 
-    def interval(self, loss: float, hope: float, best: float) -> float:
-        """Seconds between two looks at a deployment of this loss."""
+    def interval(self, loss: float, hope: float, best: float, chance: float) -> float:
+        """Seconds between two looks at a deployment of this loss; `chance` per second, that it has changed."""
         floor = max(best, 1e-9)
         regret = max(loss - best, 0.01 * floor)
         gain = max(GAIN_FLOOR * floor, best - (loss - hope))
-        return sqrt(2.0 * regret / (self._params.hazard * gain * self._traffic.everywhere))
+        return sqrt(2.0 * regret / (chance * gain * self._traffic.everywhere))
 
     def _unproven(self, now: float, deployment: Deployment, loss: float, hope: float, best: float) -> bool:
         latency = deployment.latency

@@ -14,6 +14,10 @@ Why these departures from the textbook:
 - *Surprises are cut* at `clip_sd`: one straggler in a hundred takes ten times as long, and says little.
 - *A run of surprises of one sign* (a two-sided CUSUM of the cut surprises) means the world changed: variance is added
   at once, and four answers carry the estimate to the new level. A lone straggler does not fill the CUSUM.
+- *What began before the change says nothing of the world after it*: when a host becomes fast again, the answers of its
+  slow time keep coming for as long as they take. Each of them, believed, is a surprise of the other sign: the forecast
+  swings between the two worlds, and the noise swells until both look ordinary. So once a run is complete, answers that
+  began before the first one of the run are no longer learned from.
 - *The mean is predicted, not the median*: `tail` follows observed/forecast, uncut up to `tail_cap`. A host with a
   heavy tail costs its mean, whatever its median promises.
 """
@@ -24,6 +28,7 @@ from collections.abc import Sequence
 from math import exp, inf, log, sqrt
 from typing import cast
 
+from dwa.fall import Fall
 from dwa.load import Load
 from dwa.params import Params
 
@@ -37,6 +42,16 @@ HEARD = 4
 """Observations of another replica's round that count as a run: as many as complete one. Doubled: no difference;
 halved: a change that others have seen for sure is believed a second later."""
 Triangle = tuple[float, float, float, float, float, float]
+TYPICAL_PROMPT = 500.0
+"""Prompt tokens of the request by which forecasts are called doubtful, or slower than before. Doubled or halved: no
+difference."""
+ONSET_SD = 1.0
+"""s.d. below which a run of surprises has not begun. Doubled: no difference; halved: noise is taken for the beginning,
+and half of what is from before a change is thought to be from after it."""
+STALE_SD = 2.0
+"""s.d. by which an answer from before a change must speak for the old world to be left out.
+Doubled: steps of less than four s.d. are doubted for as long as an answer takes; halved: after a false alarm only what
+came quickly is believed, and the host seems to hang."""
 INSTANT = 1e-3
 """s. Shorter times are clock resolution; their logarithm would be a wild surprise."""
 
@@ -46,14 +61,20 @@ class LatencyModel:
 
     __slots__ = (
         "_at",
+        "_calm",
         "_faster",
+        "_faster_since",
         "_noise_first",
         "_noise_generation",
         "_noise_total",
         "_params",
+        "_since",
         "_slower",
+        "_slower_since",
+        "_turned",
         "changes",
         "covariance",
+        "fall",
         "first",
         "load",
         "prefill",
@@ -74,15 +95,28 @@ class LatencyModel:
         self._noise_first, self._noise_generation, self._noise_total = NOISE
         self._at = now
         self._slower = self._faster = 0.0
+        self._slower_since = self._faster_since = self._since = -inf
+        self._turned = 0.0
         self.changes = 0
         self.seen = 0
         self.tail = 1.1
         self.first = self.prefill = self.token = 0.0
+        self.fall: Fall | None = None
+        self._calm = 0.0
+        """Seconds of a typical answer while nothing was suspicious; 0 before any."""
         self._publish()
 
     def _publish(self) -> None:
         first, prefill, token = self.state
         self.first, self.prefill, self.token = exp(first), exp(prefill), exp(token)
+
+    def _told(self) -> None:
+        typical = self.first + TYPICAL_PROMPT * self.prefill + self._params.output_tokens * self.token
+        if self.fall is not None:
+            if not self.fall.lasts(typical):
+                self.fall = None
+        elif not self._slower:
+            self._calm = typical
 
     def median(self, prompt: float, answer: float, busy: int) -> float:
         """Seconds that half of the answers of this size take with `busy` requests in flight."""
@@ -134,7 +168,7 @@ class LatencyModel:
         surprise = told - log(self.load.slowdown(busy))
         reach, spread = self._reach(h0, h1, h2)
         for _ in range(min(int(count), HEARD)):
-            if self._runs(surprise / sqrt(spread + noise)):
+            if self._runs(surprise / sqrt(spread + noise), self._since):
                 reach, spread = self._reach(h0, h1, h2)
         total = spread + noise / count
         clip = self._params.clip_sd * sqrt(total)
@@ -142,6 +176,7 @@ class LatencyModel:
         self._absorb(reach, step, total)
         self.load.learn(told, busy, noise / count, spread * step)
         self._publish()
+        self._told()
 
     def hear_tail(self, count: float, total: float) -> None:
         """Learn the tail from another replica's ratios of observed to median: how many, and their sum."""
@@ -184,7 +219,9 @@ class LatencyModel:
         surprise = told - log(self.load.slowdown(busy))
         reach, spread = self._reach(h0, h1, h2)
         score = surprise / sqrt(spread + noise)
-        if self._runs(score):
+        if now - seconds < self._since and score * self._turned < -STALE_SD:
+            return score  # from before the change
+        if self._runs(score, now - seconds):
             reach, spread = self._reach(h0, h1, h2)
         total = spread + noise
         clip = self._params.clip_sd * sqrt(total)
@@ -195,6 +232,7 @@ class LatencyModel:
         noise += self._params.noise_gain * ((excess if excess > 0.0 else 0.0) - noise)
         self._scatters(kind, min(max(noise, NOISE_FLOOR), NOISE_CEILING))
         self._publish()
+        self._told()
         return score
 
     def _scatters(self, kind: int, noise: float) -> None:
@@ -242,16 +280,31 @@ class LatencyModel:
             c - r2 / total * r2,
         )
 
-    def _runs(self, score: float) -> bool:
-        """Whether this surprise completes a run that means the world changed; then the doubt is already raised."""
+    def _runs(self, score: float, began: float) -> bool:
+        """Whether this surprise completes a run that means the world changed; then the doubt is already raised.
+
+        `began`: when its answer, or the part of it that was timed, began.
+        """
         params = self._params
         clip = params.clip_sd
         cut = clip if score > clip else -clip if score < -clip else score
         slower, faster = self._slower + cut - params.run_slack_sd, self._faster - cut - params.run_slack_sd
+        if self._slower < ONSET_SD:
+            self._slower_since = began
+        if self._faster < ONSET_SD:
+            self._faster_since = began
         self._slower = slower if slower > 0.0 else 0.0
         self._faster = faster if faster > 0.0 else 0.0
         if slower < params.run_limit_sd and faster < params.run_limit_sd:
             return False
+        if slower >= params.run_limit_sd:
+            self._since, self._turned = self._slower_since, 1.0
+            if self.fall is not None:
+                self.fall = self.fall.again(self._at)
+            elif self._calm:
+                self.fall = Fall(self._at, self._calm)
+        else:
+            self._since, self._turned = self._faster_since, -1.0
         self._slower = self._faster = 0.0
         self.changes += 1
         self._raise(params.run_inflate, inf)

@@ -54,9 +54,9 @@ WATCHED = 64
 BIAS, VARIANCE = -0.3, 0.6
 """log and log² of T/forecast before any answer: lengths are log-normal, s.d. about 1, and forecast by their mean."""
 OUTLIVED = 2.0
-"""Times a failure's duration after which a request that waits is not expected to fail like that. Doubled: false alarms
-of busy hosts, and those that are back wait for their probe's whole answer; halved: failures of uneven duration excuse
-each other."""
+"""Times a failure's duration after which a request that waits is not expected to fail like that, and half so after one.
+Doubled: false alarms of busy hosts, and those that are back wait for their probe's whole answer; halved: failures of
+uneven duration excuse each other."""
 GAIN = 0.02
 """Weight of one answer in both. Doubled: nervous; halved: slow to calibrate."""
 STRANGER = 0.5
@@ -83,14 +83,14 @@ every ten seconds is found to hang at the eighth instead of the fifth."""
 class Overdue:
     """The requests of one deployment that wait for a sign of life."""
 
-    __slots__ = ("_bias", "_params", "_variance", "fresh", "given_up", "proven", "strays")
+    __slots__ = ("_bias", "_flying", "_params", "_variance", "given_up", "proven", "strays")
 
     def __init__(self, params: Params) -> None:
         self._params = params
         self._bias, self._variance = BIAS, VARIANCE
         self.strays = Strays()
-        self.fresh: dict[Ticket, None] = {}
-        """In order of dispatch; only those younger than the youngest answer."""
+        self._flying: dict[Ticket, None] = {}
+        """In order of dispatch; all that have not ended."""
         self.given_up: list[tuple[Ticket, float, float]] = []
         """(request, when, nats), in order of giving up; those dispatched before the youngest answer are `proved`."""
         self.proven = float("-inf")
@@ -106,7 +106,18 @@ class Overdue:
             ticket.due = log(ticket.forecast) + self._bias
             variance = self._variance + doubt
         ticket.sharpness = 1.0 / sqrt(2.0 * variance)
-        self.fresh[ticket] = None
+        self._flying[ticket] = None
+
+    @property
+    def fresh(self) -> list[Ticket]:
+        """Those that wait and are younger than the youngest answer, in order of dispatch."""
+        found: list[Ticket] = []
+        for ticket in reversed(self._flying):
+            if ticket.started <= self.proven:
+                break
+            found.append(ticket)
+        found.reverse()
+        return found
 
     def spoke(self, ticket: Ticket, seconds: float) -> None:
         """Its first token came after so many seconds."""
@@ -120,24 +131,19 @@ class Overdue:
         if ticket.started <= self.proven:
             return False
         self.proven = ticket.started
-        settled: list[Ticket] = []
-        for older in self.fresh:
-            if older.started > self.proven:
-                break
-            settled.append(older)
-        for older in settled:
-            del self.fresh[older]
         return True
 
-    def outlived(self, now: float, seconds: float, elsewhere: int, spread_s: float) -> list[float]:
-        """When those were dispatched that wait and have outlived a failure that took so many seconds.
+    def outlived(self, now: float, seconds: float, elsewhere: int, spread_s: float) -> list[tuple[float, float]]:
+        """Those in flight that have outlived a failure that took so many seconds: when dispatched, and how surely.
 
         Of the `elsewhere` at other replicas only the number is told; taken to be spread over `spread_s`.
         """
-        old = now - OUTLIVED * seconds
-        step = spread_s / max(elsewhere, 1)
-        others = [now - (place + 0.5) * step for place in range(min(elsewhere, self._params.evidence))]
-        return [at for at in (*(ticket.started for ticket in self.fresh), *others) if at <= old]
+        sure, unknown = OUTLIVED * max(seconds, INSTANT), now - seconds
+        step, most = spread_s / max(elsewhere, 1), self._params.evidence
+        others = (now - (place + 0.5) * step for place in range(min(elsewhere, most)))
+        ours = (ticket.started for ticket in reversed(self._flying))
+        found = [*islice((at for at in ours if at <= unknown), most), *(at for at in others if at <= unknown)]
+        return [(at, min((now - at) / sure, 1.0)) for at in found]
 
     def lost(self, sent: float, now: float) -> bool:
         """Whether the one request dispatched at `sent` is overdue, by itself enough for a probe."""
@@ -146,7 +152,7 @@ class Overdue:
 
     def forsake(self, now: float, lived: float) -> None:
         """The host hangs; elsewhere a request was answered that was dispatched at `lived`: tell who is overdue."""
-        for ticket in list(self.fresh):
+        for ticket in self.fresh:
             tell = ticket.on_hang
             if tell is not None and ticket.started < lived and self.weigh(ticket, now) >= FORSAKEN:
                 ticket.on_hang = None
@@ -162,11 +168,11 @@ class Overdue:
 
     def drop(self, ticket: Ticket) -> None:
         """This request ended, however it ended."""
-        self.fresh.pop(ticket, None)
+        self._flying.pop(ticket, None)
 
     def give_up(self, ticket: Ticket, now: float, *, keep: bool) -> float:
         """This request is waited for no longer; returns what it proved so far, in nats, to `keep` or not."""
-        if ticket not in self.fresh:
+        if ticket.started <= self.proven or ticket not in self._flying:
             return 0.0
         nats = self.weigh(ticket, now)
         if keep:
@@ -193,6 +199,8 @@ class Overdue:
 
     def nats(self, now: float) -> float:
         """The evidence that the host hangs."""
+        if not self._flying and not self.given_up:
+            return 0.0
         waiting = sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
         return waiting + self._remembered(now) if self.given_up else waiting
 

@@ -89,6 +89,9 @@ class Params:
     breaker_limit: float = 8.0
     """Nats of evidence (broken : healthy) that open it: three failures in a row at 1 %. Doubled: five; halved: two,
     which happens by chance."""
+    false_alarm_s: float = 3600.0
+    """s between two false alarms, about. Doubled: dead hosts are left a fifth of a failure later; halved: hosts that
+    fail one time in twenty are left twice an hour, at any rate of requests."""
     evidence: int = 24
     """Outcomes kept in dispatch order. Doubled: twice the work per failure; halved: order lost beyond 12 in flight."""
     panic: float = 0.75

@@ -8,7 +8,10 @@ Three sources, best first:
    deployment waits for the reset. Counting starts when less than a tenth is left; before that it costs nothing.
 3. *Without headers* a refusal teaches: w is the rate that was admitted over the last seconds, the bucket paces at β·w,
    and the cap grows back as CUBIC does: quickly to just below w, slowly past it, then faster to find a raised limit.
-   A refusal straight after the pause doubles the next pause.
+   A refusal straight after the pause doubles the next pause. What was admitted while the cap held it back is less than
+   what would have been: so a refusal beyond w leaves at least w, and one below it at least β of the cap at the time,
+   unless it is refused again at once. (By the rate alone each refusal proved the last one right: a host that admits a
+   request every three seconds was asked every six.)
 
 Near the limit each request pays a toll (`toll.py`), so that what is admitted goes to those who gain most by it.
 
@@ -120,13 +123,9 @@ class Quota:
         if retry_after is None:
             self._pause = min(max(self._pause * 2, params.refusal_pause_s), params.refusal_pause_max_s)
             self.paused_until = now + self._pause
-        window = params.admitted_window_s
-        refused = 1.0 / window  # this one was counted when sent and was not admitted
-        rate = self._admitted * exp((self._admitted_at - now) / window) - refused
-        ceiling = self.cap(now)
         self.toll = self.toll or Toll()
         self.toll.rest(now)
-        self._peak = max(rate if ceiling is None else min(rate, ceiling), RATE_FLOOR)
+        self._peak = max(self._admits(now), RATE_FLOOR)
         self._cut_at = now
         self._level, self._level_at = 0.0, max(self.retry_at, self.paused_until, now)
 
@@ -192,6 +191,21 @@ class Quota:
             self.active = False
             self.remaining_requests = self.remaining_tokens = None
         return "", now
+
+    def _admits(self, now: float) -> float:
+        """Requests per second that the host seems to admit, as it has just refused one."""
+        params = self._params
+        window = params.admitted_window_s
+        refused = 1.0 / window  # this one was counted when sent and was not admitted
+        rate = self._admitted * exp((self._admitted_at - now) / window) - refused
+        peak, cap = self._peak, self.cap(now)
+        if peak is None or cap is None:
+            return rate
+        rate = min(rate, cap)
+        if cap >= peak:
+            return max(rate, peak)
+        again = self._pause > params.refusal_pause_s
+        return rate if again else max(rate, params.refusal_decrease * cap)
 
     def _refill(self, now: float) -> float | None:
         cap, toll = self.cap(now), self.toll

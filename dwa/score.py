@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dwa.candidate import Candidate
-from dwa.explore import HALF
+from dwa.fall import relief
 from dwa.objective import Objective
 
 if TYPE_CHECKING:
@@ -103,10 +103,11 @@ class Judgement:
             self.worth[i] += toll * objective.typical
             self.losses[i] += toll * objective.typical
 
-    def hopes(self) -> list[float]:
-        """What each loss would lose if its latency halved and its failures ended."""
-        half = HALF * self.latency_unit
-        return [half * s + loss - w for s, loss, w in zip(self.seconds, self.losses, self.worth, strict=True)]
+    def hopes(self, deployments: Sequence[Deployment]) -> list[float]:
+        """What each loss would lose if its latency came down by its relief (`fall.py`) and its failures ended."""
+        unit = self.latency_unit
+        rows = zip(deployments, self.seconds, self.losses, self.worth, strict=True)
+        return [relief(d.latency.fall) * unit * s + loss - w for d, s, loss, w in rows]
 
     def add(self, deployment: Deployment, seconds: float, cost: float) -> None:
         """Append one that was not compared (a probe): its own worth, and its failures at the price of a retry."""

@@ -315,12 +315,12 @@ class Priced(Judgement):
         self._constraint.latency.foresee(self._foreseen[0])
         self._constraint.errors.foresee(self._foreseen[1])
 
-    def hopes(self) -> list[float]:
+    def hopes(self, deployments: Sequence[Deployment]) -> list[float]:
         """As if it missed nothing any more, too: what is looked for is a cheap one that became fast enough.
 
         Nothing at all, not only no more than the best, who may be the best because others are thought slow by mistake.
         """
-        return [hope + self._price * late for hope, late in zip(super().hopes(), self._late, strict=True)]
+        return [hope + self._price * late for hope, late in zip(super().hopes(deployments), self._late, strict=True)]
 
     def add(self, deployment: Deployment, seconds: float, cost: float) -> None:
         """As in `Judgement`."""

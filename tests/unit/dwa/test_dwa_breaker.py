@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,53 @@ def test_evidence_older_than_the_window_is_carried() -> None:
     for i in range(6):
         outcome(breaker, float(i), float(i), failed=i == 0)
     assert breaker.evidence(USUAL) == 0.0
+
+
+def test_what_came_out_long_ago_is_outweighed_by_what_has_since() -> None:
+    breaker = Breaker(Params())
+    for i in range(30):
+        outcome(breaker, 100.0 + i, 100.0 + i, failed=False)
+    for i in range(6):  # requests of a minute earlier run into their timeouts
+        outcome(breaker, 130.0 + i, 40.0 + i, failed=True)
+    assert breaker.state == CLOSED
+    assert breaker.evidence(USUAL) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_any_rate_a_host_that_fails_as_usual_is_left_in_peace(seed: int) -> None:
+    rng, openings = Random(seed), 0
+    breaker = Breaker(Params())
+    for i in range(40_000):  # forty a second: as many minutes as false alarms there would be with a bar that knows none
+        at = i / 40
+        if outcome(breaker, at, at, failed=rng.random() < 0.04, usual=0.04):
+            openings += breaker.state == OPEN
+            breaker = Breaker(Params())
+    assert openings <= 2
+
+
+@pytest.mark.parametrize(("rate", "most"), [(1.0, 3), (40.0, 5), (1000.0, 6)])
+def test_at_any_rate_a_dead_host_is_left_after_a_few_failures(rate: float, most: int) -> None:
+    breaker = Breaker(Params())
+    for i in range(100):
+        outcome(breaker, i / rate, i / rate, failed=False)
+    died = 100 / rate
+    failures = 0
+    while breaker.state == CLOSED:
+        outcome(breaker, died + failures / rate, died + failures / rate, failed=True)
+        failures += 1
+    assert failures <= most
+
+
+def test_those_in_flight_that_should_have_failed_too_count_as_answered() -> None:
+    def judged(share: float) -> str:
+        breaker = Breaker(Params())
+        for i in range(3):
+            alive = [(9.05 + i + place / 10, share) for place in range(9)]
+            breaker.outcome(10.5 + i, 10.0 + i, failed=True, usual=USUAL, pause=0.0, alive=alive)
+        return breaker.state
+
+    assert judged(1.0) == judged(0.5) == CLOSED
+    assert judged(0.01) == OPEN
 
 
 def test_only_the_pause_wakes_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +87,29 @@ def test_without_headers_the_admitted_rate_is_found() -> None:
     assert quota.cap(now) == pytest.approx(0.9 * 5.0, rel=0.1)
     assert quota.cap(now + 10.0) == pytest.approx(5.0, rel=0.1)
     assert (quota.cap(now + 30.0) or 0.0) > 1.5 * 5.0
+
+
+@pytest.mark.parametrize("limit", [0.3, 1.0, 5.0])
+def test_whoever_could_ask_more_uses_up_what_is_admitted(limit: float) -> None:
+    rng, quota = Random(3), Quota(Params())
+    level, now, admitted, refused = 1.0, 0.0, 0, 0
+    while now < 1000.0:
+        passed = rng.expovariate(4 * limit)
+        now += passed
+        level = min(level + passed * limit, max(1.0, limit))
+        if quota.verdict(now, 1)[0]:
+            continue
+        quota.sent(now, 1)
+        if level >= 1.0:
+            level -= 1.0
+            admitted += 1
+            quota.answered()
+        else:
+            refused += 1
+            quota.refused(now, now, None)
+    # Of random arrivals a bucket of one token cannot use all; by the admitted rate alone it was 0.55.
+    assert admitted > 0.61 * limit * 1000.0
+    assert refused < 0.25 * admitted
 
 
 def test_the_bucket_paces_below_the_cap() -> None:
