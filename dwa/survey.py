@@ -107,7 +107,7 @@ class Survey:
         self.candidates.append(d.candidate)
         self.deployments.append(d)
         self.idle.append(seconds)
-        self.seconds.append(seconds)
+        self.seconds.append(seconds * d.crowding)
         self.costs.append(cost)
 
     def pardon(self, params: Params) -> None:

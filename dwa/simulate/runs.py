@@ -91,7 +91,7 @@ def numbers(scenario: Scenario, world: World, rows: Sequence[Row]) -> Numbers:
 
 def compare(name: str, policies: Sequence[str], seed: int, seconds: float | None = None) -> dict[str, Numbers]:
     """The numbers of these policies, oracle and chance, on one seed of one scenario."""
-    scenario = SCENARIOS[name]
+    scenario = SCENARIOS[name].of(seed)
     world = scenario.world(seed, seconds)
     wanted = dict.fromkeys((*policies, ORACLE, CHANCE))
     return {policy: numbers(scenario, world, play(world, policy, seed)) for policy in wanted}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dwa.simulate.scenarios.broken import BROKEN
+from dwa.simulate.scenarios.drawn import DRAWN
 from dwa.simulate.scenarios.limits import LIMITS
 from dwa.simulate.scenarios.many import MANY
 from dwa.simulate.scenarios.model import Scenario, Watch, roles
@@ -17,6 +18,7 @@ FAMILIES: Mapping[str, tuple[Scenario, ...]] = {
     "moving": MOVING,
     "limits": LIMITS,
     "many": MANY,
+    "drawn": DRAWN,
 }
 SCENARIOS: Mapping[str, Scenario] = {one.name: one for family in FAMILIES.values() for one in family}
 

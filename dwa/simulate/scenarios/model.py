@@ -53,6 +53,10 @@ class Scenario:
     equals: tuple[str, ...] = ()
     """Names of hosts that are equal and should get equal shares."""
 
+    def of(self, seed: int) -> Scenario:
+        """What is played under this seed: itself, but where worlds are drawn."""
+        return self
+
     def world(self, seed: int, seconds: float | None = None) -> World:
         """The world of one seed; the same every time. `seconds` cuts or stretches the run."""
         rng = Random(seed * 7919 + sum(self.name.encode()))

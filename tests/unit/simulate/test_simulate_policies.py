@@ -21,7 +21,7 @@ from dwa.simulate.scenarios import FAMILIES, SCENARIOS, Scenario, roles
 
 def _short(scenario: Scenario) -> float:
     """Seconds that hold the scenario's first change and what becomes of it."""
-    if scenario.traffic.rate < 1.0:
+    if scenario.traffic.rate < 1.0 or scenario.of(0) is not scenario:
         return 1500.0
     first = min((change.at for change in scenario.changes if change.at > 0.0), default=20.0)
     return min(first + 30.0, scenario.seconds)
