@@ -38,7 +38,7 @@ argmax m of -m²/2s² + Σ log P(T > age | m), s² the model's own doubt. With e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import erfc, exp, log, pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -83,14 +83,16 @@ every ten seconds is found to hang at the eighth instead of the fifth."""
 class Overdue:
     """The requests of one deployment that wait for a sign of life."""
 
-    __slots__ = ("_bias", "_flying", "_params", "_variance", "given_up", "proven", "strays")
+    __slots__ = ("_bias", "_older", "_params", "_variance", "fresh", "given_up", "proven", "strays")
 
     def __init__(self, params: Params) -> None:
         self._params = params
         self._bias, self._variance = BIAS, VARIANCE
         self.strays = Strays()
-        self._flying: dict[Ticket, None] = {}
-        """In order of dispatch; all that have not ended."""
+        self.fresh: dict[Ticket, None] = {}
+        """In order of dispatch; only those younger than the youngest answer."""
+        self._older: dict[Ticket, None] | None = None
+        """The others in flight, in order of dispatch; None for none, since an emptied dict keeps its room."""
         self.given_up: list[tuple[Ticket, float, float]] = []
         """(request, when, nats), in order of giving up; those dispatched before the youngest answer are `proved`."""
         self.proven = float("-inf")
@@ -106,18 +108,7 @@ class Overdue:
             ticket.due = log(ticket.forecast) + self._bias
             variance = self._variance + doubt
         ticket.sharpness = 1.0 / sqrt(2.0 * variance)
-        self._flying[ticket] = None
-
-    @property
-    def fresh(self) -> list[Ticket]:
-        """Those that wait and are younger than the youngest answer, in order of dispatch."""
-        found: list[Ticket] = []
-        for ticket in reversed(self._flying):
-            if ticket.started <= self.proven:
-                break
-            found.append(ticket)
-        found.reverse()
-        return found
+        self.fresh[ticket] = None
 
     def spoke(self, ticket: Ticket, seconds: float) -> None:
         """Its first token came after so many seconds."""
@@ -131,6 +122,16 @@ class Overdue:
         if ticket.started <= self.proven:
             return False
         self.proven = ticket.started
+        settled: list[Ticket] = []
+        for older in self.fresh:
+            if older.started > self.proven:
+                break
+            settled.append(older)
+        kept = self._older or {}
+        for older in settled:
+            del self.fresh[older]
+            kept[older] = None
+        self._older = kept or None
         return True
 
     def outlived(self, now: float, seconds: float, elsewhere: int, spread_s: float) -> list[tuple[float, float]]:
@@ -141,8 +142,9 @@ class Overdue:
         sure, unknown = OUTLIVED * max(seconds, INSTANT), now - seconds
         step, most = spread_s / max(elsewhere, 1), self._params.evidence
         others = (now - (place + 0.5) * step for place in range(min(elsewhere, most)))
-        ours = (ticket.started for ticket in reversed(self._flying))
-        found = [*islice((at for at in ours if at <= unknown), most), *(at for at in others if at <= unknown)]
+        flying = chain(reversed(self.fresh), reversed(self._older or {}))
+        ours = (ticket.started for ticket in flying if ticket.started <= unknown)
+        found = [*islice(ours, most), *(at for at in others if at <= unknown)]
         return [(at, min((now - at) / sure, 1.0)) for at in found]
 
     def lost(self, sent: float, now: float) -> bool:
@@ -152,7 +154,7 @@ class Overdue:
 
     def forsake(self, now: float, lived: float) -> None:
         """The host hangs; elsewhere a request was answered that was dispatched at `lived`: tell who is overdue."""
-        for ticket in self.fresh:
+        for ticket in list(self.fresh):
             tell = ticket.on_hang
             if tell is not None and ticket.started < lived and self.weigh(ticket, now) >= FORSAKEN:
                 ticket.on_hang = None
@@ -168,11 +170,16 @@ class Overdue:
 
     def drop(self, ticket: Ticket) -> None:
         """This request ended, however it ended."""
-        self._flying.pop(ticket, None)
+        if ticket in self.fresh:
+            del self.fresh[ticket]
+        elif self._older is not None:
+            self._older.pop(ticket, None)
+            if not self._older:
+                self._older = None
 
     def give_up(self, ticket: Ticket, now: float, *, keep: bool) -> float:
         """This request is waited for no longer; returns what it proved so far, in nats, to `keep` or not."""
-        if ticket.started <= self.proven or ticket not in self._flying:
+        if ticket not in self.fresh:
             return 0.0
         nats = self.weigh(ticket, now)
         if keep:
@@ -199,7 +206,7 @@ class Overdue:
 
     def nats(self, now: float) -> float:
         """The evidence that the host hangs."""
-        if not self._flying and not self.given_up:
+        if not self.fresh and not self.given_up:
             return 0.0
         waiting = sum(self.weigh(ticket, now) for ticket in islice(self.fresh, WATCHED))
         return waiting + self._remembered(now) if self.given_up else waiting

@@ -167,7 +167,6 @@ def test_a_stream_that_has_begun_is_not_forsaken() -> None:
     spoken = world.begin("a/m")
     spoken.on_hang = lambda: told.append(spoken)
     spoken.first_token()
-    world.now += 0.01
     waits(world, "a/m", told=told)
     world.now += 20.0
     world.teach("b/m", 1.0)
