@@ -134,7 +134,7 @@ class Breaker:
         outcomes: Iterable[tuple[float, float]] = zip(self._dispatched, self._failed, strict=True)
         if alive:
             outcomes = sorted([*outcomes, *((at, -share) for at, share in alive)])
-        for _, failed in outcomes:
+        for _, failed in outcomes:  # 1 for a failure, 0 for an answer, below 0 for what is in flight
             total = total + up if failed > 0.0 else max(0.0, total - down * (-failed or 1.0))
         return total
 

@@ -17,7 +17,8 @@ Why these departures from the textbook:
 - *What began before the change says nothing of the world after it*: when a host becomes fast again, the answers of its
   slow time keep coming for as long as they take. Each of them, believed, is a surprise of the other sign: the forecast
   swings between the two worlds, and the noise swells until both look ordinary. So once a run is complete, answers that
-  began before the first one of the run are no longer learned from.
+  began before the first one of the run are learned from only as far as they do not contradict it. (All of them left
+  out, a false alarm made a busy host look quick: of what was sent after it, what came quickly comes first.)
 - *The mean is predicted, not the median*: `tail` follows observed/forecast, uncut up to `tail_cap`. A host with a
   heavy tail costs its mean, whatever its median promises.
 """
@@ -47,7 +48,7 @@ TYPICAL_PROMPT = 500.0
 difference."""
 ONSET_SD = 1.0
 """s.d. below which a run of surprises has not begun. Doubled: no difference; halved: noise is taken for the beginning,
-and half of what is from before a change is thought to be from after it."""
+and more of what is from before a change is thought to be from after it."""
 STALE_SD = 2.0
 """s.d. by which an answer from before a change must speak for the old world to be left out.
 Doubled: steps of less than four s.d. are doubted for as long as an answer takes; halved: after a false alarm only what
