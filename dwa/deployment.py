@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dwa.affinity import HIT_GAIN, Affinity
 from dwa.bill import learned
-from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Breaker
+from dwa.breaker import CLOSED, HALF_OPEN, OPEN, RAMP, Alive, Breaker
 from dwa.candidate import Candidate
 from dwa.explore import Traffic
 from dwa.hedge import learn_longer
@@ -329,7 +329,7 @@ class Deployment:
         waiting = self._traffic.everywhere * self._traffic.seconds * self._params.probe_share
         return self.reliability.waste / max(waiting, INSTANT)
 
-    def alive(self, now: float, seconds: float) -> list[tuple[float, float]]:
+    def alive(self, now: float, seconds: float) -> Alive:
         """Those in flight, here or elsewhere, that have outlived a failure that took so long; as `Overdue.outlived`."""
         return self.overdue.outlived(now, seconds, self.elsewhere, self._traffic.seconds)
 

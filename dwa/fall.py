@@ -17,7 +17,8 @@ LUCK = 0.5
 """Share of its latency that a lucky change is imagined to take off a deployment that never fell. Doubled: losers look
 promising; halved: hardly anything does."""
 TAIL = 0.5
-"""α. Doubled: whoever stays slow costs half a percent of the gap; halved: half of the gain is lost where it is back."""
+"""α. Doubled: whoever stays slow costs half a percent of the gap; halved: less is gained
+where it is back."""
 LEAST_S = 1.0
 """s of age below which a fall is not younger. Doubled or halved: no difference."""
 BACK = 1.25
@@ -40,10 +41,6 @@ class Fall:
         """A typical answer is now thought to take so long: False when that is as good as before."""
         self.relief = max(LUCK, 1.0 - self._calm / seconds)
         return seconds > BACK * self._calm
-
-    def again(self, now: float) -> Fall:
-        """It became slower still: the same fall, but no older than that."""
-        return Fall(now, self._calm)
 
 
 def relief(fall: Fall | None) -> float:

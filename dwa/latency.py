@@ -111,7 +111,9 @@ class LatencyModel:
         first, prefill, token = self.state
         self.first, self.prefill, self.token = exp(first), exp(prefill), exp(token)
 
-    def _told(self) -> None:
+    def _learned(self) -> None:
+        """Publish it, and see whether it is as it was before it fell, or is how it is while nothing is suspicious."""
+        self._publish()
         typical = self.first + TYPICAL_PROMPT * self.prefill + self._params.output_tokens * self.token
         if self.fall is not None:
             if not self.fall.lasts(typical):
@@ -176,8 +178,7 @@ class LatencyModel:
         step = min(max(surprise, -clip), clip) / total
         self._absorb(reach, step, total)
         self.load.learn(told, busy, noise / count, spread * step)
-        self._publish()
-        self._told()
+        self._learned()
 
     def hear_tail(self, count: float, total: float) -> None:
         """Learn the tail from another replica's ratios of observed to median: how many, and their sum."""
@@ -232,8 +233,7 @@ class LatencyModel:
         excess = cut * cut - spread
         noise += self._params.noise_gain * ((excess if excess > 0.0 else 0.0) - noise)
         self._scatters(kind, min(max(noise, NOISE_FLOOR), NOISE_CEILING))
-        self._publish()
-        self._told()
+        self._learned()
         return score
 
     def _scatters(self, kind: int, noise: float) -> None:
@@ -301,7 +301,7 @@ class LatencyModel:
         if slower >= params.run_limit_sd:
             self._since, self._turned = self._slower_since, 1.0
             if self.fall is not None:
-                self.fall = self.fall.again(self._at)
+                self.fall.at = self._at  # the same fall, but no older than its last step
             elif self._calm:
                 self.fall = Fall(self._at, self._calm)
         else:

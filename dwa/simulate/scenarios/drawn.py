@@ -4,9 +4,9 @@ Scenarios ask what somebody feared. Six hundred drawn worlds showed what nobody 
 forty requests a second, a best host left alone for ten minutes after half a minute of trouble, a rate limit of which
 half was left unused. They are kept as scenarios, so that the next such fault is met before a gateway meets it.
 
-Hosts are drawn log-uniformly from within the measurements that `hosts.py` gives, alike now and then; up to four
-incidents may overlap, and hit the best host three times as often as another. Some worlds have more traffic than their
-hosts can bear, and in some all hosts are nearly alike, so single worlds mean little: their mean does.
+Speeds and prices are drawn log-uniformly from within the measurements that `hosts.py` gives, hosts alike now and then;
+up to four incidents may overlap, and hit the best host three times as often as another. Some worlds have more traffic
+than their hosts can bear, and in some all hosts are nearly alike, so single worlds mean little: their mean does.
 """
 
 from __future__ import annotations

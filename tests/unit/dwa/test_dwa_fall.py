@@ -46,12 +46,12 @@ def test_a_step_up_is_a_fall_and_a_second_one_is_younger_but_from_as_high() -> N
     now = teach(latency, 0.0, 1.0, 200)
     assert latency.fall is None
     now = teach(latency, now, 4.0, 12)
-    first = latency.fall
-    assert first is not None
+    assert latency.fall is not None
+    first = latency.fall.at
     now = teach(latency, now, 16.0, 12)
     second = latency.fall
     assert second is not None
-    assert second.at > first.at
+    assert second.at > first
     assert second.relief == pytest.approx(1 - 1 / 16, abs=0.02)
     teach(latency, now, 1.0, 30)
     assert latency.fall is None
@@ -118,5 +118,5 @@ def test_a_busy_host_that_fails_as_usual_is_hardly_ever_shut() -> None:
         before = host(world, "busy/m").breaker.openings
         world.run(300.0, rate=40.0)
         openings.append(host(world, "busy/m").breaker.openings - before)
-    # Nine before the bar rose with the rate, and before those in flight counted for what they are.
+    # Six to nine before the bar rose with the rate, and before those in flight counted for what they are.
     assert median(openings) <= 3
