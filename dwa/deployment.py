@@ -144,7 +144,7 @@ class Deployment:
         self.token = latency.token * factor
         self.crowding = latency.load.charged(self.crowd + 1)
         self.error = self.reliability.rate(now)
-        self.cut = self.reliability.cut
+        self.cut = self.reliability.cut(now)
         self.twice_waste = 2.0 * self.reliability.waste
         self.guarded = self.quota.active or self.breaker.state != CLOSED or self.in_flight >= self.limit
 

@@ -14,14 +14,15 @@ fails one time in two or three; then e stays, and the breaker measures by it. (F
 back as a healthy one every few seconds, for as long as it failed.)
 
 Three rates are kept apart because they cost differently: `error` is a failure that may be tried elsewhere, `cut` one
-the caller saw (nothing can be retried), and `waste` the seconds a failure took. Requests that were wrong by themselves
-and callers that hung up are not outcomes and never come here; nor does a refusal (429).
+the caller saw (nothing can be retried; `cuts.py`), and `waste` the seconds a failure took. Requests that were wrong by
+themselves and callers that hung up are not outcomes and never come here; nor does a refusal (429).
 """
 
 from __future__ import annotations
 
 from math import sqrt
 
+from dwa.cuts import Cuts
 from dwa.params import Params
 
 SPREAD_FLOOR = 0.02
@@ -39,13 +40,13 @@ WASTE_GAIN = 0.3
 class Reliability:
     """The failures of one deployment. Rates per request, 0..1."""
 
-    __slots__ = ("_calm", "_fast", "_params", "_slow", "_touched", "_usual", "_well", "cut", "waste")
+    __slots__ = ("_calm", "_cuts", "_fast", "_params", "_slow", "_touched", "_usual", "_well", "waste")
 
     def __init__(self, params: Params, *, now: float) -> None:
         self._params = params
         self._slow = self._fast = self._calm = params.error_prior
         self._touched = now
-        self.cut = 0.0
+        self._cuts = Cuts()
         self._usual = self._slow
         self._well = True  # there was a calm moment since the breaker last opened
         self.waste = WASTE_S
@@ -79,6 +80,10 @@ class Reliability:
         kept = 0.5 ** ((now - self._touched) / params.error_half_life_s)
         return params.error_prior + (self._slow - params.error_prior) * kept
 
+    def cut(self, now: float) -> float:
+        """Expected share of streams that break at `now`, which no retry can hide."""
+        return self._cuts.rate(now - self._touched)
+
     def usual(self) -> float:
         """The failure rate, of any kind, at the last calm moment: what the breaker compares an incident with.
 
@@ -89,7 +94,7 @@ class Reliability:
     def calm(self) -> None:
         """Nothing speaks against the host: remember the present rates, to compare with and to return to."""
         self._calm = self._slow
-        self._usual = self._slow + self.cut
+        self._usual = self._slow + self._cuts.rate(0.0)
         self._well = True
 
     def broke(self) -> None:
@@ -104,15 +109,15 @@ class Reliability:
         self._slow = self._fast = min(self._slow, self._calm)
 
     def _move(self, now: float, failed: float, cut: float) -> None:
-        kept = 0.5 ** ((now - self._touched) / self._params.error_half_life_s)
+        idle_s = now - self._touched
+        kept = 0.5 ** (idle_s / self._params.error_half_life_s)
         prior = self._params.error_prior
         self._touched = now
         self._slow = prior + (self._slow - prior) * kept
         self._fast = prior + (self._fast - prior) * kept
-        self.cut *= kept
         self._slow += self._params.error_gain * (failed - self._slow)
         self._fast += self._params.error_fast_gain * (failed - self._fast)
-        self.cut += self._params.error_gain * (cut - self.cut)
+        self._cuts.learn(cut, idle_s)
         self._give_way()
 
     def _give_way(self) -> None:
@@ -128,13 +133,14 @@ class Reliability:
         return {
             "slow": self._slow,
             "fast": self._fast,
-            "cut": self.cut,
             "waste": self.waste,
             "idle_s": now - self._touched,
+            **self._cuts.snapshot(),
         }
 
     def restore(self, row: dict[str, float], now: float, age: float) -> None:
         """Go on from a snapshot taken `age` seconds ago: the age is silence."""
-        self._slow, self._fast, self.cut, self.waste = row["slow"], row["fast"], row["cut"], row["waste"]
+        self._slow, self._fast, self.waste = row["slow"], row["fast"], row["waste"]
+        self._cuts.restore(row)
         self.calm()
         self._touched = now - age - row["idle_s"]

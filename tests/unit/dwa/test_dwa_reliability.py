@@ -52,11 +52,11 @@ def test_what_the_caller_saw_is_kept_apart() -> None:
     reliability = seasoned()
     before = reliability.rate(100.0)
     reliability.failure(100.0, 4.0, caller_saw=True)
-    assert reliability.cut > 0.01
+    assert reliability.cut(100.0) > 0.01
     assert reliability.rate(100.0) <= before
-    assert reliability.usual() < reliability.cut, "the breaker compares with the calm before"
+    assert reliability.usual() < reliability.cut(100.0), "the breaker compares with the calm before"
     reliability.calm()
-    assert reliability.usual() > reliability.cut
+    assert reliability.usual() > reliability.cut(100.0)
     assert reliability.waste > 1.5
 
 
