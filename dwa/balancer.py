@@ -23,7 +23,7 @@ from typing import cast
 from dwa.affinity import Affinity
 from dwa.breaker import CLOSED
 from dwa.candidate import Candidate, Shape
-from dwa.choice import held_back, overruled, probes, share
+from dwa.choice import held_back, join, overruled, share
 from dwa.deployment import Deployment
 from dwa.explore import Explorer, Traffic
 from dwa.hedge import Hedges
@@ -122,9 +122,9 @@ class Balancer:
         else:
             arrange, reason = ORDERS[strategy]
             order, _, _ = held_back(survey, arrange(survey, judgement.losses, uniform), uniform)
-        if survey.half_open and probes(self._params, survey, judgement, size):
-            order.insert(0, len(survey.candidates) - 1)
-            reason = "half_open_probe"
+        if survey.blocked:
+            weighed = strategy == LOAD_BALANCED
+            reason = join(self._params, survey, judgement, order, size, weighed=weighed) or reason
         self._turn += 1
         survey.deployments[order[0]].turn = self._turn
         return Ranking(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from math import exp
 
+from dwa.breaker import CLOSED
 from dwa.deployment import Deployment
 from dwa.explore import Explorer
+from dwa.overdraft import WORTH
 from dwa.params import Params
 from dwa.score import Judgement
 from dwa.share import draw
@@ -88,13 +90,24 @@ def held_back(survey: Survey, order: list[int], uniform: float) -> tuple[list[in
     return free + [i for i in order if i in held], len(free), uniform
 
 
-def probes(params: Params, survey: Survey, judgement: Judgement, size: float) -> bool:
-    """Whether this request is the one that looks whether a broken deployment is back; then that joins the survey.
+def join(
+    params: Params, survey: Survey, judgement: Judgement, order: list[int], size: float, *, weighed: bool
+) -> Reason | None:
+    """Why one that was left out joins the survey after all and is put first in the order; None when none does.
 
-    The first that this request may look at: a dear one that still waits keeps no other from its probe.
+    To look whether a broken deployment is back: the first that this request may look at, as a dear one that still waits
+    keeps no other from its probe. Else, where losses are `weighed`, one that is paced and far better than the others.
     """
     best = min(judgement.losses)
-    return any(_probes(params, one, survey, judgement, best, size) for one in survey.half_open)
+    reason: Reason
+    if any(_probes(params, one, survey, judgement, best, size) for one in survey.half_open):
+        reason = "half_open_probe"
+    elif weighed and any(why == "paced" and _overdraws(one, survey, judgement, best) for one, why, _ in survey.blocked):
+        reason = "out_of_turn"
+    else:
+        return None
+    order.insert(0, len(survey.candidates) - 1)
+    return reason
 
 
 def _probes(params: Params, probe: Deployment, survey: Survey, judgement: Judgement, best: float, size: float) -> bool:
@@ -110,6 +123,21 @@ def _probes(params: Params, probe: Deployment, survey: Survey, judgement: Judgem
         judgement.retract()
         return False
     probe.breaker.lease_probe(survey.now)
+    return True
+
+
+def _overdraws(paced: Deployment, survey: Survey, judgement: Judgement, best: float) -> bool:
+    quota = paced.quota
+    if paced.breaker.state != CLOSED or paced.in_flight >= paced.limit or not quota.overdraws(survey.now):
+        return False
+    survey.add(paced)
+    judgement.add(paced, survey.seconds[-1], survey.costs[-1])
+    if WORTH * judgement.losses[-1] >= best:
+        survey.retract()
+        judgement.retract()
+        return False
+    assert quota.overdraft is not None  # or it would not overdraw
+    quota.overdraft.lease(survey.now)
     return True
 
 

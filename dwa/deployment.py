@@ -237,7 +237,7 @@ class Deployment:
         if self.ledger is not None:
             self.ledger.success(ticket.started)
         youngest = self._lives(ticket, now)
-        self.quota.answered()
+        self.quota.answered(ticket.started)
         breaker = self.breaker
         if breaker.outcome(now, ticket.started, failed=False, usual=self.reliability.usual(), pause=0.0):
             if breaker.state == RAMP:

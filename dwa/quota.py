@@ -13,7 +13,8 @@ Three sources, best first:
    unless it is refused again at once. (By the rate alone each refusal proved the last one right: a host that admits a
    request every three seconds was asked every six.)
 
-Near the limit each request pays a toll (`toll.py`), so that what is admitted goes to those who gain most by it.
+Near the limit each request pays a toll (`toll.py`), so that what is admitted goes to those who gain most by it; and who
+would lose twice as much elsewhere may be sent out of turn (`overdraft.py`).
 
 A refusal is neither an error nor a latency: the host is well and says so quickly. Refusals of requests dispatched
 before the last decrease are one refusal: ten in flight at the limit must not cut the cap ten times.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from math import exp
 
+from dwa.overdraft import Overdraft
 from dwa.params import Params
 from dwa.toll import Toll
 
@@ -54,6 +56,7 @@ class Quota:
         "active",
         "limit_requests",
         "limit_tokens",
+        "overdraft",
         "paused_until",
         "refusals",
         "remaining_requests",
@@ -84,6 +87,8 @@ class Quota:
         self._admitted = self._admitted_at = 0.0
         self.toll: Toll | None = None
         """What a request is charged for what it takes from others; None while there is no cap."""
+        self.overdraft: Overdraft | None = None
+        """What is sent out of turn; None while there is no cap."""
 
     def cap(self, now: float) -> float | None:
         """Requests per second it is paced at; None when no refusal taught one or it has outgrown its use."""
@@ -104,12 +109,20 @@ class Quota:
             self.remaining_requests -= 1
         if self.remaining_tokens is not None:
             self.remaining_tokens -= tokens
+        if self.overdraft is not None:
+            self.overdraft.sent(now)
         self._refill(now)
         self._level = max(0.0, self._level - 1.0)
 
-    def answered(self) -> None:
+    def answered(self, dispatched: float) -> None:
         """A request was let through: the next refusal is not an immediate one."""
         self._pause = 0.0
+        if self.overdraft is not None:
+            self.overdraft.admitted(dispatched)
+
+    def overdraws(self, now: float) -> bool:
+        """Whether one may be sent although it is paced."""
+        return self.overdraft is not None and now >= self.paused_until and self.overdraft.due(now)
 
     def refused(self, now: float, dispatched: float, retry_after: float | None) -> None:
         """A 429. `retry_after` in seconds, None when the host did not say."""
@@ -117,6 +130,8 @@ class Quota:
         self.refusals += 1
         if retry_after is not None:
             self.retry_at = max(self.retry_at, now + retry_after)
+        if self.overdraft is not None and self.overdraft.refused(now, dispatched):
+            return
         if dispatched < self._cut_at:
             return
         params = self._params
@@ -124,6 +139,7 @@ class Quota:
             self._pause = min(max(self._pause * 2, params.refusal_pause_s), params.refusal_pause_max_s)
             self.paused_until = now + self._pause
         self.toll = self.toll or Toll()
+        self.overdraft = self.overdraft or Overdraft()
         self.toll.rest(now)
         self._peak = max(self._admits(now), RATE_FLOOR)
         self._cut_at = now
@@ -225,5 +241,5 @@ class Quota:
         toll.adjust(now, self._level / full)
         if self._level >= cap > 4 * self._admitted + 1:
             self._peak = None  # far above what is asked of it: the cap no longer limits anything
-            self.toll = None
+            self.toll = self.overdraft = None
         return cap

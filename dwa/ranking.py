@@ -14,7 +14,7 @@ from dwa.slo import Priced
 from dwa.strategies import LOAD_BALANCED, Reason, odds
 from dwa.survey import Survey
 
-FORCED = ("last_resort", "half_open_probe")
+FORCED = ("last_resort", "half_open_probe", "out_of_turn")
 """Reasons that leave nothing to chance."""
 
 

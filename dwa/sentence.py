@@ -104,6 +104,13 @@ def _probe(decision: Decision, tense: _Tense) -> str:
     )
 
 
+def _out_of_turn(decision: Decision, tense: _Tense) -> str:
+    return (
+        f"out of its turn: it {tense.was} held back lest it refuse, but the expected loss of all who {tense.could} be "
+        f"asked {tense.was} more than twice its own"
+    )
+
+
 def _only(decision: Decision, tense: _Tense) -> str:
     if not decision.excluded:
         return f"because it {tense.was} the only candidate"
@@ -164,6 +171,7 @@ _WHY: Mapping[str, Callable[[Decision, _Tense], str]] = {
     "near_equal_share": _near_equal,
     "exploration": _exploration,
     "half_open_probe": _probe,
+    "out_of_turn": _out_of_turn,
     "only_candidate": _only,
     "last_resort": _last_resort,
     "sticky_session": _sticky,

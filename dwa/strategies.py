@@ -23,6 +23,7 @@ Reason = Literal[
     "near_equal_share",
     "exploration",
     "half_open_probe",
+    "out_of_turn",
     "only_candidate",
     "last_resort",
     "sticky_session",

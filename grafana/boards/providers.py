@@ -24,7 +24,8 @@ _CHOOSING = Row(
         Panel(
             "Reasons",
             "Why the first of the ranking was first. last_resort: nobody healthy was left. exploration, "
-            "half_open_probe: to learn. sticky_session: to stay with who has the prompt in its cache.",
+            "half_open_probe: to learn. out_of_turn: a rate limit tried before its time, as all others were far worse. "
+            "sticky_session: to stay with who has the prompt in its cache.",
             "reqps",
             [Query(rate("steelyard_dwa_choices_total", "reason", where=_WHICH))],
             width=12,

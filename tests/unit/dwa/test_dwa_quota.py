@@ -103,7 +103,7 @@ def test_whoever_could_ask_more_uses_up_what_is_admitted(limit: float) -> None:
         if level >= 1.0:
             level -= 1.0
             admitted += 1
-            quota.answered()
+            quota.answered(now)
         else:
             refused += 1
             quota.refused(now, now, None)
@@ -134,7 +134,7 @@ def test_immediate_re_refusal_doubles_the_pause() -> None:
         quota.refused(now, now, None)
     assert pauses[:3] == pytest.approx([0.5, 1.0, 2.0])
     assert max(pauses) == pytest.approx(30.0)
-    quota.answered()
+    quota.answered(now)
     quota.refused(now, now, None)
     assert quota.paused_until - now == pytest.approx(0.5)
 

@@ -21,6 +21,7 @@ TOLD = {
     "near_equal_share": "by lot among near-equals",
     "exploration": "to see how well it does now",
     "half_open_probe": "as a probe",
+    "out_of_turn": "out of its turn: it was held back lest it refuse",
     "only_candidate": "because it was the only candidate",
     "last_resort": "as a last resort, because no candidate was healthy",
     "sticky_session": "because the prompt cache of this session was expected to be warm there",
