@@ -295,8 +295,8 @@ def _held_back(decision: Decision, tense: _Tense) -> str:
     told = [
         f"{key} ({_excluded(why)})"
         for key, why in decision.excluded.items()
-        # The probe is told already; it was held back from all other requests.
-        if reason != "half_open_probe" or key != _first(decision)
+        # These are told already; they were held back from all other requests.
+        if reason not in ("half_open_probe", "out_of_turn") or key != _first(decision)
     ]
     if not told:
         return ""

@@ -260,6 +260,8 @@ def test_the_recovering_are_told_with_their_part() -> None:
 def test_a_probe_is_not_said_to_be_held_back_and_a_last_resort_says_what_speaks_against_all() -> None:
     state = {"a/m": "half_open", "z/m": "half_open"}
     assert "Held back was z/m" in sentence(judged(reason="half_open_probe", excluded=state))
+    state = {"a/m": "paced for 2.0 s", "z/m": "paced for 2.0 s"}
+    assert "Held back was z/m" in sentence(judged(reason="out_of_turn", excluded=state))
     told = sentence(judged(reason="last_resort", excluded={"a/m": "at_max_concurrency", "b/m": "breaker_open"}))
     assert "The next was b/m. Reasons against: a/m (as many requests in flight as it may have) and b/m (" in told
 
