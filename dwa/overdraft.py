@@ -8,7 +8,10 @@ more than a refusal, which takes a tenth of a second and then goes where it woul
 So the request that would lose twice as much anywhere else is sent there although it is not the host's turn. One at a
 time, a pause between them that doubles with each refusal: who really admits no more is asked in vain four times a
 minute at most. Such a refusal says nothing about the cap, which it was sent beyond. A Retry-After, a quota that the
-host's own headers call spent, and the pause after a refusal are obeyed as before.
+host's own headers call spent, and the pause after a refusal are obeyed as before; and a host whose Retry-After lasts as
+long as several requests (`quota.DEAR`) is sent none, since each refusal would cost those.
+
+Each process does so for itself, as each learns its own cap.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ RATE_FLOOR = 0.05
 
 SCARCE_S = 1.0
 """s of each wait that count as an empty bucket. Doubled: tolls twice as high after refusals; halved: half as high."""
-
-
+DEAR = 4.0
+"""Requests that would have been admitted while a Retry-After lasts, above which a refusal is too dear to risk one out
+of turn. Doubled: each costs eight; halved: of hosts that ask for a second those above two a second get none."""
 PERIOD_S = 60.0
 """s. What people are shown as left of a quota whose reset is not told: hosts count per minute where they do not say."""
 
@@ -130,10 +131,13 @@ class Quota:
         self.refusals += 1
         if retry_after is not None:
             self.retry_at = max(self.retry_at, now + retry_after)
-        if self.overdraft is not None and self.overdraft.refused(now, dispatched):
-            return
-        if dispatched < self._cut_at:
-            return
+        out_of_turn = self.overdraft is not None and self.overdraft.refused(now, dispatched)
+        if not out_of_turn and dispatched >= self._cut_at:
+            self._cut(now, retry_after)
+        if retry_after is not None and self._peak is not None and retry_after * self._peak > DEAR:
+            self.overdraft = None
+
+    def _cut(self, now: float, retry_after: float | None) -> None:
         params = self._params
         if retry_after is None:
             self._pause = min(max(self._pause * 2, params.refusal_pause_s), params.refusal_pause_max_s)

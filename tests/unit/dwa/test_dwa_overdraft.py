@@ -102,6 +102,17 @@ def test_a_refusal_out_of_turn_says_nothing_about_the_cap() -> None:
     assert quota.verdict(40.0, 1)[0] == "rate_limited", "a Retry-After is obeyed whoever was given it"
 
 
+@pytest.mark.parametrize(("retry_after", "dares"), [(None, True), (1.0, True), (30.0, False)])
+def test_where_a_refusal_costs_half_a_minute_none_is_risked(retry_after: float | None, *, dares: bool) -> None:
+    quota = Quota(Params())
+    for place in range(60):
+        quota.sent(10.0 + place / 2.0, 1)
+    quota.refused(40.0, 40.0, retry_after)
+    assert quota.overdraws(41.0) == dares, "two a second were admitted"
+    quota.refused(41.0, 41.0, 30.0)
+    assert not quota.overdraws(90.0), "it asked for little before, and for much now"
+
+
 def test_pauses_halve_while_they_are_admitted_and_others_endings_change_nothing() -> None:
     overdraft, now = Overdraft(), 0.0
     for place in range(6):
