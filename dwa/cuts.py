@@ -58,7 +58,8 @@ class Cuts:
 
     def rate(self, idle_s: float) -> float:
         """Expected share of streams that break, `idle_s` after the last outcome."""
-        usual = self._mean(0.5 ** (idle_s / HALF_LIFE_S))
+        # Asked mostly at once, while the outcome is learned from.
+        usual = self._mean(0.5 ** (idle_s / HALF_LIFE_S) if idle_s else 1.0)
         return usual + self._now(idle_s) * (self._burst(usual) - usual)
 
     def learn(self, cut: float, idle_s: float) -> None:
@@ -79,7 +80,7 @@ class Cuts:
         self._cuts = self._cuts * kept + calm * cut
 
     def _now(self, idle_s: float) -> float:
-        return REST + (self._bursting - REST) * exp(-PACE * idle_s)
+        return REST + (self._bursting - REST) * exp(-PACE * idle_s) if idle_s else self._bursting
 
     def _mean(self, kept: float) -> float:
         return (self._cuts * kept + USUAL * USUAL_WEIGHT) / (self._seen * kept + USUAL_WEIGHT)

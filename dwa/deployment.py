@@ -336,7 +336,7 @@ class Deployment:
     def broke(self) -> None:
         """The breaker opened: it takes the incident over."""
         self.reliability.broke()
-        self.overdue.given_up.clear()
+        self.overdue.given_up = ()
         self.on_change()
 
     def _relent(self, ticket: Ticket, now: float, *, youngest: bool) -> None:

@@ -90,10 +90,10 @@ class Overdue:
         self._bias, self._variance = BIAS, VARIANCE
         self.strays = Strays()
         self.fresh: dict[Ticket, None] = {}
-        """In order of dispatch; only those younger than the youngest answer."""
+        """In order of dispatch; only those younger than the youngest answer. Once empty, a new one: see `_older`."""
         self._older: dict[Ticket, None] | None = None
         """The others in flight, in order of dispatch; None for none, since an emptied dict keeps its room."""
-        self.given_up: list[tuple[Ticket, float, float]] = []
+        self.given_up: tuple[tuple[Ticket, float, float], ...] = ()
         """(request, when, nats), in order of giving up; those dispatched before the youngest answer are `proved`."""
         self.proven = float("-inf")
         """When the youngest request that showed life was dispatched."""
@@ -131,6 +131,7 @@ class Overdue:
         for older in settled:
             del self.fresh[older]
             kept[older] = None
+        self.fresh = self.fresh or {}
         self._older = kept or None
         return True
 
@@ -172,6 +173,7 @@ class Overdue:
         """This request ended, however it ended."""
         if ticket in self.fresh:
             del self.fresh[ticket]
+            self.fresh = self.fresh or {}
         elif self._older is not None:
             self._older.pop(ticket, None)
             if not self._older:
@@ -183,15 +185,14 @@ class Overdue:
             return 0.0
         nats = self.weigh(ticket, now)
         if keep:
-            self.given_up.append((ticket, now, nats))
-            del self.given_up[:-GIVEN_UP]
+            self.given_up = (*self.given_up, (ticket, now, nats))[-GIVEN_UP:]
         return nats
 
     def proved(self) -> list[tuple[Ticket, float]]:
         """Take out those given up that were no symptoms, as a younger one was answered: (request, when)."""
         found = [(ticket, at) for ticket, at, _ in self.given_up if ticket.started <= self.proven]
         if found:
-            self.given_up = [one for one in self.given_up if one[0].started > self.proven]
+            self.given_up = tuple(one for one in self.given_up if one[0].started > self.proven)
         for ticket, at in found:
             if ticket.shape.stream:
                 self.strays.outlived(log(max(at - ticket.started, INSTANT)) - ticket.due)
