@@ -17,26 +17,12 @@ from dwa.simulate.plot import draw
 from dwa.simulate.policy import Attempt, Listing, Ours, Policy, Setting
 from dwa.simulate.report import best_rival, percent, verdict, write
 from dwa.simulate.rivals import RIVALS
-from dwa.simulate.runs import (
-    CHANCE,
-    HEDGED,
-    ORACLE,
-    OURS,
-    OWN,
-    POLICIES,
-    Numbers,
-    Pooled,
-    compare,
-    compare_all,
-    play,
-    pool,
-)
+from dwa.simulate.runs import CHANCE, ORACLE, OURS, OWN, POLICIES, Numbers, Pooled, compare, compare_all, play, pool
 from dwa.simulate.scenarios import FAMILIES, SCENARIOS, Scenario
 
 __all__ = [
     "CHANCE",
     "FAMILIES",
-    "HEDGED",
     "ORACLE",
     "OURS",
     "OWN",

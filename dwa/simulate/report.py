@@ -17,8 +17,7 @@ mean loss per request: 0 is choosing by chance, 100 is a clairvoyant oracle that
 neither its noise nor the length of the answer. In brackets a 95 % bootstrap interval over the seeds. Loss is what the
 objective weighs: seconds, dollars, missing quality and failures the caller sees. Percentiles are means over seeds.
 
-Bars are what the project asks of itself; one marked so is asked of a route that hedges. Hold-out scenarios were not
-looked at while tuning.
+Bars are what the project asks of itself. Hold-out scenarios were not looked at while tuning.
 """
 
 
@@ -93,13 +92,12 @@ def _summary(results: Mapping[str, Mapping[str, Pooled]]) -> list[str]:
         if OURS not in found:
             continue
         ours = found[OURS]
+        bar = "" if scenario.bar is None else f"{scenario.bar:g}"
         shown = f"{name} (hold-out)" if scenario.holdout else name
         hedged = f"{100 * found[HEDGED].gap:.1f}" if HEDGED in found else ""
         other = ("", "") if rival is None else (rival.policy, f"{100 * rival.gap:.1f}")
-        judged = verdict(scenario, found.get(HEDGED, ours) if scenario.hedged else ours, rival)
-        parts.append(
-            f"| {shown} | {scenario.asked} | {percent(ours)} | {hedged} | {other[0]} | {other[1]} | {judged} |"
-        )
+        judged = verdict(scenario, ours, rival)
+        parts.append(f"| {shown} | {bar} | {percent(ours)} | {hedged} | {other[0]} | {other[1]} | {judged} |")
     return parts
 
 

@@ -58,7 +58,7 @@ def scenarios() -> None:
     for family, members in FAMILIES.items():
         table = Table("scenario", "bar %", "what it asks", title=family, title_justify="left")
         for one in members:
-            table.add_row(one.name, one.asked, one.asks)
+            table.add_row(one.name, "" if one.bar is None else f"{one.bar:g}", one.asks)
         Console().print(table)
     click.echo(f"Policies: {', '.join(POLICIES)}.")
 
@@ -165,8 +165,8 @@ def _without_nan(row: dict[str, object]) -> dict[str, object]:
 
 
 def _table(name: str, found: dict[str, Pooled]) -> Table:
-    asked = SCENARIOS[name].asked
-    title = f"{name}, bar {asked}" if asked else name
+    bar = SCENARIOS[name].bar
+    title = name if bar is None else f"{name} (bar {bar:g} %)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
     for column in ("gap closed %", "loss", "p50 s", "p99 s", "err %", "leave s", "back s"):

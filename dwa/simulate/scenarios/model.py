@@ -46,19 +46,12 @@ class Scenario:
     spread: float = 0.15
     """s.d. of the log by which speeds and prices differ from seed to seed."""
     bar: float | None = None
-    """Gap closed, in percent, that is asked for; None where nothing is."""
-    hedged: bool = False
-    """The bar is one for a route that hedges."""
+    """Gap closed, in percent, that issue 3 asks for; None where it asks for none."""
     holdout: bool = False
     """Not looked at while tuning."""
     watch: Watch | None = None
     equals: tuple[str, ...] = ()
     """Names of hosts that are equal and should get equal shares."""
-
-    @property
-    def asked(self) -> str:
-        """The bar in words; "" without one."""
-        return "" if self.bar is None else f"{self.bar:g}{' (hedged)' if self.hedged else ''}"
 
     def of(self, seed: int) -> Scenario:
         """What is played under this seed: itself, but where worlds are drawn."""

@@ -54,15 +54,12 @@ STEADY = (
     ),
     Scenario(
         "long_tails",
-        "Streams from five hosts of one model, each of which sometimes hesitates: is who asks another one ahead of an "
-        "oracle that does not know when?",
+        "Streams from five hosts of one model, each of which sometimes hesitates: who asks another one is ahead.",
         hosts=LIKE,
         traffic=Traffic(streamed=1.0),
         # Four times the share that was measured; a route that hedges is one where seconds count most.
         changes=(Change(0.0, "all", {"straggle": 0.05}),),
         objective=FASTEST,
-        bar=100,
-        hedged=True,
     ),
     Scenario(
         "two_tiers",

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from dwa.simulate import CHANCE, HEDGED, ORACLE, OURS, SCENARIOS, compare, draw, play, pool, verdict, write
+from dwa.simulate import CHANCE, ORACLE, OURS, SCENARIOS, compare, draw, play, pool, verdict, write
 from dwa.simulate.plot import GAP, PANEL, TOP, WIDTH
 from dwa.simulate.runs import compare_all
 from gateway.cli.dwa import dwa
@@ -56,17 +56,6 @@ def test_a_verdict_names_a_missed_bar_and_a_better_rival() -> None:
     scenario = SCENARIOS["stationary_balanced"]
     assert verdict(scenario, found[ORACLE], found[CHANCE]) == "met"
     assert verdict(scenario, found[CHANCE], found[ORACLE]) == "missed, rival ahead"
-
-
-def test_a_bar_for_a_route_that_hedges_is_held_against_one() -> None:
-    runs = compare("long_tails", (), 1, 20.0)
-    for ours, hedged, judged in ((CHANCE, ORACLE, "met"), (ORACLE, CHANCE, "missed")):
-        found = pool({1: runs | {OURS: runs[ours], HEDGED: runs[hedged]}})
-        (row,) = [
-            line for line in write({"long_tails": found}, range(1, 2), range(1, 2)).splitlines() if "(hedged)" in line
-        ]
-        assert row.startswith("| long_tails | 100 (hedged) |")
-        assert row.endswith(f"| {judged} |")
 
 
 def test_processes_and_none_give_the_same_numbers() -> None:
