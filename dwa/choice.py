@@ -127,8 +127,8 @@ def _probes(params: Params, probe: Deployment, survey: Survey, judgement: Judgem
 
 
 def _overdraws(paced: Deployment, survey: Survey, judgement: Judgement, best: float) -> bool:
-    quota = paced.quota
-    if paced.breaker.state != CLOSED or paced.in_flight >= paced.limit or not quota.overdraws(survey.now):
+    overdraft = paced.quota.out_of_turn(survey.now)
+    if overdraft is None or paced.breaker.state != CLOSED or paced.in_flight >= paced.limit:
         return False
     survey.add(paced)
     judgement.add(paced, survey.seconds[-1], survey.costs[-1])
@@ -136,8 +136,7 @@ def _overdraws(paced: Deployment, survey: Survey, judgement: Judgement, best: fl
         survey.retract()
         judgement.retract()
         return False
-    assert quota.overdraft is not None  # or it would not overdraw
-    quota.overdraft.lease(survey.now)
+    overdraft.lease(survey.now)
     return True
 
 

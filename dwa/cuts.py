@@ -30,8 +30,8 @@ MEMORY = 1000.0
 HALF_LIFE_S = 1800.0
 """s until half of them are forgotten. Doubled or halved: no difference."""
 BURST, BURST_WEIGHT = 0.1, 3.0
-"""v before a burst was seen, and how many outcomes that is worth. Doubled: each broken stream says less; halved: small
-bursts are taken for the usual."""
+"""v before a burst was seen, and how many outcomes that is worth. Either doubled: a percent less of the gap, as each
+broken stream says less; halved: no difference."""
 BURST_MEMORY = 50.0
 """Outcomes that v remembers. Doubled or halved: no difference."""
 APART_S = 86_400.0

@@ -17,8 +17,7 @@ LUCK = 0.5
 """Share of its latency that a lucky change is imagined to take off a deployment that never fell. Doubled: losers look
 promising; halved: hardly anything does."""
 TAIL = 0.5
-"""α. Doubled: whoever stays slow costs half a percent of the gap; halved: less is gained
-where it is back."""
+"""α. Doubled: whoever stays slow costs half a percent of the gap; halved: less is gained where it is back."""
 LEAST_S = 1.0
 """s of age below which a fall is not younger. Doubled or halved: no difference."""
 BACK = 1.25

@@ -121,9 +121,10 @@ class Quota:
         if self.overdraft is not None:
             self.overdraft.admitted(dispatched)
 
-    def overdraws(self, now: float) -> bool:
-        """Whether one may be sent although it is paced."""
-        return self.overdraft is not None and now >= self.paused_until and self.overdraft.due(now)
+    def out_of_turn(self, now: float) -> Overdraft | None:
+        """By what one may be sent although it is paced; None when none may."""
+        overdraft = self.overdraft
+        return overdraft if overdraft is not None and now >= self.paused_until and overdraft.due(now) else None
 
     def refused(self, now: float, dispatched: float, retry_after: float | None) -> None:
         """A 429. `retry_after` in seconds, None when the host did not say."""
@@ -131,8 +132,8 @@ class Quota:
         self.refusals += 1
         if retry_after is not None:
             self.retry_at = max(self.retry_at, now + retry_after)
-        out_of_turn = self.overdraft is not None and self.overdraft.refused(now, dispatched)
-        if not out_of_turn and dispatched >= self._cut_at:
+        beyond = self.overdraft is not None and self.overdraft.refused(now, dispatched)
+        if not beyond and dispatched >= self._cut_at:
             self._cut(now, retry_after)
         if retry_after is not None and self._peak is not None and retry_after * self._peak > DEAR:
             self.overdraft = None

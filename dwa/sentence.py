@@ -295,8 +295,8 @@ def _held_back(decision: Decision, tense: _Tense) -> str:
     told = [
         f"{key} ({_excluded(why)})"
         for key, why in decision.excluded.items()
-        # These are told already; they were held back from all other requests.
-        if reason not in ("half_open_probe", "out_of_turn") or key != _first(decision)
+        # The one that was asked all the same is told already; as a last resort all of them were.
+        if reason in ("", "last_resort") or key != _first(decision)
     ]
     if not told:
         return ""
