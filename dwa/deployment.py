@@ -22,6 +22,7 @@ from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, TYPICAL_PROMPT, Laten
 from dwa.ledger import Ledger
 from dwa.length import UNTOLD, Lengths
 from dwa.load import allotted
+from dwa.losing import forsake
 from dwa.overdue import OUTLIVED, Overdue
 from dwa.params import Params
 from dwa.peak import PeakEwma
@@ -38,7 +39,6 @@ class Deployment:
         "_affinity",
         "_lengths",
         "_params",
-        "_traffic",
         "bonus",
         "breaker",
         "candidate",
@@ -71,6 +71,7 @@ class Deployment:
         "slow",
         "tally",
         "token",
+        "traffic",
         "turn",
         "twice_waste",
     )
@@ -87,7 +88,7 @@ class Deployment:
         on_change: Callable[[], None],
     ) -> None:
         self._params = params
-        self._traffic = traffic
+        self.traffic = traffic
         self._lengths = lengths
         self._affinity = affinity
         self.on_change = on_change
@@ -165,7 +166,7 @@ class Deployment:
             doubt = self.latency.doubt(now, TYPICAL_PROMPT, params.output_tokens)
             self.slow = max(self.slow, self.overdue.slower(self.latency, doubt, now))
         if nats >= params.overdue_limit / 2:
-            self._traffic.fell_silent(self.key, now)
+            self.traffic.fell_silent(self.key, now)
         if breaker.state in (CLOSED, RAMP):
             if nats >= params.overdue_limit:
                 breaker.hang(now, self.pause())
@@ -173,8 +174,7 @@ class Deployment:
         else:
             breaker.wake(now)
             self._watch_probe(now)
-        if breaker.hung and breaker.state in (OPEN, HALF_OPEN):
-            self.overdue.forsake(now, self._traffic.others_lived(self.key))
+        forsake(self, now)
         self.publish(now)
 
     def gate(self, now: float, tokens: float) -> tuple[str, float]:
@@ -229,7 +229,7 @@ class Deployment:
         changes = self.latency.changes
         surprise = self._learn_speed(ticket, now, seconds, prompt, answer, cached)
         self._learn_price(ticket.candidate, prompt, answer, cost, cached)
-        self._traffic.answered(seconds)
+        self.traffic.answered(seconds)
         self.peak.answered(now, seconds)
         if ticket.sticky is not None:
             self._remember(ticket, prompt, cached, now)
@@ -326,12 +326,12 @@ class Deployment:
 
     def pause(self) -> float:
         """Seconds of open breaker that keep its failed probes below their share of the traffic's waiting."""
-        waiting = self._traffic.everywhere * self._traffic.seconds * self._params.probe_share
+        waiting = self.traffic.everywhere * self.traffic.seconds * self._params.probe_share
         return self.reliability.waste / max(waiting, INSTANT)
 
     def alive(self, now: float, seconds: float) -> Alive:
         """Those in flight, here or elsewhere, that have outlived a failure that took so long; as `Overdue.outlived`."""
-        return self.overdue.outlived(now, seconds, self.elsewhere, self._traffic.seconds)
+        return self.overdue.outlived(now, seconds, self.elsewhere, self.traffic.seconds)
 
     def broke(self) -> None:
         """The breaker opened: it takes the incident over."""
@@ -341,7 +341,7 @@ class Deployment:
 
     def _relent(self, ticket: Ticket, now: float, *, youngest: bool) -> None:
         """An answer that came after all may have refuted a hang."""
-        together = self._traffic.others_silent(self.key, now)
+        together = self.traffic.others_silent(self.key, now)
         if together:
             self.overdue.put_off(ticket, now)
         if (youngest or together) and self.overdue.nats(now) < self._params.overdue_limit / 2:
@@ -379,7 +379,7 @@ class Deployment:
         """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
         youngest = self.overdue.alive(ticket)
         if youngest:
-            self._traffic.lived(self.key, ticket.started)
+            self.traffic.lived(self.key, ticket.started)
         for slow, at in self.overdue.proved() if self.overdue.given_up else ():
             learn_longer(self.latency, self.ledger, slow, at - slow.started, now)
         return youngest

@@ -24,7 +24,7 @@ or whatever is behind them. Then a late answer says how late the others are (`pu
 two seconds to twelve is over for it with the first answer, instead of one host after the other being fled. Of a host
 that is silent by itself such an answer is from before the hang, and proves nothing.
 
-A request at a host that is found to hang is not left to its timeout (`forsake`): when it is late itself, and another
+A request at a host that is found to hang is not left to its timeout (`losing.py`): when it is late itself, and another
 host has answered a younger one, its caller may ask the next. Both are needed: a hang is found by mistake when a
 host is merely crowded, and then its requests are nearly done; and when nobody answers, there is no better place to
 wait. (Without the first, bursts lost half a percent by it; without the second, five that all were silent lost five.)
@@ -73,6 +73,9 @@ request can say, so nobody is forsaken; halved: hosts that are merely crowded lo
 GIVEN_UP = 16
 """Youngest given-up requests that are remembered. Doubled: no difference; halved: still proof of any hang (3 nats
 each)."""
+LOSING_GAIN = 0.02
+"""Weight of one answer, or of one that was given up, in the share that is lost. Doubled or halved: no difference beyond
+that of luck."""
 TINY_TAIL = 1e-9
 """Probability below which a wait is as good as endless. Doubled or halved: no difference."""
 GIVEN_UP_HALF_LIFE_S = 30.0
@@ -83,7 +86,7 @@ every ten seconds is found to hang at the eighth instead of the fifth."""
 class Overdue:
     """The requests of one deployment that wait for a sign of life."""
 
-    __slots__ = ("_bias", "_older", "_params", "_variance", "fresh", "given_up", "proven", "strays")
+    __slots__ = ("_bias", "_older", "_params", "_variance", "fresh", "given_up", "losing", "proven", "sent", "strays")
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -95,6 +98,10 @@ class Overdue:
         """The others in flight, in order of dispatch; None for none, since an emptied dict keeps its room."""
         self.given_up: tuple[tuple[Ticket, float, float], ...] = ()
         """(request, when, nats), in order of giving up; those dispatched before the youngest answer are `proved`."""
+        self.sent = 0
+        """How many were dispatched from here."""
+        self.losing = 0.0
+        """Share of its requests that are lost, 0..1 (`losing.py`)."""
         self.proven = float("-inf")
         """When the youngest request that showed life was dispatched."""
 
@@ -108,6 +115,8 @@ class Overdue:
             ticket.due = log(ticket.forecast) + self._bias
             variance = self._variance + doubt
         ticket.sharpness = 1.0 / sqrt(2.0 * variance)
+        ticket.number = self.sent
+        self.sent += 1
         self.fresh[ticket] = None
 
     def spoke(self, ticket: Ticket, seconds: float) -> None:
@@ -119,6 +128,8 @@ class Overdue:
 
         False when a younger one already had.
         """
+        if self.losing:
+            self.losing -= LOSING_GAIN * self.losing
         if ticket.started <= self.proven:
             return False
         self.proven = ticket.started
@@ -134,6 +145,16 @@ class Overdue:
         self.fresh = self.fresh or {}
         self._older = kept or None
         return True
+
+    def overtaken(self) -> list[Ticket]:
+        """Those that show no life although a younger one did, in order of dispatch."""
+        return [ticket for ticket in self._older or () if ticket.first_at is None]
+
+    def expects(self, ticket: Ticket, latency: LatencyModel) -> float:
+        """When this request is due, log seconds after its dispatch, by what is known of the host by now."""
+        if ticket.shape.stream:
+            return log(latency.median(ticket.shape.input_tokens, 0.0, ticket.busy))
+        return log(latency.median(ticket.shape.input_tokens, ticket.answer, ticket.busy)) + self._bias
 
     def outlived(self, now: float, seconds: float, elsewhere: int, spread_s: float) -> list[tuple[float, float]]:
         """Those in flight that have outlived a failure that took so many seconds: when dispatched, and how surely.
@@ -153,13 +174,9 @@ class Overdue:
         waiting = next((ticket for ticket in reversed(self.fresh) if ticket.started == sent), None)
         return waiting is not None and self.weigh(waiting, now) >= self._params.probe_overdue
 
-    def forsake(self, now: float, lived: float) -> None:
-        """The host hangs; elsewhere a request was answered that was dispatched at `lived`: tell who is overdue."""
-        for ticket in list(self.fresh):
-            tell = ticket.on_hang
-            if tell is not None and ticket.started < lived and self.weigh(ticket, now) >= FORSAKEN:
-                ticket.on_hang = None
-                tell()
+    def late(self, now: float) -> list[Ticket]:
+        """Those that are late themselves, of a host that answers nobody."""
+        return [ticket for ticket in self.fresh if self.weigh(ticket, now) >= FORSAKEN]
 
     def put_off(self, ticket: Ticket, now: float) -> None:
         """This one is answered, and it was a symptom itself: whoever else waits is expected to be as late."""

@@ -46,6 +46,7 @@ class Ticket:
         "first_at",
         "forecast",
         "look",
+        "number",
         "on_hang",
         "promise",
         "sequel",
@@ -84,12 +85,14 @@ class Ticket:
         self.forecast = deployment.latency.median(shape.input_tokens, answer, self.busy)
         self.first_at: float | None = None
         self.due = self.sharpness = 0.0
+        self.number = 0
+        """How many were dispatched there from here before it."""
         self.look = self.failed = False
         self.promise: Promise | None = None
         """What its objective's SLO is told of the ending."""
         self.on_hang: Callable[[], None] | None = None
-        """Called once when it need not be waited for any longer: its host hangs, and others answer. It is still open
-        then, and its caller's to end."""
+        """Called once when it need not be waited for any longer: its host hangs or has lost it, and others answer.
+        It is still open then, and its caller's to end."""
         self.sequel: Sequel | None = None
         """Who is told how it ended, if another had failed before it."""
         deployment.dispatch(self)

@@ -9,8 +9,8 @@ without being called, and without blame.
 
 Every attempt is a ticket, settled here when it failed and by the caller when it answered.
 
-One that waits at a host which is found to hang is given up before its timeout, while another is left to ask
-(`patience`).
+One that waits in vain, at a host that hangs or has lost it, is given up before its timeout, while another is left to
+ask (`patience`).
 """
 
 from __future__ import annotations

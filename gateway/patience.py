@@ -1,8 +1,8 @@
-"""How long an attempt is waited for: until its call ends, or its host is found to hang and another can be asked.
+"""How long an attempt is waited for: until its call ends, or there is no use in waiting and another can be asked.
 
 Hosts hang for longer than callers wait, and timeouts are for the longest of answers: whoever was sent to a host in the
-seconds before it was found to hang, or probes whether it still does, would wait for the whole of its timeout. The DWA
-says when there is no use in it (`dwa/overdue.py`).
+seconds before it was found to hang, or probes whether it still does, would wait for the whole of its timeout; and so
+would those whose requests a host loses while it answers others. The DWA says who waits in vain (`dwa/losing.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOW = 0.0
 
 
 async def patiently(answer: Awaitable[T], ticket: Ticket, is_another_left: Callable[[], bool]) -> T:
-    """What was asked for. Raises `Silent`, having cancelled it, when its host hangs and another is left to ask."""
+    """What was asked for. Raises `Silent`, having cancelled it, when it waits in vain and another is left to ask."""
     loop = asyncio.get_running_loop()
     began, patience = loop.time(), asyncio.timeout(None)
 

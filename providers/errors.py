@@ -130,14 +130,14 @@ class TimedOut(Fault):
 
 
 class Silent(TimedOut):
-    """The provider answers nobody while others do, so its timeout was not waited for."""
+    """The provider does not answer while others do, so its timeout was not waited for."""
 
     def __init__(self, seconds: float) -> None:
         """Say after how many seconds it was given up."""
         super().__init__("first_byte", seconds)
 
     def _sentence(self, phase: str, seconds: float) -> str:
-        return f"The provider answers nobody while others do; it was given up after {seconds:.1f} s."
+        return f"The provider did not answer this request while others answered theirs; given up after {seconds:.1f} s."
 
 
 class Unreachable(Fault):

@@ -100,7 +100,7 @@ class Attempt:
         self.over = False
         """It was forsaken, and what would have become of it is nobody's concern."""
         self.forsake: Callable[[], None] | None = None
-        """For the policy to call: its host hangs, so go on with the next one if there is one."""
+        """For the policy to call: it waits in vain, so go on with the next one if there is one."""
         self.note: object = None
         """The policy's own."""
 

@@ -296,6 +296,10 @@ class Crowd:
         await eventually(lambda: len(self.answers) >= before + number)
         return self.answers[before:]
 
+    async def are_answered(self) -> None:
+        """Wait for those under way now, while others keep coming."""
+        await asyncio.wait(set(self._running))
+
     async def settle(self) -> None:
         """Wait for those still under way."""
         while self._running:

@@ -8,8 +8,12 @@ import aiohttp
 import anthropic
 import openai
 import pytest
+from msgspec.structs import replace
 
+from gateway.settings import Settings
+from gateway.settings.sections import Timeouts
 from providers.simulator import Trouble
+from providers.simulator.config import Faults
 from tests.acceptance.bad_days import (
     DIALECTS,
     MODEL,
@@ -99,8 +103,30 @@ async def test_nobody_waits_for_the_timeout_of_a_provider_that_hangs(tmp_path: P
             attempts = (await explained(session, day, caught[0]))["attempts"]
             assert isinstance(attempts, list)
             assert (attempts[0]["provider"], attempts[0]["outcome"]) == ("bravo", "timed_out")
-            assert attempts[0]["message"].startswith("The provider answers nobody while others do")
+            assert attempts[0]["message"].startswith("The provider did not answer this request while others")
             assert attempts[0]["seconds"] < 10.0, "not its timeout, which is a minute and more"
+
+
+async def test_nobody_waits_for_the_timeout_of_a_provider_that_hangs_for_some(tmp_path: Path) -> None:
+    cast = four("bravo")
+    some = [replace(one, faults=Faults(hang=0.2)) if one.name == "bravo" else one for one in cast.providers]
+    with a_day(tmp_path, replace(cast, providers=some), change=_waits_for_a_quarter_of_a_minute) as day:
+        async with a_crowd(day.url, at_most=3000) as crowd:
+            await eventually(lambda: crowd.asked >= 300)
+            await crowd.are_answered()
+            caught = [one for one in crowd.answers if one.attempts > 1]
+        assert not crowd.bad
+        assert caught
+        async with callers() as session:
+            for one in caught:
+                attempts = (await explained(session, day, one))["attempts"]
+                assert isinstance(attempts, list)
+                assert (attempts[0]["provider"], attempts[0]["outcome"]) == ("bravo", "timed_out")
+                assert attempts[0]["message"].startswith("The provider did not answer this request while others")
+
+
+def _waits_for_a_quarter_of_a_minute(settings: Settings) -> Settings:
+    return replace(settings, timeout=Timeouts(first_byte=15.0))
 
 
 async def the_explanation_is_true(

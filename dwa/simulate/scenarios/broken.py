@@ -61,6 +61,12 @@ BROKEN = (
         bar=92,
     ),
     Scenario(
+        "partial_hang",
+        "The best host loses one request in five for two and a half minutes and answers the others: is that noticed?",
+        changes=(Change(120.0, "1st", {"hangs": 0.2}), Change(270.0, "1st", {"hangs": 0.0})),
+        traffic=Traffic(streamed=0.5),
+    ),
+    Scenario(
         "all_bad",
         "Every host fails a quarter to a half of its requests for two minutes: is the least bad one found?",
         changes=(

@@ -31,7 +31,7 @@ async def test_whoever_waits_at_a_host_that_hangs_goes_on_to_the_next() -> None:
     assert scene.times == [0.0, 3.0]
     assert scene.outcomes() == [("a", "timed_out"), ("b", "ok")]
     assert scene.exchange.attempts[0].message == (
-        "The provider answers nobody while others do; it was given up after 3.0 s."
+        "The provider did not answer this request while others answered theirs; given up after 3.0 s."
     )
     assert scene.balancer.endings()[0] == ("a/m", "failure", "timed_out", False)
 
@@ -111,5 +111,6 @@ async def test_a_caller_who_leaves_meanwhile_is_no_hang() -> None:
 
 
 def test_it_says_for_how_long_it_was_waited_for() -> None:
-    assert Silent(2.04).message == "The provider answers nobody while others do; it was given up after 2.0 s."
+    said = "The provider did not answer this request while others answered theirs; given up after 2.0 s."
+    assert Silent(2.04).message == said
     assert Silent(2.04).kind == "timed_out"

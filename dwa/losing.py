@@ -1,0 +1,163 @@
+"""log Λ(h) = Σ waiting log(h/Sᵢ + 1 - h) + answered·log(1 - h):   does this host lose a share h of its requests?
+
+A host may hang for some: one of its machines is stuck, and what a balancer in front of it sends there is never heard of
+again, while the rest is answered as ever. No breaker opens for that, and nobody falls silent: every answer proves that
+the host lives, so whoever waits longer counts as a straggler (`overdue.py`), until the timeout, which is for the
+longest of answers. At sixty seconds one such request costs what twenty others do.
+
+Sᵢ = P(T > age) is how likely a request that is not lost still waits. So each one in flight has odds h : (1 - h)·Sᵢ of
+being lost, h is found by expectation maximisation, and Λ(h) compares it with no loss at all, over everything that was
+dispatched since the oldest that is late. Above e¹⁶ the host loses requests. Then each that is lost at h with 85 in a
+hundred is given up: its caller may ask the next, and the host has failed, which is counted as every failure is. From
+then on h is a mean of what was given up and what was answered, and no new proof is needed while it is above 2 %. Those
+that were sent last, before the host was left for its failures, are given up as well: nobody can overtake them.
+
+What must not be taken for it is a host that is slow, and four guards see to that:
+- only who was overtaken by a younger one is late: where nobody is answered, `overdue.py` finds out who hangs;
+- Sᵢ is by what is known of the host *now*, or by the forecast at dispatch where that was longer;
+- of an answer whose length nobody knows, Sᵢ ≥ 1/(1 + overtaken by), the last of k is one in k whatever a forecast says;
+  for a first token the forecast is sharp, and what strays is among 2 to 20 medians (`strays.py`);
+- nobody is late before twice its time.
+
+(Without the first three, a crowd that had just gone cost a third of the gap to the oracle: whoever was sent into it was
+late by the forecast and overtaken by all who came after it. A proof of e¹² gave up healthy requests of one quiet world
+in four.)
+
+Source: a mixture of the lost and the late under right-censored times, fitted by EM (Dempster, Laird and Rubin, 1977).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import erfc, exp, log, sqrt
+from typing import TYPE_CHECKING
+
+from dwa.breaker import CLOSED, RAMP
+from dwa.latency import INSTANT, LatencyModel
+from dwa.overdue import LOSING_GAIN, Overdue
+from dwa.strays import DENSITY, NEAR
+
+if TYPE_CHECKING:
+    from dwa.deployment import Deployment
+    from dwa.ticket import Ticket
+
+PROOF = 16.0
+"""Nats that prove it. Doubled: a host that loses one in twenty is found out by its timeouts; halved: all are found out
+sooner, and no room is left for worlds that nobody has played."""
+SURE = 0.85
+"""Probability of being lost at which a request is given up. Halfway to one: each is waited for longer, worth five
+percent of the gap to an oracle; halved: no gain, and where all are silent many are asked for twice."""
+LATE = 0.1
+"""P(T > age) of the oldest that is looked at. Doubled: no difference; halved: nothing is gained where all are slow."""
+TINY = exp(-7.0)
+"""Least P(T > age). Squared: no difference; its root: a host that loses one in five is not found out."""
+KNOWN = 0.02
+"""Share above which no new proof is needed. Doubled: one in twenty is to be proven anew between two losses; halved: no
+difference."""
+GUESS, STEPS = 0.2, 4
+"""Where the search for h begins, and how many steps it takes. Doubled or halved: no difference."""
+WATCHED = 64
+"""Oldest that are looked at. Doubled: no difference; halved: a host that loses most is found out later."""
+
+
+def forsake(d: Deployment, now: float) -> None:
+    """Tell those who wait there in vain.
+
+    Of a host that answers some, those whose requests are lost. Of one that is found to hang, whoever is late; there,
+    and where nobody was overtaken, another host must have answered a younger request: else none is a better place.
+    """
+    overdue = d.overdue
+    vain: list[Ticket] = []
+    late: list[Ticket] = []
+    if d.breaker.state in (CLOSED, RAMP):
+        vain = lost(overdue, d.latency, now)
+        late = _last(overdue, d.latency, now)
+    elif d.breaker.hung:
+        late = overdue.late(now)
+    if late:
+        lived = d.traffic.others_lived(d.key)
+        vain += [ticket for ticket in late if ticket.started < lived]
+    for ticket in vain:
+        if (tell := ticket.on_hang) is not None:
+            ticket.on_hang = None
+            if ticket.started <= overdue.proven:
+                overdue.losing += LOSING_GAIN * (1.0 - overdue.losing)
+            tell()
+
+
+def lost(overdue: Overdue, latency: LatencyModel, now: float) -> list[Ticket]:
+    """The requests that are as good as lost."""
+    late, survivals = _overtaken(overdue, latency, now)
+    if not late:
+        return late
+    if overdue.losing < KNOWN:
+        count = max(overdue.sent - late[0].number, len(late))
+        share = _share(survivals, count)
+        if proof(survivals, count, share) < PROOF:
+            return []
+        overdue.losing = share
+    most = _doubtful(overdue)
+    return [ticket for ticket, survival in zip(late, survivals, strict=True) if survival <= most]
+
+
+def _last(overdue: Overdue, latency: LatencyModel, now: float) -> list[Ticket]:
+    """The lost ones of a host known to lose some which nobody overtakes: since then nothing was sent there."""
+    if overdue.losing < KNOWN:
+        return []
+    most = _doubtful(overdue)
+    return [ticket for ticket in overdue.fresh if _survival(overdue, latency, ticket, now) <= most]
+
+
+def _doubtful(overdue: Overdue) -> float:
+    """P(T > age) up to which a request is lost for sure."""
+    return overdue.losing * (1.0 - SURE) / ((1.0 - overdue.losing) * SURE)
+
+
+def proof(survivals: Sequence[float], count: int, share: float) -> float:
+    """Log Λ: of `count` requests those with these P(T > age) wait, the others were answered."""
+    waiting = sum(log(share / survival + 1.0 - share) for survival in survivals)
+    return waiting + (count - len(survivals)) * log(1.0 - share)
+
+
+def _share(survivals: Sequence[float], count: int) -> float:
+    share = GUESS
+    for _ in range(STEPS):
+        share = sum(share / (share + (1.0 - share) * survival) for survival in survivals) / count
+        share = min(share, 1.0 - TINY)
+    return share
+
+
+def _overtaken(overdue: Overdue, latency: LatencyModel, now: float) -> tuple[list[Ticket], list[float]]:
+    """Who waits since a younger one was answered, from the oldest that is late, and P(T > age) of each."""
+    older = overdue.overtaken()
+    late: list[Ticket] = []
+    survivals: list[float] = []
+    behind = len(older) + len(overdue.fresh)
+    for ticket in older[:WATCHED]:
+        behind -= 1
+        survival = _survival(overdue, latency, ticket, now)
+        if not late and survival > LATE:
+            continue
+        if not ticket.shape.stream:
+            survival = max(survival, 1.0 / (overdue.sent - ticket.number - behind))
+        late.append(ticket)
+        survivals.append(survival)
+    return late, survivals
+
+
+def _survival(overdue: Overdue, latency: LatencyModel, ticket: Ticket, now: float) -> float:
+    """P(T > age) of a request that is not lost."""
+    off = log(max(now - ticket.started, INSTANT)) - max(ticket.due, overdue.expects(ticket, latency))
+    if off < NEAR:
+        return 1.0
+    if not ticket.shape.stream:
+        return max(0.5 * erfc(off * ticket.sharpness), TINY)
+    strays = overdue.strays
+    off -= strays.usual
+    usual = 0.5 * erfc(off / (strays.spread * sqrt(2.0)))
+    return max((1.0 - strays.share) * usual + strays.share * _stray(off), TINY)
+
+
+def _stray(off: float) -> float:
+    """P(T > age) of one that strays, e^`off` medians after its dispatch."""
+    return min(max(1.0 - (off - NEAR) * DENSITY, 0.0), 1.0)

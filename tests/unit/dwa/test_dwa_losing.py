@@ -1,0 +1,174 @@
+"""A host that hangs for some of its requests: those are given up, and whoever is only late is left in peace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp
+from random import Random
+
+import pytest
+from dwa_world import Host, World, host
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dwa import Candidate, Shape, Ticket
+from dwa.losing import lost, proof
+
+RATE = 10.0
+TIMEOUT = 60.0
+
+
+class Scene:
+    """Requests at a steady rate to the host a/m, while b/m answers others; who was told, and after how long."""
+
+    def __init__(self, *, stream: bool = False, seed: int = 3) -> None:
+        self.world = World([Host(Candidate("a/m", 1e-6, 4e-6)), Host(Candidate("b/m", 2e-6, 8e-6))])
+        self.stream = stream
+        self.rng = Random(seed)
+        self.told: list[tuple[Ticket, float]] = []
+        self.fled: list[Ticket] = []
+        """Told for another reason: the breaker found that nobody is answered."""
+        self.lost: list[Ticket] = []
+        self.others_answer = True
+        for key in self.world.hosts:
+            self.world.teach(key, 1.0, 30)
+
+    def run(self, seconds: float, takes: Callable[[int], float | None]) -> None:
+        """`takes` tells of the nth request how long its answer takes, None for one that is lost."""
+        world, start = self.world, self.world.now
+        for n in range(int(seconds * RATE)):
+            world.at(start + n / RATE, lambda n=n: self._send("a/m", takes(n)))
+            if self.others_answer:
+                world.at(start + n / RATE + 0.01, lambda: self._send("b/m", 1.0))
+        world.run(seconds, rate=0.0)
+
+    def _send(self, key: str, took: float | None) -> None:
+        world = self.world
+        world.rank()
+        ticket = world.balancer.begin(world.hosts[key].candidate, Shape(1000, stream=self.stream))
+        ticket.on_hang = lambda: self._tell(ticket)
+        if took is None:
+            self.lost.append(ticket)
+            world.at(world.now + TIMEOUT, lambda: self._end(ticket, lambda: ticket.failure("timed_out")))
+            return
+        took *= exp(self.rng.gauss(0.0, 0.2))
+        if self.stream:
+            world.at(world.now + 0.3 * took, lambda: self._end(ticket, ticket.first_token))
+        world.at(world.now + took, lambda: self._end(ticket, lambda: ticket.success(1000, 100, None)))
+
+    def _tell(self, ticket: Ticket) -> None:
+        if host(self.world, "a/m").breaker.hung:
+            self.fled.append(ticket)
+        else:
+            self.told.append((ticket, self.world.now - ticket.started))
+        ticket.failure("timed_out")
+
+    def _end(self, ticket: Ticket, ending: Callable[[], None]) -> None:
+        if ticket.on_hang is not None:
+            ending()
+
+
+@pytest.mark.parametrize("every", [3, 5, 10, 20])
+@pytest.mark.parametrize("stream", [False, True])
+def test_lost_requests_are_given_up_long_before_their_timeout_and_no_others(every: int, stream: bool) -> None:
+    scene = Scene(stream=stream)
+    scene.run(120.0, lambda n: 1.0 if n % every else None)
+    given_up = [ticket for ticket, _ in scene.told]
+    assert {id(ticket) for ticket in given_up} <= {id(ticket) for ticket in scene.lost}
+    due = [ticket for ticket in scene.lost if scene.world.now - ticket.started > TIMEOUT / 2]
+    assert sum(ticket in given_up for ticket in due) > 0.9 * len(due)
+    assert host(scene.world, "a/m").breaker.state == "closed"
+
+
+def test_a_stream_is_given_up_sooner_than_an_answer_of_unknown_length() -> None:
+    waits: list[float] = []
+    for stream in (False, True):
+        scene = Scene(stream=stream)
+        scene.run(120.0, lambda n: 1.0 if n % 5 else None)
+        waits.append(sorted(wait for _, wait in scene.told)[len(scene.told) // 2])
+    assert waits[1] < waits[0] / 2
+
+
+@pytest.mark.parametrize("factor", [2.0, 5.0, 10.0])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_host_that_becomes_slow_loses_nothing(factor: float, stream: bool) -> None:
+    scene = Scene(stream=stream)
+    scene.run(30.0, lambda _: 1.0)
+    scene.run(60.0, lambda _: factor)
+    scene.run(60.0, lambda _: 1.0)
+    assert scene.told == []
+    assert host(scene.world, "a/m").overdue.losing == 0.0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_stragglers_are_waited_for(stream: bool) -> None:
+    scene = Scene(stream=stream)
+    scene.run(300.0, lambda n: 1.0 if n % 50 else 9.0)
+    assert scene.told == []
+
+
+def test_that_younger_ones_are_answered_there_is_enough_and_no_other_host_need_have_been_asked() -> None:
+    scene = Scene()
+    scene.others_answer = False
+    scene.run(50.0, lambda n: 1.0 if n % 5 else None)
+    assert len(scene.told) > 0.5 * len(scene.lost)
+
+
+def test_who_is_given_up_has_failed_as_any_other() -> None:
+    scene = Scene()
+    before = host(scene.world, "a/m").reliability.rate(scene.world.now)
+    scene.run(50.0, lambda n: 1.0 if n % 5 else None)
+    assert scene.told
+    assert host(scene.world, "a/m").reliability.rate(scene.world.now) > before + 0.1
+
+
+def test_it_is_forgotten_once_all_are_answered() -> None:
+    scene = Scene()
+    scene.run(60.0, lambda n: 1.0 if n % 5 else None)
+    assert host(scene.world, "a/m").overdue.losing > 0.1
+    scene.run(60.0, lambda _: 1.0)
+    scene.told.clear()
+    assert host(scene.world, "a/m").overdue.losing < 0.01
+    scene.run(60.0, lambda n: 1.0 if n % 50 else 9.0)
+    assert scene.told == []
+
+
+def test_whoever_was_not_overtaken_is_no_sign_of_it() -> None:
+    scene = Scene()
+    scene.run(20.0, lambda n: 1.0 if n < 100 else None)
+    a = host(scene.world, "a/m")
+    assert a.breaker.hung, "this one answers nobody, which its breaker sees"
+    assert lost(a.overdue, a.latency, scene.world.now) == []
+
+
+def test_the_last_ones_before_it_was_left_are_given_up_too_once_another_answers() -> None:
+    scene = Scene()
+    scene.run(60.0, lambda n: 1.0 if n % 5 else None)
+    scene.others_answer = False
+    scene.run(0.2, lambda _: None)
+    world, last = scene.world, {id(ticket) for ticket in scene.lost[-2:]}
+    world.run(30.0, rate=0.0)
+    world.rank()
+    assert not last & {id(ticket) for ticket, _ in scene.told}, "nobody has answered since"
+    world.teach("b/m", 1.0)
+    world.rank()
+    assert last <= {id(ticket) for ticket, _ in scene.told}
+
+
+CHANCE = st.floats(0.001, 1.0)
+
+
+@given(survivals=st.lists(CHANCE, min_size=1, max_size=20), answered=st.integers(0, 200), share=st.floats(0.001, 0.9))
+def test_each_answer_speaks_against_it_and_each_second_of_waiting_for_it(
+    survivals: list[float], answered: int, share: float
+) -> None:
+    count = len(survivals) + answered
+    known = proof(survivals, count, share)
+    assert proof(survivals, count + 1, share) < known
+    assert proof([survival / 2.0 for survival in survivals], count, share) > known
+
+
+def test_one_that_surely_would_have_been_answered_is_worth_the_odds_of_a_loss() -> None:
+    assert proof([1.0], 1, 0.2) == pytest.approx(0.0)
+    assert exp(proof([0.01], 1, 0.2)) == pytest.approx(20.8)
+    assert exp(proof([], 1, 0.2)) == pytest.approx(0.8)
