@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dwa import Candidate, Shape, Ticket
-from dwa.losing import lost, proof
+from dwa.losing import _overtaken, lost, proof
 
 RATE = 10.0
 TIMEOUT = 60.0
@@ -153,6 +153,76 @@ def test_the_last_ones_before_it_was_left_are_given_up_too_once_another_answers(
     world.teach("b/m", 1.0)
     world.rank()
     assert last <= {id(ticket) for ticket, _ in scene.told}
+
+
+def losing(*, stream: bool = False, share: float = 0.2) -> tuple[World, Ticket, list[Ticket]]:
+    """A host that is known to lose some, whoever waits there, and who is told."""
+    world = Scene().world
+    host(world, "a/m").overdue.losing = share
+    told: list[Ticket] = []
+    ticket = world.balancer.begin(world.hosts["a/m"].candidate, Shape(1000, stream=stream))
+    ticket.on_hang = lambda: told.append(ticket)
+    return world, ticket, told
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_right_after_its_dispatch_it_is_expected_when_it_is_due(stream: bool) -> None:
+    world, ticket, _ = losing(stream=stream)
+    a = host(world, "a/m")
+    assert a.overdue.expects(ticket, a.latency) == pytest.approx(ticket.due)
+
+
+@pytest.mark.parametrize(("before", "since"), [(1.0, 6.0), (6.0, 1.0)])
+def test_of_two_forecasts_the_longer_counts(before: float, since: float) -> None:
+    world = Scene().world
+    world.teach("a/m", before, 60)
+    ticket, told = world.begin("a/m"), list[Ticket]()
+    ticket.on_hang = lambda: told.append(ticket)
+    a = host(world, "a/m")
+    while world.now - ticket.started < 8.0:
+        others = [world.begin("a/m") for _ in range(20)]
+        world.now += since
+        for other in others:
+            other.success(1000, 100)
+    a.overdue.losing = 0.2
+    world.now += 0.2
+    world.rank()
+    assert told == []
+    world.now += 40.0
+    world.rank()
+    assert told == [ticket]
+
+
+def test_a_stream_may_stray_for_twenty_medians() -> None:
+    world, ticket, told = losing(stream=True)
+    strays = host(world, "a/m").overdue.strays
+    strays.share = 0.2
+    median = exp(ticket.due + strays.usual)
+    for factor, expected in ((10.0, []), (30.0, [ticket])):
+        world.now = ticket.started + factor * median
+        world.teach("a/m", 0.001)
+        host(world, "a/m").overdue.losing = 0.2
+        world.now += 0.2
+        world.rank()
+        assert told == expected
+
+
+def test_one_that_nobody_overtook_is_lost_only_where_losing_is_proven() -> None:
+    for share, lost_ in ((0.01, 0), (0.2, 1)):
+        world, _, told = losing(share=share)
+        world.now += 50.0
+        world.teach("b/m", 1.0)
+        world.rank()
+        assert len(told) == lost_
+
+
+def test_who_waits_with_the_late_is_no_answer_against_them() -> None:
+    scene = Scene()
+    scene.run(10.0, lambda n: 1.0 if n % 5 else None)
+    a, now = host(scene.world, "a/m"), scene.world.now
+    late, survivals = _overtaken(a.overdue, a.latency, now)
+    assert late == a.overdue.overtaken()
+    assert survivals[0] < 0.2 < survivals[-1]
 
 
 CHANCE = st.floats(0.001, 1.0)
