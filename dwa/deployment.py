@@ -22,7 +22,7 @@ from dwa.latency import FIRST, GENERATION, INSTANT, TOTAL, TYPICAL_PROMPT, Laten
 from dwa.ledger import Ledger
 from dwa.length import UNTOLD, Lengths
 from dwa.load import allotted
-from dwa.losing import forsake
+from dwa.losing import forsake, learn
 from dwa.overdue import OUTLIVED, Overdue
 from dwa.params import Params
 from dwa.peak import PeakEwma
@@ -377,6 +377,8 @@ class Deployment:
 
     def _lives(self, ticket: Ticket, now: float) -> bool:
         """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
+        if now - ticket.started > 2.0 * ticket.forecast:
+            learn(self, ticket, now)
         youngest = self.overdue.alive(ticket)
         if youngest:
             self.traffic.lived(self.key, ticket.started)

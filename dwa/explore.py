@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from dwa.fall import hazard
 from dwa.latency import TYPICAL_PROMPT
 from dwa.params import Params
+from dwa.reach import Reach
 
 if TYPE_CHECKING:
     from dwa.deployment import Deployment
@@ -54,7 +55,19 @@ minute are taken for a stall; halved: a stall that spreads slowly is taken for h
 class Traffic:
     """What all deployments share: how much is asked, how long it takes, and who fell silent."""
 
-    __slots__ = ("_at", "_began", "_count", "_lived", "_silences", "elsewhere", "prompt", "rate", "seconds")
+    __slots__ = (
+        "_at",
+        "_began",
+        "_count",
+        "_lived",
+        "_silences",
+        "elsewhere",
+        "first_token",
+        "prompt",
+        "rate",
+        "seconds",
+        "whole",
+    )
 
     def __init__(self, now: float) -> None:
         self._at = self._began = now
@@ -65,6 +78,8 @@ class Traffic:
         """Rankings per second."""
         self.elsewhere = 0.0
         """Those of other replicas."""
+        self.first_token, self.whole = Reach(), Reach()
+        """How late first tokens come, and whole answers."""
         self.seconds = 2.0
         """Typical duration of an answer."""
         self.prompt = 1000.0

@@ -19,6 +19,10 @@ What must not be taken for it is a host that is slow, and four guards see to tha
   for a first token the forecast is sharp, and what strays is among 2 to 20 medians (`strays.py`);
 - nobody is late before twice its time.
 
+And some requests take very long by themselves, at whatever host: deep thought among small talk. So nobody is late
+before the latest answers have come, a first token not before twice as long (`reach.py`), and who has failed elsewhere
+is waited for to the end: so they come. Until the first of those is back, and no longer, such requests are asked twice.
+
 (Without the first three, a crowd that had just gone cost a third of the gap to the oracle: whoever was sent into it was
 late by the forecast and overtaken by all who came after it. A proof of e¹² gave up healthy requests of one quiet world
 in four.)
@@ -33,7 +37,7 @@ from math import erfc, exp, log, sqrt
 from typing import TYPE_CHECKING
 
 from dwa.breaker import CLOSED, RAMP
-from dwa.latency import INSTANT, LatencyModel
+from dwa.latency import INSTANT
 from dwa.overdue import LOSING_GAIN, Overdue
 from dwa.strays import DENSITY, NEAR
 
@@ -70,8 +74,8 @@ def forsake(d: Deployment, now: float) -> None:
     vain: list[Ticket] = []
     late: list[Ticket] = []
     if d.breaker.state in (CLOSED, RAMP):
-        vain = lost(overdue, d.latency, now)
-        late = _last(overdue, d.latency, now)
+        vain = [ticket for ticket in lost(d, now) if ticket.sequel is None]
+        late = _last(d, now)
     elif d.breaker.hung:
         late = overdue.late(now)
     if late:
@@ -85,9 +89,17 @@ def forsake(d: Deployment, now: float) -> None:
             tell()
 
 
-def lost(overdue: Overdue, latency: LatencyModel, now: float) -> list[Ticket]:
+def learn(d: Deployment, ticket: Ticket, now: float) -> None:
+    """This request is answered late: so may others be."""
+    if ticket.first_at is None or ticket.first_at == now:
+        off = _off(d, ticket, now)
+        (d.traffic.first_token if ticket.shape.stream else d.traffic.whole).late(off, now)
+
+
+def lost(d: Deployment, now: float) -> list[Ticket]:
     """The requests that are as good as lost."""
-    late, survivals = _overtaken(overdue, latency, now)
+    overdue = d.overdue
+    late, survivals = _overtaken(d, now)
     if not late:
         return late
     if overdue.losing < KNOWN:
@@ -100,12 +112,12 @@ def lost(overdue: Overdue, latency: LatencyModel, now: float) -> list[Ticket]:
     return [ticket for ticket, survival in zip(late, survivals, strict=True) if survival <= most]
 
 
-def _last(overdue: Overdue, latency: LatencyModel, now: float) -> list[Ticket]:
+def _last(d: Deployment, now: float) -> list[Ticket]:
     """The lost ones of a host known to lose some which nobody overtakes: since then nothing was sent there."""
-    if overdue.losing < KNOWN:
+    if d.overdue.losing < KNOWN:
         return []
-    most = _doubtful(overdue)
-    return [ticket for ticket in overdue.fresh if _survival(overdue, latency, ticket, now) <= most]
+    most = _doubtful(d.overdue)
+    return [one for one in d.overdue.fresh if one.sequel is None and _survival(d, one, now) <= most]
 
 
 def _doubtful(overdue: Overdue) -> float:
@@ -127,15 +139,16 @@ def _share(survivals: Sequence[float], count: int) -> float:
     return share
 
 
-def _overtaken(overdue: Overdue, latency: LatencyModel, now: float) -> tuple[list[Ticket], list[float]]:
+def _overtaken(d: Deployment, now: float) -> tuple[list[Ticket], list[float]]:
     """Who waits since a younger one was answered, from the oldest that is late, and P(T > age) of each."""
+    overdue = d.overdue
     older = overdue.overtaken()
     late: list[Ticket] = []
     survivals: list[float] = []
     behind = len(older) + len(overdue.fresh)
     for ticket in older[:WATCHED]:
         behind -= 1
-        survival = _survival(overdue, latency, ticket, now)
+        survival = _survival(d, ticket, now)
         if not late and survival > LATE:
             continue
         if not ticket.shape.stream:
@@ -145,22 +158,26 @@ def _overtaken(overdue: Overdue, latency: LatencyModel, now: float) -> tuple[lis
     return late, survivals
 
 
-def _survival(overdue: Overdue, latency: LatencyModel, ticket: Ticket, now: float) -> float:
-    """P(T > age) of a request that is not lost."""
-    age = log(max(now - ticket.started, INSTANT))
+def _survival(d: Deployment, ticket: Ticket, now: float) -> float:
+    """P(T > age) of a request that is not lost; 1 for one that is not late."""
     # Most are not late by their first forecast, and need no second one.
-    off = age - ticket.due
-    if off < NEAR:
+    if log(max(now - ticket.started, INSTANT)) - ticket.due < NEAR:
         return 1.0
-    off = min(off, age - overdue.expects(ticket, latency))
-    if off < NEAR:
-        return 1.0
+    off = _off(d, ticket, now)
     if not ticket.shape.stream:
-        return max(0.5 * erfc(off * ticket.sharpness), TINY)
-    strays = overdue.strays
+        late = max(d.traffic.whole.off(now), NEAR)
+        return max(0.5 * erfc(off * ticket.sharpness), TINY) if off >= late else 1.0
+    if off < d.traffic.first_token.off(now) + NEAR:
+        return 1.0
+    strays = d.overdue.strays
     off -= strays.usual
     usual = 0.5 * erfc(off / (strays.spread * sqrt(2.0)))
     return max((1.0 - strays.share) * usual + strays.share * _stray(off), TINY)
+
+
+def _off(d: Deployment, ticket: Ticket, now: float) -> float:
+    """log(age / due), by the later of two forecasts."""
+    return log(max(now - ticket.started, INSTANT)) - max(ticket.due, d.overdue.expects(ticket, d.latency))
 
 
 def _stray(off: float) -> float:
