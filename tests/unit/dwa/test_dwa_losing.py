@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp
+from math import exp, log
 from random import Random
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dwa import Candidate, Shape, Ticket
 from dwa.losing import _overtaken, lost, proof
+from dwa.reach import Reach
 
 RATE = 10.0
 TIMEOUT = 60.0
@@ -238,6 +239,44 @@ def test_a_stream_may_stray_for_twenty_medians() -> None:
         world.now += 0.2
         world.rank()
         assert told == expected
+
+
+@pytest.mark.parametrize(("stream", "margin"), [(False, 1.0), (True, 2.0)])
+def test_nobody_is_lost_before_the_latest_answers_and_no_first_token_before_twice_that(
+    stream: bool, margin: float
+) -> None:
+    for factor, count in ((0.9, 0), (1.2, 1)):
+        world, ticket, told = losing(stream=stream)
+        a = host(world, "a/m")
+        reach = a.traffic.first_token if stream else a.traffic.whole
+        reach.late(log(50.0), world.now)
+        world.now += 50.0 * exp(ticket.due) * margin * factor
+        world.teach("b/m", 0.001)
+        world.now += 0.2
+        world.rank()
+        assert len(told) == count
+
+
+def test_a_long_answer_is_no_late_first_token() -> None:
+    world, ticket, _ = losing(stream=True)
+    world.now += 0.3
+    ticket.first_token()
+    world.now += 100.0
+    ticket.success(1000, 5000)
+    assert host(world, "a/m").traffic.first_token.off(world.now) == 0.0
+
+
+def test_the_latest_answer_is_remembered_and_half_of_it_forgotten_in_an_hour() -> None:
+    reach = Reach()
+    assert reach.off(5.0) == 0.0
+    reach.late(3.0, 5.0)
+    reach.late(1.0, 5.0)
+    assert reach.off(5.0) == 3.0
+    assert reach.off(3605.0) == pytest.approx(1.5)
+    reach.late(1.0, 3605.0)
+    assert reach.off(3605.0) == pytest.approx(1.5)
+    reach.late(2.0, 3605.0)
+    assert reach.off(3605.0) == 2.0
 
 
 def test_one_that_nobody_overtook_is_lost_only_where_losing_is_proven() -> None:
