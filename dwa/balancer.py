@@ -294,14 +294,14 @@ class Balancer:
 
     def snapshot(self) -> dict[str, object]:
         """All that was learned, as plain JSON-able values; times are ages, so that it may be restored on any clock."""
-        return dump(self._deployments, self._lengths, self._quality, self._slos, self._clock())
+        return dump(self._deployments, self._lengths, self._quality, self._slos, self._traffic, self._clock())
 
     def restore(self, snapshot: dict[str, object], age_seconds: float) -> None:
         """Go on from a snapshot taken `age_seconds` ago: age becomes doubt. ValueError for a foreign format.
 
         Deployments are known by key; a candidate's prices come with the first ranking.
         """
-        now, parts = self._clock(), (self._lengths, self._quality, self._slos)
+        now, parts = self._clock(), (self._lengths, self._quality, self._slos, self._traffic)
         load(snapshot, *parts, lambda key: self._meet(Candidate(key)), now=now, age=age_seconds)
 
     def join(self, name: str, candidates: Iterable[Candidate] = ()) -> Replica:

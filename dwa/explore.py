@@ -53,7 +53,7 @@ minute are taken for a stall; halved: a stall that spreads slowly is taken for h
 
 
 class Traffic:
-    """What all deployments share: how much is asked, how long it takes, and who fell silent."""
+    """What all deployments share: how much is asked, how long it takes and how late it comes, and who fell silent."""
 
     __slots__ = (
         "_at",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 HALF_LIFE_S = 3600.0
 """s until half of it is forgotten. Doubled: after one freak of a minute lost requests are waited for until their
-timeouts for two hours; halved: those who think long once in an hour are asked twice each time."""
+timeouts for twice as long; halved: those who think long once in an hour are asked twice more often."""
 
 
 class Reach:
@@ -24,6 +24,10 @@ class Reach:
     def late(self, off: float, now: float) -> None:
         """An answer came e^`off` times later than due."""
         self._off, self._at = max(self.off(now), off), now
+
+    def restore(self, off: float, now: float, age: float) -> None:
+        """Go on from what `off` said `age` seconds ago."""
+        self._off, self._at = max(off, 0.0), now - age
 
     def off(self, now: float) -> float:
         """Up to how late answers come."""

@@ -1,9 +1,10 @@
 """What was learned as plain values, and back: age in seconds becomes doubt.
 
 Latency goes on with the variance its age has grown, error rates as after that much silence, lengths and prices as they
-were (they belong to callers and contracts, not to the weather), votes on answers and the shadow prices of SLOs by their
-half lives. Retry-After keeps its end. A breaker that was open comes back half open: one probe tells more than an old
-verdict. Sessions, pacing and in-flight counts are not kept: they are younger than any restart.
+were (they belong to callers and contracts, not to the weather), votes on answers, the shadow prices of SLOs and how
+late answers come by their half lives. Retry-After keeps its end. A breaker that was open comes back half open: one
+probe tells more than an old verdict. Sessions, pacing and in-flight counts are not kept: they are younger than any
+restart.
 
 Everything is checked on the way in: a snapshot is a file that somebody may have edited.
 """
@@ -16,6 +17,7 @@ from typing import cast
 
 from dwa.breaker import CLOSED
 from dwa.deployment import Deployment
+from dwa.explore import Traffic
 from dwa.length import Lengths
 from dwa.quality import Quality
 from dwa.slo import Constraints
@@ -24,7 +26,12 @@ VERSION = 2
 
 
 def dump(
-    deployments: Mapping[str, Deployment], lengths: Lengths, quality: Quality, slos: Constraints, now: float
+    deployments: Mapping[str, Deployment],
+    lengths: Lengths,
+    quality: Quality,
+    slos: Constraints,
+    traffic: Traffic,
+    now: float,
 ) -> dict[str, object]:
     """A JSON-able dict."""
     return {
@@ -32,6 +39,7 @@ def dump(
         "lengths": lengths.snapshot(),
         "quality": quality.snapshot(now),
         "slos": slos.snapshot(),
+        "reach": {"first_token": traffic.first_token.off(now), "whole": traffic.whole.off(now)},
         "deployments": {
             key: {
                 "latency": d.latency.snapshot(now),
@@ -53,6 +61,7 @@ def load(
     lengths: Lengths,
     quality: Quality,
     slos: Constraints,
+    traffic: Traffic,
     meet: Callable[[str], Deployment],
     *,
     now: float,
@@ -68,6 +77,10 @@ def load(
             quality.restore(cast("dict[str, object]", snapshot["quality"]), now, age)
         if "slos" in snapshot:  # likewise
             slos.restore(cast("dict[str, list[object]]", snapshot["slos"]), age)
+        if "reach" in snapshot:  # likewise
+            reach = cast("dict[str, float]", snapshot["reach"])
+            traffic.first_token.restore(reach["first_token"], now, age)
+            traffic.whole.restore(reach["whole"], now, age)
         for key, row in cast("dict[str, dict[str, object]]", snapshot["deployments"]).items():
             _revive(meet(key), row, now, age)
     except (KeyError, TypeError, AttributeError) as missing:

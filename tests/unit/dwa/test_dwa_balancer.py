@@ -440,6 +440,8 @@ def test_a_broken_host_comes_back_half_open_and_retry_after_keeps_its_end() -> N
         {"deployments": {"a/m": {}}},
         {"deployments": [float("nan")]},
         {"deployments": {"a/m": {"price": float("inf")}}},
+        {"reach": {"first_token": 1.0}},
+        {"reach": {"first_token": 1.0, "whole": "long"}},
     ],
 )
 def test_damaged_snapshots_are_refused(damage: dict[str, object]) -> None:
