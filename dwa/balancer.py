@@ -153,7 +153,7 @@ class Balancer:
         answer = self._lengths.expect(shape)
         ticket = Ticket(deployment, candidate, shape, clock=self._clock, answer=answer, sticky=sticky)
         if after is not None and after.failed and deployment.breaker.state == CLOSED:
-            ticket.sequel = Sequel(self._together, deployment.error)
+            ticket.sequel = Sequel(self._together, deployment.error, after.late)
         if objective is not None and objective.slo is not None:
             constraint = self._slos.meet(objective.name, objective.slo)
             fails = self._together.rate(ticket.started)
@@ -244,14 +244,7 @@ class Balancer:
         order = sorted(range(len(judgement.losses)), key=judgement.losses.__getitem__)
         reason: Reason = "best_performance" if len(order) > 1 else "only_candidate"
         return Ranking(
-            self._params,
-            survey,
-            judgement,
-            order,
-            reason=reason,
-            strategy=LOAD_BALANCED,
-            objective=objective,
-            seed=0.0,
+            self._params, survey, judgement, order, reason=reason, strategy=LOAD_BALANCED, objective=objective, seed=0.0
         )
 
     def weights(
@@ -288,9 +281,17 @@ class Balancer:
         self._quality.forget(provider_or_key)
         if provider_or_key is None:
             self._slos.forget()
+            self._traffic.forget()
         if gone:
             self._explorer.excite()
         return len(gone)
+
+    def review(self) -> None:
+        """Notice what happened by time alone, for those in flight while nobody asks: each ranking does it by itself."""
+        now = self._clock()
+        for deployment in self._deployments.values():
+            if deployment.in_flight and now >= deployment.review_at:
+                deployment.review(now)
 
     def snapshot(self) -> dict[str, object]:
         """All that was learned, as plain JSON-able values; times are ages, so that it may be restored on any clock."""

@@ -377,7 +377,7 @@ class Deployment:
 
     def _lives(self, ticket: Ticket, now: float) -> bool:
         """It answers; what was given up before was slow then, and not lost in a hang. False for an old answer."""
-        if now - ticket.started > 2.0 * ticket.forecast:
+        if ticket.sequel is not None or now - ticket.started > 2.0 * ticket.forecast:
             learn(self, ticket, now)
         youngest = self.overdue.alive(ticket)
         if youngest:

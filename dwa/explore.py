@@ -85,6 +85,10 @@ class Traffic:
         self.prompt = 1000.0
         """Typical prompt tokens."""
 
+    def forget(self) -> None:
+        """How late answers come is unknown again."""
+        self.first_token, self.whole = Reach(), Reach()
+
     def arrive(self, now: float, prompt: int) -> None:
         """A ranking was asked for, for a prompt of so many tokens."""
         self.prompt += TYPICAL_GAIN * (prompt - self.prompt)

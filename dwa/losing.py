@@ -9,23 +9,21 @@ Sᵢ = P(T > age) is how likely a request that is not lost still waits. So each 
 being lost, h is found by expectation maximisation, and Λ(h) compares it with no loss at all, over everything that was
 dispatched since the oldest that is late. Above e¹⁶ the host loses requests. Then each that is lost at h with 85 in a
 hundred is given up: its caller may ask the next, and the host has failed, which is counted as every failure is. From
-then on h is a mean of what was given up and what was answered, and no new proof is needed while it is above 2 %. Those
+then on h is a mean of what was given up and what was answered, and no new proof is needed while it is above 1 %. Those
 that were sent last, before the host was left for its failures, are given up as well: nobody can overtake them.
 
 What must not be taken for it is a host that is slow, and four guards see to that:
 - only who was overtaken by a younger one is late: where nobody is answered, `overdue.py` finds out who hangs;
 - Sᵢ is by what is known of the host *now*, or by the forecast at dispatch where that was longer;
-- of an answer whose length nobody knows, Sᵢ ≥ 1/(1 + overtaken by), the last of k is one in k whatever a forecast says;
+- of an answer whose length nobody knows, Sᵢ ≥ 1/(1 + overtaken by), the last of k is one in k whatever a forecast says,
+  up to where even Pareto's law leaves less, (due/age)^1.5: a host that was left is asked no more, and k stays as it is;
   for a first token the forecast is sharp, and what strays is among 2 to 20 medians (`strays.py`);
 - nobody is late before twice its time.
 
-And some requests take very long by themselves, at whatever host: deep thought among small talk. So nobody is late
-before the latest answers have come, a first token not before twice as long (`reach.py`), and who has failed elsewhere
-is waited for to the end: so they come. Until the first of those is back, and no longer, such requests are asked twice.
-
-(Without the first three, a crowd that had just gone cost a third of the gap to the oracle: whoever was sent into it was
-late by the forecast and overtaken by all who came after it. A proof of e¹² gave up healthy requests of one quiet world
-in four.)
+And some requests take very long by themselves, at whatever host: deep thought among small talk. So it is no proof that
+one waits for as long as the latest answers took, and for a first token not before twice as long. Once it is proven, the
+latest answers are waited for only if others were given up wrongly, which their next host tells (`reach.py`): who has
+failed elsewhere is waited for to the end.
 
 Source: a mixture of the lost and the late under right-censored times, fitted by EM (Dempster, Laird and Rubin, 1977).
 """
@@ -39,6 +37,7 @@ from typing import TYPE_CHECKING
 from dwa.breaker import CLOSED, RAMP
 from dwa.latency import INSTANT
 from dwa.overdue import LOSING_GAIN, Overdue
+from dwa.reach import WRONG, Reach
 from dwa.strays import DENSITY, NEAR
 
 if TYPE_CHECKING:
@@ -46,22 +45,24 @@ if TYPE_CHECKING:
     from dwa.ticket import Ticket
 
 PROOF = 16.0
-"""Nats that prove it. Doubled: a host that loses one in twenty is found out by its timeouts; halved: all are found out
-sooner, and no room is left for worlds that nobody has played."""
-SURE = 0.85
-"""Probability of being lost at which a request is given up. Halfway to one: each is waited for longer, worth five
-percent of the gap to an oracle; halved: no gain, and where all are silent many are asked for twice."""
+"""Nats that prove it. Doubled: where one in twenty is lost a tenth of the gap is, as it is found out late; halved: a
+few percent are gained, and healthy hosts whose answers scatter widely lose dozens."""
 LATE = 0.1
-"""P(T > age) of the oldest that is looked at. Doubled: no difference; halved: nothing is gained where all are slow."""
+"""P(T > age) of the oldest that is looked at. Doubled or halved: no difference beyond that of luck."""
 TINY = exp(-7.0)
-"""Least P(T > age). Squared: no difference; its root: a host that loses one in five is not found out."""
-KNOWN = 0.02
-"""Share above which no new proof is needed. Doubled: one in twenty is to be proven anew between two losses; halved: no
-difference."""
+"""Least P(T > age), so that it takes three to prove it. Squared: two do, and where one stream in twenty is lost a tenth
+of the gap is gained; its root: hosts that lose no more than one in five are never found out."""
+PARETO = 1.5
+"""Exponent of the law by which answers vary at most. Doubled: a few percent are gained where answers are lost, and
+dozens are asked for twice at healthy hosts where they scatter widely; halved: a percent is lost."""
+KNOWN = 0.01
+"""Share above which no new proof is needed. Doubled: where one stream in twenty is lost a tenth of the gap is, as that
+is proven again and again; halved: no difference beyond that of luck."""
 GUESS, STEPS = 0.2, 4
 """Where the search for h begins, and how many steps it takes. Doubled or halved: no difference."""
 WATCHED = 64
-"""Oldest that are looked at. Doubled: no difference; halved: a host that loses most is found out later."""
+"""Oldest that are looked at. Doubled: no difference; halved: a host that loses most is found out later, worth seven
+percent of the gap."""
 
 
 def forsake(d: Deployment, now: float) -> None:
@@ -73,7 +74,8 @@ def forsake(d: Deployment, now: float) -> None:
     overdue = d.overdue
     vain: list[Ticket] = []
     late: list[Ticket] = []
-    if d.breaker.state in (CLOSED, RAMP):
+    answers = d.breaker.state in (CLOSED, RAMP)
+    if answers:
         vain = [ticket for ticket in lost(d, now) if ticket.sequel is None]
         late = _last(d, now)
     elif d.breaker.hung:
@@ -84,16 +86,22 @@ def forsake(d: Deployment, now: float) -> None:
     for ticket in vain:
         if (tell := ticket.on_hang) is not None:
             ticket.on_hang = None
+            if answers:
+                ticket.late = _off(d, ticket, now)
             if ticket.started <= overdue.proven:
                 overdue.losing += LOSING_GAIN * (1.0 - overdue.losing)
             tell()
 
 
 def learn(d: Deployment, ticket: Ticket, now: float) -> None:
-    """This request is answered late: so may others be."""
+    """This request is answered: as late may others be, and who gave it up before was right or wrong."""
     if ticket.first_at is None or ticket.first_at == now:
-        off = _off(d, ticket, now)
-        (d.traffic.first_token if ticket.shape.stream else d.traffic.whole).late(off, now)
+        off, reach = _off(d, ticket, now), _reach(d, ticket)
+        reach.late(off, now)
+        sequel = ticket.sequel
+        if sequel is not None and sequel.late is not None:
+            reach.judged(now, wrong=off >= sequel.late)
+            sequel.late = None
 
 
 def lost(d: Deployment, now: float) -> list[Ticket]:
@@ -122,7 +130,7 @@ def _last(d: Deployment, now: float) -> list[Ticket]:
 
 def _doubtful(overdue: Overdue) -> float:
     """P(T > age) up to which a request is lost for sure."""
-    return overdue.losing * (1.0 - SURE) / ((1.0 - overdue.losing) * SURE)
+    return overdue.losing * WRONG / ((1.0 - overdue.losing) * (1.0 - WRONG))
 
 
 def proof(survivals: Sequence[float], count: int, share: float) -> float:
@@ -151,8 +159,9 @@ def _overtaken(d: Deployment, now: float) -> tuple[list[Ticket], list[float]]:
         survival = _survival(d, ticket, now)
         if not late and survival > LATE:
             continue
-        if not ticket.shape.stream:
-            survival = max(survival, 1.0 / (overdue.sent - ticket.number - behind))
+        rank = 1.0 / (overdue.sent - ticket.number - behind)
+        if survival < rank and not ticket.shape.stream:
+            survival = max(survival, min(rank, exp(-PARETO * _off(d, ticket, now))))
         late.append(ticket)
         survivals.append(survival)
     return late, survivals
@@ -164,15 +173,20 @@ def _survival(d: Deployment, ticket: Ticket, now: float) -> float:
     if log(max(now - ticket.started, INSTANT)) - ticket.due < NEAR:
         return 1.0
     off = _off(d, ticket, now)
+    reach = _reach(d, ticket)
+    others = reach.bound(now) if d.overdue.losing >= KNOWN else reach.latest(now)
     if not ticket.shape.stream:
-        late = max(d.traffic.whole.off(now), NEAR)
-        return max(0.5 * erfc(off * ticket.sharpness), TINY) if off >= late else 1.0
-    if off < d.traffic.first_token.off(now) + NEAR:
+        return max(0.5 * erfc(off * ticket.sharpness), TINY) if off >= max(others, NEAR) else 1.0
+    if off < others + NEAR:
         return 1.0
     strays = d.overdue.strays
     off -= strays.usual
     usual = 0.5 * erfc(off / (strays.spread * sqrt(2.0)))
     return max((1.0 - strays.share) * usual + strays.share * _stray(off), TINY)
+
+
+def _reach(d: Deployment, ticket: Ticket) -> Reach:
+    return d.traffic.first_token if ticket.shape.stream else d.traffic.whole
 
 
 def _off(d: Deployment, ticket: Ticket, now: float) -> float:

@@ -39,7 +39,7 @@ def dump(
         "lengths": lengths.snapshot(),
         "quality": quality.snapshot(now),
         "slos": slos.snapshot(),
-        "reach": {"first_token": traffic.first_token.off(now), "whole": traffic.whole.off(now)},
+        "reach": {"first_token": traffic.first_token.snapshot(now), "whole": traffic.whole.snapshot(now)},
         "deployments": {
             key: {
                 "latency": d.latency.snapshot(now),
@@ -78,7 +78,7 @@ def load(
         if "slos" in snapshot:  # likewise
             slos.restore(cast("dict[str, list[object]]", snapshot["slos"]), age)
         if "reach" in snapshot:  # likewise
-            reach = cast("dict[str, float]", snapshot["reach"])
+            reach = cast("dict[str, dict[str, float]]", snapshot["reach"])
             traffic.first_token.restore(reach["first_token"], now, age)
             traffic.whole.restore(reach["whole"], now, age)
         for key, row in cast("dict[str, dict[str, object]]", snapshot["deployments"]).items():

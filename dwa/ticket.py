@@ -45,6 +45,7 @@ class Ticket:
         "failed",
         "first_at",
         "forecast",
+        "late",
         "look",
         "number",
         "on_hang",
@@ -88,6 +89,8 @@ class Ticket:
         self.number = 0
         """How many were dispatched there from here before it."""
         self.look = self.failed = False
+        self.late: float | None = None
+        """log(age / due) at which it was given up for lost, if it was (`losing.py`)."""
         self.promise: Promise | None = None
         """What its objective's SLO is told of the ending."""
         self.on_hang: Callable[[], None] | None = None

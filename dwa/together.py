@@ -64,11 +64,13 @@ class Together:
 class Sequel:
     """One failover, and whom to tell how it ended."""
 
-    __slots__ = ("_expected", "_together")
+    __slots__ = ("_expected", "_together", "late")
 
-    def __init__(self, together: Together, expected: float) -> None:
+    def __init__(self, together: Together, expected: float, late: float | None) -> None:
         self._together = together
         self._expected = expected
+        self.late = late
+        """How late the first attempt was, log(age / due), when it was given up for lost; None for any other failure."""
 
     def ended(self, now: float, *, failed: bool) -> None:
         """It answered or failed. Any other ending tells nothing, and is not told."""

@@ -42,6 +42,7 @@ from gateway.inventory import catalog_of, objectives_of
 from gateway.mcp.server import Seams
 from gateway.mcp.servers import Servers
 from gateway.metrics import Metrics
+from gateway.patience import look_after
 from gateway.pipeline import Pipeline
 from gateway.quality.feedback import Feedback
 from gateway.quality.judge import CONCURRENCY, Judge
@@ -157,6 +158,7 @@ class Parts:
             self._spawn(self.entrance.tokens.keep())
         self._spawn(self.budgets.keep())
         self._spawn(Slack(lambda: self.transport.pool.busy).watch())
+        self._spawn(look_after(self.balancer))
         self._spawn(vitals.watch(lambda seconds: self.metrics.loop_lag().observe(seconds)))
         if self._runs_workflows:
             self._spawn(self.workflows.open_if_needed())

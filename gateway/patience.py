@@ -11,12 +11,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from dwa import Ticket
+from dwa import Balancer, Ticket
 from providers.errors import Silent
 
 T = TypeVar("T")
 #: On any clock of a loop: at once.
 _NOW = 0.0
+#: Seconds between two looks at who waits while nobody asks.
+_EVERY = 0.5
+
+
+async def look_after(balancer: Balancer) -> None:
+    """Let it find out who waits in vain, until cancelled: else it does so only when somebody asks."""
+    while True:
+        await asyncio.sleep(_EVERY)
+        balancer.review()
 
 
 async def patiently(answer: Awaitable[T], ticket: Ticket, is_another_left: Callable[[], bool]) -> T:

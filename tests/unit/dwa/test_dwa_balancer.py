@@ -432,6 +432,9 @@ def test_a_broken_host_comes_back_half_open_and_retry_after_keeps_its_end() -> N
     assert "b/m" not in late.rank().excluded
 
 
+REACH = {"late": 1.0, "right": 0.0, "wrong": 0.0}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -440,8 +443,9 @@ def test_a_broken_host_comes_back_half_open_and_retry_after_keeps_its_end() -> N
         {"deployments": {"a/m": {}}},
         {"deployments": [float("nan")]},
         {"deployments": {"a/m": {"price": float("inf")}}},
-        {"reach": {"first_token": 1.0}},
-        {"reach": {"first_token": 1.0, "whole": "long"}},
+        {"reach": {"first_token": REACH}},
+        {"reach": {"first_token": REACH, "whole": {"late": 1.0}}},
+        {"reach": {"first_token": REACH, "whole": {**REACH, "late": "long"}}},
     ],
 )
 def test_damaged_snapshots_are_refused(damage: dict[str, object]) -> None:

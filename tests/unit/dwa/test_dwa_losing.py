@@ -214,8 +214,8 @@ def test_of_two_forecasts_the_longer_counts(before: float, since: float) -> None
     ticket, told = world.begin("a/m"), list[Ticket]()
     ticket.on_hang = lambda: told.append(ticket)
     a = host(world, "a/m")
-    while world.now - ticket.started < 8.0:
-        others = [world.begin("a/m") for _ in range(20)]
+    while world.now - ticket.started < 4.0:
+        others = [world.begin("a/m") for _ in range(60)]
         world.now += since
         for other in others:
             other.success(1000, 100)
@@ -242,20 +242,107 @@ def test_a_stream_may_stray_for_twenty_medians() -> None:
         assert told == expected
 
 
+@pytest.mark.parametrize("wrong", [True, False])
 @pytest.mark.parametrize(("stream", "margin"), [(False, 1.0), (True, 2.0)])
-def test_nobody_is_lost_before_the_latest_answers_and_no_first_token_before_twice_that(
-    stream: bool, margin: float
+def test_where_it_was_wrong_nobody_is_lost_before_the_latest_answers_and_no_first_token_before_twice_that(
+    stream: bool, margin: float, wrong: bool
 ) -> None:
-    for factor, count in ((0.9, 0), (1.2, 1)):
+    for factor, count in ((0.9, int(not wrong)), (1.2, 1)):
         world, ticket, told = losing(stream=stream)
         a = host(world, "a/m")
         reach = a.traffic.first_token if stream else a.traffic.whole
         reach.late(log(50.0), world.now)
+        reach.judged(world.now, wrong=wrong)
         world.now += 50.0 * exp(ticket.due) * margin * factor
         world.teach("b/m", 0.001)
         world.now += 0.2
         world.rank()
         assert len(told) == count
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_waits_no_longer_than_the_latest_answers_proves_nothing(stream: bool) -> None:
+    for latest, proven in ((0.0, True), (log(60.0), False)):
+        scene = Scene(stream=stream)
+        traffic = host(scene.world, "a/m").traffic
+        (traffic.first_token if stream else traffic.whole).late(latest, scene.world.now)
+        scene.run(15.0, lambda n: 1.0 if n % 5 else None)
+        assert bool(scene.told) is proven
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_answer_that_came_late_keeps_the_lost_waiting_no_longer(stream: bool) -> None:
+    scene = Scene(stream=stream, again=1.0)
+    scene.run(60.0, lambda n: 1.0 if n % 5 else None)
+    traffic = host(scene.world, "a/m").traffic
+    before = sorted(wait for _, wait in scene.told)[len(scene.told) // 2]
+    scene.told.clear()
+    for reach in (traffic.first_token, traffic.whole):
+        reach.late(log(60.0), scene.world.now)
+    scene.run(60.0, lambda n: 1.0 if n % 5 else None)
+    assert len(scene.told) > 80
+    assert sorted(wait for _, wait in scene.told)[len(scene.told) // 2] < 2.0 * before
+
+
+def verdicts(reach: Reach, now: float) -> tuple[float, float]:
+    """How many were given up rightly, and wrongly."""
+    state = reach.snapshot(now)
+    return state["right"], state["wrong"]
+
+
+@pytest.mark.parametrize(("takes", "wrong"), [(1.0, False), (60.0, True)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_whether_giving_up_was_right_is_told_by_the_next_host(stream: bool, takes: float, wrong: bool) -> None:
+    world, ticket, told = losing(stream=stream)
+    world.now += 20.0 * exp(ticket.due)
+    world.teach("b/m", 1.0)
+    world.rank()
+    assert told == [ticket]
+    ticket.failure("timed_out")
+    again = world.balancer.begin(world.hosts["b/m"].candidate, Shape(1000, stream=stream), after=ticket)
+    world.now += takes * exp(again.due)
+    if stream:
+        again.first_token()
+    again.success(1000, 100)
+    traffic = host(world, "a/m").traffic
+    reaches = (traffic.first_token, traffic.whole) if stream else (traffic.whole, traffic.first_token)
+    assert [verdicts(reach, world.now) for reach in reaches] == [(not wrong, wrong), (0.0, 0.0)]
+    assert (reaches[0].bound(world.now) > 0.0) is wrong
+
+
+def test_a_host_that_answers_nobody_is_no_such_verdict() -> None:
+    scene = Scene(again=1.0)
+    scene.run(20.0, lambda n: 1.0 if n < 100 else None)
+    assert scene.fled
+    assert all(ticket.late is None for ticket in scene.fled)
+    assert verdicts(host(scene.world, "a/m").traffic.whole, scene.world.now) == (0.0, 0.0)
+
+
+def test_in_a_quiet_hour_they_are_found_by_whoever_looks_after_them() -> None:
+    world, ticket, told = losing()
+    world.now += 50.0
+    world.teach("b/m", 1.0)
+    host(world, "a/m").review_at = world.now + 0.05
+    world.balancer.review()
+    assert told == [], "no more often than while others ask"
+    world.now += 0.1
+    world.balancer.review()
+    assert told == [ticket]
+
+
+def test_one_that_few_overtook_is_lost_too_when_it_is_later_than_answers_vary() -> None:
+    world, ticket, told = losing(share=0.1)
+    younger = [world.begin("a/m") for _ in range(5)]
+    world.now += exp(ticket.due)
+    for one in younger:
+        one.success(1000, 100)
+    for times, expected in ((10.0, []), (20.0, [ticket])):
+        world.now = ticket.started + times * exp(ticket.due)
+        host(world, "a/m").overdue.losing = 0.1
+        world.teach("b/m", 0.001)
+        world.now += 0.2
+        world.rank()
+        assert told == expected
 
 
 def test_a_long_answer_is_no_late_first_token() -> None:
@@ -264,39 +351,78 @@ def test_a_long_answer_is_no_late_first_token() -> None:
     ticket.first_token()
     world.now += 100.0
     ticket.success(1000, 5000)
-    assert host(world, "a/m").traffic.first_token.off(world.now) == 0.0
+    assert host(world, "a/m").traffic.first_token.latest(world.now) == 0.0
 
 
 def test_the_latest_answer_is_remembered_and_half_of_it_forgotten_in_an_hour() -> None:
     reach = Reach()
-    assert reach.off(5.0) == 0.0
+    assert reach.latest(5.0) == 0.0
     reach.late(3.0, 5.0)
     reach.late(1.0, 5.0)
-    assert reach.off(5.0) == 3.0
-    assert reach.off(3605.0) == pytest.approx(1.5)
+    assert reach.latest(5.0) == 3.0
+    assert reach.latest(3605.0) == pytest.approx(1.5)
     reach.late(1.0, 3605.0)
-    assert reach.off(3605.0) == pytest.approx(1.5)
+    assert reach.latest(3605.0) == pytest.approx(1.5)
     reach.late(2.0, 3605.0)
-    assert reach.off(3605.0) == 2.0
+    assert reach.latest(3605.0) == 2.0
+
+
+def test_it_binds_while_more_than_the_tolerated_share_was_given_up_wrongly() -> None:
+    reach = Reach()
+    reach.late(3.0, 0.0)
+    assert reach.bound(0.0) == 0.0
+    reach.judged(0.0, wrong=True)
+    assert reach.bound(0.0) == 3.0
+    for _ in range(3):
+        reach.judged(0.0, wrong=False)
+    assert reach.bound(0.0) == 0.0, "one in four may be bad luck"
+    reach.judged(0.0, wrong=True)
+    assert reach.bound(0.0) == 3.0, "two in five are not"
+    assert reach.bound(3600.0) == pytest.approx(1.5)
+    assert reach.bound(3600.0 * 3) == 0.0, "and half of that is forgotten in an hour as well"
+
+
+def test_a_thousand_that_were_rightly_given_up_are_outweighed_by_a_handful_that_were_not() -> None:
+    reach = Reach()
+    reach.late(3.0, 0.0)
+    for _ in range(1000):
+        reach.judged(0.0, wrong=False)
+    for wrong in range(1, 6):
+        reach.judged(0.0, wrong=True)
+        assert (reach.bound(0.0) > 0.0) is (wrong >= 4)
+
+
+def test_how_late_answers_come_is_forgotten_with_all_hosts_and_not_with_one() -> None:
+    world = losing()[0]
+    traffic = host(world, "a/m").traffic
+    traffic.first_token.late(4.0, world.now)
+    traffic.whole.late(4.0, world.now)
+    world.balancer.reset("b/m")
+    assert traffic.first_token.latest(world.now) == traffic.whole.latest(world.now) == 4.0
+    world.balancer.reset()
+    assert traffic.first_token.latest(world.now) == traffic.whole.latest(world.now) == 0.0
 
 
 def test_how_late_answers_come_survives_a_restart_and_an_old_snapshot_lacks_it() -> None:
     world = losing()[0]
     traffic = host(world, "a/m").traffic
-    traffic.first_token.late(4.0, world.now)
-    traffic.whole.late(2.0, world.now)
+    for reach, late in ((traffic.first_token, 4.0), (traffic.whole, 2.0)):
+        reach.late(late, world.now)
+        for _ in range(3):
+            reach.judged(world.now, wrong=True)
     state = json.loads(json.dumps(world.balancer.snapshot()))
     del (old := dict(state))["reach"]
     for saved, first_token, whole in ((state, 2.0, 1.0), (old, 0.0, 0.0)):
         after = Scene().world
         after.balancer.restore(saved, 3600.0)
         traffic = host(after, "a/m").traffic
-        assert traffic.first_token.off(after.now) == pytest.approx(first_token)
-        assert traffic.whole.off(after.now) == pytest.approx(whole)
+        for reach, expected in ((traffic.first_token, first_token), (traffic.whole, whole)):
+            assert reach.latest(after.now) == pytest.approx(expected)
+            assert reach.bound(after.now) == pytest.approx(expected)
 
 
 def test_one_that_nobody_overtook_is_lost_only_where_losing_is_proven() -> None:
-    for share, lost_ in ((0.01, 0), (0.2, 1)):
+    for share, lost_ in ((0.005, 0), (0.2, 1)):
         world, _, told = losing(share=share)
         world.now += 50.0
         world.teach("b/m", 1.0)

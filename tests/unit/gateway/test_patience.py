@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 from failover_scene import Scene, takes
 from paused_time import paused, settle
 
+from dwa import Balancer
 from gateway.capping import Cap
-from gateway.patience import patiently
+from gateway.patience import look_after, patiently
 from providers.errors import Overloaded, Silent
 
 
@@ -108,6 +110,23 @@ async def test_a_caller_who_leaves_meanwhile_is_no_hang() -> None:
         await running
     assert scene.calls == ["a"]
     assert scene.balancer.endings() == [("a/m", "cancelled")]
+
+
+@paused
+async def test_they_are_looked_after_twice_a_second_until_the_gateway_stops() -> None:
+    looks: list[float] = []
+
+    class Watched:
+        def review(self) -> None:
+            looks.append(asyncio.get_running_loop().time() - start)
+
+    start = asyncio.get_running_loop().time()
+    looking = asyncio.create_task(look_after(cast("Balancer", Watched())))
+    await asyncio.sleep(1.6)
+    looking.cancel()
+    await settle()
+    assert looking.cancelled()
+    assert looks == pytest.approx([0.5, 1.0, 1.5])
 
 
 def test_it_says_for_how_long_it_was_waited_for() -> None:
