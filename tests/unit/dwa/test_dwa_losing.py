@@ -207,8 +207,12 @@ def test_right_after_its_dispatch_it_is_expected_when_it_is_due(stream: bool) ->
     assert a.overdue.expects(ticket, a.latency) == pytest.approx(ticket.due)
 
 
+SHARP, WIDE = 7.0, 0.7
+
+
+@pytest.mark.parametrize(("sharpness", "times"), [(SHARP, 1.9), (WIDE, 3.0)])
 @pytest.mark.parametrize(("before", "since"), [(1.0, 4.0), (4.0, 1.0)])
-def test_of_two_forecasts_the_longer_counts(before: float, since: float) -> None:
+def test_of_two_forecasts_the_longer_counts(before: float, since: float, sharpness: float, times: float) -> None:
     world = Scene().world
     world.teach("a/m", before, 60)
     ticket, told = world.begin("a/m"), list[Ticket]()
@@ -219,11 +223,11 @@ def test_of_two_forecasts_the_longer_counts(before: float, since: float) -> None
         world.now += since
         for other in others:
             other.success(1000, 100)
-    a.overdue.losing = 0.2
-    world.now += 0.2
+    a.overdue.losing, ticket.sharpness = 0.2, sharpness
+    world.now = ticket.started + times * exp(max(ticket.due, a.overdue.expects(ticket, a.latency)))
     world.rank()
-    assert told == []
-    world.now += 40.0
+    assert told == [], "before twice its time nobody is late, however sharp the forecast"
+    world.now += 200.0
     world.rank()
     assert told == [ticket]
 
@@ -323,11 +327,13 @@ def test_in_a_quiet_hour_they_are_found_by_whoever_looks_after_them() -> None:
     world.now += 50.0
     world.teach("b/m", 1.0)
     host(world, "a/m").review_at = world.now + 0.05
+    idle = host(world, "b/m").review_at
     world.balancer.review()
     assert told == [], "no more often than while others ask"
     world.now += 0.1
     world.balancer.review()
     assert told == [ticket]
+    assert host(world, "b/m").review_at == idle, "nobody waits there"
 
 
 def test_one_that_few_overtook_is_lost_too_when_it_is_later_than_answers_vary() -> None:
@@ -382,6 +388,16 @@ def test_it_binds_while_more_than_the_tolerated_share_was_given_up_wrongly() -> 
     assert reach.bound(3600.0 * 3) == 0.0, "and half of that is forgotten in an hour as well"
 
 
+def test_verdicts_of_hours_ago_count_for_little() -> None:
+    for hours, binds in ((0, False), (4, True)):
+        reach = Reach()
+        reach.late(3.0, 0.0)
+        for _ in range(10):
+            reach.judged(0.0, wrong=False)
+        reach.judged(3600.0 * hours, wrong=True)
+        assert (reach.bound(3600.0 * hours) > 0.0) is binds
+
+
 def test_a_thousand_that_were_rightly_given_up_are_outweighed_by_a_handful_that_were_not() -> None:
     reach = Reach()
     reach.late(3.0, 0.0)
@@ -422,12 +438,23 @@ def test_how_late_answers_come_survives_a_restart_and_an_old_snapshot_lacks_it()
 
 
 def test_one_that_nobody_overtook_is_lost_only_where_losing_is_proven() -> None:
-    for share, lost_ in ((0.005, 0), (0.2, 1)):
+    for share, lost_ in ((0.005, 0), (0.02, 1)):
         world, _, told = losing(share=share)
         world.now += 50.0
         world.teach("b/m", 1.0)
         world.rank()
         assert len(told) == lost_
+
+
+def test_whoever_is_lost_more_likely_than_85_in_a_hundred_is_given_up() -> None:
+    for share, given_up in ((0.3, 0), (0.5, 1)):
+        world, ticket, told = losing(share=share)
+        world.now += 49.0 * exp(ticket.due)
+        world.teach("b/m", exp(ticket.due))
+        # At fifty times its due: P(T > age) is 0.12, so it is lost with 78 or 89 in a hundred.
+        ticket.sharpness = 0.831 / log(50.0)
+        world.rank()
+        assert len(told) == given_up
 
 
 def test_who_waits_with_the_late_is_no_answer_against_them() -> None:
