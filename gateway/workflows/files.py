@@ -124,8 +124,9 @@ def _created(part: Path) -> BinaryIO:
     part.parents[2].mkdir(parents=True, exist_ok=True)
     for _ in range(_TRIES):
         for folder in (part.parents[1], part.parent):
-            with suppress(FileNotFoundError):
-                folder.mkdir(mode=0o700, exist_ok=True)
+            # By `exist_ok`, one that goes right after it was found would be an error.
+            with suppress(FileNotFoundError, FileExistsError):
+                folder.mkdir(mode=0o700)
         with suppress(FileNotFoundError):
             made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
             return os.fdopen(made, "wb")

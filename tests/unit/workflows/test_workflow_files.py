@@ -145,6 +145,33 @@ async def test_writers_do_not_mind_that_folders_go_under_their_hands(folder: Fol
     assert await everything_old(folder) == []
 
 
+async def test_a_folder_that_goes_right_after_it_was_found_is_made_again(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def make(path: str | Path, mode: int = 0o777) -> None:
+        if Path(path).name == "e" and not found:
+            found.append(str(path))
+            raise FileExistsError(path)
+        mkdir(path, mode)
+
+    mkdir = os.mkdir
+    monkeypatch.setattr(os, "mkdir", make)
+    path = folder.path("e", "a")
+    await folder.write(path, pieces(b"x"))
+    assert found
+    assert await content(folder, path) == b"x"
+
+
+async def test_where_a_file_is_in_its_place_that_is_said(folder: Folder, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "artifacts" / "db"
+    place.mkdir(parents=True)
+    (place / "e").write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        await folder.write(folder.path("e", "a"), pieces(b"x"))
+
+
 async def test_what_is_old_is_told_half_files_too_and_nobody_elses(folder: Folder, tmp_path: Path) -> None:
     assert await everything_old(folder) == []
     root = tmp_path / "data" / "artifacts"
