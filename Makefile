@@ -2,8 +2,8 @@
 PYTHON ?= python3
 NPM ?= npm
 BIN := .venv/bin
-# Tests that start no gateway are dealt out to two processes one by one, those that do by their files, and to three
-# processes, since they wait for much of their time.
+# Tests that start no gateway are dealt out to three processes one by one, those that do by their files, and to four
+# processes, since they wait for some of their time.
 ALONE := tests/house tests/unit tests/dialects tests/fidelity tests/perf tests/stores
 TOGETHER := tests/acceptance tests/client
 
@@ -26,7 +26,7 @@ up: ## bring the whole stack up with Docker: secrets at the first time, image, P
 	@docker compose up --build --detach --wait $(ARGS)
 
 test: .venv/developing native ## set up if needed, then run every test (ARGS="-k name" chooses)
-	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 2 $(ALONE); alone=$$?; $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(TOGETHER) && exit $$alone)
+	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/pytest -n 3 $(ALONE); alone=$$?; $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(TOGETHER) && exit $$alone)
 
 check: .venv/developing ## lint, formatting, types
 	@$(BIN)/ruff check .
