@@ -289,7 +289,7 @@ class Balancer:
     def review(self) -> None:
         """Notice what happened by time alone, for those in flight while nobody asks: each ranking does it by itself."""
         now = self._clock()
-        for deployment in self._deployments.values():
+        for deployment in [*self._deployments.values()]:  # who is told may ask one not met before
             if deployment.in_flight and now >= deployment.review_at:
                 deployment.review(now)
 

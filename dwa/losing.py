@@ -23,7 +23,7 @@ What must not be taken for it is a host that is slow, and four guards see to tha
 And some requests take very long by themselves, at whatever host: deep thought among small talk. So it is no proof that
 one waits for as long as the latest answers took, and for a first token not before twice as long. Once it is proven, the
 latest answers are waited for only if others were given up wrongly, which their next host tells (`reach.py`): who has
-failed elsewhere is waited for to the end.
+failed elsewhere is waited for to the end, unless at one that has just come back itself.
 
 Source: a mixture of the lost and the late under right-censored times, fitted by EM (Dempster, Laird and Rubin, 1977).
 """
@@ -45,24 +45,23 @@ if TYPE_CHECKING:
     from dwa.ticket import Ticket
 
 PROOF = 16.0
-"""Nats that prove it. Doubled: where one in twenty is lost a tenth of the gap is, as it is found out late; halved: a
-few percent are gained, and healthy hosts whose answers scatter widely lose dozens."""
+"""Nats that prove it. Doubled: where few whole answers are lost two to four percent of the gap are, as it is found out
+late; halved: as much is gained, and healthy hosts whose answers scatter widely lose dozens."""
 LATE = 0.1
 """P(T > age) of the oldest that is looked at. Doubled or halved: no difference beyond that of luck."""
 TINY = exp(-7.0)
-"""Least P(T > age), so that it takes three to prove it. Squared: two do, and where one stream in twenty is lost a tenth
-of the gap is gained; its root: hosts that lose no more than one in five are never found out."""
+"""Least P(T > age), so that it takes three to prove it. Squared: two do, and where few streams are lost two or three
+percent of the gap are gained; its root: hosts that lose no more than one in five are never found out."""
 PARETO = 1.5
-"""Exponent of the law by which answers vary at most. Doubled: a few percent are gained where answers are lost, and
-dozens are asked for twice at healthy hosts where they scatter widely; halved: a percent is lost."""
+"""Exponent of the law by which answers vary at most. Doubled: two to seven percent of the gap are gained where answers
+are lost, and dozens are asked for twice at healthy hosts where they scatter widely; halved: one to four are lost."""
 KNOWN = 0.01
-"""Share above which no new proof is needed. Doubled: where one stream in twenty is lost a tenth of the gap is, as that
-is proven again and again; halved: no difference beyond that of luck."""
+"""Share above which no new proof is needed. Doubled: where one stream in twenty is lost, it is proven again
+between two losses, worth a percent of the gap; halved: no difference."""
 GUESS, STEPS = 0.2, 4
 """Where the search for h begins, and how many steps it takes. Doubled or halved: no difference."""
 WATCHED = 64
-"""Oldest that are looked at. Doubled: no difference; halved: a host that loses most is found out later, worth seven
-percent of the gap."""
+"""Oldest that are looked at. Doubled or halved: no difference beyond that of luck."""
 
 
 def forsake(d: Deployment, now: float) -> None:

@@ -74,8 +74,8 @@ GIVEN_UP = 16
 """Youngest given-up requests that are remembered. Doubled: no difference; halved: still proof of any hang (3 nats
 each)."""
 LOSING_GAIN = 0.01
-"""Weight of one answer, or of one that was given up, in the share that is lost. Doubled: forgotten between two losses
-where few are lost, worth three percent of the gap; halved: whoever loses most is found guilty for longer, worth two."""
+"""Weight of one answer, or of one that was given up, in the share that is lost. Doubled: where one stream in twenty is
+lost two percent of the gap are; halved: no difference beyond that of luck."""
 TINY_TAIL = 1e-9
 """Probability below which a wait is as good as endless. Doubled or halved: no difference."""
 GIVEN_UP_HALF_LIFE_S = 30.0

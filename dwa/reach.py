@@ -21,8 +21,9 @@ HALF_LIFE_S = 3600.0
 """s until half of it is forgotten. Doubled: after one freak of a minute a host that loses requests is found out late
 for twice as long; halved: those who think long once in an hour are asked twice more often."""
 WRONG = 0.15
-"""Share that may be given up wrongly: who is lost less surely than 85 in a hundred is waited for. Doubled: where many
-think long, half as many again are asked twice; halved: five to ten percent of the gap are lost."""
+"""Share that may be given up wrongly: who is lost less surely than 85 in a hundred is waited for. Doubled: where few
+whole answers are lost four to six percent of the gap are gained, and where many think long a few more are asked twice;
+halved: where whole answers are lost six percent of the gap are, and most of it where two in five are."""
 SLACK = 0.5
 """Verdicts that say nothing yet: one that was wrong says enough. Doubled or halved: no difference in what is gained."""
 MEMORY = 16.0

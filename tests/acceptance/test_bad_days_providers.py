@@ -121,6 +121,7 @@ async def test_nobody_waits_for_the_timeout_of_a_provider_that_hangs_for_some(tm
         async with callers() as session:
             found = [(await explained(session, day, one))["attempts"] for one in caught]
         firsts = [attempts[0] for attempts in found if isinstance(attempts, list)]
+        assert len(firsts) == len(caught)
         assert {(first["provider"], first["outcome"]) for first in firsts} == {("bravo", "timed_out")}
         said = {first["message"].partition(" while others")[0] for first in firsts}
         assert said == {"The provider did not answer this request"}, "and nobody waited for the timeout"
